@@ -1,0 +1,73 @@
+# The two commands that matter are `make demo` and `make test`; each makes its own virtual environment.
+PYTHON ?= python3
+HOST ?= asgi
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
+
+.PHONY: demo test test-all e2e tools dashboard bench performance bench-routes lint docs clean
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/memprof demo --host $(HOST) $(if $(KEEP),--keep)
+
+test: lint $(if $(CI),tools)
+	$(BIN)/pytest $(ARGS)
+
+# A real leak through real gunicorn, Prometheus and Alertmanager to a webhook; a part of `make test` too.
+e2e: $(VENV)/dev.stamp
+	$(BIN)/pytest -s tests/monitoring/e2e
+
+# Prometheus and Alertmanager, and the web servers beyond those of the development extras. CI installs them; a
+# developer without them skips what needs them.
+tools: $(VENV)/dev.stamp
+	.ci/install
+	.ci/install-servers $(BIN)/python
+
+# The dashboard, after a change of tools/dashboard.py.
+dashboard: $(VENV)/dev.stamp
+	$(BIN)/python tools/dashboard.py > monitoring/grafana/dashboards/memprof.json
+
+# The tests on every interpreter that the machine has, each in an environment of its own.
+test-all:
+	$(PYTHON) tests/interpreters.py
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# Which route leaks: truth against estimate on real servers, and on two applications that others wrote; 20 minutes.
+bench-routes: $(VENV)/bench.stamp
+	$(BIN)/python -m benchmarks.routes
+	$(BIN)/python -m benchmarks.routes.real
+
+docs: $(VENV)/dev.stamp
+	$(BIN)/sphinx-build --fail-on-warning --quiet docs docs/_build
+
+# Prints tables and writes benchmarks/results/; nothing passes or fails by a time. QUICK=1: minutes, more noise.
+bench: $(VENV)/bench.stamp
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(ONLY)
+
+# The page and the README's table, from benchmarks/measured.json; FROM=benchmarks/results/full.json takes a run over.
+performance: $(VENV)/bench.stamp
+	$(BIN)/python -m benchmarks.page $(FROM)
+
+clean:
+	rm -rf .venv* build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade "pip>=25.1"
+
+$(VENV)/demo.stamp: pyproject.toml | $(BIN)/python
+	$(PIP) install --editable ".[demo]"
+	touch $@
+
+$(VENV)/dev.stamp: pyproject.toml | $(BIN)/python
+	$(PIP) install --editable . --group dev
+	touch $@
+
+$(VENV)/bench.stamp: pyproject.toml | $(BIN)/python
+	$(PIP) install --editable . --group bench
+	touch $@

@@ -1,0 +1,159 @@
+"""What the package weighs: time to import, resident memory, the history, and the time of a scrape."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import json
+import random
+import sys
+import time
+import tracemalloc
+from typing import Any
+
+from benchmarks import harness
+
+SNAPSHOTS = 1_000
+TYPES = 20
+_IMPORTS = {
+    "nothing": "",
+    "the two dependencies": "import psutil, prometheus_client",
+    "memprof_middleware": "import memprof_middleware",
+    "asgi_memprof": "import asgi_memprof",
+    "running": ("import memprof_middleware as m; p = m.MemoryProfiler(m.Config(background=False)); p.step()"),
+}
+_PROBE = """
+import time
+began = time.process_time()
+{statement}
+seconds = time.process_time() - began
+import gc, os
+gc.collect()
+with open("/proc/self/statm") as statm:
+    pages = int(statm.read().split()[1])
+print([1000 * seconds, pages * os.sysconf("SC_PAGE_SIZE") / 2**20])
+"""
+
+
+def run(*, quick: bool) -> dict[str, Any]:
+    """Everything, each in fresh processes."""
+    rounds = 5 if quick else 15
+    return {
+        "imports": _imports(rounds),
+        "history": harness.in_process("benchmarks.footprint", "history"),
+        "scrape": harness.in_process("benchmarks.footprint", "scrape", rounds),
+    }
+
+
+def show(found: dict[str, Any]) -> str:
+    """The three tables."""
+    imports = harness.table(
+        ("imported", "CPU, ms", "resident, MB"),
+        [(name, harness.spread(row["ms"], 1), harness.spread(row["mb"], 1)) for name, row in found["imports"].items()],
+    )
+    history = harness.table(
+        (f"{SNAPSHOTS:,} snapshots x {TYPES} types", "MB"),
+        [(name, harness.number(size, 2)) for name, size in found["history"].items()],
+    )
+    row = found["scrape"]
+    scrape = harness.table(
+        ("scrape", "CPU, ms"),
+        [
+            ("prometheus_client's own collectors", harness.number(row["base"], 2)),
+            ("ours", harness.number(row["variant"], 2)),
+            ("ratio", harness.spread(row["ratio"])),
+        ],
+    )
+    return f"{imports}\n\n{history}\n\n{scrape}"
+
+
+def _imports(rounds: int) -> dict[str, Any]:
+    seen: dict[str, list[list[float]]] = {name: [] for name in _IMPORTS}
+    for _ in range(rounds):
+        for name, statement in _IMPORTS.items():
+            seen[name].append(harness.in_process(None, _PROBE.format(statement=statement)))
+    return {
+        name: {"ms": harness.interval([ms for ms, _ in found]), "mb": harness.interval([mb for _, mb in found])}
+        for name, found in seen.items()
+    }
+
+
+def _history() -> dict[str, float]:
+    """Bytes held after so many snapshots, in the worst case (every count changes every time) and in a common one."""
+    from memprof_middleware import Config, MemoryProfiler
+    from memprof_middleware.analysis.history import History
+
+    profiler = MemoryProfiler(Config(background=False))
+    snapshot = profiler.take_snapshot()
+    profiler.stop()
+    choose = random.Random(1)
+    few = [f"app.models.Kind{number}" for number in range(TYPES)]
+    many = [f"app.models.Kind{number}" for number in range(500)]
+
+    def row(names: list[str], changing: int) -> dict[str, int]:
+        return {
+            name: choose.randrange(1_000, 1_000_000) if place < changing else 1_000 for place, name in enumerate(names)
+        }
+
+    def size_of(names: list[str], changing: int, *, compact: bool) -> float:
+        history = History(SNAPSHOTS, TYPES)
+        plain: list[object] = []
+        gc.collect()
+        tracemalloc.start()
+        for number in range(SNAPSHOTS):
+            counts = row(names, changing)
+            taken = dataclasses.replace(snapshot, timestamp=float(number), object_counts=counts)
+            if compact:
+                history.append(taken, counts)
+            else:
+                plain.append(taken)
+        del taken, counts
+        gc.collect()
+        used = tracemalloc.get_traced_memory()[0] / 2**20
+        tracemalloc.stop()
+        return used
+
+    return {
+        "every count changes each time": size_of(few, TYPES, compact=True),
+        f"{len(many)} types in the process, {TYPES} of them change": size_of(many, TYPES, compact=True),
+        "the same as snapshot objects in a list": size_of(few, TYPES, compact=False),
+    }
+
+
+def _scrape(rounds: int) -> dict[str, Any]:
+    import prometheus_client
+
+    from memprof_middleware import Config, MemoryProfiler
+    from memprof_middleware.outputs.exposition import MetricsEndpoint
+
+    profiler = MemoryProfiler(Config(background=False))
+    profiler.step()
+    endpoint = MetricsEndpoint(profiler)
+    times = 20
+
+    def theirs() -> float:
+        began = time.thread_time()
+        for _ in range(times):
+            prometheus_client.generate_latest()
+        return 1000 * (time.thread_time() - began) / times
+
+    def ours() -> float:
+        began = time.thread_time()
+        for _ in range(times):
+            if endpoint.respond("GET", {}, None).status != 200:
+                raise RuntimeError("the scrape failed")
+        return 1000 * (time.thread_time() - began) / times
+
+    theirs()
+    ours()
+    found = harness.compared(harness.pairs(theirs, ours, rounds))
+    profiler.stop()
+    return found
+
+
+if __name__ == "__main__":
+    _, mode, *rest = sys.argv
+    if mode == "history":
+        print(json.dumps(_history()))
+    elif mode == "scrape":
+        print(json.dumps(_scrape(int(rest[0]))))

@@ -1,0 +1,35 @@
+"""How the benchmark steers an application under test: begin a run, and read what it found."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from benchmarks.routes import rss_delta, work
+from memprof_middleware import Config, MemoryProfiler, route_watch
+
+route_watch._CPU_SHARE = 1.0  # judged whenever it is asked, and not only when that is cheap
+profiler = MemoryProfiler(Config(interval=float(os.environ.get("BENCH_INTERVAL", "1")), warmup_snapshots=0))
+
+
+def begin(grows: bool) -> str:
+    """Forget the run before."""
+    work.clear()
+    rss_delta.blamed.clear()
+    profiler._routes.forget()
+    if grows:
+        work.grows_by_itself.set()
+    return "{}"
+
+
+def found() -> str:
+    """What the profiler says now, and what the peer does."""
+    growth = [item.to_dict() for item in profiler.judge_routes()]
+    return json.dumps(
+        {"growth": growth, "rss": dict(rss_delta.blamed), "windows": profiler._routes.published().to_dict()}
+    )
+
+
+def windows() -> str:
+    """How many windows have passed."""
+    return str(len(profiler._routes._spans))

@@ -1,0 +1,142 @@
+"""What we promised to cost, beside what was measured."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks import hosts
+from benchmarks.census import COLLECT, COUNTER, EXACT, FLOOR, STRIDES
+from benchmarks.harness import number
+from benchmarks.request_cost import exporter_host
+from benchmarks.steady import GROWING
+
+SIZES = {"1000000": "1 M", "5000000": "5 M"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """One promise.
+
+    Attributes:
+        what: what is measured.
+        limit: the highest value that keeps the promise.
+        measured: the median; ``None``: this run did not measure it.
+        unit: of both.
+        why: what stands in the way, should it not be kept.
+    """
+
+    what: str
+    limit: float
+    measured: float | None
+    unit: str
+    why: str = ""
+
+    @property
+    def met(self) -> str:
+        """In a word."""
+        if self.measured is None:
+            return "not measured"
+        return "yes" if self.measured <= self.limit else "**no**"
+
+    def row(self) -> tuple[str, str, str, str]:
+        """For the table."""
+        digits = 3 if self.limit < 0.2 else 2
+        return self.what, f"{self.limit:g} {self.unit}", f"{number(self.measured, digits)} {self.unit}", self.met
+
+
+def targets(results: dict[str, Any]) -> list[Target]:
+    """Every promise, in the order of the page."""
+    return [*_requests(results), *_load(results), *_census(results), *_steady(results)]
+
+
+def _requests(results: dict[str, Any]) -> Iterator[Target]:
+    found = results["request_cost"]
+    for host in hosts.VARIANTS:
+        exporter = found[exporter_host(host)][hosts.EXPORTERS[host]]["added"][0]
+        nothing, ours = found[host]["nothing"]["added"][0], found[host]["ours"]["added"][0]
+        yield Target(
+            f"CPU added to a request, {host}, beside {hosts.EXPORTERS[host]}",
+            0.1,
+            ours / exporter,
+            "of the exporter's",
+            f"a middleware that does nothing adds {number(nothing / exporter, 3)} of what the exporter adds",
+        )
+
+
+def _load(results: dict[str, Any]) -> Iterator[Target]:
+    rows = {
+        (row["host"], row["objects"], row["variant"]): row["cpu"]["ratio_of_means"] for row in results["load"]["rows"]
+    }
+    for host in ("starlette", "flask"):
+        again, ours = rows[host, 1_000_000, "again"], rows[host, 1_000_000, "ours, every 1 s"]
+        yield Target(
+            f"CPU a request under load, {host}, 1 M objects, a snapshot every second",
+            1.03,
+            ours[0],
+            "of bare",
+            f"the interval of this figure is {number(ours[1], 3)} to {number(ours[2], 3)}, and the bare server "
+            f"against itself is at {number(again[0], 3)}, {number(again[1], 3)} to {number(again[2], 3)}",
+        )
+
+
+def _census(results: dict[str, Any]) -> Iterator[Target]:
+    for size, short in SIZES.items():
+        if size not in results["census"]:
+            continue
+        works = results["census"][size]
+        ours = works[EXACT]["thread_stall"]
+        for other, limit in ((FLOOR, 1.5), (COUNTER, 1 / 3), (COLLECT, 1 / 4)):
+            floor = works[FLOOR]["thread_stall"] / works[other]["thread_stall"]
+            yield Target(
+                f"longest stall of a census, {short} objects",
+                round(limit, 2),
+                ours / works[other]["thread_stall"],
+                f"of `{other}`",
+                f"the atomic list of all objects, from which every census begins, is at {number(floor, 2)} by itself",
+            )
+        counter, floor = works[COUNTER]["cpu"], works[FLOOR]["cpu"]
+        yield Target(
+            f"CPU of an exact census, {short} objects", 1.3, works[EXACT]["cpu"] / counter, f"of `{COUNTER}` in one go"
+        )
+        for stride in STRIDES:
+            row = works[f"ours, every {stride}th"]
+            yield Target(
+                f"CPU of a census of every {stride}th, {short} objects",
+                0.33,
+                row["cpu"] / counter,
+                f"of `{COUNTER}` in one go",
+                f"making the list of all objects and giving it back, which a sample needs too, is "
+                f"{number(floor / counter, 2)} by itself: it adds a reference to every object and takes it off again",
+            )
+        for stride in STRIDES:
+            row = works[f"ours, every {stride}th"]
+            yield Target(
+                f"error of a census of every {stride}th on its worst type above 1 % of the heap, {short} objects",
+                5,
+                100 * row["error"],
+                "%",
+                f"a type of 1 % has {int(size) // 100:,} objects, of which {int(size) // 100 // stride:,} are looked "
+                f"at, in an order that is random here: that is a standard error of "
+                f"{100 * ((stride - 1) / (int(size) / 100)) ** 0.5:.1f} %, and the worst of all such types is shown",
+            )
+
+
+def _steady(results: dict[str, Any]) -> Iterator[Target]:
+    steady = results["steady"]
+    row = steady.get("1 M objects, every 60 s")
+    yield Target("steady CPU at the default interval, 1 M objects", 0.5, row and row["percent"], "% of a core")
+    yield Target(
+        "steady CPU at an interval of 1 s, 1 M objects", 0.5, steady["1 M objects, every 1 s"]["percent"], "% of a core"
+    )
+    row = steady[GROWING]
+    yield Target(
+        "most processor time ahead of the budget while a heap grows to 5 M: the credit and one census",
+        round(row["credit"] + row["dearest"]),
+        row["most_above"],
+        "ms",
+        "the judging and publishing that follow a census are paid for too, and come on top of it",
+    )
+    history = max(size for name, size in results["footprint"]["history"].items() if "objects in a list" not in name)
+    yield Target("history of 1,000 snapshots x 20 types", 1.0, history, "MB")

@@ -1,0 +1,151 @@
+"""The memory profiler in any ASGI application: Starlette, FastAPI, Quart, Litestar, Django's ASGI handler."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from asgi_memprof.routes import RouteNames
+from memprof_middleware import Config, MemoryProfiler
+from memprof_middleware.outputs.exposition import MetricsEndpoint
+from memprof_middleware.profiler import get_memory_profiler as get_profiler
+from memprof_middleware.profiler import profiler_for
+from memprof_middleware.traffic import UNMATCHED
+
+__all__ = ["MemProfMiddleware", "get_profiler", "make_metrics_app"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+_ENDS = frozenset({"lifespan.startup.failed", "lifespan.shutdown.complete", "lifespan.shutdown.failed"})
+
+
+class MemProfMiddleware:
+    """Starts the profiler with the application, serves ``/metrics``, counts requests; passes on all else.
+
+    Args:
+        app: the application.
+        profiler: a ready profiler; or
+        config: settings to make one with. With neither, the process's own profiler is used.
+        route_name: from the scope, as it is when the response has ended, to the template that a request is counted
+            under, such as ``/cart/{id}``; ``None`` is unmatched. By default Starlette's and FastAPI's own template,
+            and for other applications the path with ids folded.
+
+    Raises:
+        ConfigError: both are given, or a setting is not valid.
+
+    Attributes:
+        profiler: the profiler at work.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        profiler: MemoryProfiler | None = None,
+        config: Config | None = None,
+        route_name: Callable[[Scope], str | None] | None = None,
+    ) -> None:
+        self.app = app
+        self.profiler = profiler_for(profiler, config)
+        self._traffic = self.profiler.traffic
+        self._names = RouteNames(self._traffic, route_name)
+        self._endpoint = MetricsEndpoint(self.profiler)
+        self._metrics = _metrics_app(self._endpoint)
+        # A path that no request can have, where the metrics are not mounted.
+        self._path = self.profiler.config.metrics_path or "\0"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+            return
+        if scope["type"] not in {"http", "websocket"}:
+            await self.app(scope, receive, send)
+            return
+        self.profiler.ensure_running()
+        if scope["type"] == "http" and scope["path"].endswith(self._path) and self._is_mine(scope):
+            await self._metrics(scope, receive, send)
+            return
+        root = scope.get("root_path", "")
+        watched = self._names.watched(scope, send)
+        self._traffic.started += 1
+        try:
+            await self.app(scope, receive, watched or send)
+        finally:
+            route = UNMATCHED
+            try:
+                # The scope by now holds what the application's router found.
+                route = self._names.of(scope, root, watched)
+            except Exception as error:  # noqa: BLE001 - a host's odd route must not fail the request
+                self.profiler.failures.record("route_name", error)
+            self._traffic.end(route)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def on_receive() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self.profiler.resume()
+            return message
+
+        async def on_send(message: Message) -> None:
+            if message["type"] in _ENDS:
+                # Not in a thread of asyncio's: the loop may be another one, and nothing else runs on it any more.
+                with self.profiler.failures.caught("stop"):
+                    self.profiler.stop()
+            await send(message)
+
+        await self.app(scope, on_receive, on_send)
+
+    def _is_mine(self, scope: Scope) -> bool:
+        # Behind a prefix, servers differ in whether the path holds it too (ASGI 3.0, "root_path").
+        if scope["path"].removeprefix(scope.get("root_path", "")) != self._path:
+            return False
+        if self._is_taken(scope):
+            self._endpoint.yield_to_host()
+            return False
+        return True
+
+    def _is_taken(self, scope: Scope) -> bool:
+        """Whether the application's routes have this very path; one that catches everything does not count."""
+        routes = [r for r in getattr(scope.get("app", self.app), "routes", ()) if hasattr(r, "matches")]
+        sibling = self._path.rpartition("/")[0] + "/memprof-has-no-such-page"
+        with self.profiler.failures.caught("routes"):
+            for slash in ("", "/"):  # Starlette redirects a path to its twin with a slash, such as a mount
+                found = _first_match(routes, scope, self._path + slash)
+                if found is not None and found != _first_match(routes, scope, sibling + slash):
+                    return True
+        return False
+
+
+def _first_match(routes: Iterable[Any], scope: Scope, path: str) -> tuple[Any, Any] | None:
+    """The first route of Starlette's kind that answers a path, and its endpoint."""
+    asked = {**scope, "path": path, "root_path": ""}
+    for route in routes:
+        match, found = route.matches(asked)
+        if match.value:
+            return route, found.get("endpoint")
+    return None
+
+
+def make_metrics_app(profiler: MemoryProfiler | None = None, *, config: Config | None = None) -> ASGIApp:
+    """An ASGI application that serves the metrics, to be mounted anywhere; arguments as for the middleware.
+
+    Raises:
+        ConfigError: as the middleware.
+    """
+    return _metrics_app(MetricsEndpoint(profiler_for(profiler, config)))
+
+
+def _metrics_app(endpoint: MetricsEndpoint) -> ASGIApp:
+    async def metrics(scope: Scope, _receive: Receive, send: Send) -> None:
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        client = scope.get("client")
+        response = endpoint.respond(scope["method"], headers, client[0] if client else None)
+        found = [(name.lower().encode(), value.encode()) for name, value in response.headers]
+        await send({"type": "http.response.start", "status": response.status, "headers": found})
+        await send({"type": "http.response.body", "body": response.body})
+
+    return metrics

@@ -1,0 +1,114 @@
+"""The route that a request was answered by, read from the scope after the application has run."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from typing import Any
+
+from memprof_middleware.traffic import UNMATCHED, Traffic, folded, label
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+# Templates are few; prefixes with a parameter in them (`Mount("/tenants/{id}")`) need not be.
+_MOST_NAMES = 2000
+
+
+class RouteNames:
+    """Finds the label of a request's route.
+
+    Args:
+        traffic: knows which labels have been counted.
+        route_name: the user's own rule.
+    """
+
+    def __init__(self, traffic: Traffic, route_name: Callable[[Scope], str | None] | None) -> None:
+        self._traffic, self._route_name = traffic, route_name
+        # The route is kept with its name, so that no other object can come to have its id.
+        self._names: dict[tuple[str, int, str], tuple[object, str]] = {}
+        self._host_tells = False  # whether this host has been seen to name its routes
+
+    def watched(self, scope: Scope, send: Send) -> _StatusWatch | None:
+        """A ``send`` that sees the status, for a path that has not been seen and whose host may tell no route."""
+        if self._host_tells or self._route_name is not None:
+            return None
+        return None if self._traffic.knows(folded(_method(scope), scope["path"])) else _StatusWatch(send)
+
+    def of(self, scope: Scope, root: str, watched: _StatusWatch | None) -> str:
+        """The label of a request that has ended.
+
+        Args:
+            scope: as the application left it.
+            root: the root path as the server gave it.
+            watched: what :meth:`watched` gave for this request.
+        """
+        if self._route_name is not None:
+            name = self._route_name(scope)
+            return UNMATCHED if name is None else label(_method(scope), name)
+        if "path_template" in scope:  # Litestar
+            return label(_method(scope), scope["path_template"])
+        if "router" in scope:
+            self._host_tells = True
+        elif "app" not in scope:
+            if watched is not None and watched.status == 404:  # so that a scanner makes no routes
+                return UNMATCHED
+            return folded(_method(scope), scope["path"])
+        # FastAPI keeps what an included router adds beside the route.
+        found = scope.get("fastapi")
+        route = (found and found.get("effective_route_context")) or scope.get("route") or scope.get("endpoint")
+        if route is None:
+            return UNMATCHED
+        mounted = scope.get("root_path", "")
+        key = (_method(scope), id(route), mounted)
+        known = self._names.get(key)
+        if known is not None:
+            return known[1]
+        return self._learn(key, route, scope, root)
+
+    def _learn(self, key: tuple[str, int, str], route: Any, scope: Scope, root: str) -> str:
+        path = getattr(route, "path", None)
+        is_mount = hasattr(route, "app") and hasattr(route, "routes")
+        if route is scope.get("endpoint"):  # a Starlette that does not tell the route: find it by what it calls
+            routes = list(_flat(getattr(scope.get("router"), "routes", ())))
+            paths = [r.path for r in routes if getattr(r, "endpoint", None) is route and _fits(r, scope, key[2])]
+            path, is_mount = (paths[0], False) if paths else (None, True)
+        path = path if isinstance(path, str) and not is_mount else "/*"
+        name = label(key[0], _unfilled(key[2].removeprefix(root), scope.get("path_params", {}), path) + path)
+        if len(self._names) >= _MOST_NAMES:
+            self._names.clear()
+        if route is not scope.get("endpoint") or len(paths) < 2:
+            self._names[key] = route, name
+        return name
+
+
+class _StatusWatch:
+    """Passes messages on and keeps the status."""
+
+    def __init__(self, send: Send) -> None:
+        self._send, self.status = send, 0
+
+    async def __call__(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
+
+
+def _method(scope: Scope) -> str:
+    return str(scope.get("method", "WEBSOCKET"))
+
+
+def _fits(route: Any, scope: Scope, mounted: str) -> bool:
+    regex = getattr(route, "path_regex", None)
+    return regex is None or bool(regex.match(scope["path"].removeprefix(mounted)))
+
+
+def _flat(routes: Iterable[Any]) -> Iterator[Any]:
+    """Every route, those of mounts included."""
+    for route in routes:
+        yield route
+        yield from _flat(getattr(route, "routes", None) or ())
+
+
+def _unfilled(prefix: str, params: dict[str, Any], path: str) -> str:
+    """The path of the mounts, with the values of their parameters taken out again; the others are the path's."""
+    names = {str(value): name for name, value in params.items() if f"{{{name}" not in path}
+    return "/".join(f"{{{names[part]}}}" if part in names else part for part in prefix.split("/"))

@@ -1,0 +1,123 @@
+"""The middleware that the app puts first: starts the profiler, serves the metrics, counts requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction
+from django.http import HttpRequest, HttpResponse
+from django.urls import Resolver404, resolve
+from django.utils.decorators import sync_and_async_middleware
+
+import django_memprof
+from memprof_middleware.outputs.exposition import MetricsEndpoint
+from memprof_middleware.traffic import UNMATCHED, EndOnce, Traffic, label
+
+
+@sync_and_async_middleware
+def MemProfMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:  # noqa: N802
+    """Middleware for both kinds of handler, WSGI and ASGI.
+
+    Raises:
+        ImproperlyConfigured: a setting in ``MEMPROF`` is not valid.
+    """
+    profiler = django_memprof.get_profiler()
+    endpoint = MetricsEndpoint(profiler)
+    view = metrics_view(endpoint)
+    path = profiler.config.metrics_path
+    traffic = profiler.traffic
+
+    def is_mine(request: HttpRequest) -> bool:
+        profiler.ensure_running()
+        if request.path_info != path:
+            return False
+        if host_route(path):
+            endpoint.yield_to_host()
+            return False
+        return True
+
+    if iscoroutinefunction(get_response):
+
+        async def asynchronous(request: HttpRequest) -> Any:
+            if is_mine(request):
+                return view(request)
+            with _begun(traffic, request):
+                response = await get_response(request)
+            return _counted(traffic, request, response)
+
+        return asynchronous
+
+    def synchronous(request: HttpRequest) -> Any:
+        if is_mine(request):
+            return view(request)
+        with _begun(traffic, request):
+            response = get_response(request)
+        return _counted(traffic, request, response)
+
+    return synchronous
+
+
+class _begun:  # noqa: N801 - reads as a verb; a generator would cost a microsecond
+    """Counts a request as begun, and as ended if no response comes of it."""
+
+    __slots__ = ("_request", "_traffic")
+
+    def __init__(self, traffic: Traffic, request: HttpRequest) -> None:
+        self._traffic, self._request = traffic, request
+
+    def __enter__(self) -> None:
+        self._traffic.started += 1
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if kind is not None:
+            self._traffic.end(_label(self._request))
+
+
+def _counted(traffic: Traffic, request: HttpRequest, response: Any) -> Any:
+    """The response. Its request is counted now, or when the last part has been sent."""
+    end = partial(traffic.end, _label(request))
+    if getattr(response, "streaming", False):
+        # Django has no public hook for the end of a response; files close themselves by this list too.
+        response._resource_closers.append(EndOnce(end))
+    else:
+        end()
+    return response
+
+
+def _label(request: HttpRequest) -> str:
+    """The label of the route that Django found."""
+    match = request.resolver_match
+    if match is None:
+        return UNMATCHED
+    return label(request.method or "", "/" + match.route.removeprefix("^"))
+
+
+def metrics_view(endpoint: MetricsEndpoint) -> Callable[[HttpRequest], HttpResponse]:
+    """A view that translates for the endpoint."""
+
+    def metrics(request: HttpRequest) -> HttpResponse:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        response = endpoint.respond(request.method or "", headers, request.META.get("REMOTE_ADDR"))
+        return HttpResponse(response.body, status=response.status, headers=dict(response.headers))
+
+    return metrics
+
+
+def host_route(path: str) -> bool:
+    """Whether the project has a route for this very path; one that catches everything does not count."""
+    sibling = path.rpartition("/")[0] + "/memprof-has-no-such-page"
+    for slash in ("", "/"):  # Django redirects a path to its twin with a slash
+        found = _route(path + slash)
+        if found is not None and found != _route(sibling + slash):
+            return True
+    return False
+
+
+def _route(path: str) -> str | None:
+    try:
+        match = resolve(path)
+    except Resolver404:
+        return None
+    return None if match.view_name == "memprof:metrics" else match.route

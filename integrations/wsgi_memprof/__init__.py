@@ -1,0 +1,108 @@
+"""The memory profiler in any WSGI application: Bottle, Pyramid, Falcon, plain WSGI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from memprof_middleware import Config, MemoryProfiler
+from memprof_middleware.outputs.exposition import MetricsEndpoint
+from memprof_middleware.profiler import get_memory_profiler as get_profiler
+from memprof_middleware.profiler import profiler_for
+from memprof_middleware.traffic import UNMATCHED, counted_body, folded, label
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+__all__ = ["MemProfMiddleware", "get_profiler", "make_metrics_app"]
+
+
+class MemProfMiddleware:
+    """Starts the profiler with the first request, serves ``/metrics``, counts requests; passes on all else.
+
+    A WSGI application does not tell its routes: where it has a ``/metrics`` of its own, ours comes first, so set
+    ``metrics_path`` to another path, or to ``None``.
+
+    Args:
+        app: the application.
+        profiler: a ready profiler; or
+        config: settings to make one with. With neither, the process's own profiler is used.
+        route_name: from the environ, as it is when the application has returned, to the template that a request is
+            counted under, such as ``/cart/{id}``; ``None`` is unmatched. By default the path with ids folded.
+
+    Raises:
+        ConfigError: both are given, or a setting is not valid.
+
+    Attributes:
+        profiler: the profiler at work.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        *,
+        profiler: MemoryProfiler | None = None,
+        config: Config | None = None,
+        route_name: Callable[[WSGIEnvironment], str | None] | None = None,
+    ) -> None:
+        self.app = app
+        self.profiler = profiler_for(profiler, config)
+        self._traffic = self.profiler.traffic
+        self._route_name = route_name
+        self._metrics = MetricsEndpoint(self.profiler).wsgi
+        self._path = self.profiler.config.metrics_path
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        self.profiler.ensure_running()
+        if environ.get("PATH_INFO") == self._path:
+            return self._metrics(environ, start_response)
+        route = self._folded(environ) if self._route_name is None else ""
+        status = [""]
+        if self._route_name is None and not self._traffic.knows(route):
+            start_response = _watched(start_response, status)
+        self._traffic.started += 1
+
+        def end() -> None:
+            # A path that nobody has been answered on makes no route, so that a scanner cannot.
+            self._traffic.end(UNMATCHED if status[0].startswith("404") else route)
+
+        try:
+            body = self.app(environ, start_response)
+            if self._route_name is not None:
+                route = self._named(environ)
+        except BaseException:
+            end()
+            raise
+        return counted_body(body, environ, end)
+
+    def _folded(self, environ: WSGIEnvironment) -> str:
+        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        return folded(environ.get("REQUEST_METHOD", ""), path)
+
+    def _named(self, environ: WSGIEnvironment) -> str:
+        try:
+            name = self._route_name(environ) if self._route_name else None
+        except Exception as error:  # noqa: BLE001 - the user's rule must not fail the request
+            self.profiler.failures.record("route_name", error)
+            return UNMATCHED
+        return UNMATCHED if name is None else label(environ.get("REQUEST_METHOD", ""), name)
+
+
+def _watched(start_response: StartResponse, seen: list[str]) -> StartResponse:
+    """A ``start_response`` that keeps the status."""
+
+    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
+        seen[0] = status
+        return start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
+
+    return start
+
+
+def make_metrics_app(profiler: MemoryProfiler | None = None, *, config: Config | None = None) -> WSGIApplication:
+    """A WSGI application that serves the metrics, to be mounted anywhere; arguments as for the middleware.
+
+    Raises:
+        ConfigError: as the middleware.
+    """
+    return MetricsEndpoint(profiler_for(profiler, config)).wsgi

@@ -1,0 +1,26 @@
+"""An always-on memory profiler for Python web services."""
+
+from memprof_middleware.config import Config
+from memprof_middleware.errors import BaselineError, ConfigError, ExporterError, MemprofError
+from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot
+from memprof_middleware.outputs.exporter import MemoryExporter, get_memory_exporter
+from memprof_middleware.outputs.metrics import MemoryCollector
+from memprof_middleware.profiler import MemoryProfiler, get_memory_profiler
+
+__all__ = [
+    "Alert",
+    "BaselineError",
+    "Config",
+    "ConfigError",
+    "DriftReport",
+    "ExporterError",
+    "Leak",
+    "MemoryCollector",
+    "MemoryExporter",
+    "MemoryMetrics",
+    "MemoryProfiler",
+    "MemorySnapshot",
+    "MemprofError",
+    "get_memory_exporter",
+    "get_memory_profiler",
+]

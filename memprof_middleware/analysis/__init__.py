@@ -1,0 +1,1 @@
+"""Analysis judges: pure functions, values in, values out."""

@@ -1,0 +1,190 @@
+"""A robust fit of growth to requests: windows in, what each route keeps out, with the size of the noise."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from memprof_middleware.analysis.least_squares import Normal, median, residuals, student
+
+# Routes told apart in one system; the work grows with the square.
+MOST_ROUTES = 40
+# Below this many windows an interval would be a guess.
+LEAST_WINDOWS = 10
+# What must be lost, in variances of the noise, when a route is left out: 3.3 standard errors, since many are tried.
+NEEDED = 11.0
+# A route that was asked for in fewer windows cannot be told from a burst.
+_LEAST_PRESENT = 4
+# And with fewer rows than columns and this many more, anything can be explained.
+_LEAST_FREEDOM = 5
+_HUBER = 1.345
+_OUTLIER = 4.0
+_ROUNDS = 12
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Window:
+    """What happened between two readings of one worker.
+
+    Attributes:
+        worker: the worker.
+        seconds: its length.
+        requests: requests that ended, by route.
+        in_flight: change of the requests in flight.
+        collected: requests that ended before a full collection in this window and after the one before: their garbage
+            is gone, that of later ones may wait.
+        growth: change of what is judged: in-use bytes, allocated blocks, or a type's live objects.
+    """
+
+    worker: str
+    seconds: float
+    requests: Mapping[str, float]
+    in_flight: float
+    growth: float
+    collected: float = 0.0
+
+
+class RouteFit:
+    """One robust fit.
+
+    Args:
+        windows: the rows.
+        pause: called before each solution.
+        echoes: whether noise that one window hands to the next is taken out.
+
+    Attributes:
+        windows: the rows.
+        routes: the routes told apart.
+        columns: the system: seconds, perhaps what is in flight and what waits for a collection, then the routes.
+        y: what is fitted.
+        weights: how much each row counts.
+        totals: the sum of each column.
+        free: how many of the first columns may have a coefficient below zero.
+        solution: the best coefficients.
+        left: what is left of each window's growth.
+        scale: the usual size of that, robustly.
+        error: the weighted sum of its squares.
+    """
+
+    def __init__(self, windows: Sequence[Window], pause: Callable[[], object], *, echoes: bool = True) -> None:
+        self.windows, self._pause = windows, pause
+        self.routes = _present(windows)
+        named = set(self.routes)
+        self.columns = [[window.seconds for window in windows]]
+        if any(window.in_flight for window in windows):
+            self.columns.append([window.in_flight for window in windows])
+        if sum(window.collected > 0 for window in windows) >= _LEAST_PRESENT:
+            self.columns.append([sum(window.requests.values()) - window.collected for window in windows])
+        self.free = len(self.columns)
+        self.columns += [[window.requests.get(route, 0.0) for window in windows] for route in self.routes]
+        rest = [sum(n for route, n in window.requests.items() if route not in named) for window in windows]
+        if any(rest):
+            self.columns.append(rest)
+        self.totals = [sum(column) for column in self.columns]
+        self.y = [window.growth for window in windows]
+        self._solve()
+        if echoes and (echo := self._echo()):
+            # Outliers are cut before: the filter would spread them over the windows that follow.
+            fitted = [y - rest for y, rest in zip(self.y, self.left, strict=True)]
+            limit = _OUTLIER * self.scale
+            cut = [fit + min(max(rest, -limit), limit) for fit, rest in zip(fitted, self.left, strict=True)]
+            self.columns = [self._filtered(column, echo) for column in self.columns]
+            self.y = self._filtered(cut, echo)
+            self._solve()
+
+    def slows_at(self) -> int | None:
+        """Where a route stops to keep as much as before: a cache is full, and what it took is no leak."""
+        size = len(self.y)
+        best, found = NEEDED * self.noise(), None
+        for start in sorted({size // 6, size // 4, size // 2, size * 3 // 4} - {0}):
+            if not determined(size - start, len(self.columns)):
+                continue
+            for j in range(self.free, len(self.columns)):
+                early = [n if row < start else 0.0 for row, n in enumerate(self.columns[j])]
+                normal = Normal.of([*self.columns, early], self.y, self.weights)
+                gain = self.error - normal.error(self.best(normal))
+                if gain > best:
+                    best, found = gain, start
+        return found
+
+    def noise(self) -> float:
+        """Variance of the noise, with what must be added because it is estimated from few windows."""
+        limit = _HUBER * self.scale
+        freedom = max(len(self.left) - len(self.columns), 1)
+        # Of the larger of two measures: few windows can make either too small by chance. 0.71: what the limit cuts.
+        tame = sum(min(abs(rest), limit) ** 2 for rest in self.left) / 0.71 / freedom
+        return max(self.scale**2, tame) * (student(freedom) / student(math.inf)) ** 2
+
+    def best(self, normal: Normal, without: Sequence[int] = ()) -> list[float]:
+        """The solution of a system whose columns are bound like these, perhaps without some of them."""
+        self._pause()
+        return normal.solve_non_negative(self.free, without)
+
+    def _solve(self) -> None:
+        self.weights = [1.0] * len(self.y)
+        self.scale = 0.0
+        for _ in range(_ROUNDS):
+            self.normal = Normal.of(self.columns, self.y, self.weights)
+            self.solution = self.best(self.normal)
+            self.left = residuals(self.columns, self.y, self.solution)
+            before, self.scale = self.scale, _scale(self.left, self.y, len(self.columns))
+            if abs(before - self.scale) <= 1e-3 * self.scale:
+                break
+            limit = _HUBER * self.scale
+            self.weights = [1.0 if abs(rest) <= limit else limit / abs(rest) for rest in self.left]
+        self.error = self.normal.error(self.solution)
+
+    def _echo(self) -> float:
+        """How much of one window's noise comes back with the other sign in the next, 0 to 0.9.
+
+        What a reading happens to catch, such as garbage that waits for a collection, makes one window too large and
+        the next too small: noise of the first order of a moving average, whose coefficient this is.
+        """
+        limit = _OUTLIER * self.scale
+        last: dict[str, float] = {}
+        square = product = 0.0
+        for window, rest in zip(self.windows, self.left, strict=True):
+            tame = min(max(rest, -limit), limit)
+            square += tame**2
+            product += tame * last.get(window.worker, 0.0)
+            last[window.worker] = tame
+        correlation = product / square if square else 0.0
+        if correlation > -0.1:
+            return 0.0
+        if correlation <= -0.497:
+            return 0.9
+        return min(0.9, (1 - math.sqrt(1 - 4 * correlation**2)) / (-2 * correlation))
+
+    def _filtered(self, values: Sequence[float], echo: float) -> list[float]:
+        """The values with the echo taken out, so that what is left of the noise is independent."""
+        last: dict[str, float] = {}
+        found: list[float] = []
+        for window, value in zip(self.windows, values, strict=True):
+            last[window.worker] = value + echo * last.get(window.worker, 0.0)
+            found.append(last[window.worker])
+        return found
+
+
+def determined(rows: int, columns: int) -> bool:
+    """Whether there are enough rows to tell noise from what the columns explain."""
+    return rows >= max(LEAST_WINDOWS, columns + _LEAST_FREEDOM)
+
+
+def _present(windows: Sequence[Window]) -> list[str]:
+    """The routes that can be told apart, the busiest first."""
+    total: dict[str, float] = {}
+    present: dict[str, int] = {}
+    for window in windows:
+        for route, number in window.requests.items():
+            total[route] = total.get(route, 0) + number
+            present[route] = present.get(route, 0) + (number > 0)
+    found = [route for route in total if present[route] >= _LEAST_PRESENT]
+    return sorted(found, key=lambda route: (-total[route], route))[:MOST_ROUTES]
+
+
+def _scale(left: Sequence[float], y: Sequence[float], size: int) -> float:
+    """The standard deviation of the noise by the median, which no outlier moves; never quite zero."""
+    freedom = max(len(left) - size, 1)
+    found = 1.4826 * median(map(abs, left)) * math.sqrt(len(left) / freedom)
+    return max(found, 1e-4 * median(map(abs, y)), 1e-9)

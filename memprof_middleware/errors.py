@@ -1,0 +1,21 @@
+"""What can go wrong on the user's side: one base class, so that one ``except`` catches all of it."""
+
+
+class MemprofError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class ConfigError(MemprofError, ValueError):
+    """A setting is unknown, of the wrong type or out of range."""
+
+
+class BaselineError(MemprofError):
+    """A baseline cannot be set, read or written."""
+
+
+class ExporterError(MemprofError):
+    """The standalone exporter cannot serve, for example because its port is taken."""
+
+
+class RunDirectoryError(MemprofError):
+    """There is no folder in which the workers of a server can find one another."""

@@ -1,0 +1,1 @@
+"""Outputs tell: log records, metrics, HTTP answers, reports."""

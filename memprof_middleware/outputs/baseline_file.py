@@ -1,0 +1,47 @@
+"""A baseline kept in a file, to compare a release with the one before."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+from memprof_middleware.errors import BaselineError
+from memprof_middleware.model import MemorySnapshot
+
+
+def write_baseline(path: str | os.PathLike[str], baseline: MemorySnapshot) -> None:
+    """Write a JSON file that only this user can read.
+
+    Raises:
+        BaselineError: the file cannot be written.
+    """
+    new = Path(f"{os.fspath(path)}.{os.getpid()}.new")
+    try:
+        # Written beside and moved into place: a reader never sees half a file.
+        new.unlink(missing_ok=True)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(baseline.to_dict(), file)
+        new.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            new.unlink(missing_ok=True)
+        raise BaselineError(f"baseline file {os.fspath(path)!r} cannot be written: {error.strerror}") from error
+
+
+def read_baseline(path: str | os.PathLike[str]) -> MemorySnapshot:
+    """Read what :func:`write_baseline` wrote.
+
+    Raises:
+        BaselineError: the file cannot be read or holds no baseline.
+    """
+    try:
+        return MemorySnapshot.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+    except OSError as error:
+        raise BaselineError(f"baseline file {os.fspath(path)!r} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise BaselineError(
+            f"baseline file {os.fspath(path)!r} holds no baseline ({error}): write one with save_baseline()"
+        ) from error

@@ -1,0 +1,59 @@
+"""The profiler's own failures: caught, logged once per kind, counted."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import PurePath
+
+from memprof_middleware.errors import MemprofError
+
+
+class Failures:
+    """Counts failures by kind; the first of a kind is logged with its type and place, the rest only counted.
+
+    Attributes:
+        counts: failures so far, by kind.
+        logger: where the first of each kind goes.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self.logger = logger
+        self.counts: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def caught(self, kind: str) -> Iterator[None]:
+        """Let nothing that goes wrong inside the block reach the host."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - this is the wall between the profiler and its host
+            self.record(kind, error)
+
+    def record(self, kind: str, error: BaseException) -> None:
+        """Count a failure, and log it if it is the first of its kind."""
+        self.counts[kind] += 1
+        if self.counts[kind] == 1:
+            # A foreign error's type and place only: its text may hold the program's data.
+            what = str(error) if isinstance(error, MemprofError) else type(error).__name__ + _place(error)
+            try:
+                self.logger.warning(
+                    "memprof: %s failed with %s; the application is not affected, further failures of this kind are "
+                    "only counted (metric memory_profiler_failures_total)",
+                    kind,
+                    what,
+                    extra={"memprof_failure": kind},
+                )
+            except Exception:  # noqa: BLE001 - a filter of the host that raises: nothing is left to tell it to
+                self.counts["log"] += 1
+
+    def forget(self) -> None:
+        """Count from zero: a new process begins."""
+        self.counts.clear()
+
+
+def _place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" ({PurePath(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""

@@ -1,0 +1,109 @@
+"""The workers of one server, as one of them sees them."""
+
+from __future__ import annotations
+
+import atexit
+import dataclasses
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from memprof_middleware.errors import RunDirectoryError
+from memprof_middleware.model import MemoryMetrics
+from memprof_middleware.outputs.failures import Failures
+
+if TYPE_CHECKING:
+    from memprof_middleware.outputs.workers import WorkerSlot
+    from memprof_middleware.probes import Listener
+
+
+class WorkerGroup:
+    """This process and its siblings. Alone until it is known where the server listens, and where that cannot be known.
+
+    Args:
+        listener: tells where the server listens; ``None`` while it does not.
+        run_dir: a folder to use instead of the usual ones.
+        failures: where a failure to join or to publish is counted.
+    """
+
+    def __init__(self, listener: Callable[[], Listener | None], run_dir: str | None, failures: Failures) -> None:
+        self._listener, self._run_dir, self._failures = listener, run_dir, failures
+        self._slot: WorkerSlot | None = None
+        self.forget()
+
+    @property
+    def worker(self) -> str:
+        """The label of this worker: its slot; ``0`` while alone."""
+        return "0" if self._slot is None else str(self._slot.number)
+
+    @property
+    def settled(self) -> bool:
+        """Whether this process has found its place, or looks for none (any more)."""
+        return self._slot is not None or self._closed
+
+    def join(self) -> MemoryMetrics | None:
+        """Take a slot, once the server listens; the predecessor's figures if there was one. May be called again."""
+        with self._lock:
+            if self.settled:
+                return None
+            with self._failures.caught("probe_listener"):
+                found = self._listener()
+                if found is None:
+                    return None
+                try:
+                    from memprof_middleware.outputs.workers import WorkerSlot
+
+                    self._slot = WorkerSlot(found.address, self._run_dir, found.server)
+                except (RunDirectoryError, ImportError) as error:  # no fcntl on Windows
+                    self._closed = True
+                    self._failures.record("run_directory", error)
+                else:
+                    atexit.register(self.leave)
+                    return self._slot.predecessor
+        return None
+
+    def publish(self, metrics: MemoryMetrics) -> None:
+        """Let the other workers see these figures."""
+        slot = self._slot
+        if slot is not None:
+            with self._failures.caught("publish"):
+                slot.publish(metrics)
+
+    def others(self, own_pid: int) -> list[MemoryMetrics]:
+        """The figures of the other live workers, by slot; of a process with several profilers, one's."""
+        slot = self._slot
+        first_of: dict[int, MemoryMetrics] = {}
+        if slot is not None:
+            with self._failures.caught("read_workers"):
+                for metrics in slot.others():
+                    if metrics.pid != own_pid:
+                        first_of.setdefault(metrics.pid, metrics)
+        return list(first_of.values())
+
+    def workers(self, own: MemoryMetrics) -> list[MemoryMetrics]:
+        """These figures and those of the other live workers, by slot."""
+        found = [dataclasses.replace(own, answering=True), *self.others(own.pid)]
+        return sorted(found, key=lambda metrics: int(metrics.worker))
+
+    def leave(self) -> None:
+        """Give the slot back and look for none, until :meth:`open`."""
+        with self._lock:
+            self._closed = True
+            slot, self._slot = self._slot, None
+            if slot is not None:
+                atexit.unregister(self.leave)
+                with self._failures.caught("leave"):
+                    slot.leave()
+
+    def open(self) -> None:
+        """Look for a slot again after :meth:`leave`."""
+        with self._lock:
+            self._closed = False
+
+    def forget(self) -> None:
+        """Begin anew in a child after a fork: the slot is the parent's."""
+        self._lock = threading.Lock()
+        if self._slot is not None:
+            self._slot.forget()
+        self._slot = None
+        self._closed = False

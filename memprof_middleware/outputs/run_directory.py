@@ -1,0 +1,68 @@
+"""A private folder in memory or on disk where the workers of one user find one another."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from memprof_middleware.errors import RunDirectoryError
+
+# What must fit: the file of one worker, and some.
+_ROOM = 131072
+
+
+def run_directory(given: str | None = None) -> Path:
+    """The folder ``memprof-<user id>``: in the one given, else in the first of a few where it can be made and used.
+
+    It belongs to this user and nobody else may enter it; a link or a folder that somebody planted is refused.
+
+    Args:
+        given: where to make it; this one is made too if need be.
+
+    Raises:
+        RunDirectoryError: none can be used; the message says why for each.
+    """
+    refused = []
+    for parent in _parents(given):
+        # One spelling of each path: a process that opens its own slot by another would lose its lock.
+        folder = Path(os.path.realpath(parent)) / f"memprof-{os.geteuid()}"
+        try:
+            if given is not None:
+                folder.parent.mkdir(mode=0o700, exist_ok=True)
+            _make_private(folder)
+        except OSError as error:
+            refused.append(f"{folder}: {error.strerror or error}")
+        else:
+            return folder
+    raise RunDirectoryError(f"no folder for the workers: {'; '.join(refused)}; set run_dir to one that can be used")
+
+
+def _parents(given: str | None) -> Iterator[str]:
+    if given is not None:
+        yield given
+        return
+    # Memory first: no disk is touched. Every worker of a server walks the same list in the same environment.
+    for folder in ("/dev/shm", tempfile.gettempdir()):  # noqa: S108 - the folder made inside is private and checked
+        if os.path.isdir(folder):  # noqa: PTH112
+            yield folder
+
+
+def _make_private(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        found = folder.lstat()  # not stat: a link is not followed
+        if not stat.S_ISDIR(found.st_mode):
+            raise OSError("it is a link or no folder") from None
+        if found.st_uid != os.geteuid():
+            raise OSError("it belongs to another user") from None
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            raise OSError("others may enter it: its mode must be 0700") from None
+    # Said to be writable is not enough: a tiny /dev/shm may be full.
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as probe:
+        if probe.write(bytes(_ROOM)) < _ROOM:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

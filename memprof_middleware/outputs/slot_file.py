@@ -1,0 +1,182 @@
+"""A file that one process holds and writes, and others read: live as long as its holder lives.
+
+The holder keeps a lock on it, which the kernel drops when the process ends, however it ends; no pid is ever trusted.
+POSIX record locks are used rather than ``flock``: they are not inherited, so a child that a worker forks does not keep
+a dead worker alive. Their price: closing any descriptor of the file drops them, so a process never opens its own file
+twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import platform
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+# What stands before the payload: a mark with the format's version, the number of the write, the payload's length and
+# its checksum.
+_HEADER = struct.Struct(">4sQII")
+_MARK = b"MPW1"
+# There are two places, written in turn: while one is written, however long that takes, the other one can be read.
+_PLACES = (0, 1 << 20)
+_LARGEST = _PLACES[1] - _HEADER.size
+# Taken from the disk when a slot is claimed, so that a disk that fills up later does not silence a worker.
+_RESERVED = 32768
+# How often a reader looks again: both places are void only if two writes were begun during one look.
+_LOOKS = 10
+# struct flock of 64-bit Linux: type, whence, start, length, pid.
+_CAN_ASK = platform.system() == "Linux" and struct.calcsize("P") == 8
+_FLOCK = struct.Struct("@hhqqi4x")
+# Files that this process holds: their descriptors, by path.
+_held: dict[Path, int] = {}
+# Between opening a file and noting that it is held, no other thread may open and close it.
+_opening = threading.RLock()
+
+
+def _after_fork_in_child() -> None:
+    global _opening
+    _opening = threading.RLock()
+    for descriptor in _held.values():  # the locks are the parent's: closing our copies leaves them
+        with contextlib.suppress(OSError):  # a server may have closed all there was
+            os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+class SlotFile:
+    """One such file, held by this process or read by it.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def acquire(self) -> bool:
+        """Make the file if need be and hold it; false if somebody does already.
+
+        Raises:
+            OSError: the file cannot be made.
+        """
+        with _opening:
+            return self.path not in _held and self._acquire()
+
+    def _acquire(self) -> bool:
+        while True:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with contextlib.suppress(FileNotFoundError):
+                    if os.fstat(descriptor).st_ino == self.path.stat().st_ino:
+                        _held[self.path] = descriptor
+                        return True
+                # The file was removed between our opening and our lock: again, with a new one.
+            except (BlockingIOError, PermissionError):  # POSIX leaves the choice to the system
+                os.close(descriptor)
+                return False
+            os.close(descriptor)
+
+    def remove(self) -> None:
+        """Remove the file unless somebody holds it; never takes it from under a worker that claims it meanwhile.
+
+        Raises:
+            OSError: the file cannot be removed.
+        """
+        if self.acquire():
+            try:
+                self.path.unlink()
+            finally:
+                self.release()
+
+    def release(self) -> None:
+        """Let go. In a child after a fork this closes the inherited descriptor and leaves the parent's lock."""
+        with _opening:
+            descriptor = _held.pop(self.path, None)
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def write(self, payload: bytes) -> None:
+        """Replace the payload; only for the holder.
+
+        Raises:
+            OSError: it cannot be written, for example because the disk is full.
+        """
+        if len(payload) > _LARGEST:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        first, second = (_content(_held[self.path], place) for place in _PLACES)
+        place, number = (_PLACES[1], first[0] + 1) if first > second else (_PLACES[0], second[0] + 1)
+        self._write(_HEADER.pack(_MARK, number, len(payload), zlib.crc32(payload)) + payload, place)
+
+    def reserve(self) -> None:
+        """Take the room for usual payloads now; only for the holder. A payload that is there stays.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        for place in _PLACES:
+            content = os.pread(_held[self.path], _RESERVED, place)
+            self._write(content.ljust(_RESERVED, b"\0"), place)
+
+    def _write(self, data: bytes, offset: int) -> None:
+        if os.pwrite(_held[self.path], data, offset) < len(data):  # a disk that is nearly full takes a part
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def read(self, *, live: bool) -> bytes | None:
+        """The payload; ``None`` if there is none, or if it must be of a live holder and is not."""
+        with contextlib.suppress(OSError), self._open() as descriptor:
+            if not live or self._is_locked(descriptor):
+                looks = (max(_content(descriptor, place) for place in _PLACES) for _ in range(_LOOKS))
+                return next((payload for number, payload in looks if number), None)
+        return None
+
+    def is_live(self) -> bool:
+        """Whether a process holds the file."""
+        with contextlib.suppress(OSError), self._open() as descriptor:
+            return self._is_locked(descriptor)
+        return False
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[int]:
+        with _opening:
+            if self.path in _held:
+                yield _held[self.path]
+                return
+            descriptor = os.open(self.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                yield descriptor
+            finally:
+                os.close(descriptor)
+
+    def _is_locked(self, descriptor: int) -> bool:
+        if self.path in _held:
+            return True
+        if _CAN_ASK:
+            # Asks without taking: a lock taken for the blink of an eye would turn away a worker that claims the slot.
+            answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+            return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        return False
+
+
+def _content(descriptor: int, place: int) -> tuple[int, bytes]:
+    """The number of the write and its payload; zero and nothing if it is void."""
+    header = os.pread(descriptor, _HEADER.size, place)
+    if len(header) == _HEADER.size:
+        mark, number, length, checksum = _HEADER.unpack(header)
+        if mark == _MARK and length <= _LARGEST:
+            payload = os.pread(descriptor, length, place + _HEADER.size)
+            if zlib.crc32(payload) == checksum:
+                return number, payload
+    return 0, b""

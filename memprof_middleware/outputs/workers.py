@@ -1,0 +1,161 @@
+"""Worker slots: every worker publishes its figures in a file, so that whichever is scraped can show all of them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+from memprof_middleware.errors import RunDirectoryError
+from memprof_middleware.model import MemoryMetrics
+from memprof_middleware.outputs.run_directory import run_directory
+from memprof_middleware.outputs.slot_file import SlotFile
+
+_MOST_SLOTS = 1024
+# A server that was killed leaves at most a file for each of its workers; the next one to start clears them away.
+_ABANDONED_SECONDS = 3600
+_OURS = re.compile(r"[0-9a-f]{16}")
+
+
+class WorkerSlot:
+    """The place of this process among the workers of its server.
+
+    Args:
+        address: what all workers of the server have in common: where it listens.
+        run_dir: a folder to use instead of the usual ones.
+        server: tells this run of the server from the one before; ``None`` if nothing does: nobody's successor.
+
+    Raises:
+        RunDirectoryError: there is no folder in which workers can find one another.
+
+    Attributes:
+        number: the slot: the smallest number that no live worker of the server holds.
+        predecessor: what the slot's last holder published, if it was a worker of the same running server.
+    """
+
+    def __init__(self, address: str, run_dir: str | None = None, server: str | None = None) -> None:
+        base = run_directory(run_dir)
+        self._folder = base / hashlib.sha256(f"{_network()}\n{address}".encode()).hexdigest()[:16]
+        try:
+            _clear_abandoned(base)
+            self.number = self._claim()
+        except OSError as error:
+            raise RunDirectoryError(f"{self._folder}: {error.strerror}; set run_dir to another folder") from error
+        self._server = server
+        self._parsed: dict[int, tuple[int, MemoryMetrics | None]] = {}
+        self.predecessor = self._succeed()
+
+    def publish(self, metrics: MemoryMetrics) -> None:
+        """Let the other workers see these figures.
+
+        Raises:
+            OSError: they cannot be written, for example because the folder is full.
+        """
+        self._write(metrics, "metrics")
+
+    def others(self) -> list[MemoryMetrics]:
+        """What the other live workers of the server published last, by slot."""
+        found = ((number, self._file(number).read(live=True)) for number in self._other_numbers())
+        others = (self._remembered(number, payload) for number, payload in found if payload)
+        return [metrics for metrics in others if metrics is not None]
+
+    def leave(self) -> None:
+        """Give the slot back. The last worker to leave takes the files with it."""
+        self.forget()
+        # First let go, then look: of workers that leave together, the last one sees nobody.
+        _remove_if_dead(self._folder)
+
+    def forget(self) -> None:
+        """Let go of the file without a word, as a child must after a fork."""
+        self._own.release()
+
+    def _claim(self) -> int:
+        while True:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            try:
+                number = next(number for number in range(_MOST_SLOTS) if self._file(number).acquire())
+            except FileNotFoundError:
+                continue  # the last worker of a server that ends took the folder with it
+            except StopIteration:
+                raise OSError(errno.EBUSY, f"all {_MOST_SLOTS} slots are taken") from None
+            self._own = self._file(number)
+            try:
+                self._own.reserve()
+            except OSError:
+                self._own.release()
+                raise
+            return number
+
+    def _succeed(self) -> MemoryMetrics | None:
+        """Take over from the slot's last holder, whose figures must not show as those of a live worker any more."""
+        last = self._own.read(live=False)
+        predecessor = None
+        if last and self._server is not None:
+            predecessor = _metrics(last, "metrics", self._server) or _metrics(last, "predecessor", self._server)
+        self._write(predecessor, "predecessor")
+        return predecessor
+
+    def _write(self, metrics: MemoryMetrics | None, role: str) -> None:
+        data = {"server": self._server, role: metrics and metrics.to_dict()}
+        self._own.write(json.dumps(data, separators=(",", ":")).encode())
+
+    def _file(self, number: int) -> SlotFile:
+        return SlotFile(self._folder / str(number))
+
+    def _other_numbers(self) -> list[int]:
+        return [number for number in _numbers(self._folder) if number != self.number]
+
+    def _remembered(self, number: int, payload: bytes) -> MemoryMetrics | None:
+        """A worker publishes once an interval and may be scraped more often: read again only what is new."""
+        checksum = zlib.crc32(payload)
+        if self._parsed.get(number, (None,))[0] != checksum:
+            self._parsed[number] = checksum, _metrics(payload, "metrics")
+        return self._parsed[number][1]
+
+
+def _metrics(payload: bytes, role: str, server: str | None = None) -> MemoryMetrics | None:
+    with contextlib.suppress(ValueError, KeyError, TypeError):  # another version's file says nothing to us
+        data: dict[str, Any] = json.loads(payload)
+        if data[role] and server in {None, data["server"]}:
+            return MemoryMetrics.from_dict(data[role])
+    return None
+
+
+def _network() -> str:
+    """The network namespace: port 8000 in one container is not port 8000 in another that shares the folder."""
+    try:
+        return os.readlink("/proc/self/ns/net")  # noqa: PTH115 - not a path to anything
+    except OSError:
+        return ""
+
+
+def _numbers(folder: Path) -> list[int]:
+    try:
+        return sorted(int(name) for name in os.listdir(folder) if name.isdigit())  # noqa: PTH208
+    except OSError:
+        return []
+
+
+def _clear_abandoned(base: Path) -> None:
+    oldest = time.time() - _ABANDONED_SECONDS
+    for folder in base.iterdir():
+        with contextlib.suppress(OSError):  # somebody else clears at the same time
+            paths = [folder, *(folder / str(number) for number in _numbers(folder))]
+            if _OURS.fullmatch(folder.name) and all(path.stat().st_mtime < oldest for path in paths):
+                _remove_if_dead(folder)
+
+
+def _remove_if_dead(folder: Path) -> None:
+    files = [SlotFile(folder / str(number)) for number in _numbers(folder)]
+    if not any(file.is_live() for file in files):
+        with contextlib.suppress(OSError):  # somebody else removes or claims at the same time
+            for file in files:
+                file.remove()
+            folder.rmdir()

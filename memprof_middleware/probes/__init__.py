@@ -1,0 +1,89 @@
+"""Probes measure this process and know nothing of judging or telling."""
+
+from __future__ import annotations
+
+import functools
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+from memprof_middleware.probes.allocator import AllocatorStats, allocator_stats
+from memprof_middleware.probes.census import Census, take_census
+from memprof_middleware.probes.gc_stats import GcStats, GcWatch
+from memprof_middleware.probes.limits import ContainerMemory, MemoryLimit, container_memory, memory_limit
+from memprof_middleware.probes.listening import Listener, listener
+from memprof_middleware.probes.process import MemoryShare, ProcessMemory, memory_share, process_memory
+from memprof_middleware.probes.real_thread import in_real_thread
+
+__all__ = [
+    "AllocatorStats",
+    "Census",
+    "ContainerMemory",
+    "GcStats",
+    "Listener",
+    "MemoryLimit",
+    "MemoryShare",
+    "Probes",
+    "ProcessMemory",
+]
+
+
+class Probes:
+    """The instruments of one process.
+
+    Args:
+        proc: where procfs is mounted.
+        cgroup: where the control groups are mounted.
+    """
+
+    def __init__(self, *, proc: str | Path = "/proc", cgroup: str | Path = "/sys/fs/cgroup") -> None:
+        self._proc, self._cgroup = Path(proc), Path(cgroup)
+        self._gc = GcWatch()
+
+    def process(self) -> ProcessMemory:
+        """Resident, virtual and anonymous memory."""
+        return process_memory(self._proc)
+
+    def limit(self) -> MemoryLimit:
+        """The smallest memory limit that holds for this process."""
+        return memory_limit(self._proc, self._cgroup)
+
+    def container(self) -> ContainerMemory | None:
+        """What all processes of the container use together; ``None`` outside of one."""
+        return container_memory(self._proc, self._cgroup)
+
+    def share(self) -> MemoryShare:
+        """How much of the resident memory is this process's own; dear, so not at every interval."""
+        return in_real_thread(functools.partial(memory_share, self._proc))
+
+    def listener(self) -> Listener | None:
+        """Where the server listens; ``None`` while it does not."""
+        return listener(self._proc)
+
+    def allocator(self) -> AllocatorStats:
+        """What the allocators have given out."""
+        return allocator_stats()
+
+    def gc(self) -> GcStats:
+        """Collections and pauses since the watch began."""
+        return self._gc.read()
+
+    def after_full_collection(self, callback: Callable[[], object]) -> None:
+        """Have a function called after each full collection, inside of it: it may only write into what is there."""
+        self._gc.after_full = callback
+
+    def census(self, stride: int = 1) -> Census:
+        """Live objects by type, counted in slices; every ``stride``-th of them."""
+        return take_census(stride)
+
+    def tracemalloc(self) -> tuple[int, int] | None:
+        """Traced memory, current and peak, in bytes; ``None`` while nothing traces."""
+        return tracemalloc.get_traced_memory() if tracemalloc.is_tracing() else None
+
+    def start(self) -> None:
+        """Begin to watch the collector. May be called again."""
+        self._gc.start()
+
+    def stop(self) -> None:
+        """Leave the process as it was found. May be called again."""
+        self._gc.stop()

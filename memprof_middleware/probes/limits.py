@@ -1,0 +1,128 @@
+"""How much memory this process may use before somebody kills it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import psutil
+
+# A cgroup v1 limit of "none" is the largest page-aligned number; anything of that size is no limit.
+_UNLIMITED = 1 << 62
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MemoryLimit:
+    """A limit in bytes and what set it: ``cgroup v2``, ``cgroup v1``, ``RLIMIT_AS`` or ``ram``."""
+
+    size: int
+    source: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ContainerMemory:
+    """What all processes of a control group use together, and its limit, in bytes.
+
+    ``used`` is the working set, as Kubernetes counts it: usage less the page cache that can be dropped at once.
+    """
+
+    used: int
+    size: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Group:
+    """A control group with a limit: version 1 or 2, and its folder."""
+
+    version: int
+    folder: Path
+    size: int
+
+
+def memory_limit(proc: Path, cgroup: Path) -> MemoryLimit:
+    """The smallest of the control groups' limits up to the root, ``RLIMIT_AS`` and physical memory.
+
+    Raises:
+        OSError, psutil.Error: not even the physical memory is known.
+    """
+    groups = (MemoryLimit(group.size, f"cgroup v{group.version}") for group in _groups(proc, cgroup))
+    limits = [*groups, *_address_space_limit(), _physical_memory(proc)]
+    return min(limits, key=lambda limit: limit.size)
+
+
+def container_memory(proc: Path, cgroup: Path) -> ContainerMemory | None:
+    """The control group with the smallest limit; ``None`` where none limits below the physical memory.
+
+    Raises:
+        OSError, ValueError: the group tells its limit but not its usage.
+    """
+    group = min(_groups(proc, cgroup), key=lambda group: group.size, default=None)
+    if group is None or group.size >= _physical_memory(proc).size:
+        return None
+    usage, key = _USAGE[group.version]
+    lines = (group.folder / "memory.stat").read_text().splitlines()
+    reclaimable = next((int(line.split()[1]) for line in lines if line.startswith(key)), 0)
+    return ContainerMemory(used=max(0, int((group.folder / usage).read_text()) - reclaimable), size=group.size)
+
+
+_LIMIT = {1: "memory.limit_in_bytes", 2: "memory.max"}
+_USAGE = {1: ("memory.usage_in_bytes", "total_inactive_file "), 2: ("memory.current", "inactive_file ")}
+
+
+def _groups(proc: Path, cgroup: Path) -> Iterator[_Group]:
+    """The control groups of this process that have a limit, from its own up to the root."""
+    try:
+        lines = (proc / "self" / "cgroup").read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, colon, path = rest.partition(":")
+        if not colon:
+            continue
+        if controllers == "":
+            version, mounts = 2, (cgroup, cgroup / "unified")
+        elif "memory" in controllers.split(","):
+            version, mounts = 1, (cgroup / "memory", cgroup)
+        else:
+            continue
+        # In a container the path may be the host's while the mount shows only our part of the tree, so folders
+        # that are not there are passed over; ".." stands for a place outside our namespace.
+        steps = PurePosixPath(path.lstrip("/"))
+        for step in (steps, *steps.parents):
+            if ".." in step.parts:
+                continue
+            for mount in mounts:
+                size = _number(mount / step / _LIMIT[version])
+                if size is not None and size < _UNLIMITED:
+                    yield _Group(version, mount / step, size)
+
+
+def _number(file: Path) -> int | None:
+    try:
+        text = file.read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None  # v2 says "max"
+
+
+def _address_space_limit() -> Iterator[MemoryLimit]:
+    try:
+        import resource
+    except ImportError:  # Windows has none
+        return
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if soft != resource.RLIM_INFINITY:
+        yield MemoryLimit(soft, "RLIMIT_AS")
+
+
+def _physical_memory(proc: Path) -> MemoryLimit:
+    try:
+        with (proc / "meminfo").open() as lines:
+            first = next(lines, "")
+    except OSError:
+        first = ""
+    if first.startswith("MemTotal:"):
+        return MemoryLimit(int(first.split()[1]) * 1024, "ram")
+    return MemoryLimit(psutil.virtual_memory().total, "ram")

@@ -1,0 +1,93 @@
+"""Where this process listens: what tells the workers of one server from those of another."""
+
+from __future__ import annotations
+
+import _socket  # the plain one: gevent and eventlet replace socket.socket
+import contextlib
+import dataclasses
+import os
+import stat
+import sys
+from pathlib import Path
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Listener:
+    """The server's socket.
+
+    Attributes:
+        address: where the server listens, such as ``127.0.0.1:8000``.
+        server: names this run of the server, by the process that keeps the socket open while workers come and go;
+            ``None`` if there is none or it cannot be seen.
+    """
+
+    address: str
+    server: str | None = None
+
+
+def listener(proc: Path = Path("/proc")) -> Listener | None:
+    """The oldest listening socket; ``None`` while there is none.
+
+    All workers of a server hold its listening socket, by inheritance or by ``SO_REUSEPORT``, and no two servers of
+    one machine hold the same: measured on gunicorn, uvicorn, hypercorn, granian, waitress, daphne, uWSGI and mod_wsgi.
+    A server binds before anything in the application does, so the lowest descriptor is the server's.
+
+    Args:
+        proc: where procfs is mounted.
+    """
+    folder = proc / "self" / "fd" if sys.platform == "linux" else Path("/dev/fd")
+    try:
+        numbers = sorted(int(name) for name in os.listdir(folder))  # noqa: PTH208 - names, not paths, are wanted
+    except OSError:
+        return None
+    # The server's master may keep, and its workers inherit, a socket that is bound there and does not listen itself.
+    bound: dict[str, list[int]] = {}
+    for fd in numbers:
+        with contextlib.suppress(OSError):  # a descriptor may be closed while we look
+            found = os.fstat(fd)
+            if stat.S_ISSOCK(found.st_mode):
+                address, listens = _look(fd)
+                bound.setdefault(address, []).append(found.st_ino)
+                if listens:
+                    return Listener(address, _keeper(proc / str(os.getppid()), bound[address]))
+    return None
+
+
+def _look(fd: int) -> tuple[str, bool]:
+    """Where a socket is bound, and whether it listens."""
+    # A socket object over a descriptor takes on the process's default timeout, and with it may change the blocking
+    # mode, which the server's own descriptor shares.
+    blocking = os.get_blocking(fd)
+    copy = os.dup(fd)
+    try:
+        socket = _socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise
+    try:
+        listens = bool(socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN))
+        name = socket.getsockname()
+    finally:
+        socket.close()
+        os.set_blocking(fd, blocking)
+    if isinstance(name, tuple):
+        return f"{name[0]}:{name[1]}", listens
+    # A Unix socket: a path, or bytes for an abstract name.
+    return os.fsdecode(name) if isinstance(name, bytes) else os.path.realpath(name), listens
+
+
+def _keeper(parent: Path, sockets: list[int]) -> str | None:
+    """The parent with its start time, since pids come again, if it holds one of these sockets."""
+    links = {f"socket:[{inode}]" for inode in sockets}
+    with contextlib.suppress(OSError):
+        if any(_link(fd) in links for fd in (parent / "fd").iterdir()):
+            # Its name, which may hold spaces and brackets, is the second field; the start time is the 22nd.
+            start_time = (parent / "stat").read_text(errors="replace").rpartition(")")[2].split()[19]
+            return f"{parent.name} {start_time}"
+    return None
+
+
+def _link(path: Path) -> str:
+    with contextlib.suppress(OSError):  # closed while we look
+        return os.readlink(path)  # noqa: PTH115 - not a path to anything
+    return ""

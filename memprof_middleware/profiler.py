@@ -1,0 +1,604 @@
+"""The profiler conducts: it lets the probes measure, the analysis judge and the outputs tell."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import os
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from memprof_middleware.analysis.baseline import drift
+from memprof_middleware.analysis.history import History
+from memprof_middleware.analysis.leaks import find_leaks, still_open
+from memprof_middleware.analysis.route_leaks import group_growth
+from memprof_middleware.analysis.thresholds import CONDITIONS, breaches
+from memprof_middleware.config import Config
+from memprof_middleware.errors import BaselineError, ConfigError
+from memprof_middleware.governor import Governor
+from memprof_middleware.model import SEVERITIES, Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot, RouteGrowth
+from memprof_middleware.outputs.alerts import AlertBook, borrow_server_log, leak_breach
+from memprof_middleware.outputs.baseline_file import read_baseline, write_baseline
+from memprof_middleware.outputs.failures import Failures
+from memprof_middleware.outputs.group import WorkerGroup
+from memprof_middleware.probes import Probes
+from memprof_middleware.route_watch import RouteWatch, most_growth
+from memprof_middleware.sampler import Sampler
+from memprof_middleware.snapshot import Camera
+from memprof_middleware.traffic import Traffic
+
+# A thread that is this late does not run at all; nor does one that has not begun after so many seconds.
+_OVERDUE_INTERVALS = 2.0
+_FIRST_SECONDS = 5.0
+# How long a server may take from starting the application to listening.
+_BIND_SECONDS = 60.0
+_Callback = TypeVar("_Callback", bound=Callable[..., object])
+
+
+class MemoryProfiler:
+    """Watches the memory of the process it runs in.
+
+    Making one starts nothing. :meth:`ensure_running`, called by an adapter at the first event in each process, starts
+    the background thread; with ``Config(background=False)`` the caller steps the profiler instead.
+
+    Args:
+        config: the settings; by default those of the environment.
+        clock: tells the time, in seconds since the epoch; a test replays hours with a clock of its own.
+        logger: where alerts go; by default the logger ``memprof``.
+        probes: the instruments; a test passes recorded ones.
+
+    Raises:
+        ConfigError: a setting in the environment is not valid.
+
+    Attributes:
+        config: the settings.
+        traffic: the requests of this process by route; adapters count here.
+        failures: the profiler's own failures, by kind.
+    """
+
+    # What belongs to one process and is void after a fork.
+    _lock: threading.Lock
+    _publishing: threading.Lock
+    _stopped: bool
+    _stepping: bool
+    _history: History
+    _snapshot: MemorySnapshot | None
+    _baseline: MemorySnapshot | None  # taken by itself; one that was set or loaded survives a fork
+    _leaks: tuple[Leak, ...]
+    _inherited: tuple[Leak, ...]  # open when the slot's last worker ended
+    _leak_detections: Counter[str]
+    _reached: set[tuple[str, str]]  # the open leaks with every severity they have had
+    _start_time: float
+    _stepped_at: float  # by the monotonic clock
+    _told_overdue: bool
+    _governor: Governor
+    _heap_start_mb: float | None
+    _published: MemoryMetrics | None  # what the other workers see; a scrape answered here shows the same
+
+    def __init__(
+        self,
+        config: Config | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        logger: logging.Logger | None = None,
+        probes: Probes | None = None,
+    ) -> None:
+        self.config = Config.from_env() if config is None else config
+        self._clock = clock
+        self.traffic = Traffic(self.config.max_routes)
+        self._logger_given = logger is not None
+        logger = logger or logging.getLogger("memprof")
+        if self.config.log_level is not None:
+            logging.getLogger("memprof").setLevel(self.config.log_level.upper())
+        self.failures = Failures(logger)
+        self._alerts = AlertBook(logger, self.failures)
+        self._leak_callbacks: list[Callable[[Leak], object]] = []
+        probes = probes or Probes()
+        self._routes = RouteWatch(self.traffic, probes, clock, self.config.warmup_snapshots, self.failures)
+        self._camera = Camera(probes, self.config, clock, self.failures)
+        self._group = WorkerGroup(probes.listener, self.config.run_dir, self.failures)
+        self._baseline_given: MemorySnapshot | None = None
+        self._forget()
+        self._sampler = Sampler(
+            self.step,
+            self.config.interval,
+            background=self.config.background and self.config.enabled,
+            on_process=self._enter_process,
+            on_start=self._on_start,
+            unsettled=self._waits_for_server,
+        )
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    def ensure_running(self) -> None:
+        """Start in this process unless that was done before; never raises. One pid comparison when it was."""
+        if self._sampler.pid != os.getpid():
+            self.resume()
+
+    def start(self) -> None:
+        """Start to watch, also after :meth:`stop`: the probes at once, and the background thread if there is to be one.
+
+        Raises:
+            RuntimeError: the process may not start threads.
+        """
+        self._sampler.enter_process()
+        if self.config.enabled:
+            with self._lock:
+                self._camera.open()
+        self._start()
+
+    def stop(self) -> None:
+        """Stop watching and leave the process as it was found. May be called again; returns within a second."""
+        self._stopped = True
+        self._sampler.stop()
+        self._camera.close()
+        self._group.leave()
+
+    def resume(self) -> None:
+        """:meth:`start` for hosts that begin anew after :meth:`stop`; never raises."""
+        with self.failures.caught("start"):
+            self._start()
+
+    def _start(self) -> None:
+        self._stopped = False
+        self._group.open()
+        self._sampler.start()
+
+    async def start_memory_profiler(self) -> None:
+        """:meth:`start` for asyncio hosts."""
+        self.start()
+
+    async def stop_memory_profiler(self) -> None:
+        """:meth:`stop` for asyncio hosts: the event loop goes on while the thread ends."""
+        await asyncio.to_thread(self.stop)
+
+    @property
+    def running(self) -> bool:
+        """Whether the background thread runs in this process."""
+        return self._sampler.running
+
+    # -- measure, judge, tell ------------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """One beat of the background thread: snapshot, leaks, thresholds. Never raises."""
+        self._stepped_at = time.monotonic()
+        self._stepping = True
+        with self.failures.caught("step"):
+            self._sampler.enter_process()
+            stride = self._governor.stride(time.monotonic())
+            self._take_snapshot(stride)
+            if stride is not None:
+                self.detect_leaks()
+            self.check_thresholds()
+            self.judge_routes()
+            self.publish()
+        self._stepping = False
+
+    def step_if_overdue(self) -> None:
+        """Where the thread does not run (uWSGI without threads), a scrape takes its place, once an interval."""
+        self._sampler.enter_process()
+        if not self._sampler.background or self._stopped or self._stepping:
+            return
+        if self._told_overdue or not self._sampler.running:
+            patience = 0.0 if self._snapshot is None else self.config.interval
+        else:
+            patience = _FIRST_SECONDS if self._snapshot is None else _OVERDUE_INTERVALS * self.config.interval
+        if time.monotonic() - self._stepped_at >= patience:
+            if not self._told_overdue:
+                self._told_overdue = True
+                self.logger.warning(
+                    "memprof: the background thread does not run in process %d, so each scrape takes the snapshot "
+                    "instead; %s",
+                    os.getpid(),
+                    _remedy(),
+                    extra={"memprof_pid": os.getpid()},
+                )
+            self.step()
+
+    def take_snapshot(self) -> MemorySnapshot:
+        """Look at this process now and keep the result in the history.
+
+        What cannot be measured is ``None`` in the snapshot, counted and logged once; nothing is raised. Objects are
+        counted exactly: who asks for a snapshot gets one, whatever the budget.
+        """
+        self._sampler.enter_process()
+        return self._take_snapshot(1)
+
+    def _take_snapshot(self, stride: int | None) -> MemorySnapshot:
+        with self._lock:
+            with self._governor.paying():
+                self._routes.read(self._history.seen + 1)  # before the census, which allocates
+            snapshot, census, cpu_seconds = self._camera.take(stride)
+            self._governor.spent(cpu_seconds, time.monotonic())
+            if census is not None:
+                self._governor.counted(census, time.monotonic())
+            self._history.append(snapshot, census.counts if census else None)
+            if self._baseline is None and self._history.seen > self.config.warmup_snapshots:
+                self._baseline = snapshot
+            self._snapshot = snapshot
+            if self._heap_start_mb is None:
+                self._heap_start_mb = snapshot.heap_used_mb
+        return snapshot
+
+    def detect_leaks(self) -> list[Leak]:
+        """Judge the history and return the open leaks, the fastest-grown first.
+
+        A leak that is new is logged, counted and passed to the callbacks; one that is over is logged.
+        """
+        self._sampler.enter_process()
+        with self._lock, self._governor.paying():
+            before = {leak.name: leak for leak in self._leaks}
+            # A predecessor's leak began in another process: it says nothing of where this one's own growth began.
+            known = [leak for leak in self._leaks if leak not in self._inherited]
+            found = [
+                dataclasses.replace(leak, detected_at=before.get(leak.name, leak).detected_at)
+                for leak in find_leaks(self._history, self.config, known)
+            ]
+            own = {leak.name for leak in found}
+            inherited = still_open(self._inherited, self._history, self.config)
+            self._inherited = tuple(leak for leak in inherited if leak.name not in own)
+            found += self._inherited
+            new = [leak for leak in found if leak.name not in before]
+            self._leaks = tuple(found)
+            # A leak begins small: it counts again under each worse severity that it reaches.
+            reached = {(leak.name, leak.severity) for leak in found}
+            self._leak_detections.update(severity for _, severity in reached - self._reached)
+            open_names = {leak.name for leak in found}
+            self._reached = {pair for pair in self._reached | reached if pair[0] in open_names}
+            now = self._last_time()
+        self._alerts.update([leak_breach(leak, self.config) for leak in found], ("leak",), now)
+        for leak in new:
+            for callback in list(self._leak_callbacks):
+                with self.failures.caught("leak_callback"):
+                    callback(leak)
+        return found
+
+    def check_thresholds(self) -> list[Alert]:
+        """Judge the last snapshot against the thresholds and return the conditions that hold, leaks included.
+
+        A condition is logged and passed to the callbacks once when it begins and once when it ends.
+        """
+        self._sampler.enter_process()
+        others = [other.snapshot for other in self._group.others(os.getpid()) if other.snapshot]
+        with self._lock, self._governor.paying():
+            found = breaches(self._history, self.config, self._alerts.names(), others)
+            now = self._last_time()
+        self._alerts.update(found, CONDITIONS, now)
+        return self._alerts.active
+
+    def judge_routes(self) -> list[RouteGrowth]:
+        """What a request keeps, by route, over all workers of the server; the routes that keep most first.
+
+        One worker finds it out and tells the others. A route that begins to leak is logged and passed to the alert
+        callbacks, once; and so is its end.
+        """
+        with self._governor.paying():
+            self._routes.judge(self.worker, self.workers(), self.config.interval)
+        heap_mb = None if self._snapshot is None else self._snapshot.heap_size_mb
+        self._alerts.update(self._routes.leaking(self.config, heap_mb), ("route_leak",), self._last_time())
+        return self.route_growth()
+
+    def route_growth(self) -> list[RouteGrowth]:
+        """What was found out last by :meth:`judge_routes`, in this worker or in the one that does it for all."""
+        return list(self._routes.growth) or list(group_growth(self.workers()))
+
+    def route_of(self, type_name: str) -> RouteGrowth | None:
+        """The route whose requests make a type grow in this worker, with its share of the growth and its interval.
+
+        ``together_with`` names the routes that cannot be told from it; ``None`` if no route is found.
+
+        Args:
+            type_name: the type, as :class:`Leak` names it.
+        """
+        with self._lock:
+            windows = self._routes.type_windows(type_name, self._history)
+        return most_growth(type_name, windows)
+
+    def register_leak_callback(self, callback: _Callback) -> _Callback:
+        """Call a function with each :class:`Leak` when it is first found; may be used as a decorator.
+
+        It runs in the profiler's thread. One that raises is counted and logged once, and stops nothing.
+
+        Raises:
+            ConfigError: not callable.
+        """
+        self._leak_callbacks.append(_callable(callback))
+        return callback
+
+    def register_alert_callback(self, callback: _Callback) -> _Callback:
+        """Call a function with each :class:`Alert`, when it begins and when it ends; else as for leaks.
+
+        Raises:
+            ConfigError: not callable.
+        """
+        self._alerts.callbacks.append(_callable(callback))
+        return callback
+
+    # -- baseline ------------------------------------------------------------------------------------------------
+
+    @property
+    def baseline(self) -> MemorySnapshot | None:
+        """What drift is measured against; ``None`` until one is set, loaded or taken after warm-up."""
+        if self._baseline_given is not None:
+            return self._baseline_given
+        return self._baseline if self.config.auto_baseline else None
+
+    def set_baseline(self, snapshot: MemorySnapshot | None = None) -> MemorySnapshot:
+        """Measure drift from this snapshot on; by default from the last one, or from one taken now."""
+        self._sampler.enter_process()
+        if snapshot is None:
+            snapshot = self.take_snapshot() if self._snapshot is None else self._snapshot
+        self._baseline_given = snapshot
+        return snapshot
+
+    def compare_to_baseline(self) -> DriftReport | None:
+        """How far the last snapshot is from the baseline; ``None`` while one of them is missing."""
+        baseline = self.baseline
+        if baseline is None or self._snapshot is None:
+            return None
+        return drift(baseline, self._snapshot)
+
+    def save_baseline(self, path: str | os.PathLike[str]) -> None:
+        """Write the baseline to a JSON file that only this user can read.
+
+        Raises:
+            BaselineError: there is no baseline, or the file cannot be written.
+        """
+        baseline = self.baseline
+        if baseline is None:
+            raise BaselineError("there is no baseline to save yet: call set_baseline() first")
+        write_baseline(path, baseline)
+
+    def load_baseline(self, path: str | os.PathLike[str]) -> MemorySnapshot:
+        """Measure drift from a baseline that :meth:`save_baseline` wrote.
+
+        Raises:
+            BaselineError: the file cannot be read or holds no baseline; the present baseline stays.
+        """
+        self._baseline_given = read_baseline(path)
+        return self._baseline_given
+
+    # -- what others read ----------------------------------------------------------------------------------------
+
+    @property
+    def requests(self) -> int:
+        """Requests that this process has answered, scrapes left out."""
+        return self.traffic.total
+
+    @property
+    def namespace(self) -> str:
+        """First part of every metric name."""
+        return self.config.namespace
+
+    @property
+    def alerts(self) -> list[Alert]:
+        """The conditions that hold, as they were when they began."""
+        return self._alerts.active
+
+    def now(self) -> float:
+        """The time by the profiler's clock, in seconds since the epoch."""
+        return self._clock()
+
+    @property
+    def history(self) -> History:
+        """The last snapshots, oldest first."""
+        return self._history
+
+    @property
+    def logger(self) -> logging.Logger:
+        """Where alerts and failures go."""
+        return self._alerts.logger
+
+    def use_logger(self, logger: logging.Logger) -> None:
+        """Pass alerts and failures into the host's logging; a logger given to the constructor stays."""
+        if not self._logger_given:
+            self._alerts.logger = self.failures.logger = logger
+
+    @property
+    def worker(self) -> str:
+        """The label that tells this process from its siblings: the number of its slot."""
+        return self._group.worker
+
+    def workers(self) -> list[MemoryMetrics]:
+        """What each live worker of the server tells the outside, this one included; measures nothing.
+
+        Of this worker too it is what was published last: otherwise a counter would run ahead when its own worker
+        answers a scrape and fall back when another one does.
+        """
+        # A young worker may be scraped before its first snapshot, and one without a thread publishes with each scrape.
+        if self._published is None or not self._group.settled or not self._sampler.background:
+            self.publish()
+        with self._publishing:  # not between the others' seeing new figures and our own
+            published = self._published
+        return self._group.workers(published or self.metrics())
+
+    def publish(self) -> None:
+        """Let a scrape, whichever worker answers it, see the state as it is now."""
+        self._sampler.enter_process()
+        self._join()
+        with self._publishing:  # figures that were taken later must not be overwritten by older ones
+            self._published = self.metrics()
+            self._group.publish(self._published)
+
+    def metrics(self) -> MemoryMetrics:
+        """Everything this process tells the outside, as of the last snapshot; measures nothing."""
+        self._sampler.enter_process()
+        return MemoryMetrics(
+            worker=self.worker,
+            pid=os.getpid(),
+            start_time=self._start_time,
+            snapshot=self._snapshot,
+            leaks=self._leaks,
+            drift=self.compare_to_baseline(),
+            leak_detections=dict(self._leak_detections),
+            snapshots_taken=self._history.seen,
+            requests=self.requests,
+            failures=dict(self.failures.counts),
+            cpu_seconds=self._governor.cpu_seconds,
+            census_skipped=dict(self._governor.skipped),
+            history_bytes=self._history.nbytes,
+            heap_start_mb=self._heap_start_mb,
+            baseline=self.baseline,
+            in_flight=self.traffic.in_flight,
+            route_requests=self.traffic.read()[0],
+            route_windows=self._routes.published(),
+            route_growth=self._routes.growth,
+        )
+
+    def statistics(self) -> dict[str, Any]:
+        """The profiler's own state, as JSON-ready types: does it run, since when, at what cost, what failed."""
+        self._sampler.enter_process()
+        durations = self._history.series("duration_seconds")
+        return {
+            "running": self.running,
+            "pid": os.getpid(),
+            "worker": self.worker,
+            "interval_seconds": self.config.interval,
+            "start_time": self._start_time,
+            "snapshots_taken": self._history.seen,
+            "snapshots_kept": len(self._history),
+            "snapshot_seconds_mean": sum(durations) / len(durations) if durations else None,
+            "snapshot_seconds_max": max(durations, default=None),
+            "cpu_seconds": self._governor.cpu_seconds,
+            "requests": self.requests,
+            "active_leaks": len(self._leaks),
+            "active_alerts": [alert.name for alert in self._alerts.active],
+            "leak_detections": dict(self._leak_detections),
+            "failures": dict(self.failures.counts),
+        }
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _enter_process(self) -> None:
+        """Begin in a process: what came over a fork belongs to the parent."""
+        self._forget()
+        if self.config.baseline_file is not None and self._baseline_given is None:
+            with self.failures.caught("baseline_file"):
+                self.load_baseline(self.config.baseline_file)
+
+    def _on_start(self) -> None:
+        # The probes open with the first snapshot: behind an adapter, who takes none has nothing of ours in the process.
+        if not self.config.enabled:
+            return
+        with self.failures.caught("log"):
+            borrow_server_log(self.logger)
+            if self.config.background:
+                self.logger.info(
+                    "memprof: watching process %d, a snapshot every %g s",
+                    os.getpid(),
+                    self.config.interval,
+                    extra={"memprof_pid": os.getpid()},
+                )
+        with self.failures.caught("publish"):
+            self.publish()  # the other workers' scrapes show this one from now on, not from its first snapshot on
+
+    def _join(self) -> None:
+        if self.config.enabled:
+            predecessor = self._group.join()
+            if predecessor is not None:
+                self._inherit(predecessor)
+
+    def _waits_for_server(self) -> bool:
+        """Some servers bind only after they have started the application: look again until it is known where."""
+        if self._group.settled or self._clock() - self._start_time > _BIND_SECONDS:
+            return False
+        self.publish()
+        return not self._group.settled
+
+    def _inherit(self, predecessor: MemoryMetrics) -> None:
+        """Go on where the slot's last worker ended: its baseline, and its open leaks until they are seen to be over."""
+        with self._lock:
+            if predecessor.baseline is not None:
+                self._baseline = predecessor.baseline
+            self._inherited = self._leaks = predecessor.leaks
+            # They were counted under each severity up to the one they have.
+            worst = {leak.name: SEVERITIES.index(leak.severity) for leak in predecessor.leaks}
+            self._reached = {(name, severity) for name, top in worst.items() for severity in SEVERITIES[: top + 1]}
+        self._alerts.adopt([leak_breach(leak, self.config) for leak in predecessor.leaks], self._last_time())
+
+    def _forget(self) -> None:
+        self._lock = threading.Lock()
+        self._publishing = threading.Lock()
+        self._stopped = self._stepping = False
+        self._history = History(self.config.history_size, self.config.top_types)
+        self._snapshot = None
+        self._baseline = None
+        self._leaks = self._inherited = ()
+        self._leak_detections = Counter()
+        self._reached = set()
+        self._alerts.forget()
+        self.failures.forget()
+        self._start_time = self._clock()
+        self._stepped_at = time.monotonic()
+        self._told_overdue = False
+        self._governor = Governor(self.config, time.monotonic())
+        self._heap_start_mb = None
+        self._published = None
+        self._group.forget()
+        self.traffic.forget()
+        self._routes.forget()
+
+    def _last_time(self) -> float:
+        return self._clock() if self._snapshot is None else self._snapshot.timestamp
+
+
+def _remedy() -> str:
+    if "uwsgi" in sys.modules:
+        return "set enable-threads = true for uWSGI"
+    return "the server or the machine may not let this process start threads"
+
+
+def _callable(callback: _Callback) -> _Callback:
+    if not callable(callback):
+        raise ConfigError(f"callback is of type {type(callback).__name__}: pass a function with one argument")
+    return callback
+
+
+_default: MemoryProfiler | None = None
+_early: MemoryProfiler | None = None  # made because it was asked for before any adapter had made one
+_default_lock = threading.Lock()
+
+
+def get_memory_profiler() -> MemoryProfiler:
+    """The profiler of this process: the first that an adapter made, else one with the environment's settings.
+
+    Raises:
+        ConfigError: a setting in the environment is not valid.
+    """
+    global _early
+    if _default is None:
+        _early = profiler_for()
+    return profiler_for()
+
+
+def profiler_for(profiler: MemoryProfiler | None = None, config: Config | None = None) -> MemoryProfiler:
+    """The profiler that an adapter works with: the one given, one made from a configuration, or the process's own.
+
+    Settings that the configuration leaves at their default come from the environment. What is given or made here
+    first is from then on what :func:`get_memory_profiler` returns.
+
+    Raises:
+        ConfigError: both are given, or a setting is not valid.
+    """
+    global _default
+    if profiler is not None and config is not None:
+        raise ConfigError("profiler= and config= are both given: a ready profiler has its settings already, pass one")
+    if profiler is None and config is not None:
+        profiler = MemoryProfiler(config.with_env())
+        if _default is not None and _default is _early:
+            # Starlette makes its middleware with the first request, long after a callback was registered.
+            profiler.logger.warning(
+                "memprof: get_memory_profiler() was called before this configuration was known and returned another "
+                "profiler, whose callbacks hear nothing; make one with MemoryProfiler(config) and pass it as profiler="
+            )
+    with _default_lock:
+        if profiler is None:
+            profiler = _default or MemoryProfiler()
+        if _default is None:
+            _default = profiler
+    return profiler

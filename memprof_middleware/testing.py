@@ -1,0 +1,144 @@
+"""Helpers for tests of applications and of the profiler itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from memprof_middleware.model import MB, Alert, Leak
+from memprof_middleware.probes import (
+    AllocatorStats,
+    Census,
+    ContainerMemory,
+    GcStats,
+    Listener,
+    MemoryLimit,
+    MemoryShare,
+    Probes,
+    ProcessMemory,
+)
+from memprof_middleware.profiler import MemoryProfiler
+
+__all__ = ["FakeClock", "FakeProbes", "Recorder"]
+
+
+class FakeClock:
+    """A clock that stands still until it is told to go on: ``MemoryProfiler(config, clock=FakeClock())``."""
+
+    def __init__(self, now: float = 1_700_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        """The time it shows."""
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Let this much time go by."""
+        self.now += seconds
+
+
+class FakeProbes(Probes):
+    """Instruments that show what they are told to.
+
+    Attributes:
+        heap_mb: anonymous memory.
+        limit_mb: the memory limit.
+        counts: live objects by type.
+        collections: collections by generation.
+        traced: traced memory, current and peak, in bytes.
+        census_seconds: what a census costs.
+        frozen: objects hidden by ``gc.freeze()``.
+        container_mb: working set and limit of the container.
+        address: where the server listens.
+        allocated: what the allocators have given out.
+        server: names its run.
+        broken: names of the probes that fail, such as ``{"process"}``.
+    """
+
+    def __init__(self, *, heap_mb: float = 100.0, limit_mb: float = 1000.0) -> None:
+        self.heap_mb, self.limit_mb = heap_mb, limit_mb
+        self.counts: dict[str, int] = {"builtins.dict": 1000}
+        self.collections = (0, 0, 0)
+        self.traced: tuple[int, int] | None = None
+        self.frozen = 0
+        self.census_seconds = 0.0
+        self.container_mb: tuple[float, float] | None = None
+        self.address: str | None = None
+        self.allocated = AllocatorStats(in_use=0, retained=0, blocks=0, name="fake")
+        self.server: str | None = None
+        self.broken: set[str] = set()
+
+    def start(self) -> None:
+        """Nothing to watch."""
+
+    def stop(self) -> None:
+        """Nothing to leave."""
+
+    def process(self) -> ProcessMemory:
+        """Three sizes from ``heap_mb``."""
+        self._break("process")
+        heap = int(self.heap_mb * MB)
+        return ProcessMemory(rss=2 * heap, vms=3 * heap, anonymous=heap)
+
+    def limit(self) -> MemoryLimit:
+        """``limit_mb``."""
+        self._break("limit")
+        return MemoryLimit(int(self.limit_mb * MB), "fake")
+
+    def container(self) -> ContainerMemory | None:
+        """``container_mb``, used and limit."""
+        self._break("container")
+        return None if self.container_mb is None else ContainerMemory(*(int(mb * MB) for mb in self.container_mb))
+
+    def share(self) -> MemoryShare:
+        """Nine tenths of ``heap_mb`` private."""
+        self._break("share")
+        return MemoryShare(private=int(self.heap_mb * MB * 0.9), proportional=int(self.heap_mb * MB))
+
+    def listener(self) -> Listener | None:
+        """``address`` and ``server``."""
+        self._break("listener")
+        return None if self.address is None else Listener(self.address, self.server)
+
+    def allocator(self) -> AllocatorStats:
+        """``allocated``."""
+        self._break("allocator")
+        return self.allocated
+
+    def gc(self) -> GcStats:
+        """``collections`` and ``frozen``, no pauses."""
+        self._break("gc")
+        return GcStats(self.collections, 0.0, 0.0, self.frozen)
+
+    def after_full_collection(self, callback: Callable[[], object]) -> None:
+        """Kept as ``collected``, for the test to call."""
+        self.collected = callback
+
+    def census(self, stride: int = 1) -> Census:
+        """``counts``, and the cost that ``census_seconds`` says."""
+        self._break("census")
+        cost = self.census_seconds / stride
+        return Census(sum(self.counts.values()), dict(self.counts), stride, cost, cost, cost)
+
+    def tracemalloc(self) -> tuple[int, int] | None:
+        """``traced``."""
+        self._break("tracemalloc")
+        return self.traced
+
+    def _break(self, name: str) -> None:
+        if name in self.broken:
+            raise OSError(f"the {name} probe is told to fail")
+
+
+@dataclasses.dataclass
+class Recorder:
+    """Keeps what a profiler tells its callbacks."""
+
+    leaks: list[Leak] = dataclasses.field(default_factory=list)
+    alerts: list[Alert] = dataclasses.field(default_factory=list)
+
+    def attach(self, profiler: MemoryProfiler) -> Recorder:
+        """Listen to a profiler."""
+        profiler.register_leak_callback(self.leaks.append)
+        profiler.register_alert_callback(self.alerts.append)
+        return self

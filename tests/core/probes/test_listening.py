@@ -1,0 +1,133 @@
+"""Where a server listens."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from memprof_middleware.probes.listening import Listener, listener
+
+
+def asked(script: str, *args: str, **options) -> str:
+    """What a process of its own prints, in which nothing listens but what the script opens."""
+    prelude = "import os, socket, sys\nfrom memprof_middleware.probes.listening import listener\n"
+    return subprocess.run(
+        [sys.executable, "-c", prelude + textwrap.dedent(script), *args],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        **options,
+    ).stdout.strip()
+
+
+def test_nobody_listens():
+    """A process that does not listen has no address; a bound or connected socket is none."""
+    assert (
+        asked("""
+        bound = socket.socket(); bound.bind(("127.0.0.1", 0))
+        pair = socket.socketpair()
+        print(listener())
+    """)
+        == "None"
+    )
+
+
+def test_the_oldest_one():
+    """Of several the first that was opened counts: the server binds before its application opens anything."""
+    assert (
+        asked("""
+        first, second = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
+        print(listener().address == "127.0.0.1:%d" % first.getsockname()[1])
+    """)
+        == "True"
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "address"),
+    [
+        ('s = socket.socket(socket.AF_INET6); s.bind(("::1", 0)); s.listen()', "f'::1:{s.getsockname()[1]}'"),
+        ('s = socket.socket(socket.AF_UNIX); s.bind("app.sock"); s.listen()', "os.path.realpath('app.sock')"),
+        ('s = socket.socket(socket.AF_UNIX); s.bind(b"\\0shop"); s.listen()', "'\\0shop'"),
+    ],
+    ids=["IPv6", "Unix", "abstract"],
+)
+def test_kinds_of_address(script, address, tmp_path):
+    """Servers listen on IPv6 and on Unix sockets, with a path or an abstract name."""
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    assert asked(f"{script}\nprint(listener().address == {address})", cwd=tmp_path, env=environ) == "True"
+
+
+@pytest.mark.parametrize("timeout", [None, 0, 5.0])
+@pytest.mark.parametrize("blocking", [True, False])
+def test_the_servers_socket_is_left_as_it_was(timeout, blocking):
+    """Looking changes neither the blocking mode of the server's socket nor closes it, whatever timeout is default."""
+    found = asked(
+        f"""
+        server = socket.create_server(("127.0.0.1", 0)); server.setblocking({blocking})
+        socket.setdefaulttimeout({timeout})
+        listener()
+        print(os.get_blocking(server.fileno()), server.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+        """
+    )
+    assert found == f"{blocking} 1"
+
+
+def test_no_descriptor_is_left():
+    """Looking leaves no descriptor open."""
+    assert (
+        asked("""
+        server = socket.create_server(("127.0.0.1", 0))
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(50): listener()
+        print(len(os.listdir("/proc/self/fd")) - before)
+    """)
+        == "0"
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which process holds a socket")
+def test_the_server_is_the_parent_that_keeps_the_socket():
+    """Workers of one run of a server agree on its name: the parent that holds their socket."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        os.set_inheritable(server.fileno(), True)
+        script = f"server = socket.socket(fileno={server.fileno()}); print(listener().server)"
+        names = {asked(script, close_fds=False) for _ in range(2)}
+        assert len(names) == 1
+        pid, start_time = names.pop().split()
+        assert int(pid) == os.getpid()
+        assert int(start_time) > 0
+
+
+def test_without_a_keeper_there_is_no_server():
+    """A single process that binds by itself has no master: the next one to listen there is another run."""
+    assert (
+        asked("""
+        server = socket.create_server(("127.0.0.1", 0))
+        print(listener().server)
+    """)
+        == "None"
+    )
+
+
+def test_an_unreadable_procfs(tmp_path):
+    """Where the descriptors cannot be listed nothing is known, and nothing is raised."""
+    if sys.platform == "linux":
+        assert listener(tmp_path) is None
+
+
+def test_a_parent_that_cannot_be_seen(tmp_path):
+    """A master of another user keeps its descriptors to itself: the address is known, the server's run is not."""
+    if sys.platform != "linux":
+        pytest.skip("only Linux tells which process holds a socket")
+    (tmp_path / "self").symlink_to("/proc/self")
+    with socket.create_server(("127.0.0.1", 0)):
+        found = listener(tmp_path)
+    assert isinstance(found, Listener)
+    assert found.server is None

@@ -1,0 +1,42 @@
+"""The ``memprof`` command."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+
+import pytest
+
+from memprof_middleware import cli
+
+
+def test_version_names_what_a_bug_report_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    """``memprof version`` prints the versions of the package, Python and both dependencies."""
+    assert cli.main(["version"]) == 0
+    printed = capsys.readouterr().out
+    wanted = ["memprof-middleware", "psutil", "prometheus-client"]
+    assert all(importlib.metadata.version(name) in printed for name in wanted)
+    assert platform.python_version() in printed
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["version", "--keep"], ["demo", "--host", "iis"]])
+def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong command is answered with the usage."""
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2
+    assert "usage: memprof" in capsys.readouterr().err
+
+
+def test_demo_hands_on_its_exit_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``memprof demo`` ends with the demo's own status, and leaves all options, also ``--help``, to it."""
+    calls: list[list[str]] = []
+
+    def run(options: list[str]) -> int:
+        calls.append(options)
+        return 3
+
+    monkeypatch.setattr(cli, "run_demo", run)
+    assert cli.main(["demo", "--host", "flask", "--keep"]) == 3
+    assert cli.main(["demo", "--help"]) == 3
+    assert calls == [["--host", "flask", "--keep"], ["--help"]]

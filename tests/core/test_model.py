@@ -1,0 +1,160 @@
+"""Values round-trip through JSON, and what is read is looked at before it is believed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memprof_middleware import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot
+
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+counts = st.integers(min_value=0, max_value=2**62)
+maybe = st.none() | numbers
+severities = st.sampled_from(["low", "medium", "high", "critical"])
+tallies = st.dictionaries(st.text(max_size=20), counts, max_size=5)
+
+snapshots = st.builds(
+    MemorySnapshot,
+    timestamp=numbers,
+    pid=counts,
+    heap_size_mb=maybe,
+    heap_size_source=st.text(),
+    heap_used_mb=maybe,
+    rss_mb=maybe,
+    vms_mb=maybe,
+    total_objects=st.none() | counts,
+    frozen_objects=counts,
+    object_counts=tallies,
+    gc_collections=st.tuples(counts, counts, counts),
+    gc_per_hour=maybe,
+    gc_pause_seconds=numbers,
+    gc_pause_max_seconds=numbers,
+    tracemalloc_current_mb=maybe,
+    tracemalloc_peak_mb=maybe,
+    duration_seconds=numbers,
+)
+leaks = st.builds(
+    Leak,
+    name=st.text(),
+    kind=st.text(),
+    severity=severities,
+    first=counts,
+    last=counts,
+    growth_percent=numbers,
+    growth_per_hour=numbers,
+    since=numbers,
+    detected_at=numbers,
+    snapshots=counts,
+)
+drifts = st.builds(
+    DriftReport,
+    baseline_timestamp=numbers,
+    timestamp=numbers,
+    heap_mb=maybe,
+    heap_percent=maybe,
+    objects=st.none() | counts,
+    objects_percent=maybe,
+    gc_per_hour=maybe,
+    significant=st.booleans(),
+    reasons=st.lists(st.text()).map(tuple),
+)
+alerts = st.builds(
+    Alert,
+    name=st.text(),
+    severity=severities,
+    message=st.text(),
+    value=numbers,
+    threshold=numbers,
+    since=numbers,
+    timestamp=numbers,
+    subject=st.text(),
+    active=st.booleans(),
+)
+metrics = st.builds(
+    MemoryMetrics,
+    worker=st.text(),
+    pid=counts,
+    start_time=numbers,
+    snapshot=st.none() | snapshots,
+    leaks=st.lists(leaks, max_size=3).map(tuple),
+    drift=st.none() | drifts,
+    leak_detections=tallies,
+    snapshots_taken=counts,
+    requests=counts,
+    failures=tallies,
+    cpu_seconds=numbers,
+)
+
+
+@given(value=snapshots | leaks | drifts | alerts | metrics)
+def test_values_round_trip_through_json(value: Any) -> None:
+    """What ``to_dict`` writes, ``from_dict`` reads back to an equal value, nested values included."""
+    text = json.dumps(value.to_dict(), allow_nan=False)
+    assert type(value).from_dict(json.loads(text)) == value
+
+
+def test_keys_of_later_versions_are_ignored() -> None:
+    """A file that a later version wrote can be read."""
+    snapshot = MemorySnapshot(timestamp=1.0, pid=2)
+    assert MemorySnapshot.from_dict({**snapshot.to_dict(), "colour": "red"}) == snapshot
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"timestamp": "yesterday"}, "timestamp"),
+        ({"timestamp": None}, "timestamp"),
+        ({"timestamp": float("nan")}, "timestamp"),
+        ({"pid": 1.5}, "pid"),
+        ({"pid": True}, "pid"),
+        ({"heap_used_mb": "12"}, "heap_used_mb"),
+        ({"object_counts": [1]}, "object_counts"),
+        ({"object_counts": {"a": "b"}}, "object_counts"),
+        ({"gc_collections": 3}, "gc_collections"),
+        ({"gc_collections": ["a"]}, "gc_collections"),
+    ],
+)
+def test_wrong_types_are_refused(change: dict[str, object], word: str) -> None:
+    """A value of the wrong type is found when it is read, not when somebody calculates with it; it is not shown."""
+    data = {**MemorySnapshot(timestamp=1.0, pid=2).to_dict(), **change}
+    with pytest.raises(ValueError, match=rf"MemorySnapshot: {word} is of type"):
+        MemorySnapshot.from_dict(data)
+
+
+@pytest.mark.parametrize("data", [{}, {"pid": 1}, [], [1], "timestamp", None, 5])
+def test_wrong_shapes_are_refused(data: Any) -> None:
+    """What is no mapping, or lacks a field that has no default, is refused with one kind of error."""
+    with pytest.raises(ValueError, match="MemorySnapshot"):
+        MemorySnapshot.from_dict(data)
+
+
+def test_unknown_severities_are_refused() -> None:
+    """A severity is one of the four."""
+    leak = Leak(
+        name="a.B",
+        severity="low",
+        first=1,
+        last=2,
+        growth_percent=3,
+        growth_per_hour=4,
+        since=5,
+        detected_at=6,
+        snapshots=7,
+    )
+    assert leak.growth == 1
+    with pytest.raises(ValueError, match="severity"):
+        Leak.from_dict({**leak.to_dict(), "severity": "dire"})
+
+
+@pytest.mark.parametrize(
+    ("used", "size", "percent"),
+    [(50.0, 200.0, 25.0), (None, 200.0, None), (50.0, None, None), (50.0, 0.0, None), (0.0, 200.0, 0.0)],
+)
+def test_heap_percent(used: float | None, size: float | None, percent: float | None) -> None:
+    """Percent is used over size, and unknown when one of them is."""
+    snapshot = MemorySnapshot(timestamp=1.0, pid=2, heap_used_mb=used, heap_size_mb=size)
+    assert snapshot.heap_percent == percent

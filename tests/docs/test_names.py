@@ -1,0 +1,105 @@
+"""What the pages name exists: settings, metrics, files, headings; and Sphinx builds them without a warning."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from memprof_middleware import Config
+from memprof_middleware.outputs.metrics import CATALOGUE
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def ids(page: Path) -> str:
+    return page.name
+
+
+def test_the_tables_are_what_the_code_says() -> None:
+    """The tables of settings and metrics hold each name, default and sentence of the code."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "tables.py"), "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_each_setting_on_a_page_exists(page: Path) -> None:
+    """No page names an environment variable or a Flask key that the code does not read."""
+    named = set(re.findall(r"\bMEMPROF_([A-Z][A-Z_]*)", page.read_text(encoding="utf-8")))
+    assert named <= {field.name.upper() for field in dataclasses.fields(Config)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_each_metric_on_a_page_exists(page: Path) -> None:
+    """No page names a metric that the catalogue does not have; what a rule records (``worker:``) has a test there."""
+    named = set(re.findall(r"(?<!:)\bfogcompute_\w+", page.read_text(encoding="utf-8")))
+    assert named <= {f"fogcompute_{spec.name}" for spec in CATALOGUE}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_each_link_leads_somewhere(page: Path) -> None:
+    """A link inside the repository leads to a file, and to a heading in it."""
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
+        if "://" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        file = (page.parent / name) if name else page
+        assert file.exists(), f"{page.name}: {link}"
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+            slugs = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in slugs, f"{page.name}: {link}, there are {sorted(slugs)}"
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    """A reader of the README finds each page that is written by hand."""
+    linked = set(LINK.findall((ROOT / "README.md").read_text(encoding="utf-8")))
+    written = {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")} - {"docs/index.md", "docs/api.md"}
+    assert written <= linked
+
+
+def test_every_alert_is_described() -> None:
+    """The page about leaks has a row for each condition that the analysis can raise."""
+    from memprof_middleware.analysis.thresholds import CONDITIONS
+
+    rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "leaks.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(rows) == {*CONDITIONS, "leak"}
+
+
+def test_every_failure_is_described() -> None:
+    """The page about trouble names each kind of failure that is counted, and no other."""
+    sources = [*(ROOT / "memprof_middleware").rglob("*.py"), *(ROOT / "integrations").rglob("*.py")]
+    code = "\n".join(source.read_text(encoding="utf-8") for source in sources)
+    counted = set(re.findall(r"failures\.(?:caught|record)\(\"(\w+)\"", code))
+    counted |= {f"probe_{kind}" for kind in re.findall(r"_(?:measured|recent)\(\"(\w+)\"", code)}
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    table = page.partition("| kind |")[2].partition("\n\n")[0]
+    named = {
+        name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1] if "|" in row else "")
+    }
+    assert counted == named
+
+
+def test_sphinx_builds_without_a_warning(tmp_path: Path) -> None:
+    """What `make docs` runs passes, with the API page made from every public docstring."""
+    recipe = re.search(r"sphinx-build (.*) docs docs/_build", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert recipe is not None
+    assert "--fail-on-warning" in recipe[1]
+    command = [sys.executable, "-m", "sphinx", *recipe[1].split(), "-d", str(tmp_path / "trees")]
+    done = subprocess.run(
+        [*command, str(ROOT / "docs"), str(tmp_path / "html")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    api = (tmp_path / "html" / "api.html").read_text(encoding="utf-8")
+    import memprof_middleware
+
+    for name in memprof_middleware.__all__:
+        assert f'id="memprof_middleware.{name}"' in api, name

@@ -1,0 +1,168 @@
+"""A leak in a real application reaches a real webhook, and a healthy application raises nothing meanwhile."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.server
+
+# What must arrive, and what must be held back and by which (Alertmanager names one of them).
+DELIVERED = {"MemoryLeakCritical", "MemoryHeapGrowthFast", "MemoryExhaustionIn1h", "MemoryHeapCritical"}
+MUTED = {
+    "MemoryLeakDetected": {"MemoryLeakCritical"},
+    "MemoryHeapGrowth": {"MemoryHeapGrowthFast"},
+    "MemoryObjectsGrowing": {"MemoryLeakCritical", "MemoryLeakDetected"},
+    "MemoryHeapHigh": {"MemoryHeapCritical"},
+}
+LEAK_MB_PER_SECOND = 3
+# The longest window that a panel looks at is six and a half hours: 39 s here.
+LEAK_SECONDS = 42
+APP, TWIN = "memprof-app", "memprof-exporter"
+
+
+@dataclasses.dataclass
+class Story:
+    """What happened: times are seconds since the epoch."""
+
+    leak: float = 0.0
+    burst: float = 0.0
+    release: float = 0.0
+    muted: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    panels: dict[str, list[int]] = dataclasses.field(default_factory=dict)
+
+
+@pytest.fixture(scope="module")
+def story(stack: Any, monitoring: Path) -> Story:
+    """A leak of 42 s, a burst up to the limit, and the end of both; the twin is only visited."""
+    told = Story()
+    rounds = itertools.count()
+    last = 0.0
+
+    def leak(mb: float) -> None:
+        stack.each_worker("/leak", mb=mb, round=next(rounds))
+        stack.get(stack.twin, "/")
+
+    def leak_on() -> None:
+        # By the clock, so that a busy machine makes the leak no slower.
+        nonlocal last
+        time.sleep(0.2)
+        since, last = last, time.monotonic()
+        leak(LEAK_MB_PER_SECOND * (last - since))
+
+    stack.until(lambda: stack.each_worker("/release") or len(stack.ask("up == 1")) == 2, 30, "both targets to be up")
+    baselines = f'fogcompute_memory_baseline_drift_mb{{job="{APP}"}}'
+    stack.until(lambda: len(stack.ask(baselines)) == stack.workers, 30, "the baseline of every worker")
+
+    told.leak, last = time.time(), time.monotonic()
+    while time.time() < told.leak + LEAK_SECONDS:
+        leak_on()
+    told.burst = time.time()
+    used = max(float(s["value"][1]) for s in stack.ask(f'fogcompute_memory_heap_used_mb{{job="{APP}"}}'))
+    # In one breath from below 80 % to 95 % of the limit: nobody has the time to hear of 80 % first.
+    leak(0.95 * stack.limit_mb - used)
+    stack.until(
+        lambda: (
+            leak_on() or (stack.delivered("firing").keys() >= DELIVERED and stack.suppressed().keys() >= MUTED.keys())
+        ),
+        30,
+        f"{DELIVERED} to arrive and {set(MUTED)} to be muted",
+    )
+    told.muted = stack.suppressed()
+    told.panels = ask_panels(stack, monitoring)
+
+    told.release = time.time()
+    stack.each_worker("/release")
+    stack.until(
+        lambda: stack.delivered("resolved").keys() >= stack.delivered("firing").keys(), 40, "the resolved messages"
+    )
+    tell(stack, told)
+    return told
+
+
+def tell(stack: Any, told: Story) -> None:
+    """The log: what arrived, and how long after what."""
+    print(f"\nleak at {LEAK_MB_PER_SECOND} MB/s per worker; burst after {told.burst - told.leak:.1f} s")
+    for name, (when, path, _) in stack.delivered("firing").items():
+        resolved = stack.delivered("resolved")[name][0]
+        after = f"{when - told.leak:5.1f} s after the leak began"
+        if when > told.burst:
+            after += f", {when - told.burst:4.1f} s after the burst"
+        print(f"  {name:22} -> {path:11} {after}; resolved {resolved - told.release:4.1f} s after the release")
+    for name, by in told.muted.items():
+        print(f"  {name:22} held back by {', '.join(by)}")
+    for title, sizes in told.panels.items():
+        print(f"  panel {title:38} series per query: {sizes}")
+
+
+def ask_panels(stack: Any, monitoring: Path) -> dict[str, list[int]]:
+    """How many series each query of the dashboard returns, with everything chosen."""
+    board = json.loads((monitoring / "grafana/dashboards/memprof.json").read_text())
+    found: dict[str, list[int]] = {}
+    for panel in board["panels"]:
+        for target in panel.get("targets", []):
+            query = target["expr"].replace("$__rate_interval", "5s")
+            for name in ("job", "instance", "worker"):
+                query = query.replace(f"${name}", ".+")
+            answer = stack.ask(query, over=None if target["instant"] else 30)
+            found.setdefault(f"{panel['title']} [{panel['id']}]", []).append(len(answer))
+    return found
+
+
+def test_the_right_alerts_arrive(stack, story, alerts):
+    """What happens to the application reaches the right receiver, with labels and a text for people."""
+    arrived = stack.delivered("firing")
+    assert arrived.keys() >= DELIVERED
+    for name in DELIVERED:
+        _, path, alert = arrived[name]
+        assert path == "/pager"
+        labels = alert["labels"]
+        assert labels["job"] == APP
+        assert labels["instance"] == stack.shop
+        assert labels["worker"] in {str(number) for number in range(stack.workers)}
+        assert {key: labels[key] for key in ("severity", "category")} == alerts[name]["labels"]
+        annotations = alert["annotations"]
+        assert f"orker {labels['worker']}" in annotations["summary"]
+        assert labels["instance"] in annotations["description"]
+        assert annotations["runbook_url"].endswith(f"#{name.lower()}")
+        assert "<no value>" not in json.dumps(annotations)
+    assert "app.Session" in arrived["MemoryLeakCritical"][2]["annotations"]["description"]
+
+
+def test_what_follows_from_it_is_held_back(stack, story):
+    """The milder alerts fire in Prometheus, and Alertmanager mutes them by the worse one: nobody hears of them."""
+    for name, sources in MUTED.items():
+        assert sources & set(story.muted[name])
+    assert not stack.delivered("firing").keys() & MUTED.keys()
+
+
+def test_the_end_of_the_leak_is_told(stack, story):
+    """Each alert that arrived is resolved after the leak stopped, not before."""
+    resolved = stack.delivered("resolved")
+    for name in stack.delivered("firing"):
+        assert resolved[name][0] > story.release
+
+
+def test_a_healthy_application_raises_nothing(stack, story):
+    """The same application under the same visits has no alert, firing or pending to fire, in all that time."""
+    seconds = int(time.time() - story.leak) + 30
+    assert stack.ask(f'count_over_time(ALERTS{{job="{TWIN}",worker!="all",alertstate="firing"}}[{seconds}s])') == []
+    # All workers together are judged against this machine's memory, which others use too.
+    told = [alert["labels"] for _, _, alert in stack.deliveries]
+    assert not [labels for labels in told if labels["job"] != APP and labels["worker"] != "all"]
+    watched = stack.ask(f'count_over_time(fogcompute_memory_heap_percent{{job="{TWIN}"}}[{seconds}s])')
+    assert len(watched) == stack.workers
+    assert all(int(series["value"][1]) > LEAK_SECONDS for series in watched)
+
+
+def test_every_panel_of_the_dashboard_has_data(story):
+    """Every query of the dashboard returns series from a real Prometheus; only failures may be absent."""
+    empty = {title for title, sizes in story.panels.items() if not all(sizes)}
+    assert {title.split(" [")[0] for title in empty} <= {"Failures"}
+    assert len(story.panels) > 20

@@ -1,0 +1,78 @@
+"""The alert rules: eighteen in six groups, accepted and unit-tested by promtool."""
+
+import yaml
+
+from memprof_middleware.outputs.metrics import CATALOGUE
+
+# The contract's table: group and number of alerts.
+CONTRACT = {
+    "memory_critical": 7,
+    "memory_growth": 3,
+    "memory_gc": 2,
+    "memory_drift": 2,
+    "memory_capacity": 2,
+    "memory_anomaly": 2,
+}
+
+
+def test_promtool_accepts_the_rules(tool, monitoring):
+    """The file is valid, and no rule is there twice."""
+    done = tool("promtool", "check", "rules", "--lint-fatal", monitoring / "prometheus/rules/memory_alerts.yml")
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_unit_tests_of_the_rules_pass(tool, monitoring):
+    """What must fire fires with these labels and texts, and what must stay silent does."""
+    done = tool("promtool", "test", "rules", *sorted((monitoring / "prometheus/tests").glob("*.yml")))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_contracts_eighteen_alerts_are_there(groups):
+    """Six groups with 7, 3, 2, 2, 2 and 2 alerts."""
+    found = {group["name"]: sum("alert" in rule for rule in group["rules"]) for group in groups}
+    assert found == CONTRACT
+
+
+def test_each_alert_must_fire_in_one_case_and_stay_silent_in_another(monitoring, alerts):
+    """No alert without a case that makes it fire and a case of its own that must not."""
+    fires, silent = set(), set()
+    for file in (monitoring / "prometheus/tests").glob("*.yml"):
+        for case in yaml.safe_load(file.read_text())["tests"]:
+            expected = [(test["alertname"], bool(test["exp_alerts"])) for test in case["alert_rule_test"]]
+            names = {name for name, _ in expected}
+            assert len(names) == 1, f"{case['name']}: a case is about one alert"
+            assert case["name"].startswith(f"{next(iter(names))} "), "a case says what it proves, of which alert"
+            (fires if any(firing for _, firing in expected) else silent).update(names)
+    assert fires == silent == set(alerts)
+
+
+def test_each_alert_says_what_where_and_what_to_do(alerts):
+    """Labels for routing, and annotations with the value made readable, the worker and the place."""
+    for name, rule in alerts.items():
+        assert rule["labels"]["severity"] in {"critical", "warning", "info"}, name
+        assert set(rule["labels"]) == {"severity", "category"}, name
+        summary, description = rule["annotations"]["summary"], rule["annotations"]["description"]
+        assert "$value | humanize" in summary, name
+        assert "{{ $labels.worker }}" in summary, name
+        assert "$value | humanize" in description, name
+        for label in ("worker", "job", "instance"):
+            assert f"{{{{ $labels.{label} }}}}" in description, name
+
+
+def test_no_alert_rings_for_a_moment(alerts):
+    """Each condition has to hold for a while before it is told, and to be over for a while before its end is."""
+    for name, rule in alerts.items():
+        assert "for" in rule, name
+        assert "keep_firing_for" in rule, name
+
+
+def test_the_rules_keep_what_tells_workers_apart(groups):
+    """No rule adds instances or jobs up; workers become one only as the worker "all"."""
+    for group in groups:
+        for rule in group["rules"]:
+            assert " by (" not in rule["expr"]
+            for dropped in rule["expr"].split("without (")[1:]:
+                labels = {label.strip() for label in dropped.split(")")[0].split(",")}
+                own = {label for spec in CATALOGUE for label in spec.labels}
+                own |= {"worker"} if '"worker", "all"' in rule["expr"] else set()
+                assert labels <= own

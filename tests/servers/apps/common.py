@@ -1,0 +1,33 @@
+"""What the applications of the server tests share: a leak, a look inside the process, the profiler's settings."""
+
+import json
+import os
+import threading
+import time
+
+from memprof_middleware import get_memory_profiler
+
+# Without the profiler, to compare with: threads, warnings and the time that a shutdown takes.
+BARE = os.environ.get("BARE") == "1"
+SETTINGS = {"interval": 1.0, "warmup_snapshots": 1, "leak_min_snapshots": 4}
+sessions = []
+
+
+class Session:
+    """What leaks."""
+
+
+def answer(path: str) -> bytes | None:
+    """The application: the body for a path."""
+    if path == "/leak":
+        sessions.extend(Session() for _ in range(300))
+        return b"leaked"
+    if path == "/inside":
+        # Keeps this worker busy, so that the next request goes to its sibling; a sleep would let gevent serve it too.
+        until = time.monotonic() + 0.02
+        while time.monotonic() < until:
+            pass
+        names = [thread.name for thread in threading.enumerate()]
+        worker = None if BARE else get_memory_profiler().worker
+        return json.dumps({"pid": os.getpid(), "threads": names, "worker": worker}).encode()
+    return None

@@ -1,0 +1,189 @@
+"""Real servers: started on a free loopback port, watched from outside, and gone at the end whatever happens."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+APPS = Path(__file__).with_name("apps")
+START_SECONDS = 30.0
+ALERT_SECONDS = 30.0
+STOP_SECONDS = 15.0
+_ALERT = re.compile(r"memprof: leak \[\w+\] common\.Session grew")
+
+
+class Inside(NamedTuple):
+    """A serving process, as it says itself: its threads' names, and its slot if it has the profiler."""
+
+    threads: list[str]
+    worker: str | None
+
+
+@dataclasses.dataclass
+class Server:
+    """One running server.
+
+    Attributes:
+        port: where it listens.
+        process: the process that was started; others may be below it.
+        log_file: its standard output and error.
+    """
+
+    port: int
+    process: subprocess.Popen[bytes]
+    log_file: Path
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace")
+
+    def get(self, path: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+            return answer.read().decode()
+
+    def get_many(self, path: str, times: int) -> list[str]:
+        """Several requests at once, so that every worker gets some."""
+        with concurrent.futures.ThreadPoolExecutor(times) as pool:
+            return list(pool.map(self.get, [path] * times))
+
+    def tree(self) -> list[psutil.Process]:
+        """The server's processes."""
+        top = psutil.Process(self.process.pid)
+        return [top, *top.children(recursive=True)]
+
+    def inside(self, workers: int, besides: Collection[int] = ()) -> dict[int, Inside]:
+        """What each serving process says of itself, by pid; asked of each by requests until so many have answered.
+
+        Args:
+            workers: how many are waited for.
+            besides: pids of processes that do not count, because they are about to end.
+        """
+        found: dict[int, Inside] = {}
+
+        def all_seen() -> bool:
+            with contextlib.suppress(OSError, http.client.HTTPException):  # a worker may be killed meanwhile
+                for text in self.get_many("/inside", 4 * workers):
+                    answer = json.loads(text)
+                    if answer["pid"] not in besides:
+                        found[answer["pid"]] = Inside(answer["threads"], answer["worker"])
+            return len(found) >= workers
+
+        self.wait_for(all_seen, START_SECONDS, f"{workers} serving processes")
+        return found
+
+    @contextlib.contextmanager
+    def traffic(self) -> Iterator[None]:
+        """Requests without end in the background; those that a killed worker takes with it are nobody's fault."""
+        over = threading.Event()
+
+        def ask() -> None:
+            while not over.is_set():
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    self.get("/inside")
+
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            for _ in range(4):
+                pool.submit(ask)
+            try:
+                yield
+            finally:
+                over.set()
+
+    def leak_until_told(self, workers: int) -> None:
+        """Request the leaking route of every worker until each has told the log."""
+
+        def told() -> bool:
+            self.get_many("/leak", 4 * workers)
+            return len(_ALERT.findall(self.log)) >= workers
+
+        self.wait_for(told, ALERT_SECONDS, f"{workers} alerts in the log")
+
+    def wait_for(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert self.process.poll() is None, f"the server ended:\n{self.log}"
+            assert time.monotonic() < deadline, f"{what}: not seen in {seconds:.0f} s\n{self.log}"
+            time.sleep(0.05)
+
+    def answers(self) -> bool:
+        with contextlib.suppress(OSError):
+            return bool(self.get("/inside"))
+        return False
+
+    def stop(self) -> tuple[float, list[int]]:
+        """Ask it to end; the seconds that took, and the pids of processes that are left."""
+        tree = self.tree()
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(STOP_SECONDS)
+        _, left = psutil.wait_procs(tree, timeout=5)
+        return time.monotonic() - began, [process.pid for process in left]
+
+    @property
+    def alerts(self) -> int:
+        """Records of the leak in the log."""
+        return len(_ALERT.findall(self.log))
+
+
+@contextlib.contextmanager
+def started(
+    command: list[str],
+    log_file: Path,
+    *,
+    bare: bool = False,
+    apps: Path = APPS,
+    program: str = sys.executable,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
+    """Run a server in the folder of the applications; ``{port}`` in the command stands for the port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("MEMPROF_")}
+    environ |= {"PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "default", "BARE": "1" if bare else ""}
+    environ["PYTHONPATH"] = str(apps)  # django's runserver and uvicorn's workers start anew with it
+    environ |= settings or {}
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(
+            [program, *(part.format(port=port) for part in command)],
+            cwd=apps,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        server = Server(port, process, log_file)
+        try:
+            server.wait_for(server.answers, START_SECONDS, "an answer")
+            yield server
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # workers whose master is gone are no longer below it
+            process.wait(STOP_SECONDS)
+
+
+def gunicorn_options() -> list[str]:
+    """Newer gunicorns open a control socket, in one place for all; not here."""
+    text = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "--help"], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    return ["--no-control-socket"] if "--no-control-socket" in text else []
