@@ -26,6 +26,7 @@ from memprof_middleware.outputs.alerts import AlertBook, borrow_server_log, leak
 from memprof_middleware.outputs.baseline_file import read_baseline, write_baseline
 from memprof_middleware.outputs.failures import Failures
 from memprof_middleware.outputs.group import WorkerGroup
+from memprof_middleware.outputs.pasts import Pasts
 from memprof_middleware.probes import Probes
 from memprof_middleware.route_watch import RouteWatch, most_growth
 from memprof_middleware.sampler import Sampler
@@ -59,6 +60,7 @@ class MemoryProfiler:
         config: the settings.
         traffic: the requests of this process by route; adapters count here.
         failures: the profiler's own failures, by kind.
+        pasts: the last hours of every worker of the server.
     """
 
     # What belongs to one process and is void after a fork.
@@ -102,6 +104,7 @@ class MemoryProfiler:
         self._routes = RouteWatch(self.traffic, probes, clock, self.config.warmup_snapshots, self.failures)
         self._camera = Camera(probes, self.config, clock, self.failures)
         self._group = WorkerGroup(probes.listener, self.config.run_dir, self.failures)
+        self.pasts = Pasts(self._group, lambda: self._history)
         self._baseline_given: MemorySnapshot | None = None
         self._forget()
         self._sampler = Sampler(
@@ -177,6 +180,8 @@ class MemoryProfiler:
             self.check_thresholds()
             self.judge_routes()
             self.publish()
+        with self.failures.caught("timeline"), self._governor.paying():
+            self.pasts.keep(self._published)
         self._stepping = False
 
     def step_if_overdue(self) -> None:

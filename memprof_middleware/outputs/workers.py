@@ -15,7 +15,7 @@ from typing import Any
 
 from memprof_middleware.errors import RunDirectoryError
 from memprof_middleware.model import MemoryMetrics
-from memprof_middleware.outputs.run_directory import run_directory
+from memprof_middleware.outputs.run_directory import PAST, run_directory
 from memprof_middleware.outputs.slot_file import SlotFile
 
 _MOST_SLOTS = 1024
@@ -49,8 +49,19 @@ class WorkerSlot:
         except OSError as error:
             raise RunDirectoryError(f"{self._folder}: {error.strerror}; set run_dir to another folder") from error
         self._server = server
+        self._claimed = time.time()
         self._parsed: dict[int, tuple[int, MemoryMetrics | None]] = {}
         self.predecessor = self._succeed()
+
+    @property
+    def past(self) -> Path:
+        """The file for the past of this slot; those of the others lie beside it."""
+        return self._folder / f"{self.number}{PAST}"
+
+    @property
+    def run(self) -> str:
+        """Names this run of the server; where nothing does, this process."""
+        return self._server or f"{os.getpid()} {self._claimed}"
 
     def publish(self, metrics: MemoryMetrics) -> None:
         """Let the other workers see these figures.
@@ -158,4 +169,6 @@ def _remove_if_dead(folder: Path) -> None:
         with contextlib.suppress(OSError):  # somebody else removes or claims at the same time
             for file in files:
                 file.remove()
+            for past in folder.glob(f"*{PAST}*"):
+                past.unlink()
             folder.rmdir()
