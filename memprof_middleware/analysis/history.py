@@ -22,7 +22,7 @@ _COLUMNS = tuple(
     for f in dataclasses.fields(MemorySnapshot)
     if f.name not in {"pid", "heap_size_source", "object_counts", "gc_collections"}
 )
-_WHOLE = frozenset({"total_objects", "frozen_objects"})
+_WHOLE = frozenset({"total_objects", "frozen_objects", "allocated_blocks", "requests", "in_flight"})
 
 
 class History(Sequence[MemorySnapshot]):
