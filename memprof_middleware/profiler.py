@@ -102,7 +102,7 @@ class MemoryProfiler:
         self._leak_callbacks: list[Callable[[Leak], object]] = []
         probes = probes or Probes()
         self._routes = RouteWatch(self.traffic, probes, clock, self.config.warmup_snapshots, self.failures)
-        self._camera = Camera(probes, self.config, clock, self.failures)
+        self._camera = Camera(probes, self.config, clock, self.failures, self.traffic)
         self._group = WorkerGroup(probes.listener, self.config.run_dir, self.failures)
         self.pasts = Pasts(self._group, lambda: self._history)
         self._baseline_given: MemorySnapshot | None = None
@@ -217,8 +217,8 @@ class MemoryProfiler:
     def _take_snapshot(self, stride: int | None) -> MemorySnapshot:
         with self._lock:
             with self._governor.paying():
-                self._routes.read(self._history.seen + 1)  # before the census, which allocates
-            snapshot, census, cpu_seconds = self._camera.take(stride)
+                allocator = self._routes.read(self._history.seen + 1)  # before the census, which allocates
+            snapshot, census, cpu_seconds = self._camera.take(stride, allocator)
             self._governor.spent(cpu_seconds, time.monotonic())
             if census is not None:
                 self._governor.counted(census, time.monotonic())
