@@ -21,8 +21,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from memprof_middleware.outputs.track import COLUMNS, Track
 from memprof_middleware.outputs.run_directory import PAST
+from memprof_middleware.outputs.track import COLUMNS, Track
 
 TYPES = 24
 _NAME_BYTES = 200
@@ -204,7 +204,7 @@ def _rows(fd: int, ring: _Ring) -> int:
 
 
 def _read(fd: int, kind: str, place: int, count: int) -> array[float]:
-    found = array(kind)
+    found: array[float] = array(kind)
     found.frombytes(os.pread(fd, found.itemsize * count, place))
     return found
 
