@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import functools
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from memprof_middleware.probes.allocator import AllocatorStats, allocator_stats
 from memprof_middleware.probes.census import Census, take_census
+from memprof_middleware.probes.containers import Containers, find_containers
 from memprof_middleware.probes.gc_stats import GcStats, GcWatch
 from memprof_middleware.probes.limits import ContainerMemory, MemoryLimit, container_memory, memory_limit
 from memprof_middleware.probes.listening import Listener, listener
+from memprof_middleware.probes.origins import rank_of
 from memprof_middleware.probes.process import MemoryShare, ProcessMemory, memory_share, process_memory
 from memprof_middleware.probes.real_thread import in_real_thread
 
@@ -75,6 +78,22 @@ class Probes:
     def census(self, stride: int = 1) -> Census:
         """Live objects by type, counted in slices; every ``stride``-th of them."""
         return take_census(stride)
+
+    def containers(self) -> Containers:
+        """Containers by path, with their lengths: 1 us an object, in slices."""
+        return find_containers()
+
+    def populations(self) -> dict[str, int]:
+        """Tasks, threads, files and sockets by name."""
+        return {}
+
+    def holders(self, type_names: Sequence[str]) -> Mapping[str, Any]:
+        """Who holds young instances of some types; dear."""
+        return {}
+
+    def rank(self, type_name: str) -> int:
+        """Whose a type is: 0 the application's, 1 a library's, 2 the standard library's, 3 builtin."""
+        return rank_of(type_name)
 
     def tracemalloc(self) -> tuple[int, int] | None:
         """Traced memory, current and peak, in bytes; ``None`` while nothing traces."""

@@ -19,7 +19,7 @@ _STDLIB = tuple(
     os.path.join(path, "") for path in {sysconfig.get_paths()["stdlib"], sysconfig.get_paths()["platstdlib"]}
 )
 _PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
-_module_dict = types.ModuleType.__dict__["__dict__"].__get__
+namespace_of_module = types.ModuleType.__dict__["__dict__"].__get__
 # 3.13 shows a frame's locals as they are; before, f_locals makes a copy that lives as long as the frame.
 LIVE_LOCALS = sys.version_info >= (3, 13)
 
@@ -41,13 +41,14 @@ def modules() -> list[tuple[str, dict[str, Any], int]]:
         if type(name) is not str or is_ours(name):
             continue
         if kind is types.ModuleType or any(base is types.ModuleType for base in mro_of(kind)):
-            space = _module_dict(module)
+            space = namespace_of_module(module)
             if type(space) is dict:
-                found.append((name, space, _class_of(name, space)))
+                found.append((name, space, class_of(name, space)))
     return found
 
 
-def _class_of(name: str, space: dict[str, Any]) -> int:
+def class_of(name: str, space: dict[str, Any]) -> int:
+    """Whose a module is: ``APPLICATION``, ``LIBRARY`` or ``STANDARD``."""
     file = space.get("__file__")
     if type(file) is not str:
         return APPLICATION if name == "__main__" else STANDARD
@@ -71,7 +72,7 @@ def running_frames() -> list[types.FrameType]:
     """The frames of all threads but this one, innermost first."""
     here = threading.get_ident()
     found = []
-    for ident, frame in sys._current_frames().items():  # noqa: SLF001 - the documented way to other threads' frames
+    for ident, frame in sys._current_frames().items():
         if ident != here:
             at: types.FrameType | None = frame
             while at is not None and len(found) < 2000:
