@@ -257,13 +257,14 @@ def test_every_worker_is_seen_also_one_that_was_killed(tmp_path, child):
 
     first, second = child(work), child(work)
     assert sorted([first.result[0], second.result[0]]) == ["0", "1"]
+    pids = [[first.pid], [second.pid]]
     second.kill()
     profiler = MemoryProfiler(Config(background=False, run_dir=str(tmp_path)), probes=probes)
     try:
         profiler.publish()
         assert profiler.worker == "1"  # the slot that the killed one had, with its past
         tracks, detail = profiler.pasts.read(profiler.metrics(), ("pid",))
-        assert [list(tracks[worker].figure("pid")) for worker in "01"] == [[first.pid], [second.pid]]
+        assert [list(tracks[worker].figure("pid")) for worker in "01"] == pids
         found = detail("1")
         assert found is not None
         assert found.types
