@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+from array import array
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,15 @@ def _past(path: Path, run_: str) -> None:
         timeline.record(path, run_, row, types, _Counts(moment))
 
 
+def _copy(made: Path, path: Path) -> None:
+    """The same past, as if this process had lived it."""
+    shutil.copyfile(made, path)
+    path.chmod(0o600)
+    with path.open("r+b") as file:
+        for ring in (timeline._COARSE, timeline._FINE):
+            os.pwrite(file.fileno(), array("f", [os.getpid()] * ring.rows).tobytes(), ring.column(0))
+
+
 def _profiler(folder: Path) -> MemoryProfiler:
     probes = FakeProbes(heap_mb=400.0, limit_mb=100_000.0)
     probes.address, probes.server = "127.0.0.1:8000", "1 1"
@@ -128,7 +138,7 @@ def _worker(folder: Path, made: Path) -> int:
             profiler = _profiler(folder)
             profiler.publish()
             slot = profiler._group.slot
-            shutil.copyfile(made, slot.past)
+            _copy(made, slot.past)
             profiler.step()
             os.write(writing, b".")
             signal.pause()
@@ -150,7 +160,7 @@ def _measure(workers: int, rounds: int) -> list[dict[str, Any]]:
         children += [_worker(folder, made) for _ in range(workers - 1)]
         profiler = _profiler(folder)
         profiler.publish()
-        shutil.copyfile(made, profiler._group.slot.past)
+        _copy(made, profiler._group.slot.past)
         profiler.step()
         endpoint = PageEndpoint(profiler)
         found = []

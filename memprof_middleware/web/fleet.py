@@ -12,7 +12,7 @@ from memprof_middleware.outputs.track import Track
 from memprof_middleware.web.series import Series, last_life, part, per_hour, rounded, thinned
 
 GROWTH_SECONDS = 2 * 3600.0
-_SPARK_BUCKETS = 30
+_SPARK_BUCKETS = 24
 # A worker that is late by this is silent: twice its interval, and what a busy machine may add.
 _LATE_INTERVALS, _LATE_SECONDS = 2.0, 5.0
 # How long a worker that is gone is still shown, so that who was killed is not overlooked.

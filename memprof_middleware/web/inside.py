@@ -12,7 +12,7 @@ from memprof_middleware.outputs.track import Track
 from memprof_middleware.web.incidents import beginning, is_open
 from memprof_middleware.web.series import BUCKETS, SPAN_SECONDS, last_life, part, rounded, thinned, value_at
 
-_TYPE_BUCKETS = 40
+_TYPE_BUCKETS = 30
 _HOUR = 3600.0
 _RECENT_SECONDS = 2 * _HOUR
 # What the ledger says of growth, by where most of it is; it says so from this much on.

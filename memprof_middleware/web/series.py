@@ -17,10 +17,10 @@ from typing import NamedTuple
 Point = tuple[float, float | None]
 # What the page looks back on, and in how many parts a picture shows it.
 SPAN_SECONDS = 6 * 3600.0
-BUCKETS = 160
+BUCKETS = 120
 # Fewer snapshots than these say nothing of growth; more pairs of them than these say no more.
 _GROWTH_POINTS, _GROWTH_PAIRS = 6, 40
-# What is missing longer than so many usual steps is a gap, in which the pen is lifted; the steps of old rows are longer.
+# What is missing longer than so many usual steps, and than some steps of old rows, is a gap: the pen is lifted.
 _GAP_STEPS, _GAP_SECONDS = 5.0, 300.0
 
 

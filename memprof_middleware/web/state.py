@@ -20,6 +20,7 @@ SCHEMA = 1
 
 # The figures of every worker's past that a state needs; of one worker all are asked for.
 NEEDED = ("pid", "rss_mb", "heap_used_mb")
+_BAND_BUCKETS = 80
 _MOST_LINES, _WORST_LINES = 8, 3
 
 
@@ -137,9 +138,7 @@ def _timeline(
         "series": series,
         "band": {
             "name": f"{len(others)} others, lowest to highest",
-            "points": rounded(band([points[row["worker"]] for row in others], start, now, BUCKETS // 2))
-            if others
-            else [],
+            "points": rounded(band([points[row["worker"]] for row in others], start, now, _BAND_BUCKETS)),
         },
         "marks": [*marks, *beginning(leaks, start, now)],
     }
