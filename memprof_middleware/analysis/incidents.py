@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from memprof_middleware.analysis.growth import Growth
 
 OUTSIDE = "held outside Python"
+# Ranks of a name: whose it is.
+_STANDARD, _BUILTIN = 2, 3
 # How alike two growths must be to belong together: one is the other's multiple, or a part, of whole numbers up to 30.
 _MULTIPLE, _ALIKE = 30, 0.08
 # A holder explains a type if it holds so large a share of a sample.
@@ -86,9 +88,6 @@ def to_search(growths: Iterable[Growth], rank: Callable[[str], int], most: int =
     return telling[: most - 2] + builtins[: most - len(telling[: most - 2])]
 
 
-_BUILTIN = 3
-
-
 def find_incidents(growths: Sequence[Growth], scene: Scene) -> list[Incident]:
     """The incidents, those of objects first, then containers, then memory that neither explains."""
     groups = _by_root(list(_types(growths)), scene)
@@ -132,7 +131,7 @@ def _by_root(types: Sequence[Growth], scene: Scene) -> dict[str, list[Growth]]:
 
 def _belongs(growth: Growth, root: str, group: Sequence[Growth], scene: Scene) -> bool:
     held = {name for path, place in scene.places.items() if root_of(path) == root for name in place.holds}
-    return growth.name in held or any(_alike(growth, member) for member in group)
+    return growth.name in held or _any_alike([growth], group)
 
 
 def _alike(a: Growth, b: Growth) -> bool:
@@ -166,15 +165,19 @@ def _attach_paths(groups: dict[str, list[Growth]], paths: Sequence[Growth], scen
 
 
 def _join_shadows(groups: dict[str, list[Growth]], scene: Scene) -> None:
-    """Give containers that only mirror what grows elsewhere to it, such as asyncio's own set of tasks."""
-    main = [root for root, members in groups.items() if any(growth.kind == "objects" for growth in members)]
-    main = main or [root for root in groups if scene.rank(root) == 0]
-    for root in [root for root in groups if root not in main]:
-        for home in main:
-            near = scene.rank(root) > 0 or root.rpartition(".")[0] == home.rpartition(".")[0]
-            if near and any(_alike(growth, member) for growth in groups[root] for member in groups[home]):
+    """Give what only mirrors another growth to it: asyncio's own set of tasks, the weak references to them."""
+    ranked = sorted(groups, key=lambda root: min(scene.rank(growth.name) for growth in groups[root]))
+    for index, root in enumerate(ranked):
+        telling = any(scene.rank(growth.name) < _STANDARD for growth in groups[root])
+        for home in ranked[:index]:
+            near = root.rpartition(".")[0] == home.rpartition(".")[0]
+            if home in groups and (near or not telling) and _any_alike(groups[root], groups[home]):
                 groups[home] += groups.pop(root)
                 break
+
+
+def _any_alike(some: Iterable[Growth], others: Collection[Growth]) -> bool:
+    return any(_alike(growth, other) for growth in some for other in others)
 
 
 def _comparable(a: Growth, b: Growth) -> bool:

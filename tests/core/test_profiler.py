@@ -29,7 +29,7 @@ class Rig:
 
     def __init__(self, config: Config | None = None) -> None:
         self.clock, self.probes = FakeClock(), FakeProbes()
-        self.profiler = MemoryProfiler(config or Config(background=False), clock=self.clock, probes=self.probes)
+        self.profiler = MemoryProfiler(config or Config(background=False, leak_confirm_hours=0.05), clock=self.clock, probes=self.probes)
         self.heard = Recorder().attach(self.profiler)
 
     def step(self, steps: int = 1, **counts: int) -> None:
