@@ -12,8 +12,9 @@ OUTSIDE = "held outside Python"
 _STANDARD, _BUILTIN = 2, 3
 # How alike two growths must be to belong together: one is the other's multiple, or a part, of whole numbers up to 30.
 _MULTIPLE, _ALIKE = 30, 0.08
-# A holder explains a type if it holds so large a share of a sample.
-_SHARE = 0.3
+# A holder explains a type if it holds so large a share of a sample; of builtins, whose sample is of all that use them,
+# a larger one.
+_SHARE, _BUILTIN_SHARE = 0.3, 0.6
 # Growth of builtins or of a mere container that is slower than this is bookkeeping: ours, a server's, a logger's.
 _BUILTIN_PER_REQUEST, _BUILTIN_PER_SNAPSHOT = 0.05, 4.0
 _PATH_PER_REQUEST, _PATH_PER_SNAPSHOT = 0.02, 2.0
@@ -116,7 +117,8 @@ def _by_root(types: Sequence[Growth], scene: Scene) -> dict[str, list[Growth]]:
     groups: dict[str, list[Growth]] = {}
     unknown: list[Growth] = []
     for growth in sorted(types, key=lambda growth: (scene.rank(growth.name), -growth.amount)):
-        paths = [path for path, share in scene.holders.get(growth.name, ()) if share >= _SHARE]
+        least = _BUILTIN_SHARE if scene.rank(growth.name) == _BUILTIN else _SHARE
+        paths = [path for path, share in scene.holders.get(growth.name, ()) if share >= least]
         if paths:
             groups.setdefault(root_of(paths[0]), []).append(growth)
         else:
@@ -213,7 +215,8 @@ def _widest(growths: Sequence[Growth]) -> Growth:
 
 
 def _holder(leader: Growth, root: str, scene: Scene) -> str:
-    paths = [(path, share) for path, share in scene.holders.get(leader.name, ()) if share >= 0.1]
+    found = scene.holders.get(leader.name, ())
+    paths = [(path, share) for path, share in found if share >= 0.1 and root_of(path) == root]
     if not paths:
         return root
     shown = [path if share > 0.995 else f"{path} ({100 * share:.0f} % of a sample)" for path, share in paths[:2]]
