@@ -25,28 +25,31 @@ _EXCEPTION = ("__traceback__", "__context__", "__cause__")
 class _Known:
     """What is known of one class."""
 
-    __slots__ = ("candidates", "exception", "inherited", "names", "slots", "tries")
+    __slots__ = ("_descriptors", "candidates", "exception", "names", "slots", "spaces", "tries")
 
     def __init__(self, kind: type) -> None:
         bases = mro_of(kind)
-        spaces = [namespace_of(base) for base in bases]
+        self.spaces = [namespace_of(base) for base in bases]
         self.exception = any(base is BaseException for base in bases)
-        # Names that run code when they are read. What is not a descriptor is a default that instances may shadow.
-        self.inherited = {
-            name
-            for space in spaces
-            for name, value in list(space.items())
-            if type(name) is str and any("__get__" in namespace_of(base) for base in mro_of(type(value)))
-        }
         self.slots = [
             (name, value)
-            for space in spaces
+            for space in self.spaces
             for name, value in list(space.items())
-            if type(name) is str and type(value) is types.MemberDescriptorType
+            if type(value) is types.MemberDescriptorType and type(name) is str
         ]
+        self._descriptors: dict[str, bool] = {}
         self.names: list[str] = []
         self.candidates: list[str] | None = None
         self.tries = _TRIES
+
+    def runs_code(self, name: str) -> bool:
+        """Whether a name may run code when it is read. What is no descriptor is a default that instances shadow."""
+        known = self._descriptors.get(name)
+        if known is None:
+            values = [space[name] for space in self.spaces if name in space]
+            known = any("__get__" in namespace_of(base) for value in values for base in mro_of(type(value)))
+            self._descriptors[name] = known
+        return known
 
     def learn(self, kind: type) -> list[str]:
         """Names that the methods of the class use, and that reading runs no code for."""
@@ -56,7 +59,7 @@ class _Known:
                 for value in list(namespace_of(base).values()):
                     if type(value) is types.FunctionType:
                         found.update(dict.fromkeys(value.__code__.co_names))
-            self.candidates = [name for name in found if name not in self.inherited][:_NAMES]
+            self.candidates = [name for name in found if not self.runs_code(name)][:_NAMES]
         return self.candidates
 
 
@@ -129,7 +132,7 @@ class Attributes:
         """An attribute of an instance if reading it runs no code of the program; else ``None``."""
         known = self._of(type(obj))
         try:
-            if name not in known.inherited:
+            if not known.runs_code(name):
                 return _read(obj, name)
             for own, slot in known.slots:
                 if own == name:
@@ -174,7 +177,7 @@ class Attributes:
         for key, value in list(itertools.islice(child.items(), 8)):
             if type(key) is not str:
                 return False
-            if key not in known.inherited:
+            if not known.runs_code(key):
                 try:
                     return _read(obj, key) is value
                 except AttributeError:

@@ -101,6 +101,8 @@ class Edges:
             return f".<{roots.coroutine_name(parent)}>{_local(roots.frame_of(parent), child)}", 0
         if kind is contextvars.Context:
             return "", 0
+        if kind is entries.LRU:
+            return ("" if type(child) is dict else "[*]"), 0
         if kind is entries.container_base(kind):
             return "[*]", 0
         return self._of_instance(parent, child, step)

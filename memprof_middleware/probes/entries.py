@@ -12,7 +12,8 @@ from typing import Any
 
 from memprof_middleware.probes.census import type_name
 
-LRU: Any = type(functools.lru_cache(len))
+LRU: type = type(functools.lru_cache(len))
+cache_info: Callable[[Any], Any] = vars(LRU)["cache_info"]
 mro_of: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
 namespace_of: Callable[[type], types.MappingProxyType[str, Any]] = type.__dict__["__dict__"].__get__
 # As a container counts what is a subclass of one of these, by the builtin's own length: __len__ may be the program's.
@@ -53,7 +54,10 @@ def container_base(kind: type) -> type | None:
 
 def length_of(container: Any, base: type) -> int:
     """How many entries, by the builtin's own count."""
-    return LRU.cache_info(container).currsize if base is LRU else _LENGTHS[base](container)
+    if base is LRU:
+        size: int = cache_info(container).currsize
+        return size
+    return _LENGTHS[base](container)
 
 
 def newest(container: Any, base: type, number: int) -> list[Any]:
@@ -105,7 +109,7 @@ def spread(container: Any, base: type, number: int) -> list[Any]:
     return []
 
 
-def everything(container: Any, base: type) -> list[Any]:
+def everything(container: Any, base: Any) -> list[Any]:
     """All entries, up to some 10,000; of a longer container so many at even distances."""
     if base is bytearray:
         return []
@@ -151,7 +155,7 @@ def _from_end(container: Any, base: Any) -> Iterator[Any]:
 def _cached(wrapper: Any) -> list[Any]:
     """Keys and results of a functools.lru_cache, oldest first, without the function and the wrapper's attributes."""
     found: list[Any] = []
-    bounded = LRU.cache_info(wrapper).maxsize is not None
+    bounded = cache_info(wrapper).maxsize is not None
     for child in gc.get_referents(wrapper):
         if type(child) is dict:
             # Without a bound the results are in the dict itself, with one in links that the collector passes through.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import re
@@ -21,6 +22,8 @@ OURS = ("memprof_middleware", "asgi_memprof", "wsgi_memprof", "flask_memprof", "
 _STDLIB = tuple(f"{path}{os.sep}" for path in {sysconfig.get_paths()["stdlib"], sysconfig.get_paths()["platstdlib"]})
 _PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _SUSPENDED = ((types.CoroutineType, "cr"), (types.GeneratorType, "gi"), (types.AsyncGeneratorType, "ag"))
+# Lists of what lives for other reasons; their own are found by other ways.
+_REGISTRIES = frozenset({"asyncio.tasks", "_asyncio"})
 _DIGITS = re.compile(r"\d+")
 _module_dict: Callable[[Any], dict[str, Any]] = vars(types.ModuleType)["__dict__"].__get__
 # 3.13 shows a frame's locals as they are; before, f_locals makes a copy that lives as long as the frame.
@@ -41,7 +44,7 @@ def modules() -> list[tuple[str, dict[str, Any], int]]:
     found = []
     for name, module in reversed(list(sys.modules.items())):
         kind = type(module)
-        if type(name) is not str or is_ours(name):
+        if type(name) is not str or is_ours(name) or name in _REGISTRIES:
             continue
         if kind is types.ModuleType or any(base is types.ModuleType for base in mro_of(kind)):
             space = _module_dict(module)
@@ -118,12 +121,23 @@ def coroutine_name(coroutine: Any) -> str:
     code = _part_of(coroutine, "code")
     if code is None:
         return type_name(type(coroutine))
+    # The function, not the frame: asking for the frame of a coroutine makes an object that stays as long as it does.
+    for child in gc.get_referents(coroutine):
+        if type(child) is types.FunctionType and child.__code__ is code:
+            return f"{child.__module__}.{child.__qualname__}"
     frame = frame_of(coroutine)
     return code_name(code, None if frame is None else frame.f_globals)
 
 
+def _known_task() -> Any:
+    module = sys.modules.get("_asyncio")
+    return None if module is None else vars(module).get("Task")
+
+
 def _task_base(kind: type) -> Any:
     """Asyncio's class in a task's ancestry, whose methods are not the program's; ``None`` for what is no task."""
+    if kind is _known_task():
+        return kind
     for base in mro_of(kind):
         if type_name(base) in {"_asyncio.Task", "asyncio.tasks.Task", "asyncio.tasks._PyTask"}:
             return base

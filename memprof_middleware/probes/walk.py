@@ -21,7 +21,10 @@ _LONGEST_PATH = 300
 _ENDS = 32
 _NESTED = 5  # containers in containers without a name between them
 _CHAIN = 100_000
-_STEP = 64  # objects between two looks at the clock
+_STEP = 256  # references followed between two looks at the clock
+_TASKS = 256
+_ENTRY = "[*]"  # a child that goes by its container's path
+_LEAF, _FUNCTION, _CLASS, _OTHER = range(4)
 # A library's own global is further away than what the application keeps, even inside of an object.
 _DISTANCE = {roots.APPLICATION: 0, roots.LIBRARY: 2, roots.STANDARD: 3}
 _LOOP, _TASK, _FRAME = 1, 4, 5
@@ -39,7 +42,7 @@ class Walk:
     """
 
     def __init__(self, most: int, least: int) -> None:
-        self.visited = 0
+        self.visited = self._work = 0
         self.complete = True
         self._most, self._least = most, least
         self._seen: set[int] = set()
@@ -49,6 +52,7 @@ class Walk:
         self._pending: list[list[Entry]] = [[] for _ in range(_DEEPEST + 2)]
         self._next: list[Entry] = []
         self._expanders: dict[int, Callable[[Entry], None]] = {}
+        self._roles: dict[int, int] = dict.fromkeys(LEAVES, _LEAF)
 
     def clear(self) -> None:
         """Let go of everything that is still to be looked at."""
@@ -71,9 +75,9 @@ class Walk:
                 self.visited += 1
                 self._expand(entry)
                 del entry  # held no longer than needed: what the program drops now, it drops itself
-                if self.visited % _STEP == 0:
+                if self._work >= _STEP:
+                    self._work = 0
                     yield
-        self.complete = not self._pending[_DEEPEST + 1]
 
     def _start(self) -> None:
         self._seen.update((id(self), id(self.__dict__), id(self._pending), id(self.tally)))
@@ -84,7 +88,7 @@ class Walk:
         tasks = roots.tasks()
         for loop in roots.loops(tasks):
             self._into(self._pending[_LOOP], loop, "event loop", 1.0, roots.LIBRARY)
-        for task in tasks[-_CHAIN:]:
+        for task in tasks[-_TASKS:]:
             self._into(self._pending[_TASK], task, roots.task_name(task), 1.0, roots.LIBRARY)
         for frame in roots.running_frames():
             if roots.LIVE_LOCALS or frame.f_globals.get("__name__") == "__main__":
@@ -96,8 +100,10 @@ class Walk:
 
     def _expand(self, entry: Entry) -> None:
         kind = type(entry[0])
+        self._work += 4
         expander = self._expanders.get(id(kind))
         if expander is None:
+            self._work += 32
             expander = self._expanders[id(kind)] = self._expander(kind)
         expander(entry)
 
@@ -135,12 +141,21 @@ class Walk:
     def _add(self, child: Any, path: str, label: str, entry: Entry, bound: int | None = None) -> None:
         """A child under a name; classes and functions go by their own names."""
         kind = type(child)
-        if id(kind) in LEAVES or id(child) in self._seen or len(path) > _LONGEST_PATH:
+        role = self._roles.get(id(kind))
+        if role is None:
+            role = self._roles[id(kind)] = _role(kind)
+        if role == _LEAF or id(child) in self._seen or len(path) > _LONGEST_PATH:
             return
-        if kind is types.FunctionType and "<locals>" not in child.__qualname__:
-            name = f"{child.__module__}.{child.__qualname__}"
-        elif is_class(kind):
+        name = path
+        if role == _FUNCTION:
+            if "<locals>" not in child.__qualname__:
+                name = f"{child.__module__}.{child.__qualname__}"
+            elif label and label != _ENTRY:
+                name = f"{path}.{label}"
+        elif role == _CLASS:
             name = type_name(child)
+        elif label == _ENTRY:
+            name = path
         elif label:
             name = f"{path}.{label}"
         else:
@@ -155,9 +170,16 @@ class Walk:
             self._container(entry, dict, plain=True)
 
     def _space(self, items: list[tuple[Any, Any]], entry: Entry) -> None:
-        path = entry[1]
+        path, roles, seen = entry[1], self._roles, self._seen
+        self._work += len(items)
+        application = entry[4] == roots.APPLICATION
         for name, value in items:
-            if type(name) is str and not (name.startswith("__") and name.endswith("__")):
+            role = roles.get(id(type(value)))
+            if role == _LEAF or id(value) in seen or type(name) is not str:
+                continue
+            if role == _FUNCTION and not application and value.__closure__ is value.__defaults__ is None:
+                continue  # most functions hold nothing; a default in a keyword is left to the application's own
+            if not (name.startswith("__") and name.endswith("__")):
                 self._add(value, path, name if name.isidentifier() else "", entry)
 
     def _class(self, entry: Entry) -> None:
@@ -213,15 +235,16 @@ class Walk:
                 self._add(child, path, name, entry)
 
     def _entries(self, part: list[Any], path: str, weight: float, rank: int) -> None:
-        seen, into = self._seen, self._next
+        seen, roles, into = self._seen, self._roles, self._next
+        self._work += len(part)
         for child in part:
-            kind = type(child)
-            if id(kind) not in LEAVES and id(child) not in seen:
-                if kind is types.FunctionType or is_class(kind):
-                    self._add(child, path, "", (child, path, weight, None, rank))
-                else:
+            role = roles.get(id(type(child)))
+            if role != _LEAF and id(child) not in seen:
+                if role == _OTHER:
                     seen.add(id(child))
                     into.append((child, path, weight, None, rank))
+                else:
+                    self._add(child, path, _ENTRY, (child, path, weight, None, rank))
 
     def _context(self, entry: Entry) -> None:
         for variable, value in list(entry[0].items()):
@@ -261,3 +284,9 @@ class Walk:
             at = self._attributes.read(at, label)
         if length > 1:
             self.tally.add(entry, type_name(kind), length)
+
+
+def _role(kind: type) -> int:
+    if kind is types.FunctionType:
+        return _FUNCTION
+    return _CLASS if is_class(kind) else _OTHER
