@@ -148,7 +148,7 @@ class Climb:
             if end is None:
                 continue
             for number, step in list(self._reach[key].items()):
-                label = ".tb_next" if kind is types.TracebackType else step.labels[0].rstrip("…") if step.labels else ""
+                label = step.labels[0].rstrip("…") if step.labels and kind is not types.TracebackType else ""
                 labels = with_label(label, with_label(label, step.labels))
                 self._reach.setdefault(id(end), {}).setdefault(number, Step(labels, key, kind=id(kind)))
             self._level[id(end)] = end

@@ -62,6 +62,17 @@ def _class_of(name: str, space: dict[str, Any]) -> int:
     return STANDARD if file.startswith(_STDLIB) else APPLICATION
 
 
+def function_name(function: types.FunctionType) -> str:
+    """``module.function``, of exact strings: formatting a subclass of str runs the program's code."""
+    parts = (function.__module__, function.__qualname__)
+    return ".".join(part if type(part) is str else "?" for part in parts)
+
+
+def is_nested(function: types.FunctionType) -> bool:
+    """Whether a function was made by another, so that its name says nothing of where it is kept."""
+    return "<locals>" in function_name(function) or "<lambda>" in function_name(function)
+
+
 def frame_name(frame: types.FrameType) -> str:
     """``frame of module.function``."""
     return f"frame of {code_name(frame.f_code, frame.f_globals)}"
@@ -71,6 +82,12 @@ def code_name(code: types.CodeType, namespace: Any = None) -> str:
     """``module.function``."""
     module = namespace.get("__name__") if type(namespace) is dict else None
     return f"{module}.{code.co_qualname}" if type(module) is str else code.co_qualname
+
+
+def is_application(frame: types.FrameType) -> bool:
+    """Whether a frame runs code that is neither a library's nor the standard library's."""
+    file = frame.f_code.co_filename
+    return not file.startswith((*_STDLIB, "<frozen")) and not any(part in file for part in _PACKAGES)
 
 
 def running_frames() -> list[types.FrameType]:
@@ -124,7 +141,7 @@ def coroutine_name(coroutine: Any) -> str:
     # The function, not the frame: asking for the frame of a coroutine makes an object that stays as long as it does.
     for child in gc.get_referents(coroutine):
         if type(child) is types.FunctionType and child.__code__ is code:
-            return f"{child.__module__}.{child.__qualname__}"
+            return function_name(child)
     frame = frame_of(coroutine)
     return code_name(code, None if frame is None else frame.f_globals)
 
