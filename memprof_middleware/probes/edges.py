@@ -17,11 +17,8 @@ from memprof_middleware.probes.entries import is_class, mro_of
 
 _LABELS = 24
 _NAMESPACE = 512
-# What a context is made of inside: static types, so that their identities stay.
-_MAP_NODES = frozenset(
-    f"builtins.{name}" for name in ("hamt", "hamt_bitmap_node", "hamt_array_node", "hamt_collision_node")
-)
-_MAPS: set[int] = set()
+# What a context is made of inside.
+_MAPS = frozenset(f"builtins.hamt{rest}" for rest in ("", "_bitmap_node", "_array_node", "_collision_node"))
 _SUSPENDED = frozenset(map(id, (types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType)))
 
 
@@ -82,9 +79,8 @@ class Edges:
         if kind is dict:
             key = _key(parent, child)
             return Step(with_label("[*]", step.labels), id(child), key, step.key, step.kind, step.run)
-        if id(kind) in _MAPS or type_name(kind) in _MAP_NODES:
-            _MAPS.add(id(kind))
-            inside = id(type(child)) in _MAPS
+        if type_name(kind) in _MAPS:
+            inside = type_name(type(child)) in _MAPS
             return Step(step.labels, step.child if inside else id(child), kind=step.kind, run=step.run)
         run = step.run + 1 if step.kind == id(kind) else 1
         label, instead = self._label(parent, child, step)
@@ -161,7 +157,7 @@ class Edges:
             name = roots.task_name(parent)
             return name + path.removeprefix(f".<{name.removeprefix('task ')}>")
         if kind is contextvars.Context:
-            return f"contextvar {path}"
+            return path[2:].replace(">", "", 1)
         if id(kind) in _SUSPENDED and roots.is_running(parent):
             return f"frame of {roots.coroutine_name(parent)}{path}"
         if any(type_name(base) == "asyncio.events.AbstractEventLoop" for base in mro_of(kind)):
@@ -172,8 +168,8 @@ class Edges:
 def _variable(context: contextvars.Context, step: Step) -> str:
     for variable, value in list(context.items()):
         if id(value) == step.child and type(variable.name) is str:
-            return variable.name
-    return "?"
+            return f".<contextvar {variable.name}>"
+    return ".<contextvar>"
 
 
 def _key(parent: dict[Any, Any], child: Any) -> str:

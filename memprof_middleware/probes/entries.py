@@ -29,7 +29,7 @@ _LENGTHS: dict[type, Callable[[Any], int]] = {
 GROWING = frozenset(map(id, (dict, list, set, collections.deque, bytearray)))
 # What refers to nothing, or to nothing of the program. By identity: the hash of a class may be the program's code.
 _LEAVES = (
-    *(str, bytes, bytearray, int, float, complex, bool, type(None), type(...), type(NotImplemented), range, object),
+    *(str, bytes, int, float, complex, bool, type(None), type(...), type(NotImplemented), range, object),
     *(types.CodeType, types.ModuleType, types.BuiltinFunctionType, types.WrapperDescriptorType),
     *(types.MethodDescriptorType, types.ClassMethodDescriptorType, types.GetSetDescriptorType),
     *(types.MemberDescriptorType, types.MethodWrapperType),
@@ -69,13 +69,13 @@ def newest(container: Any, base: type, number: int) -> list[Any]:
             part: list[Any] = list(base.__getitem__(container, slice(-number, None)))
             return part[::-1]
         if base is collections.deque:
-            size = collections.deque.__len__(container)
-            return [collections.deque.__getitem__(container, -1 - i) for i in range(min(size, number))]
+            # Not by index: a negative one has __len__ called, which may be the program's.
+            return list(itertools.islice(collections.deque.__reversed__(container), number))
         if base is set or base is frozenset:
             return list(itertools.islice(base.__iter__(container), number))
         if base is LRU:
             return _cached(container)[-number:][::-1]
-    except (RuntimeError, IndexError):
+    except RuntimeError:
         pass  # another thread changed it between two steps: the next walk sees it
     return []
 
@@ -101,10 +101,10 @@ def spread(container: Any, base: type, number: int) -> list[Any]:
             return list(base.__getitem__(container, slice(None, None, step)))
         if base is collections.deque:
             # Its middle is far from both ends: every step there is a walk.
-            return [collections.deque.__getitem__(container, i) for i in range(min(size, number))]
+            return list(itertools.islice(collections.deque.__iter__(container), number))
         if base is LRU:
             return _cached(container)[::step]
-    except (RuntimeError, IndexError):
+    except RuntimeError:
         pass
     return []
 

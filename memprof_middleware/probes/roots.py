@@ -134,10 +134,10 @@ def is_running(suspended: Any) -> bool:
 
 
 def coroutine_name(coroutine: Any) -> str:
-    """``module.function`` of a coroutine or generator; the type of what is only like one."""
+    """``module.function`` of a coroutine or generator; empty for what is neither."""
     code = _part_of(coroutine, "code")
     if code is None:
-        return type_name(type(coroutine))
+        return ""
     # The function, not the frame: asking for the frame of a coroutine makes an object that stays as long as it does.
     for child in gc.get_referents(coroutine):
         if type(child) is types.FunctionType and child.__code__ is code:
@@ -198,7 +198,7 @@ def _alive(members: Any) -> list[Any]:
 def task_name(task: Any) -> str:
     """``task module.function``, by the coroutine that it runs."""
     coroutine = _task_base(type(task)).get_coro(task)
-    return "task" if coroutine is None else f"task {coroutine_name(coroutine)}"
+    return f"task {coroutine_name(coroutine) or type_name(type(coroutine))}"
 
 
 def loops(of: list[Any]) -> list[Any]:

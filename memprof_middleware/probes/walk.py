@@ -130,7 +130,7 @@ class Walk:
         elif label:
             name = f"{path}.{label}"
         else:
-            name = f"{path}.<{type_name(kind).rpartition('.')[2]}>"
+            name = f"{path}.<{roots.coroutine_name(child) or type_name(kind).rpartition('.')[2]}>"
         self.seen.add(id(child))
         self.next.append((child, name, entry[2], bound, entry[4]))
 
