@@ -15,6 +15,7 @@ _MULTIPLE, _ALIKE = 30, 0.08
 # A holder explains a type if it holds so large a share of a sample; of builtins, whose sample is of all that use them,
 # a larger one.
 _SHARE, _BUILTIN_SHARE = 0.3, 0.6
+_FAR = 1000
 # Growth of builtins or of a mere container that is slower than this is bookkeeping: ours, a server's, a logger's.
 _BUILTIN_PER_REQUEST, _BUILTIN_PER_SNAPSHOT = 0.05, 4.0
 _PATH_PER_REQUEST, _PATH_PER_SNAPSHOT = 0.02, 2.0
@@ -204,7 +205,9 @@ def _incident(root: str, members: Sequence[Growth], shadows: Sequence[Growth], s
 def _order(growth: Growth, scene: Scene) -> tuple[int, int, float]:
     """The application's own types first, then what is nearest to the root, then the most numerous."""
     paths = scene.holders.get(growth.name, ())
-    steps = paths[0][0].count(".") + 2 * paths[0][0].count("[") if paths else 1000
+    path = paths[0][0] if paths else ""
+    # A way of which a part is left out is long, as is one that is not known.
+    steps = path.count(".") + 2 * path.count("[") if path and "…" not in path else _FAR
     return scene.rank(growth.name), steps, -growth.amount
 
 
