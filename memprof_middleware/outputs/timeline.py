@@ -82,7 +82,8 @@ def record(path: Path, run: str, row: Mapping[str, float | None], types: Sequenc
     Args:
         path: the slot's file; made if it is not there, and anew if it is of another run or version.
         run: names this run of the server.
-        row: ``time``, and figures by the names in ``COLUMNS``; one that is missing is not known.
+        row: ``time``, and figures by the names in ``COLUMNS``; one that is missing is not known. With a false
+            ``counted`` the types are not known either: an old count drawn as a new one would be a plateau.
         types: the types to follow, the most important first. A type that is new gets the past that ``past`` knows.
         past: the snapshots of this process.
 
@@ -92,7 +93,8 @@ def record(path: Path, run: str, row: Mapping[str, float | None], types: Sequenc
     with _writable(path, zlib.crc32(run.encode())) as fd:
         names = _follow(fd, types[:TYPES], past)
         time = row["time"] or 0.0
-        counts = [float(past.counts(name, len(past) - 1)[-1]) if name and len(past) else math.nan for name in names]
+        counted = bool(len(past)) and row.get("counted", True)
+        counts = [float(past.counts(name, len(past) - 1)[-1]) if name and counted else math.nan for name in names]
         figures = [_figure(row.get(name)) for name in COLUMNS] + counts
         for ring, seconds in ((_COARSE, _COARSE_SECONDS), (_FINE, 0.0)):
             rows = _rows(fd, ring)

@@ -55,7 +55,10 @@ def row_of(metrics: MemoryMetrics) -> dict[str, Any]:
     snapshot = metrics.snapshot
     row: dict[str, Any] = {name: getattr(snapshot, name, None) for name in OF_SNAPSHOT}
     row |= {name: getattr(metrics, name) for name in OF_WORKER}
-    return row | {"time": snapshot and snapshot.timestamp}
+    return row | {
+        "time": snapshot and snapshot.timestamp,
+        "counted": snapshot is not None and snapshot.census_timestamp == snapshot.timestamp,
+    }
 
 
 def track_of(history: History, metrics: MemoryMetrics, types: list[str]) -> Track:

@@ -10,8 +10,8 @@ from memprof_middleware.model import MB
 from memprof_middleware.web.charts import meter, spark
 from memprof_middleware.web.words import DASH, clock, count, duration, percent, several, signed, size
 
-# Of many workers the first ones are what counts; the others are behind a click.
-_MOST_WORKERS = 16
+# Of many workers and types the first ones are what counts; the others are behind a click.
+_MOST_WORKERS, _MOST_TYPES = 16, 12
 _BADGES = {"confirmed": "bad", "suspected": "warn", "resolved": "ok"}
 
 
@@ -50,7 +50,7 @@ def _worker(row: Mapping[str, Any]) -> str:
             f'<td class="num" colspan="4"><small>these figures are old</small></td></tr>'
         )
     growth, left = row["growth_mb_per_hour"], row["time_left"]
-    used = "" if row["used_percent"] is None else f' <span class="pct">{row["used_percent"]:.0f} %</span>'
+    used = "" if row["used_percent"] is None else f' <span class="pct">{_share(row["used_percent"])}</span>'
     grown = DASH if growth is None else f"{signed(size(growth))}/h"
     # Growth is only alarming where it leads somewhere.
     up = " up" if left is not None and growth and growth > 0 else ""
@@ -60,6 +60,15 @@ def _worker(row: Mapping[str, Any]) -> str:
         f'<td>{spark(row["recent"])}</td><td class="num">{_left(left)}</td><td class="num">{count(row["objects"])}</td>'
         f'<td class="num">{count(row["requests"])}</td><td class="num">{duration(row["up_seconds"])}</td></tr>'
     )
+
+
+def _share(used: float) -> str:
+    return f"{used:.1f} %" if used < 1 else f"{used:.0f} %"
+
+
+def named(name: str) -> str:
+    """A name as markup that may be broken behind its dots, and elsewhere only where nothing else helps."""
+    return escape(name).replace(".", ".<wbr>")
 
 
 def _left(left: Mapping[str, Any] | None) -> str:
@@ -99,7 +108,7 @@ def _leak(leak: Mapping[str, Any], state: Mapping[str, Any]) -> str:
     return (
         f'<tr><td class="nowrap"><span class="badge {_BADGES[leak["state"]]}">{escape(leak["state"])}</span> '
         f'<span class="pct">{percent(leak["confidence"])}</span></td>'
-        f'<th scope="row"><code>{escape(leak["name"])}</code>{_small(note)}{_evidence(leak["evidence"])}</th>'
+        f'<th scope="row"><code>{named(leak["name"])}</code>{_small(note)}{_evidence(leak["evidence"])}</th>'
         f'<td class="num">{signed(grown)}/h<br><small>{ends[0]} to {ends[1]} {escape(leak["unit"])}</small></td>'
         f"<td>{_known(leak, 'holder')}{_small(where)}</td><td>{_known(leak, 'route')}{per_request}</td>"
         f'<td class="num">{clock(leak["since"], state["now"])}</td></tr>'
@@ -108,7 +117,7 @@ def _leak(leak: Mapping[str, Any], state: Mapping[str, Any]) -> str:
 
 def _known(leak: Mapping[str, Any], what: str) -> str:
     if leak[what]:
-        return f"<code>{escape(leak[what])}</code>"
+        return f"<code>{named(leak[what])}</code>"
     return DASH if leak["state"] == "resolved" else "not known yet"
 
 
@@ -131,15 +140,20 @@ def _small(text: str) -> str:
 
 def types(state: Mapping[str, Any]) -> str:
     """Objects by type, each on a scale of its own: on one axis a leak lies flat beneath ``str`` and ``dict``."""
-    rows = "".join(
-        f'<tr><th scope="row"><code>{escape(row["name"])}</code></th>'
+    rows = [
+        f'<tr><th scope="row"><code>{named(row["name"])}</code></th>'
         f"<td>{spark(row['points'], 160, 24, 'leaking' if row['state'] else 's7')}</td>"
         f'<td class="num">{count(row["count"])}</td><td class="num">{signed(count(row["change_hour"]))}</td></tr>'
         for row in state["types"]
-    )
+    ]
     if not rows:
         return _section("objects", "Objects by type", "<p>Not counted yet.</p>")
-    table = _table("Objects table", ("Type", "Last 6 h, own scale", "#Now", "#Last hour"), rows, tight=True)
+    head = ("Type", "Past, own scale", "#Now", "#Last hour")
+    table = _table("Objects table", head, "".join(rows[:_MOST_TYPES]), tight=True)
+    others = rows[_MOST_TYPES:]
+    if others:
+        more = _table("More objects table", head, "".join(others), tight=True)
+        table += f"<details><summary>{several(len(others), 'more type')}</summary>{more}</details>"
     note = f"worker {state['focus']['pid']}; leaking types first, then by growth"
     return _section("objects", "Objects by type", table, note)
 
