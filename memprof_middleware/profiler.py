@@ -168,7 +168,7 @@ class MemoryProfiler:
             stride = self._governor.stride(time.monotonic())
             self._take_snapshot(stride)
             if stride is not None:
-                self.detect_leaks()
+                self._detect_leaks(by_hand=False)
             self.check_thresholds()
             self.judge_routes()
             self.publish()
@@ -213,7 +213,7 @@ class MemoryProfiler:
             if census is not None:
                 self._governor.counted(census, time.monotonic())
             self._history.append(snapshot, census.counts if census else None)
-            self._measure_containers(by_hand=by_hand)
+            self._governor.spent(self._leaks.measure(self._history, by_hand=by_hand), time.monotonic())
             if self._baseline is None and self._history.seen > self.config.warmup_snapshots:
                 self._baseline = snapshot
             self._snapshot = snapshot
@@ -227,10 +227,13 @@ class MemoryProfiler:
         A leak begins as a suspicion: once it is notable, it is logged, counted and passed to the leak callbacks. When
         it is confirmed, it is an alert, and so is its end.
         """
+        return self._detect_leaks(by_hand=True)
+
+    def _detect_leaks(self, *, by_hand: bool) -> list[Leak]:
         self._sampler.enter_process()
         with self._lock, self._governor.paying():
             told = {leak.name for leak in self._leaks.leaks if leak.notable}
-            found, ended = self._leaks.judge(self._history, self._route_text)
+            found, ended = self._leaks.judge(self._history, self._route_text, by_hand=by_hand)
             now = self._last_time()
         confirmed = [leak for leak in found if leak.state == "confirmed"]
         self._alerts.update([leak_breach(leak, self.config) for leak in confirmed], ("leak",), now)
@@ -271,12 +274,6 @@ class MemoryProfiler:
     def route_growth(self) -> list[RouteGrowth]:
         """What was found out last by :meth:`judge_routes`, in this worker or in the one that does it for all."""
         return list(self._routes.growth) or list(group_growth(self.workers()))
-
-    def _measure_containers(self, *, by_hand: bool) -> None:
-        """Dearer than a census, so it waits until the budget has it, unless somebody asked for this snapshot."""
-        now = time.monotonic()
-        if by_hand or self._governor.affords(self._leaks.walk_seconds, now):
-            self._governor.spent(self._leaks.measure(self._history, may_rest=not by_hand), now)
 
     def _route_text(self, type_name: str) -> str:
         """The route that makes a type grow, with its share and interval, for people; empty if none is found."""
