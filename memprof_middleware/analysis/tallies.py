@@ -46,6 +46,11 @@ class Tallies:
         steps = self._steps.get(name)
         return [0] * max(0, end - first) if steps is None else steps.expand(first, end)
 
+    def number(self, name: str, snapshot: int) -> int:
+        """The number of a name at one snapshot."""
+        steps = self._steps.get(name)
+        return 0 if steps is None else steps.at(snapshot)
+
     def since(self, name: str) -> int:
         """The snapshot from which on a name's number is known; 0 for one that was not seen."""
         steps = self._steps.get(name)
