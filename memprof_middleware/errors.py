@@ -19,3 +19,7 @@ class ExporterError(MemprofError):
 
 class RunDirectoryError(MemprofError):
     """There is no folder in which the workers of a server can find one another."""
+
+
+class FlameError(MemprofError):
+    """A window for a flame graph cannot be opened, or came to nothing."""

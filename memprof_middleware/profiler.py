@@ -20,6 +20,7 @@ from memprof_middleware.analysis.route_leaks import group_growth
 from memprof_middleware.analysis.thresholds import CONDITIONS, breaches
 from memprof_middleware.config import Config
 from memprof_middleware.errors import BaselineError, ConfigError
+from memprof_middleware.flame_recorder import FlameRecorder, tightness
 from memprof_middleware.governor import Governor
 from memprof_middleware.model import SEVERITIES, Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot, RouteGrowth
 from memprof_middleware.outputs.alerts import AlertBook, borrow_server_log, leak_breach
@@ -59,6 +60,7 @@ class MemoryProfiler:
         config: the settings.
         traffic: the requests of this process by route; adapters count here.
         failures: the profiler's own failures, by kind.
+        flames: makes the flame graphs of this process.
     """
 
     # What belongs to one process and is void after a fork.
@@ -102,6 +104,14 @@ class MemoryProfiler:
         self._routes = RouteWatch(self.traffic, probes, clock, self.config.warmup_snapshots, self.failures)
         self._camera = Camera(probes, self.config, clock, self.failures)
         self._group = WorkerGroup(probes.listener, self.config.run_dir, self.failures)
+        self.flames = FlameRecorder(
+            folder=lambda: self._group.folder,
+            worker=lambda: self.worker,
+            requests=lambda: self.requests,
+            tight=lambda: tightness(self._snapshot, probes, self.config),
+            clock=clock,
+            failures=self.failures,
+        )
         self._baseline_given: MemorySnapshot | None = None
         self._forget()
         self._sampler = Sampler(
@@ -110,7 +120,7 @@ class MemoryProfiler:
             background=self.config.background and self.config.enabled,
             on_process=self._enter_process,
             on_start=self._on_start,
-            unsettled=self._waits_for_server,
+            unsettled=self._between_steps,
         )
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -136,6 +146,7 @@ class MemoryProfiler:
         """Stop watching and leave the process as it was found. May be called again; returns within a second."""
         self._stopped = True
         self._sampler.stop()
+        self.flames.stop()
         self._camera.close()
         self._group.leave()
 
@@ -177,6 +188,7 @@ class MemoryProfiler:
             self.check_thresholds()
             self.judge_routes()
             self.publish()
+            self._governor.spent(self.flames.take_cost(), time.monotonic())
         self._stepping = False
 
     def step_if_overdue(self) -> None:
@@ -510,6 +522,14 @@ class MemoryProfiler:
         self.publish()
         return not self._group.settled
 
+    def _between_steps(self) -> bool:
+        """What cannot wait for the next snapshot, once a second; whether there is something of that kind."""
+        waits = self._waits_for_server()
+        if self.config.token is None:  # nobody can ask for a flame graph
+            return waits
+        self.flames.beat()
+        return True
+
     def _inherit(self, predecessor: MemoryMetrics) -> None:
         """Go on where the slot's last worker ended: its baseline, and its open leaks until they are seen to be over."""
         with self._lock:
@@ -540,6 +560,7 @@ class MemoryProfiler:
         self._heap_start_mb = None
         self._published = None
         self._group.forget()
+        self.flames.forget()
         self.traffic.forget()
         self._routes.forget()
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import time
 import zlib
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 from memprof_middleware.errors import RunDirectoryError
 from memprof_middleware.model import MemoryMetrics
+from memprof_middleware.outputs.flame_desk import FOLDER as FLAME_FOLDER
 from memprof_middleware.outputs.run_directory import run_directory
 from memprof_middleware.outputs.slot_file import SlotFile
 
@@ -37,17 +39,18 @@ class WorkerSlot:
 
     Attributes:
         number: the slot: the smallest number that no live worker of the server holds.
+        folder: what the server's workers share; the last one to leave takes it along with all that is in it.
         predecessor: what the slot's last holder published, if it was a worker of the same running server.
     """
 
     def __init__(self, address: str, run_dir: str | None = None, server: str | None = None) -> None:
         base = run_directory(run_dir)
-        self._folder = base / hashlib.sha256(f"{_network()}\n{address}".encode()).hexdigest()[:16]
+        self.folder = base / hashlib.sha256(f"{_network()}\n{address}".encode()).hexdigest()[:16]
         try:
             _clear_abandoned(base)
             self.number = self._claim()
         except OSError as error:
-            raise RunDirectoryError(f"{self._folder}: {error.strerror}; set run_dir to another folder") from error
+            raise RunDirectoryError(f"{self.folder}: {error.strerror}; set run_dir to another folder") from error
         self._server = server
         self._parsed: dict[int, tuple[int, MemoryMetrics | None]] = {}
         self.predecessor = self._succeed()
@@ -70,7 +73,7 @@ class WorkerSlot:
         """Give the slot back. The last worker to leave takes the files with it."""
         self.forget()
         # First let go, then look: of workers that leave together, the last one sees nobody.
-        _remove_if_dead(self._folder)
+        _remove_if_dead(self.folder)
 
     def forget(self) -> None:
         """Let go of the file without a word, as a child must after a fork."""
@@ -78,7 +81,7 @@ class WorkerSlot:
 
     def _claim(self) -> int:
         while True:
-            self._folder.mkdir(mode=0o700, exist_ok=True)
+            self.folder.mkdir(mode=0o700, exist_ok=True)
             try:
                 number = next(number for number in range(_MOST_SLOTS) if self._file(number).acquire())
             except FileNotFoundError:
@@ -107,10 +110,10 @@ class WorkerSlot:
         self._own.write(json.dumps(data, separators=(",", ":")).encode())
 
     def _file(self, number: int) -> SlotFile:
-        return SlotFile(self._folder / str(number))
+        return SlotFile(self.folder / str(number))
 
     def _other_numbers(self) -> list[int]:
-        return [number for number in _numbers(self._folder) if number != self.number]
+        return [number for number in _numbers(self.folder) if number != self.number]
 
     def _remembered(self, number: int, payload: bytes) -> MemoryMetrics | None:
         """A worker publishes once an interval and may be scraped more often: read again only what is new."""
@@ -158,4 +161,5 @@ def _remove_if_dead(folder: Path) -> None:
         with contextlib.suppress(OSError):  # somebody else removes or claims at the same time
             for file in files:
                 file.remove()
+            shutil.rmtree(folder / FLAME_FOLDER, ignore_errors=True)
             folder.rmdir()
