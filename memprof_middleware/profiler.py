@@ -27,6 +27,7 @@ from memprof_middleware.outputs.alerts import AlertBook, borrow_server_log, leak
 from memprof_middleware.outputs.baseline_file import read_baseline, write_baseline
 from memprof_middleware.outputs.failures import Failures
 from memprof_middleware.outputs.group import WorkerGroup
+from memprof_middleware.outputs.pasts import Pasts
 from memprof_middleware.probes import Probes
 from memprof_middleware.route_watch import RouteWatch, most_growth
 from memprof_middleware.sampler import Sampler
@@ -61,6 +62,7 @@ class MemoryProfiler:
         traffic: the requests of this process by route; adapters count here.
         failures: the profiler's own failures, by kind.
         flames: makes the flame graphs of this process.
+        pasts: the last hours of every worker of the server.
     """
 
     # What belongs to one process and is void after a fork.
@@ -102,16 +104,17 @@ class MemoryProfiler:
         self._leak_callbacks: list[Callable[[Leak], object]] = []
         probes = probes or Probes()
         self._routes = RouteWatch(self.traffic, probes, clock, self.config.warmup_snapshots, self.failures)
-        self._camera = Camera(probes, self.config, clock, self.failures)
+        self._camera = Camera(probes, self.config, clock, self.failures, self.traffic)
         self._group = WorkerGroup(probes.listener, self.config.run_dir, self.failures)
         self.flames = FlameRecorder(
-            folder=lambda: self._group.folder,
+            folder=lambda: None if self._group.slot is None else self._group.slot.folder,
             worker=lambda: self.worker,
             requests=lambda: self.requests,
             tight=lambda: tightness(self._snapshot, probes, self.config),
             clock=clock,
             failures=self.failures,
         )
+        self.pasts = Pasts(self._group, lambda: self._history)
         self._baseline_given: MemorySnapshot | None = None
         self._forget()
         self._sampler = Sampler(
@@ -189,6 +192,8 @@ class MemoryProfiler:
             self.judge_routes()
             self.publish()
             self._governor.spent(self.flames.take_cost(), time.monotonic())
+        with self.failures.caught("timeline"), self._governor.paying():
+            self.pasts.keep(self._published)
         self._stepping = False
 
     def step_if_overdue(self) -> None:
@@ -224,8 +229,8 @@ class MemoryProfiler:
     def _take_snapshot(self, stride: int | None) -> MemorySnapshot:
         with self._lock:
             with self._governor.paying():
-                self._routes.read(self._history.seen + 1)  # before the census, which allocates
-            snapshot, census, cpu_seconds = self._camera.take(stride)
+                allocator = self._routes.read(self._history.seen + 1)  # before the census, which allocates
+            snapshot, census, cpu_seconds = self._camera.take(stride, allocator)
             self._governor.spent(cpu_seconds, time.monotonic())
             if census is not None:
                 self._governor.counted(census, time.monotonic())

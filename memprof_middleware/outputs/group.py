@@ -6,7 +6,6 @@ import atexit
 import dataclasses
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memprof_middleware.errors import RunDirectoryError
@@ -43,9 +42,9 @@ class WorkerGroup:
         return self._slot is not None or self._closed
 
     @property
-    def folder(self) -> Path | None:
-        """What the workers of the server share; ``None`` while alone."""
-        return None if self._slot is None else self._slot.folder
+    def slot(self) -> WorkerSlot | None:
+        """The slot; ``None`` while alone."""
+        return self._slot
 
     def join(self) -> MemoryMetrics | None:
         """Take a slot, once the server listens; the predecessor's figures if there was one. May be called again."""

@@ -13,6 +13,8 @@ from memprof_middleware.errors import RunDirectoryError
 
 # What must fit: the file of one worker, and some.
 _ROOM = 131072
+# How the file is called that holds the past of a slot: its number and this.
+PAST = ".past"
 
 
 def run_directory(given: str | None = None) -> Path:

@@ -17,7 +17,7 @@ from typing import Any
 from memprof_middleware.errors import RunDirectoryError
 from memprof_middleware.model import MemoryMetrics
 from memprof_middleware.outputs.flame_desk import FOLDER as FLAME_FOLDER
-from memprof_middleware.outputs.run_directory import run_directory
+from memprof_middleware.outputs.run_directory import PAST, run_directory
 from memprof_middleware.outputs.slot_file import SlotFile
 
 _MOST_SLOTS = 1024
@@ -39,21 +39,36 @@ class WorkerSlot:
 
     Attributes:
         number: the slot: the smallest number that no live worker of the server holds.
-        folder: what the server's workers share; the last one to leave takes it along with all that is in it.
         predecessor: what the slot's last holder published, if it was a worker of the same running server.
     """
 
     def __init__(self, address: str, run_dir: str | None = None, server: str | None = None) -> None:
         base = run_directory(run_dir)
-        self.folder = base / hashlib.sha256(f"{_network()}\n{address}".encode()).hexdigest()[:16]
+        self._folder = base / hashlib.sha256(f"{_network()}\n{address}".encode()).hexdigest()[:16]
         try:
             _clear_abandoned(base)
             self.number = self._claim()
         except OSError as error:
-            raise RunDirectoryError(f"{self.folder}: {error.strerror}; set run_dir to another folder") from error
+            raise RunDirectoryError(f"{self._folder}: {error.strerror}; set run_dir to another folder") from error
         self._server = server
+        self._claimed = time.time()
         self._parsed: dict[int, tuple[int, MemoryMetrics | None]] = {}
         self.predecessor = self._succeed()
+
+    @property
+    def folder(self) -> Path:
+        """What the server's workers share; the last one to leave takes it along."""
+        return self._folder
+
+    @property
+    def past(self) -> Path:
+        """The file for the past of this slot; those of the others lie beside it."""
+        return self._folder / f"{self.number}{PAST}"
+
+    @property
+    def run(self) -> str:
+        """Names this run of the server; where nothing does, this process."""
+        return self._server or f"{os.getpid()} {self._claimed}"
 
     def publish(self, metrics: MemoryMetrics) -> None:
         """Let the other workers see these figures.
@@ -73,7 +88,7 @@ class WorkerSlot:
         """Give the slot back. The last worker to leave takes the files with it."""
         self.forget()
         # First let go, then look: of workers that leave together, the last one sees nobody.
-        _remove_if_dead(self.folder)
+        _remove_if_dead(self._folder)
 
     def forget(self) -> None:
         """Let go of the file without a word, as a child must after a fork."""
@@ -81,7 +96,7 @@ class WorkerSlot:
 
     def _claim(self) -> int:
         while True:
-            self.folder.mkdir(mode=0o700, exist_ok=True)
+            self._folder.mkdir(mode=0o700, exist_ok=True)
             try:
                 number = next(number for number in range(_MOST_SLOTS) if self._file(number).acquire())
             except FileNotFoundError:
@@ -110,10 +125,10 @@ class WorkerSlot:
         self._own.write(json.dumps(data, separators=(",", ":")).encode())
 
     def _file(self, number: int) -> SlotFile:
-        return SlotFile(self.folder / str(number))
+        return SlotFile(self._folder / str(number))
 
     def _other_numbers(self) -> list[int]:
-        return [number for number in _numbers(self.folder) if number != self.number]
+        return [number for number in _numbers(self._folder) if number != self.number]
 
     def _remembered(self, number: int, payload: bytes) -> MemoryMetrics | None:
         """A worker publishes once an interval and may be scraped more often: read again only what is new."""
@@ -162,4 +177,6 @@ def _remove_if_dead(folder: Path) -> None:
             for file in files:
                 file.remove()
             shutil.rmtree(folder / FLAME_FOLDER, ignore_errors=True)
+            for past in folder.glob(f"*{PAST}*"):
+                past.unlink()
             folder.rmdir()

@@ -62,7 +62,9 @@ def draw(stacks: Iterable[Stack], *, cut_percent: float = CUT_PERCENT, most: int
     if not root.size:
         return Picture("", 0, 0)
     wide = [
-        (100 * node.size / root.size, depth, x, node) for node, depth, x in _walk(root) if node.size * 100 >= cut_percent * root.size
+        (100 * node.size / root.size, depth, x, node)
+        for node, depth, x in _walk(root)
+        if node.size * 100 >= cut_percent * root.size
     ]
     if len(wide) > most:
         # A parent is never narrower than its child, and stands before it where both are as wide.

@@ -28,7 +28,12 @@ class Candidate(NamedTuple):
 
 
 def ask_section(
-    candidates: Sequence[Candidate], chosen: int | None, results: Sequence[FlameSummary], *, memray: bool, told: str = ""
+    candidates: Sequence[Candidate],
+    chosen: int | None,
+    results: Sequence[FlameSummary],
+    *,
+    memray: bool,
+    told: str = "",
 ) -> str:
     """Where a flame graph is asked for, with the ones that there are.
 
@@ -135,7 +140,9 @@ def _requests(summary: FlameSummary) -> str:
 def _early(summary: FlameSummary) -> str:
     if not summary.early:
         return ""
-    return f" Ended early, after {duration(summary.seconds)} of {duration(summary.asked_seconds)}: {shown(summary.early)}."
+    return (
+        f" Ended early, after {duration(summary.seconds)} of {duration(summary.asked_seconds)}: {shown(summary.early)}."
+    )
 
 
 def _unkept(summary: FlameSummary) -> str:
@@ -168,4 +175,3 @@ def _table(title: str, explained: str, rows: Sequence[tuple[str, int]], summary:
         f'<section><h2>{title} <small>{explained}</small></h2><table class="data tight"><thead><tr><th>Function</th>'
         f'<th class="num">Held</th><th class="num">Share</th></tr></thead><tbody>{lines}</tbody></table></section>'
     )
-

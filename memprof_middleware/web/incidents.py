@@ -1,0 +1,70 @@
+"""Leaks and suspects as the page shows them: one line an incident, whichever workers have it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from memprof_middleware.model import SEVERITIES, Leak, MemoryMetrics
+
+STATES = ("confirmed", "suspected", "resolved")
+KINDS = {
+    "objects": "",
+    "container": "a container that only grows",
+    "untracked": "bytes, strings or numbers, which are not counted by type",
+    "native": "memory outside Python: memray shows it, this page's flame graph does not",
+    "fragmentation": "freed memory that the allocator keeps: nothing leaks, and it is not given back",
+}
+
+
+def incidents(metrics: Sequence[MemoryMetrics]) -> list[dict[str, Any]]:
+    """A row for each thing that grows, confirmed ones first, then the most certain, then the fastest."""
+    found: dict[tuple[str, str], list[tuple[str, Leak]]] = {}
+    for one in metrics:
+        for leak in one.leaks:
+            found.setdefault((leak.kind, leak.name), []).append((one.worker, leak))
+    rows = [_incident(metrics, pairs) for pairs in found.values()]
+    return sorted(rows, key=lambda row: (STATES.index(row["state"]), -row["confidence"], -row["growth_per_hour"]))
+
+
+def _incident(metrics: Sequence[MemoryMetrics], pairs: Sequence[tuple[str, Leak]]) -> dict[str, Any]:
+    leaks = [leak for _, leak in pairs]
+    state = min((_state(leak) for leak in leaks), key=STATES.index)
+    telling = [leak for leak in leaks if _state(leak) == state]
+    kind = leaks[0].kind
+    kept = [value for leak in leaks if (value := getattr(leak, "growth_per_request", None)) is not None]
+    return {
+        "state": state,
+        "confidence": max(float(getattr(leak, "confidence", 1.0)) for leak in telling),
+        "name": leaks[0].name,
+        "kind": kind,
+        "severity": max((leak.severity for leak in telling), key=SEVERITIES.index),
+        "first": sum(leak.first for leak in leaks),
+        "last": sum(leak.last for leak in leaks),
+        "growth_per_hour": sum(leak.growth_per_hour for leak in leaks),
+        "holder": next((holder for leak in telling if (holder := getattr(leak, "holder", ""))), ""),
+        "route": _route(metrics, telling),
+        "growth_per_request": max(kept, default=None),
+        "since": min(leak.since for leak in telling),
+        "workers": [worker for worker, _ in pairs],
+        "note": KINDS.get(kind, ""),
+    }
+
+
+def _state(leak: Leak) -> str:
+    state = getattr(leak, "state", "confirmed")
+    return state if state in STATES else "suspected"
+
+
+def _route(metrics: Sequence[MemoryMetrics], leaks: Sequence[Leak]) -> str:
+    """The route that feeds it, as the leak itself says, or as the attribution does for this type."""
+    for leak in leaks:
+        route: str = getattr(leak, "route", "")
+        if route:
+            return route
+    names = {leak.name for leak in leaks}
+    for one in metrics:
+        for growth in one.route_growth:
+            if growth.unit in names and growth.identified:
+                return growth.route
+    return ""
