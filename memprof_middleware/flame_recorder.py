@@ -148,7 +148,7 @@ class FlameRecorder:
                 ended_at=self._clock(),
             )
             stacks: tuple[Stack, ...] = ()
-            window = _window(order.engine, desk.bin_path(order.id))
+            window = _window(order.engine, desk.results.bin_path(order.id))
             figures: dict[str, object] = {}
             try:
                 early = self._watch(window, order, ending)

@@ -81,8 +81,8 @@ def draw(stacks: Iterable[Stack], *, cut_percent: float = CUT_PERCENT, most: int
 
 def _tree(stacks: Iterable[Stack]) -> tuple[_Node, int]:
     root, nodes = _Node("all", "library"), 1
-    for size, _, frames in stacks:
-        root.size += size
+    for nbytes, _, frames in stacks:
+        root.size += nbytes
         node = root
         for step in fold_frameworks(frames):
             run = step if not isinstance(step, Frame) else None
@@ -95,7 +95,7 @@ def _tree(stacks: Iterable[Stack]) -> tuple[_Node, int]:
             if run is not None:
                 child.packages.update(dict.fromkeys(_packages(run)))
                 child.fewest, child.most = min(child.fewest, len(run)), max(child.most, len(run))
-            child.size += size
+            child.size += nbytes
             node = child
     return root, nodes
 
@@ -155,16 +155,16 @@ def shown(text: str) -> str:
 def by_own_code(stacks: Iterable[Stack], most: int = 10) -> list[tuple[str, int]]:
     """Bytes by the last function of the application's own on the way to the allocation, the most first."""
     sums: dict[str, int] = {}
-    for size, _, frames in stacks:
+    for nbytes, _, frames in stacks:
         own = next((frame.label for frame in reversed(frames) if frame.kind == "own"), None)
         if own is not None:
-            sums[own] = sums.get(own, 0) + size
+            sums[own] = sums.get(own, 0) + nbytes
     return sorted(sums.items(), key=lambda pair: (-pair[1], pair[0]))[:most]
 
 
 def by_place(stacks: Iterable[Stack], most: int = 10) -> list[tuple[str, int]]:
     """Bytes by the function that allocated them, the most first."""
     sums: dict[str, int] = {}
-    for size, _, frames in stacks:
-        sums[frames[-1].label] = sums.get(frames[-1].label, 0) + size
+    for nbytes, _, frames in stacks:
+        sums[frames[-1].label] = sums.get(frames[-1].label, 0) + nbytes
     return sorted(sums.items(), key=lambda pair: (-pair[1], pair[0]))[:most]

@@ -58,8 +58,8 @@ def ask_section(
     alert = f'<p class="told" role="alert">{shown(told)}</p>' if told else ""
     return (
         f'<section id="ask"><h1>Memory flame graph</h1>{alert}'
-        "<p>It shows which calls allocate memory that stays: what is allocated from now on and still held at the end, not "
-        f"what leaked before. {slower}</p>"
+        "<p>It shows which calls allocate memory that stays: what is allocated from now on and still held at the end, "
+        f"not what leaked before. {slower}</p>"
         f'<form method="post" action="flame" class="do"><label>Worker <select name="pid">{workers}</select></label> '
         f'<label>for <select name="seconds">{times}</select></label> {engine}'
         '<button class="btn primary" type="submit">Record</button></form></section>'
@@ -118,6 +118,8 @@ def result_section(result: FlameResult, *, downloads: bool = True, heading: str 
     if not picture.drawn:
         nothing = "Nothing that the application allocated in the window is still held."
         return f'<section id="graph">{head}<p class="lead">{nothing} {_requests(summary)}</p></section>'
+    own = _table("Held by your code", "by the last function of yours", by_own_code(result.stacks), summary)
+    places = _table("Allocated in", "by the function that allocated", by_place(result.stacks), summary)
     return (
         f'<section id="graph">{head}<p class="lead"><strong>{held(summary.size)}</strong> in '
         f"{several(summary.blocks, 'block')} allocated in {duration(summary.seconds)} and still held. "
@@ -126,8 +128,7 @@ def result_section(result: FlameResult, *, downloads: bool = True, heading: str 
         f'<span class="sw lib"></span> library <small>{several(picture.drawn, "frame")} drawn, {picture.left_out:,} '
         f"narrower than {CUT_PERCENT} % or too many left out{_unkept(summary)}. Width = bytes still held, not "
         f'time.</small></p><div class="flamebox">{picture.svg}</div></section><div class="two">'
-        f"{_table('Held by your code', 'the last function of yours before the allocation', by_own_code(result.stacks), summary)}"
-        f"{_table('Allocated in', 'the function that allocated', by_place(result.stacks), summary)}</div>"
+        f"{own}{places}</div>"
     )
 
 
@@ -157,8 +158,8 @@ def _actions(summary: FlameSummary, downloads: bool) -> str:
         links = "".join(f'<a class="btn" href="{summary.id}.{name}" download>{text}</a> ' for name, text in files)
         links += '<a class="btn" href="../flame">Another one</a>'
     return (
-        '<p class="do"><button class="btn" id="reset" type="button" hidden>Reset zoom</button> <label id="findl" hidden>'
-        'Find <input id="find" type="search" autocomplete="off" spellcheck="false"></label> '
+        '<p class="do"><button class="btn" id="reset" type="button" hidden>Reset zoom</button> '
+        '<label id="findl" hidden>Find <input id="find" type="search" autocomplete="off" spellcheck="false"></label> '
         f'<span id="crumb" role="status"></span><span class="grow"></span>{links}</p>'
     )
 
