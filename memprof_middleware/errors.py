@@ -23,3 +23,7 @@ class RunDirectoryError(MemprofError):
 
 class FlameError(MemprofError):
     """A window for a flame graph cannot be opened, or came to nothing."""
+
+
+class TopError(MemprofError):
+    """``memprof top`` cannot show a server: no token, no answer, or not one that it understands."""
