@@ -86,7 +86,7 @@ class FlameResults:
     def _summary(self, order_id: str) -> FlameSummary | None:
         with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):  # another version's
             data: dict[str, Any] = json.loads((self.folder / f"{order_id}.json").read_bytes())
-            data["has_bin"] = data["has_bin"] and self.bin_path(order_id).exists()
+            data["has_bin"] = bool(data.get("has_bin")) and self.bin_path(order_id).exists()
             return FlameSummary.from_dict(data)
         return None
 

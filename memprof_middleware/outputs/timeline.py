@@ -21,8 +21,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from memprof_middleware.outputs.track import COLUMNS, Track
 from memprof_middleware.outputs.run_directory import PAST
+from memprof_middleware.outputs.track import COLUMNS, Track
 
 TYPES = 24
 _NAME_BYTES = 200

@@ -11,6 +11,9 @@ from typing import Any, Protocol
 from memprof_middleware.errors import FlameError
 from memprof_middleware.flame_model import DEPTH, RawFrame, RawStack
 
+# One more than is shown: only so is it known whether a stack was deeper.
+_LIMIT = DEPTH + 1
+
 
 class AllocationWindow(Protocol):
     """What an engine offers; all calls from one thread."""
@@ -57,7 +60,7 @@ class TracemallocWindow:
                 "tracemalloc traces already, begun by the application, by PYTHONTRACEMALLOC or by the setting "
                 "tracemalloc: end that trace, or use the engine memray"
             )
-        tracemalloc.start(DEPTH)
+        tracemalloc.start(_LIMIT)
         self._pid = os.getpid()
         _open.add(self)
 
@@ -82,8 +85,8 @@ class TracemallocWindow:
             RawStack(
                 statistic.size,
                 statistic.count,
-                tuple(RawFrame(frame.filename, frame.lineno, "") for frame in statistic.traceback),
-                (statistic.traceback.total_nframe or 0) > len(statistic.traceback),
+                tuple(RawFrame(frame.filename, frame.lineno, "") for frame in statistic.traceback[-DEPTH:]),
+                len(statistic.traceback) > DEPTH,
             )
             for statistic in snapshot.statistics("traceback")
         ]
@@ -97,7 +100,7 @@ class TracemallocWindow:
 
     def _ours(self) -> bool:
         # Another depth: somebody ended our trace and began one of his own.
-        return self._pid is not None and tracemalloc.is_tracing() and tracemalloc.get_traceback_limit() == DEPTH
+        return self._pid is not None and tracemalloc.is_tracing() and tracemalloc.get_traceback_limit() == _LIMIT
 
 
 _open: set[TracemallocWindow] = set()

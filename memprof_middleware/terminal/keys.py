@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import select
 import sys
@@ -19,10 +20,13 @@ def pressed() -> Iterator[queue.SimpleQueue[str]]:
     try:
         import termios
         import tty
-
+    except ImportError:
+        yield keys
+        return
+    try:
         descriptor = sys.stdin.fileno()
         before = termios.tcgetattr(descriptor)
-    except (ImportError, OSError, ValueError, termios.error):
+    except (OSError, ValueError, termios.error):
         yield keys
         return
     over = threading.Event()
@@ -30,10 +34,12 @@ def pressed() -> Iterator[queue.SimpleQueue[str]]:
     def read() -> None:
         while not over.is_set():
             if select.select([descriptor], [], [], _LOOK_SECONDS)[0]:
-                key = sys.stdin.read(1)
-                if not key:
+                # Not through sys.stdin, whose buffer select does not see.
+                found = os.read(descriptor, 32)
+                if not found:
                     return
-                keys.put(key)
+                for key in found.decode("ascii", "ignore"):
+                    keys.put(key)
 
     thread = threading.Thread(target=read, name="memprof-keys", daemon=True)
     try:

@@ -76,8 +76,8 @@ class Screen:
             else:
                 self._sure = True
                 self._told = (
-                    f"f again: record worker {found.first_pid} for {_RECORD_SECONDS} s; what allocates much is 10 to 40 "
-                    "times slower there meanwhile"
+                    f"f again: record worker {found.first_pid} for {_RECORD_SECONDS} s; code that allocates much is "
+                    "10 to 40 times slower there meanwhile"
                 )
         return key != "q"
 
