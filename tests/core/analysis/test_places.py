@@ -39,7 +39,7 @@ def places():
     ],
 )
 def test_each_file_has_its_name(places, file, name, kind):
-    """Folders that only this machine has are left out, and whose code it is is told; the demo's shop is an application."""
+    """Folders that only this machine has are left out, and whose code it is is told; the demo's shop is one."""
     assert places.name(file) == (name, kind)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import multiprocessing
-import os
 import stat
 
 import pytest
@@ -268,4 +267,4 @@ def test_workers_that_ask_at_once_get_one_order(tmp_path):
         worker.join(60)
     (order_id,) = [found for found in ids if found]
     assert json.loads((tmp_path / FOLDER / "order").read_bytes())["id"] == order_id
-    assert os.listdir(tmp_path) == [FOLDER]
+    assert [path.name for path in tmp_path.iterdir()] == [FOLDER]

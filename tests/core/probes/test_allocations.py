@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tracemalloc
+from pathlib import Path
 
 import pytest
 
@@ -32,7 +33,7 @@ def drops():
 
 
 def functions_of(stacks, least):
-    here = os.path.basename(__file__)
+    here = Path(__file__).name
     return {frame.line for stack in stacks if stack.size >= least for frame in stack.frames if here in frame.file}
 
 
@@ -72,7 +73,7 @@ class TestForeignTraces:
         tracemalloc.start(3)
         try:
             window = TracemallocWindow()
-            with pytest.raises(FlameError, match="traces already.*memray"):
+            with pytest.raises(FlameError, match=r"traces already.*memray"):
                 window.start()
             window.abort()
             assert tracemalloc.is_tracing()

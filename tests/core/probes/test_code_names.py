@@ -5,6 +5,7 @@ from __future__ import annotations
 import json.decoder
 import os
 import py_compile
+from pathlib import Path
 
 import pytest
 
@@ -64,8 +65,7 @@ def test_an_outdated_compiled_file_is_not_believed(module):
     compiled = py_compile.compile(module)
     assert compiled is not None
     os.utime(compiled, (1, 1))
-    with open(module, "w") as file:
-        file.write("def changed():\n    return 1\n")
+    Path(module).write_text("def changed():\n    return 1\n")
     assert CodeNames().function(module, 2) == "changed"
 
 
