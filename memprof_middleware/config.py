@@ -179,6 +179,12 @@ class Config:
         "8 or more printable ASCII characters",
         secret=True,
     )
+    page_path: str | None = _setting(
+        "/memprof",
+        "Where the host serves the page for people, once `token` is set; empty: nowhere.",
+        lambda v: re.fullmatch(r"/[^\s?#]*[^\s?#/]", v) is not None,
+        "a path with a leading slash and no trailing one, such as '/memprof'",
+    )
     log_level: str | None = _setting(
         None,
         "Level of the `memprof` logger; unset: as the host's logging has it.",

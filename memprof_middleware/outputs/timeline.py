@@ -204,7 +204,7 @@ def _rows(fd: int, ring: _Ring) -> int:
 
 
 def _read(fd: int, kind: str, place: int, count: int) -> array[float]:
-    found = array(kind)
+    found: array[float] = array(kind)
     found.frombytes(os.pread(fd, found.itemsize * count, place))
     return found
 

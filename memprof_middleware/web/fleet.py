@@ -36,7 +36,7 @@ def _live(metrics: MemoryMetrics, track: Track | None, config: Config, now: floa
     silent = now - heard > _LATE_INTERVALS * config.interval + _LATE_SECONDS
     used, limit = (None, None) if snapshot is None else (snapshot.heap_used_mb, snapshot.heap_size_mb)
     growth = None if track is None else _growth(track, "heap_used_mb")
-    leaks = any(getattr(leak, "state", "confirmed") == "confirmed" for leak in metrics.leaks)
+    leaks = any(leak.state == "confirmed" for leak in metrics.leaks)
     row = _row(metrics.worker, metrics.pid, track)
     return row | {
         "live": True,

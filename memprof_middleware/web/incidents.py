@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memprof_middleware.model import SEVERITIES, Leak, MemoryMetrics
 
+# What first, last and growth count, by kind; memory is counted in bytes.
+UNITS = {
+    "objects": "objects",
+    "container": "entries",
+    "untracked": "blocks",
+    "native": "bytes",
+    "fragmentation": "bytes",
+}
 STATES = ("confirmed", "suspected", "resolved")
 KINDS = {
     "objects": "",
@@ -27,41 +35,43 @@ def incidents(metrics: Sequence[MemoryMetrics]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (STATES.index(row["state"]), -row["confidence"], -row["growth_per_hour"]))
 
 
+def is_open(leak: Mapping[str, Any]) -> bool:
+    """Whether it still has to be looked after."""
+    return bool(leak["state"] != "resolved")
+
+
 def _incident(metrics: Sequence[MemoryMetrics], pairs: Sequence[tuple[str, Leak]]) -> dict[str, Any]:
     leaks = [leak for _, leak in pairs]
-    state = min((_state(leak) for leak in leaks), key=STATES.index)
-    telling = [leak for leak in leaks if _state(leak) == state]
+    state = min((leak.state for leak in leaks), key=STATES.index)
+    telling = [leak for leak in leaks if leak.state == state]
     kind = leaks[0].kind
-    kept = [value for leak in leaks if (value := getattr(leak, "growth_per_request", None)) is not None]
+    kept = [value for leak in leaks if (value := leak.growth_per_request) is not None]
     return {
         "state": state,
-        "confidence": max(float(getattr(leak, "confidence", 1.0)) for leak in telling),
+        "confidence": max(leak.confidence for leak in telling),
         "name": leaks[0].name,
         "kind": kind,
         "severity": max((leak.severity for leak in telling), key=SEVERITIES.index),
         "first": sum(leak.first for leak in leaks),
         "last": sum(leak.last for leak in leaks),
         "growth_per_hour": sum(leak.growth_per_hour for leak in leaks),
-        "holder": next((holder for leak in telling if (holder := getattr(leak, "holder", ""))), ""),
+        "holder": next((leak.holder for leak in telling if leak.holder), ""),
         "route": _route(metrics, telling),
         "growth_per_request": max(kept, default=None),
         "since": min(leak.since for leak in telling),
         "workers": [worker for worker, _ in pairs],
+        "unit": UNITS.get(kind, ""),
+        "also": list(dict.fromkeys(name for leak in telling for name in leak.also)),
+        "evidence": list(telling[0].evidence),
         "note": KINDS.get(kind, ""),
     }
 
 
-def _state(leak: Leak) -> str:
-    state = getattr(leak, "state", "confirmed")
-    return state if state in STATES else "suspected"
-
-
 def _route(metrics: Sequence[MemoryMetrics], leaks: Sequence[Leak]) -> str:
     """The route that feeds it, as the leak itself says, or as the attribution does for this type."""
-    for leak in leaks:
-        route: str = getattr(leak, "route", "")
-        if route:
-            return route
+    told = next((leak.route for leak in leaks if leak.route), "")
+    if told:
+        return told
     names = {leak.name for leak in leaks}
     for one in metrics:
         for growth in one.route_growth:

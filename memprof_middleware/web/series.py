@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Iterable, Sequence
 
 Point = tuple[float, float | None]
+# What the page looks back on, and in how many parts a picture shows it.
+SPAN_SECONDS = 6 * 3600.0
+BUCKETS = 160
 # Fewer snapshots than these say nothing of growth.
 _GROWTH_POINTS = 6
 # What is missing longer than so many usual steps is a gap, in which the pen is lifted.
@@ -49,7 +53,7 @@ def thinned(points: Sequence[tuple[float, float]], buckets: int, breaks: Iterabl
 
 
 def _lifted(points: Sequence[tuple[float, float]], breaks: Iterable[float]) -> list[Point]:
-    steps = [b[0] - a[0] for a, b in zip(points, points[1:], strict=False)]
+    steps = [b[0] - a[0] for a, b in itertools.pairwise(points)]
     gap = _GAP_STEPS * statistics.median(steps) if steps else math.inf
     cuts = sorted(breaks)
     found: list[Point] = []

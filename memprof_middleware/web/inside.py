@@ -1,0 +1,110 @@
+"""The inside of one worker: where its memory is, which types live in it, what its collector and the profiler do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from memprof_middleware.model import MB, MemoryMetrics
+from memprof_middleware.outputs.track import Track
+from memprof_middleware.web.incidents import is_open
+from memprof_middleware.web.series import BUCKETS, SPAN_SECONDS, last_life, part, rounded, thinned, value_at
+
+_TYPE_BUCKETS = 40
+_HOUR = 3600.0
+# What the ledger says of growth, by where most of it is; it says so from this much on.
+_LEVEL_MB, _LEVEL_SHARE = 4.0, 0.05
+_LEDGER = {
+    "small Python objects": "growth is Python objects, not native memory",
+    "large objects and native code": "growth is large objects, buffers or native code",
+    "free, kept by the allocator": "growth is freed memory that the allocator keeps",
+    "files": "growth is pages of files, which the system can take back",
+    "shared memory": "growth is shared memory",
+}
+
+
+def ledger(past: Track | None, leaks: Sequence[Mapping[str, Any]], now: float) -> dict[str, Any] | None:
+    """Where one worker's memory is, and where its growth is; ``None`` where the C library tells nothing."""
+    if past is None:
+        return None
+    first = last_life(past.figure("pid"))
+    names = ("heap_used_mb", "native_in_use_mb", "native_retained_mb", "file_mb", "shared_mb")
+    columns = zip(past.times[first:], *(past.figure(name)[first:] for name in names), strict=True)
+    known = [row for row in columns if row[0] >= now - SPAN_SECONDS and not any(map(math.isnan, row[:4]))]
+    if len(known) < 2:
+        return None
+    # Python's small objects live in arenas of their own, which are not the C library's.
+    parts = [
+        (time, max(0.0, used - native - kept), native, kept, *(0.0 if math.isnan(mb) else mb for mb in (file, shared)))
+        for time, used, native, kept, file, shared in known
+    ]
+    step = max(1, len(parts) // BUCKETS)
+    kept_rows = parts[(len(parts) - 1) % step :: step]
+    growth = {name: parts[-1][index] - parts[0][index] for index, name in enumerate(_LEDGER, start=1)}
+    most = max(growth, key=lambda name: growth[name])
+    total = sum(parts[0][1:])
+    grows = sum(growth.values()) >= max(_LEVEL_MB, _LEVEL_SHARE * total)
+    return {
+        "answer": _LEDGER[most] if grows else "it is level",
+        "names": list(_LEDGER),
+        "points": rounded(kept_rows),
+        "marks": [
+            {"time": leaks[0]["since"], "text": "leak starts", "kind": "bad"}
+            for _ in leaks[:1]
+            if any(map(is_open, leaks[:1])) and kept_rows[0][0] <= leaks[0]["since"]
+        ],
+    }
+
+
+def types(past: Track | None, leaks: Sequence[Mapping[str, Any]], now: float) -> list[dict[str, Any]]:
+    """Objects by type in one worker: what leaks first, then by growth over the last hour."""
+    if past is None:
+        return []
+    states = {leak["name"]: leak["state"] for leak in leaks if leak["kind"] == "objects" and is_open(leak)}
+    first = last_life(past.figure("pid"))
+    found = []
+    for name, counts in past.types.items():
+        points = part(past.times[first:], counts[first:], now - SPAN_SECONDS)
+        if points and points[-1][1]:
+            before = value_at(points, points[-1][0] - _HOUR)
+            found.append(
+                {
+                    "name": name,
+                    "state": states.get(name, ""),
+                    "count": int(points[-1][1]),
+                    "change_hour": int(points[-1][1] - (points[0][1] if before is None else before)),
+                    "points": rounded(thinned(points, _TYPE_BUCKETS), 0),
+                }
+            )
+    return sorted(found, key=lambda row: (row["state"] == "", -row["change_hour"], -row["count"]))
+
+
+def gc(metrics: MemoryMetrics) -> dict[str, Any] | None:
+    """What the garbage collector of one worker did; ``None`` before its first snapshot."""
+    snapshot = metrics.snapshot
+    if snapshot is None:
+        return None
+    return {
+        "collections": list(snapshot.gc_collections),
+        "full_per_hour": snapshot.gc_per_hour,
+        "pause_seconds": snapshot.gc_pause_seconds,
+        "longest_pause_seconds": snapshot.gc_pause_max_seconds,
+        "frozen_objects": snapshot.frozen_objects,
+    }
+
+
+def cost(metrics: Sequence[MemoryMetrics], now: float, about: Mapping[str, Any]) -> dict[str, Any]:
+    """What the profiler uses in the worker that is dearest, and what this page does in the one that answers."""
+    seen = [one for one in metrics if one.snapshot is not None]
+    lived = [(one.cpu_seconds, max(1.0, now - one.start_time)) for one in metrics]
+    return {
+        "cpu_percent": max((100 * used / age for used, age in lived), default=0.0),
+        "snapshot_seconds": max((one.snapshot.duration_seconds for one in seen if one.snapshot), default=None),
+        "census_cpu_seconds": max((one.snapshot.census_cpu_seconds for one in seen if one.snapshot), default=None),
+        "census_stall_seconds": max((one.snapshot.census_stall_seconds for one in seen if one.snapshot), default=None),
+        "history_mb": max((one.history_bytes for one in metrics), default=0) / MB,
+        "page_ms": about["page_ms"],
+        "page_cpu_percent": about["page_cpu_percent"],
+        "failures": sum(sum(one.failures.values()) for one in metrics),
+    }
