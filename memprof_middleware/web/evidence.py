@@ -49,8 +49,8 @@ def _head(bundle: Mapping[str, Any]) -> str:
     words += [f"{name} {bundle[key]}" for key, name in (("pid", "process"), ("worker", "worker")) if key in bundle]
     words += [str(bundle[key]) for key in ("host", "version") if bundle.get(key)]
     told = shown(" \u00b7 ".join(words))
-    return f'<section id="verdict" class="verdict bad"><h1>{shown(headline(bundle))}</h1>'
-        f'<p class="lead">{told}</p></section>'
+    head = f"<h1>{shown(headline(bundle))}</h1>"
+    return f'<section id="verdict" class="verdict bad">{head}<p class="lead">{told}</p></section>'
 
 
 def _leaks(bundle: Mapping[str, Any]) -> str:
