@@ -203,7 +203,8 @@ def fold_window(raw: list[RawStack]) -> tuple[tuple[Stack, ...], int, int, int]:
     """What an engine saw in this process, with names to read; as :func:`fold` returns it."""
     paths = sysconfig.get_paths()
     stdlib = (paths["stdlib"], paths["platstdlib"])
-    places = Places(_cwd(), [entry for entry in sys.path if entry], stdlib, str(Path(__file__).parent))
+    path = [entry for entry in sys.path if entry]
+    places = Places(_cwd(), path, stdlib, str(Path(__file__).parent), paths["scripts"])
     code = CodeNames()
 
     def name(frame: RawFrame) -> Frame:

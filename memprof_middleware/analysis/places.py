@@ -31,14 +31,16 @@ class Places:
         path: the import path: what lies in these folders and not in the standard library is the application's own too.
         stdlib: the folders of the standard library.
         package: the folder of this package; its ``examples`` are an application.
+        scripts: the folder of installed commands, such as ``gunicorn``: what starts a server is a framework's.
     """
 
-    def __init__(self, cwd: str, path: Iterable[str], stdlib: Iterable[str], package: str) -> None:
+    def __init__(self, cwd: str, path: Iterable[str], stdlib: Iterable[str], package: str, scripts: str = "") -> None:
         self._stdlib = tuple(_folder(folder) for folder in stdlib if folder)
         own = {_folder(folder) for folder in (cwd, *path) if len(folder) > 1}
         # The longest first: a folder of the import path may lie in the working folder.
         self._own = tuple(sorted(own - set(self._stdlib), key=len, reverse=True))
         self._package = _folder(package)
+        self._scripts = _folder(scripts) if scripts else None
         # In an editable installation the adapters lie on a shelf beside the package.
         shelf = self._package.removesuffix("memprof_middleware/")
         self._adapters = tuple(f"{base}{name}/" for name in _ADAPTERS for base in (shelf, f"{shelf}integrations/"))
@@ -64,6 +66,8 @@ class Places:
             place = file[found.end() :]
             name = place.partition("/")[0].removesuffix(".py")
             return place, "framework" if name in FRAMEWORKS else "library"
+        if self._scripts is not None and file.startswith(self._scripts):
+            return f"bin/{file[len(self._scripts) :]}", "framework"
         for folder in self._stdlib:
             if file.startswith(folder):
                 return file[len(folder) :], "stdlib"

@@ -107,7 +107,12 @@ def _child(step: Frame | tuple[Frame, ...]) -> _Node:
 
 
 def _packages(run: tuple[Frame, ...]) -> list[str]:
-    return [frame.place.partition("/")[0].removesuffix(".py") for frame in run if frame.kind == "framework"]
+    names = (
+        frame.place.removeprefix("bin/").partition("/")[0].removesuffix(".py")
+        for frame in run
+        if frame.kind == "framework"
+    )
+    return list(names)
 
 
 def _walk(root: _Node) -> Iterator[tuple[_Node, int, float]]:

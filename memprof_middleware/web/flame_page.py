@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from memprof_middleware.flame_model import ENGINES, FlameOrder, FlameResult, FlameSummary
 from memprof_middleware.outputs.flame_desk import MAX_SECONDS
-from memprof_middleware.web.flame import CUT_PERCENT, by_own_code, by_place, draw, held, shown
-from memprof_middleware.web.words import clock, clock_seconds, duration, several
+from memprof_middleware.web.flame import by_own_code, by_place, draw, held, shown
+from memprof_middleware.web.words import clock, clock_seconds, count, duration
 
 DEFAULT_SECONDS = 30
 _CHOICES = (10, DEFAULT_SECONDS, round(MAX_SECONDS))
@@ -54,7 +54,7 @@ def ask_section(
     )
     engines = "".join(f'<option value="{engine}">{engine}</option>' for engine in ENGINES)
     engine = f'<label>with <select name="engine">{engines}</select></label> ' if memray else ""
-    slower = _SLOWER["tracemalloc"] + (" With memray it is little slower." if memray else "")
+    slower = _SLOWER["tracemalloc"] + (" memray slows it far less." if memray else "")
     alert = f'<p class="told" role="alert">{shown(told)}</p>' if told else ""
     return (
         f'<section id="ask"><h1>Memory flame graph</h1>{alert}'
@@ -122,20 +122,24 @@ def result_section(result: FlameResult, *, downloads: bool = True, heading: str 
     places = _table("Allocated in", "by the function that allocated", by_place(result.stacks), summary)
     return (
         f'<section id="graph">{head}<p class="lead"><strong>{held(summary.size)}</strong> in '
-        f"{several(summary.blocks, 'block')} allocated in {duration(summary.seconds)} and still held. "
+        f"{_many(summary.blocks, 'block')} allocated in {duration(summary.seconds)} and still held. "
         f"{_requests(summary)}{_early(summary)}</p>{_actions(summary, downloads)}"
         '<p class="key2"><span class="sw own"></span> your code <span class="sw fw"></span> framework '
-        f'<span class="sw lib"></span> library <small>{several(picture.drawn, "frame")} drawn, {picture.left_out:,} '
-        f"narrower than {CUT_PERCENT} % or too many left out{_unkept(summary)}. Width = bytes still held, not "
-        f'time.</small></p><div class="flamebox">{picture.svg}</div></section><div class="two">'
+        f'<span class="sw lib"></span> library <small>{_many(picture.drawn, "frame")} drawn, '
+        f"{picture.left_out:,} narrower ones left out{_unkept(summary)}. Width = bytes still held, not time."
+        f'</small></p><div class="flamebox">{picture.svg}</div></section><div class="two">'
         f"{own}{places}</div>"
     )
+
+
+def _many(number: int, thing: str) -> str:
+    return f"{count(number)} {thing}{'' if number == 1 else 's'}"
 
 
 def _requests(summary: FlameSummary) -> str:
     if not summary.requests:
         return "No request was answered meanwhile."
-    return f"{several(summary.requests, 'request')} answered meanwhile."
+    return f"{_many(summary.requests, 'request')} answered meanwhile."
 
 
 def _early(summary: FlameSummary) -> str:
