@@ -120,7 +120,7 @@ def severity_of(growth_percent: float, threshold: float = 50.0) -> Severity | No
     return next((severity for limit, severity in _SEVERITIES if growth_percent > limit), "low")
 
 
-def rises(counts: Sequence[int]) -> bool:
+def rises(counts: Sequence[float]) -> bool:
     """Whether the floor of a series rises from part to part until its end."""
     parts = 4 if len(counts) >= 12 else 3 if len(counts) >= 6 else 2
     edges = [len(counts) * part // parts for part in range(parts + 1)]

@@ -149,6 +149,7 @@ def _form(words: str) -> str:
         "memprof: log in",
         f"""<section class="login"><h1>memprof</h1>{told}<form method="post" action="login">
 <label for="token">Token <small>MEMPROF_TOKEN of this server</small></label>
+<input name="user" type="text" value="memprof" autocomplete="username" hidden>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus{refers}>
 <button class="btn primary" type="submit">Show the memory page</button></form></section>""",
     )

@@ -35,6 +35,19 @@ def incidents(metrics: Sequence[MemoryMetrics]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (STATES.index(row["state"]), -row["confidence"], -row["growth_per_hour"]))
 
 
+def beginning(leaks: Sequence[Mapping[str, Any]], start: float, end: float) -> list[dict[str, Any]]:
+    """The mark of a picture where the worst incident begins, if it is open and the picture shows that moment."""
+    return [
+        {
+            "time": leak["since"],
+            "text": "leak starts" if leak["state"] == "confirmed" else "suspect grows",
+            "kind": "bad" if leak["state"] == "confirmed" else "warn",
+        }
+        for leak in leaks[:1]
+        if is_open(leak) and start <= leak["since"] <= end
+    ]
+
+
 def is_open(leak: Mapping[str, Any]) -> bool:
     """Whether it still has to be looked after."""
     return bool(leak["state"] != "resolved")

@@ -8,11 +8,12 @@ from typing import Any
 
 from memprof_middleware.model import MB, MemoryMetrics
 from memprof_middleware.outputs.track import Track
-from memprof_middleware.web.incidents import is_open
+from memprof_middleware.web.incidents import beginning, is_open
 from memprof_middleware.web.series import BUCKETS, SPAN_SECONDS, last_life, part, rounded, thinned, value_at
 
 _TYPE_BUCKETS = 40
 _HOUR = 3600.0
+_RECENT_SECONDS = 2 * _HOUR
 # What the ledger says of growth, by where most of it is; it says so from this much on.
 _LEVEL_MB, _LEVEL_SHARE = 4.0, 0.05
 _LEDGER = {
@@ -41,19 +42,17 @@ def ledger(past: Track | None, leaks: Sequence[Mapping[str, Any]], now: float) -
     ]
     step = max(1, len(parts) // BUCKETS)
     kept_rows = parts[(len(parts) - 1) % step :: step]
-    growth = {name: parts[-1][index] - parts[0][index] for index, name in enumerate(_LEDGER, start=1)}
+    # What grew while a program warmed up is no news: since the leak began, or of late.
+    begin = leaks[0]["since"] if any(map(is_open, leaks[:1])) else parts[-1][0] - _RECENT_SECONDS
+    old = next((row for row in parts if row[0] >= begin), parts[0])
+    growth = {name: parts[-1][index] - old[index] for index, name in enumerate(_LEDGER, start=1)}
     most = max(growth, key=lambda name: growth[name])
-    total = sum(parts[0][1:])
-    grows = sum(growth.values()) >= max(_LEVEL_MB, _LEVEL_SHARE * total)
+    grows = sum(growth.values()) >= max(_LEVEL_MB, _LEVEL_SHARE * sum(old[1:]))
     return {
         "answer": _LEDGER[most] if grows else "it is level",
         "names": list(_LEDGER),
         "points": rounded(kept_rows),
-        "marks": [
-            {"time": leaks[0]["since"], "text": "leak starts", "kind": "bad"}
-            for _ in leaks[:1]
-            if any(map(is_open, leaks[:1])) and kept_rows[0][0] <= leaks[0]["since"]
-        ],
+        "marks": beginning(leaks, kept_rows[0][0], now),
     }
 
 

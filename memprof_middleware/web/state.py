@@ -11,7 +11,7 @@ from memprof_middleware.config import Config
 from memprof_middleware.model import Alert, MemoryMetrics
 from memprof_middleware.outputs.track import Track
 from memprof_middleware.web.fleet import time_left, workers
-from memprof_middleware.web.incidents import incidents, is_open
+from memprof_middleware.web.incidents import beginning, incidents, is_open
 from memprof_middleware.web.inside import cost, gc, ledger, types
 from memprof_middleware.web.series import BUCKETS, SPAN_SECONDS, Point, band, part, rounded, thinned
 from memprof_middleware.web.verdict import verdict
@@ -129,9 +129,7 @@ def _timeline(
         }
         for row in lines
     ]
-    marks = [{"time": leaks[0]["since"], "text": "leak starts", "kind": "bad"}] if any(map(is_open, leaks[:1])) else []
-    if started > start:
-        marks.insert(0, {"time": started, "text": "started", "kind": "start"})
+    marks = [{"time": started, "text": "started", "kind": "start"}] if start + 60 < started <= now else []
     limits = [row["limit_mb"] for row in rows if row["limit_mb"]]
     return {
         "start": round(start, 1),
@@ -142,7 +140,7 @@ def _timeline(
             "name": f"{len(others)} others, lowest to highest",
             "points": rounded(band([points[row["worker"]] for row in others], start, now, BUCKETS)) if others else [],
         },
-        "marks": [mark for mark in marks if start <= mark["time"] <= now],
+        "marks": [*marks, *beginning(leaks, start, now)],
     }
 
 

@@ -8,16 +8,23 @@ from typing import Any
 
 from memprof_middleware.model import MB
 from memprof_middleware.web.charts import meter, spark
-from memprof_middleware.web.words import DASH, clock, count, duration, percent, signed, size
+from memprof_middleware.web.words import DASH, clock, count, duration, percent, several, signed, size
 
+# Of many workers the first ones are what counts; the others are behind a click.
+_MOST_WORKERS = 16
 _BADGES = {"confirmed": "bad", "suspected": "warn", "resolved": "ok"}
 
 
 def workers(state: Mapping[str, Any]) -> str:
     """Who is how large, how fast, and how long it will last."""
-    rows = "".join(_worker(row) for row in state["workers"])
+    rows = [_worker(row) for row in state["workers"]]
     head = ("PID", "#Memory", "in use, of the limit", "#Growth", "Last 2 h", "#Limit reached in", "#Objects")
-    table = _table("Workers table", (*head, "#Requests", "#Up"), rows)
+    head = (*head, "#Requests", "#Up")
+    table = _table("Workers table", head, "".join(rows[:_MOST_WORKERS]))
+    others = rows[_MOST_WORKERS:]
+    if others:
+        more = _table("More workers table", head, "".join(others))
+        table += f"<details><summary>{several(len(others), 'more worker')}</summary>{more}</details>"
     return _section("workers", "Workers", table, _limits(state))
 
 
@@ -36,10 +43,10 @@ def _limits(state: Mapping[str, Any]) -> str:
 def _worker(row: Mapping[str, Any]) -> str:
     silent = row["silent_seconds"]
     if silent is not None:
-        words = f"no word for {duration(silent)}{'' if row['live'] else ': it has ended'}"
+        words = f"no word for {duration(silent)}" if row["live"] else f"ended {duration(silent)} ago"
         return (
             f'<tr class="silent"><th scope="row">{row["pid"]}</th><td class="num">{size(row["rss_mb"])}</td>'
-            f'<td colspan="2">{words}</td><td>{spark(row["recent"])}</td>'
+            f'<td class="nowrap">{words}</td><td class="num">{DASH}</td><td>{spark(row["recent"])}</td>'
             f'<td class="num" colspan="4"><small>these figures are old</small></td></tr>'
         )
     growth, left = row["growth_mb_per_hour"], row["time_left"]
@@ -84,7 +91,7 @@ def _leak(leak: Mapping[str, Any], state: Mapping[str, Any]) -> str:
     grown = size(leak["growth_per_hour"] / MB) if in_bytes else count(leak["growth_per_hour"])
     ends = [size(leak[key] / MB) if in_bytes else count(leak[key]) for key in ("first", "last")]
     kept = leak["growth_per_request"]
-    per_request = "" if kept is None else f"<br><small>{kept:,.2g} {leak['unit']} a request</small>"
+    per_request = "" if kept is None else f"<br><small>{_kept(kept, in_bytes=in_bytes)} kept per request</small>"
     also = ", ".join(leak["also"])
     note = "; ".join(filter(None, (leak["note"], f"with it: {also}" if also else "")))
     of = len([row for row in state["workers"] if row["live"]])
@@ -94,13 +101,21 @@ def _leak(leak: Mapping[str, Any], state: Mapping[str, Any]) -> str:
         f'<span class="pct">{percent(leak["confidence"])}</span></td>'
         f'<th scope="row"><code>{escape(leak["name"])}</code>{_small(note)}{_evidence(leak["evidence"])}</th>'
         f'<td class="num">{signed(grown)}/h<br><small>{ends[0]} to {ends[1]} {escape(leak["unit"])}</small></td>'
-        f"<td>{_known(leak['holder'])}{_small(where)}</td><td>{_known(leak['route'])}{per_request}</td>"
+        f"<td>{_known(leak, 'holder')}{_small(where)}</td><td>{_known(leak, 'route')}{per_request}</td>"
         f'<td class="num">{clock(leak["since"], state["now"])}</td></tr>'
     )
 
 
-def _known(name: str) -> str:
-    return f"<code>{escape(name)}</code>" if name else "not known yet"
+def _known(leak: Mapping[str, Any], what: str) -> str:
+    if leak[what]:
+        return f"<code>{escape(leak[what])}</code>"
+    return DASH if leak["state"] == "resolved" else "not known yet"
+
+
+def _kept(amount: float, *, in_bytes: bool) -> str:
+    if in_bytes:
+        return size(amount / MB)
+    return count(amount) if amount >= 10 else f"{amount:.2g}"
 
 
 def _evidence(sentences: Sequence[str]) -> str:
@@ -167,7 +182,6 @@ def cost(state: Mapping[str, Any]) -> str:
     page_ms = None if found["page_ms"] is None else found["page_ms"] / 1000
     rows = (
         ("count objects by type", DASH, found["census_cpu_seconds"], found["census_stall_seconds"]),
-        ("one snapshot in all", DASH, found["snapshot_seconds"], None),
         ("serve this page", page_cpu, page_ms, None),
     )
     body = "".join(
@@ -177,10 +191,14 @@ def cost(state: Mapping[str, Any]) -> str:
     )
     body += (
         f'<tr class="sum"><th scope="row">all of memprof</th><td class="num">{found["cpu_percent"]:.2f} %</td>'
-        f'<td class="num">{size(found["history_mb"])}</td><td class="num">{found["failures"]} failures</td></tr>'
+        f'<td class="num">{_milliseconds(found["snapshot_seconds"])}</td>'
+        f'<td class="num">{_milliseconds(found["census_stall_seconds"])}</td></tr>'
     )
     head = ("", "#CPU of one core", "#last time", "#longest stall")
-    return _section("cost", "What memprof itself costs", _table("Costs table", head, body, tight=True))
+    failures = several(found["failures"], "failure") if found["failures"] else "no failure"
+    told = f"<p><small>{size(found['history_mb'])} of memory for its history; {failures} inside of it.</small></p>"
+    table = _table("Costs table", head, body, tight=True)
+    return _section("cost", "What memprof itself costs", table + told, "in the worker where it costs most")
 
 
 def _milliseconds(seconds: float | None) -> str:

@@ -114,7 +114,7 @@ def _of_leak(
             code=bool(leak["route"]),
         ),
         _fact("Since", f"{clock(leak['since'], now)} UTC", told_after),
-        _fact("Confidence", percent(leak["confidence"]), f"memory grows by {size(grows)} an hour" if grows else ""),
+        _fact("Confidence", percent(leak["confidence"]), _grows(grows, len(workers))),
     ]
     return {
         "name": leak["name"],
@@ -122,6 +122,12 @@ def _of_leak(
         "sentence": [*_end(first, now, workers), *_what_helps(leak, first)],
         "facts": facts,
     }
+
+
+def _grows(mb_per_hour: float, workers: int) -> str:
+    if not mb_per_hour:
+        return ""
+    return f"memory grows by {size(mb_per_hour)} an hour{f' in {workers} workers' if workers > 1 else ''}"
 
 
 def _amount(leak: Mapping[str, Any], value: float) -> str:

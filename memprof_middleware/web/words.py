@@ -6,6 +6,7 @@ import math
 import time
 
 DASH = "–"  # noqa: RUF001 - what stands for a figure that is not known
+_HALF_A_DAY = 12 * 3600
 MINUS = "−"  # noqa: RUF001 - as wide as a plus
 
 
@@ -51,12 +52,11 @@ def duration(seconds: float | None) -> str:
 
 
 def clock(moment: float | None, now: float | None = None) -> str:
-    """Hours and minutes in UTC; with the date if it is another day than ``now``'s."""
+    """Hours and minutes in UTC; with the date if it is half a day from ``now`` or more."""
     if moment is None:
         return DASH
-    then = time.gmtime(moment)
-    same_day = now is None or time.gmtime(now)[:3] == then[:3]
-    return time.strftime("%H:%M" if same_day else "%Y-%m-%d %H:%M", then)
+    near = now is None or abs(moment - now) < _HALF_A_DAY
+    return time.strftime("%H:%M" if near else "%Y-%m-%d %H:%M", time.gmtime(moment))
 
 
 def clock_seconds(moment: float) -> str:

@@ -66,7 +66,7 @@
 
   // Only what has changed is put in, so that a screen reader is not told the same again, and nothing under the
   // reader's hand or eye: what has focus, is hovered or has something selected stays until it is left.
-  const busy = (element) => element.matches(":hover, :focus-within") || one(".cross.on, details[open]", element);
+  const busy = (element) => element.matches(":hover, :focus-within") || one(".cross.on", element);
   const before = new Map();
   const parts = (root) => all("#main section, #foot", root).filter((part) => part.id);
   const replace = (page) => {
@@ -83,7 +83,9 @@
       const markup = next.outerHTML;
       if (before.get(part.id) === markup || (part.id !== "foot" && busy(part))) continue;
       before.set(part.id, markup);
+      const open = all("details", part).map((details) => details.open);
       part.replaceWith(document.adoptNode(next));
+      all("details", next).forEach((details, row) => (details.open = open[row] ?? false));
       all(".fig", next).forEach(readout);
     }
     document.title = page.title;
