@@ -35,15 +35,21 @@ class Places:
     """
 
     def __init__(self, cwd: str, path: Iterable[str], stdlib: Iterable[str], package: str, scripts: str = "") -> None:
-        self._stdlib = tuple(_folder(folder) for folder in stdlib if folder)
-        own = {_folder(folder) for folder in (cwd, *path) if len(folder) > 1}
-        # The longest first: a folder of the import path may lie in the working folder.
-        self._own = tuple(sorted(own - set(self._stdlib), key=len, reverse=True))
-        self._package = _folder(package)
-        self._scripts = _folder(scripts) if scripts else None
+        package = _folder(package)
         # In an editable installation the adapters lie on a shelf beside the package.
-        shelf = self._package.removesuffix("memprof_middleware/")
+        shelf = package.removesuffix("memprof_middleware/")
         self._adapters = tuple(f"{base}{name}/" for name in _ADAPTERS for base in (shelf, f"{shelf}integrations/"))
+        # Folder, what stands for it in the name, and whose it is; the first one that fits counts.
+        self._before: list[tuple[str, str, Kind]] = [
+            (f"{package}examples/", "examples/", "own"),
+            (package, "memprof_middleware/", "profiler"),
+        ]
+        libraries = [_folder(folder) for folder in stdlib if folder]
+        own = {_folder(folder) for folder in (cwd, *path) if len(folder) > 1} - set(libraries)
+        self._after: list[tuple[str, str, Kind]] = [(_folder(scripts), "bin/", "framework")] if scripts else []
+        self._after += [(folder, "", "stdlib") for folder in libraries]
+        # The longest first: a folder of the import path may lie in the working folder.
+        self._after += [(folder, "", "own") for folder in sorted(own, key=len, reverse=True)]
         self._known: dict[str, tuple[str, Kind]] = {}
 
     def name(self, file: str) -> tuple[str, Kind]:
@@ -56,27 +62,26 @@ class Places:
     def _named(self, file: str) -> tuple[str, Kind]:
         if file.startswith("<"):
             return file, "stdlib" if file.startswith("<frozen ") else "library"
-        if file.startswith(self._package) and not file.startswith(f"{self._package}examples/"):
-            return f"memprof_middleware/{file[len(self._package) :]}", "profiler"
         if file.startswith(self._adapters):
             return "/".join(file.rsplit("/", 2)[1:]), "profiler"
-        if file.startswith(self._package):
-            return file[len(self._package) :], "own"
-        if found := _SITE.match(file):
-            place = file[found.end() :]
+        found = _below(file, self._before)
+        if found is None and (match := _SITE.match(file)):
+            place = file[match.end() :]
             name = place.partition("/")[0].removesuffix(".py")
-            return place, "framework" if name in FRAMEWORKS else "library"
-        if self._scripts is not None and file.startswith(self._scripts):
-            return f"bin/{file[len(self._scripts) :]}", "framework"
-        for folder in self._stdlib:
-            if file.startswith(folder):
-                return file[len(folder) :], "stdlib"
-        for folder in self._own:
-            if file.startswith(folder):
-                return file[len(folder) :], "own"
+            found = place, "framework" if name in FRAMEWORKS else "library"
+        found = found or _below(file, self._after)
+        if found is not None:
+            return found
         # Neither installed nor on the path: the end of its name says enough, the rest may be somebody's home.
         parts = file.split("/")
         return (file if len(parts) <= _ELSEWHERE_PARTS else "/".join(["...", *parts[-_ELSEWHERE_PARTS:]])), "own"
+
+
+def _below(file: str, folders: Iterable[tuple[str, str, Kind]]) -> tuple[str, Kind] | None:
+    for folder, name, kind in folders:
+        if file.startswith(folder):
+            return f"{name}{file[len(folder) :]}", kind
+    return None
 
 
 def _folder(path: str) -> str:
