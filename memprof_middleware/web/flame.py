@@ -107,12 +107,8 @@ def _child(step: Frame | tuple[Frame, ...]) -> _Node:
 
 
 def _packages(run: tuple[Frame, ...]) -> list[str]:
-    names = (
-        frame.place.removeprefix("bin/").partition("/")[0].removesuffix(".py")
-        for frame in run
-        if frame.kind == "framework"
-    )
-    return list(names)
+    places = (frame.place.removeprefix("bin/") for frame in run if frame.kind == "framework")
+    return [place.partition("/")[0].removesuffix(".py") for place in places]
 
 
 def _walk(root: _Node) -> Iterator[tuple[_Node, int, float]]:

@@ -16,6 +16,7 @@ def places():
         path=["/srv/shop", "/srv/lib", f"{SITE}", "/usr/lib/python3.11"],
         stdlib=("/usr/lib/python3.11", "/usr/lib/python3.11"),
         package=f"{SITE}/memprof_middleware",
+        scripts="/srv/venv/bin",
     )
 
 
@@ -29,6 +30,7 @@ def places():
         (f"{SITE}/jinja2/environment.py", "jinja2/environment.py", "library"),
         ("/usr/lib/python3/dist-packages/yaml/loader.py", "yaml/loader.py", "library"),
         ("/usr/lib/python3.11/json/decoder.py", "json/decoder.py", "stdlib"),
+        ("/srv/venv/bin/gunicorn", "bin/gunicorn", "framework"),
         ("<frozen importlib._bootstrap>", "<frozen importlib._bootstrap>", "stdlib"),
         ("<attrs generated init shop.Item>", "<attrs generated init shop.Item>", "library"),
         ("/home/anna/secret-project/app/views.py", ".../secret-project/app/views.py", "own"),
