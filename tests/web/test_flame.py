@@ -7,7 +7,7 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memprof_middleware.flame_model import Frame, Stack
@@ -157,6 +157,7 @@ def test_no_style_and_no_script():
     assert not re.search(r"\s(style|on\w+)=", svg)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10**12), st.lists(st.sampled_from("abcd"), max_size=6)), max_size=20))
 def test_any_tree_is_drawn(given_stacks):
     """Whatever the sizes and the shape, the markup is well-formed, and nothing is wider than the whole."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memprof_middleware.analysis.stacks import CUT, fold, fold_frameworks
@@ -85,6 +85,7 @@ def test_where_a_stack_was_cut_does_not_matter_in_a_framework():
     assert fold_frameworks((CUT, *frames("o1 l1"))) == (CUT, *frames("o1 l1"))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.text("ofls", min_size=1, max_size=16), st.integers(1, 10**9)), max_size=30))
 def test_no_byte_is_lost(given_stacks):
     """Whatever the stacks, their bytes are those that went in, and they survive the way through a file."""
