@@ -25,7 +25,7 @@ CLAIM_SECONDS = 20.0
 # From the end of the window to its result.
 _FOLD_SECONDS = 60.0
 # A window slows the worker down: the workers rest for twice as long as one was looked at, and at least so long.
-_REST_FACTOR, _LEAST_REST_SECONDS = 2.0, 10.0
+_REST_FACTOR, _LEAST_REST_SECONDS = 2.0, 5.0
 _ORDER = "order"
 
 

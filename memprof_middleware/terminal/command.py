@@ -23,6 +23,7 @@ def run_top(argv: Sequence[str]) -> int:
         description="Show a server's memory in the terminal. The token is read from MEMPROF_TOKEN or a file, never "
         "from the command line, which every user of the machine can see. Printed once, it ends with status 1 if a leak "
         "is confirmed.",
+        allow_abbrev=False,  # else --token would do as --token-file, and somebody would give it the token itself
     )
     parser.add_argument("url", metavar="URL", help="the page's address, such as http://127.0.0.1:8000/memprof/")
     parser.add_argument("--once", action="store_true", help="print once as plain text and end")

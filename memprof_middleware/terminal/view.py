@@ -16,6 +16,8 @@ from memprof_middleware.web.words import DASH, clock_seconds, count, duration, p
 BARS = "▁▂▃▄▅▆▇█"
 SORTS = ("limit", "memory", "growth")
 _MOST_TYPES = 8
+# Seconds since the epoch that are in the far future are no time.
+_LATEST = 1e11
 
 
 class Worker(NamedTuple):
@@ -86,7 +88,7 @@ def view(state: Mapping[str, Any], sort: str = SORTS[0], width: int = 30) -> Vie
     focus = _mapping(state.get("focus"))
     first = focus.get("pid") or next((row.get("pid") for row in rows if row.get("live", True)), None)
     cost = _number(_mapping(state.get("cost")).get("cpu_percent"))
-    now = _number(state.get("now"))
+    now = _number(state.get("now")) or 0.0
     return View(
         state=str(verdict.get("state", "")),
         label=safe(verdict.get("label", "")),
@@ -104,12 +106,12 @@ def view(state: Mapping[str, Any], sort: str = SORTS[0], width: int = 30) -> Vie
                 None,
                 (
                     safe(state.get("host", "")),
-                    f"read {clock_seconds(now)} UTC" if now else "",
+                    f"read {clock_seconds(now)} UTC" if 0 < now < _LATEST else "",
                     "" if cost is None else f"memprof itself: {cost:.2f} % CPU",
                 ),
             )
         ),
-        can_record="flame" in (state.get("actions") or ()),
+        can_record="flame" in _list(state.get("actions")),
         first_pid=first if isinstance(first, int) else None,
     )
 
@@ -133,7 +135,7 @@ def _worker(row: Mapping[str, Any], width: int) -> Worker:
         memory=size(_number(row.get("rss_mb"))),
         used_percent=_number(row.get("used_percent")),
         growth=DASH if growth is None else f"{signed(size(growth))}/h",
-        recent=sparkline([_number(point[1]) for point in row.get("recent") or () if len(point) > 1], width),
+        recent=sparkline(_values(row.get("recent")), width),
         full_in=full_in,
         objects=count(_number(row.get("objects"))),
         requests=count(_number(row.get("requests"))),
@@ -158,11 +160,15 @@ def _leak(row: Mapping[str, Any]) -> Row:
 
 
 def _type(row: Mapping[str, Any], width: int) -> Row:
-    points = [_number(point[1]) for point in row.get("points") or () if len(point) > 1]
     change = signed(count(_number(row.get("change_hour"))))
     return Row(
         safe(row.get("state", "")),
-        (safe(row.get("name", "")), sparkline(points, width), count(_number(row.get("count"))), change),
+        (
+            safe(row.get("name", "")),
+            sparkline(_values(row.get("points")), width),
+            count(_number(row.get("count"))),
+            change,
+        ),
     )
 
 
@@ -183,6 +189,10 @@ def safe(value: object) -> str:
     return "".join(character if character.isprintable() else "?" for character in str(value))
 
 
+def _values(points: object) -> list[float | None]:
+    return [_number(point[1]) for point in _list(points) if isinstance(point, list) and len(point) > 1]
+
+
 def _number(value: object) -> float | None:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
         return value
@@ -194,4 +204,8 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _mappings(value: object) -> list[Mapping[str, Any]]:
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+    return [item for item in _list(value) if isinstance(item, Mapping)]
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
