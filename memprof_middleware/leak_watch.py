@@ -118,11 +118,18 @@ class LeakWatch:
         """The verdict, under the name that the incident was told by, if it was told before."""
         told = [own[name] for name in incident.names if name in own]
         before = max(told, key=lambda leak: (leak.state == "confirmed", -leak.detected_at), default=None)
-        if before is not None and before.name != incident.leader.name:
+        renamed = before is not None and before.name != incident.leader.name
+        if before is not None and renamed and not self._is_better(incident.leader, before):
             members = {growth.name: growth for growth in (incident.leader, *incident.others)}
             others = tuple(growth for name, growth in members.items() if name != before.name)
             incident = dataclasses.replace(incident, leader=members[before.name], others=others)
         return verdict_of(incident, self._config, before, self._route(incident.leader, route_of))
+
+    def _is_better(self, growth: Growth, before: Leak) -> bool:
+        """Whether a suspicion had better be told under another name: the application's type came up after a builtin."""
+        if before.state == "confirmed" or growth.kind != "objects":
+            return False
+        return before.kind != "objects" or self._probes.rank(growth.name) < self._probes.rank(before.name)
 
     def _route(self, growth: Growth, route_of: Callable[[str], str]) -> str:
         """Asked for once, and again when what grows has doubled: it takes a fit over all windows."""

@@ -300,9 +300,10 @@ class MemoryProfiler:
         found = most_growth(type_name, self._routes.type_windows(type_name, self._history))
         if found is None:
             return ""
-        low, high = found.per_request.low, found.per_request.high
+        value, low, high = found.per_request.value, found.per_request.low, found.per_request.high
         names = " or ".join((found.route, *found.together_with))
-        return f"{names} ({100 * found.share:.0f} % of it, {low:.3g} to {high:.3g} per request)"
+        kept = f", {value:.3g} ({low:.3g} to {high:.3g}) per request" if high < 2 * value else ""
+        return f"{names} ({100 * found.share:.0f} % of it{kept})"
 
     def route_of(self, type_name: str) -> RouteGrowth | None:
         """The route whose requests make a type grow in this worker, with its share of the growth and its interval.

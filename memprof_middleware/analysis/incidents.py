@@ -93,6 +93,7 @@ def find_incidents(growths: Sequence[Growth], scene: Scene) -> list[Incident]:
     """The incidents, those of objects first, then containers, then memory that neither explains."""
     groups = _by_root(list(_types(growths)), scene)
     _attach_paths(groups, [growth for growth in growths if growth.kind == "container"], scene)
+    _join_shadows(groups, scene)
     found = [_incident(root, members, scene) for root, members in groups.items()]
     found = [incident for incident in found if incident.bound is None and _is_significant(incident, scene)]
     for growth in growths:
@@ -162,6 +163,18 @@ def _attach_paths(groups: dict[str, list[Growth]], paths: Sequence[Growth], scen
                 groups[root_of(growth.name)] = groups.pop(root)
                 root = root_of(growth.name)
         groups.setdefault(root, []).append(growth)
+
+
+def _join_shadows(groups: dict[str, list[Growth]], scene: Scene) -> None:
+    """Give containers that only mirror what grows elsewhere to it, such as asyncio's own set of tasks."""
+    main = [root for root, members in groups.items() if any(growth.kind == "objects" for growth in members)]
+    main = main or [root for root in groups if scene.rank(root) == 0]
+    for root in [root for root in groups if root not in main]:
+        for home in main:
+            near = scene.rank(root) > 0 or root.rpartition(".")[0] == home.rpartition(".")[0]
+            if near and any(_alike(growth, member) for growth in groups[root] for member in groups[home]):
+                groups[home] += groups.pop(root)
+                break
 
 
 def _comparable(a: Growth, b: Growth) -> bool:

@@ -17,6 +17,8 @@ CONFIRMED = 0.9
 _PACE, _STEADY = 0.7, 0.4
 # What has survived so many full collections is no garbage that waits for one.
 _COLLECTIONS = 2
+# What cannot be a cache is confirmed so many times sooner.
+_NO_CACHE = 3.0
 # Growth is over when its floor has not risen for so large a part of the requests (or snapshots) that it went on for.
 _STALLED = 0.5
 
@@ -81,7 +83,10 @@ def has_ended(leak: Leak, values: Sequence[float], load: Load) -> bool:
 def _confidence(incident: Incident, config: Config) -> float:
     """0.3 for a suspicion; more for each of: evenness, a known holder, survival of collections, and time."""
     growth = incident.leader
-    horizon = min(1.0, max(growth.served / config.leak_confirm_requests, _hours(growth) / config.leak_confirm_hours))
+    horizon = max(growth.served / config.leak_confirm_requests, _hours(growth) / config.leak_confirm_hours)
+    if incident.root == OUTSIDE or incident.root.endswith("__traceback__"):
+        horizon *= _NO_CACHE  # no cache is built like that
+    horizon = min(1.0, horizon)
     held = bool(incident.root) and incident.root != OUTSIDE
     survived = held or growth.collections >= _COLLECTIONS
     confidence = 0.3 + 0.2 * growth.steadiness + 0.1 * bool(incident.holder) + 0.1 * survived + 0.15 * horizon

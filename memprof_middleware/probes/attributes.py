@@ -31,7 +31,7 @@ class _Known:
         bases = mro_of(kind)
         spaces = [namespace_of(base) for base in bases]
         self.exception = any(base is BaseException for base in bases)
-        # Names in a class that run code when they are read. What is not a descriptor is a default that instances shadow.
+        # Names that run code when they are read. What is not a descriptor is a default that instances may shadow.
         self.inherited = {
             name
             for space in spaces

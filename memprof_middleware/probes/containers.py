@@ -96,14 +96,14 @@ def _find(most_visited: int, least_length: int, pause: Callable[[float], object]
                 lap = time.thread_time()
         longest = max(longest, time.thread_time() - lap)
         most = ((-found.rank, found.length, path, found) for path, found in walk.tally.found.items())
-        chosen = heapq.nlargest(_MOST_REPORTED, (one for one in most if one[1] >= least_length), key=lambda one: one[:3])
+        chosen = heapq.nlargest(
+            _MOST_REPORTED, (one for one in most if one[1] >= least_length), key=lambda one: one[:3]
+        )
         found = tuple(_container(path, one) for _, _, path, one in chosen)
     finally:
         visited, complete = walk.visited, walk.complete
         walk.clear()
-    return Containers(
-        found, visited, complete, time.perf_counter() - began, time.thread_time() - cpu, longest
-    )
+    return Containers(found, visited, complete, time.perf_counter() - began, time.thread_time() - cpu, longest)
 
 
 def _container(path: str, found: Found) -> Container:

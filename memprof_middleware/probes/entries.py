@@ -7,14 +7,14 @@ import functools
 import gc
 import itertools
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from memprof_middleware.probes.census import type_name
 
-LRU: type = type(functools.lru_cache(len))
-mro_of = type.__dict__["__mro__"].__get__
-namespace_of = type.__dict__["__dict__"].__get__
+LRU: Any = type(functools.lru_cache(len))
+mro_of: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
+namespace_of: Callable[[type], types.MappingProxyType[str, Any]] = type.__dict__["__dict__"].__get__
 # As a container counts what is a subclass of one of these, by the builtin's own length: __len__ may be the program's.
 _LENGTHS: dict[type, Callable[[Any], int]] = {
     dict: dict.__len__,
@@ -38,6 +38,7 @@ LEAVES = frozenset(map(id, _LEAVES))
 WHOLE = 10_000
 # Stepping over the entries of a dict up to here takes 1-2 ms, in which nobody else can run.
 _STEPPED = 200_000
+_CHUNK = 10_000
 _CLASSES: tuple[type, ...] = (*_LENGTHS, LRU)
 
 
@@ -52,7 +53,7 @@ def container_base(kind: type) -> type | None:
 
 def length_of(container: Any, base: type) -> int:
     """How many entries, by the builtin's own count."""
-    return LRU.cache_info(container).currsize if base is LRU else _LENGTHS[base](container)  # type: ignore[attr-defined,no-any-return]
+    return LRU.cache_info(container).currsize if base is LRU else _LENGTHS[base](container)
 
 
 def newest(container: Any, base: type, number: int) -> list[Any]:
@@ -61,13 +62,13 @@ def newest(container: Any, base: type, number: int) -> list[Any]:
         if base is dict:
             return list(itertools.islice(reversed(dict.values(container)), number))
         if base is list or base is tuple:
-            part: list[Any] = list(base.__getitem__(container, slice(-number, None)))  # type: ignore[attr-defined]
+            part: list[Any] = list(base.__getitem__(container, slice(-number, None)))
             return part[::-1]
         if base is collections.deque:
             size = collections.deque.__len__(container)
             return [collections.deque.__getitem__(container, -1 - i) for i in range(min(size, number))]
         if base is set or base is frozenset:
-            return list(itertools.islice(base.__iter__(container), number))  # type: ignore[attr-defined]
+            return list(itertools.islice(base.__iter__(container), number))
         if base is LRU:
             return _cached(container)[-number:][::-1]
     except (RuntimeError, IndexError):
@@ -93,7 +94,7 @@ def spread(container: Any, base: type, number: int) -> list[Any]:
             stop = size if size <= _STEPPED else number
             return list(itertools.islice(dict.values(container), 0, stop, step if size <= _STEPPED else 1))
         if base is list or base is tuple:
-            return list(base.__getitem__(container, slice(None, None, step)))  # type: ignore[attr-defined]
+            return list(base.__getitem__(container, slice(None, None, step)))
         if base is collections.deque:
             # Its middle is far from both ends: every step there is a walk.
             return [collections.deque.__getitem__(container, i) for i in range(min(size, number))]
@@ -114,18 +115,47 @@ def everything(container: Any, base: type) -> list[Any]:
     if size > WHOLE:
         return spread(container, base, WHOLE)
     try:
-        return list(dict.values(container) if base is dict else base.__iter__(container))  # type: ignore[attr-defined]
+        return list(dict.values(container) if base is dict else base.__iter__(container))
     except RuntimeError:
         return []
+
+
+def present(container: Any, base: type, level: dict[int, Any]) -> list[Any]:
+    """Which of some objects a long container holds, looked for from its end; all of them if it is not to be found."""
+    sources: list[Any] = [container]
+    if base is dict:
+        sources = [dict.values(container), dict.keys(container)]
+    found: set[int] = set()
+    for source in sources:
+        try:
+            order = _from_end(source, base)
+            for _ in range(_STEPPED // _CHUNK):
+                part = set(map(id, itertools.islice(order, _CHUNK)))
+                found |= part & level.keys()
+                if not part or len(found) == len(level):
+                    break
+        except RuntimeError:
+            pass  # changed by another thread: what was seen until then counts
+        if found:
+            break
+    return [level[one] for one in found] or list(level.values())
+
+
+def _from_end(container: Any, base: Any) -> Iterator[Any]:
+    if base is dict or base is tuple:
+        return iter(reversed(container))
+    order: Iterator[Any] = getattr(base, "__reversed__", base.__iter__)(container)
+    return order
 
 
 def _cached(wrapper: Any) -> list[Any]:
     """Keys and results of a functools.lru_cache, oldest first, without the function and the wrapper's attributes."""
     found: list[Any] = []
+    bounded = LRU.cache_info(wrapper).maxsize is not None
     for child in gc.get_referents(wrapper):
         if type(child) is dict:
-            if "__wrapped__" not in child:  # else the wrapper's own attributes
-                # Without a bound the results are in the dict itself, with one in links that the collector passes through.
+            # Without a bound the results are in the dict itself, with one in links that the collector passes through.
+            if not bounded and "__wrapped__" not in child:  # else the wrapper's own attributes
                 last = itertools.islice(child.items(), max(0, len(child) - WHOLE), None)
                 found.extend(itertools.chain.from_iterable(list(last)))
         elif type(child) is not types.FunctionType:

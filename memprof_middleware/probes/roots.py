@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import sys
 import sysconfig
 import threading
 import types
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 from memprof_middleware.probes.census import type_name
@@ -15,11 +18,11 @@ from memprof_middleware.probes.entries import mro_of
 
 APPLICATION, LIBRARY, STANDARD = range(3)
 OURS = ("memprof_middleware", "asgi_memprof", "wsgi_memprof", "flask_memprof", "django_memprof")
-_STDLIB = tuple(
-    os.path.join(path, "") for path in {sysconfig.get_paths()["stdlib"], sysconfig.get_paths()["platstdlib"]}
-)
+_STDLIB = tuple(f"{path}{os.sep}" for path in {sysconfig.get_paths()["stdlib"], sysconfig.get_paths()["platstdlib"]})
 _PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
-_module_dict = types.ModuleType.__dict__["__dict__"].__get__
+_SUSPENDED = ((types.CoroutineType, "cr"), (types.GeneratorType, "gi"), (types.AsyncGeneratorType, "ag"))
+_DIGITS = re.compile(r"\d+")
+namespace_of_module: Callable[[Any], dict[str, Any]] = vars(types.ModuleType)["__dict__"].__get__
 # 3.13 shows a frame's locals as they are; before, f_locals makes a copy that lives as long as the frame.
 LIVE_LOCALS = sys.version_info >= (3, 13)
 
@@ -41,13 +44,14 @@ def modules() -> list[tuple[str, dict[str, Any], int]]:
         if type(name) is not str or is_ours(name):
             continue
         if kind is types.ModuleType or any(base is types.ModuleType for base in mro_of(kind)):
-            space = _module_dict(module)
+            space = namespace_of_module(module)
             if type(space) is dict:
-                found.append((name, space, _class_of(name, space)))
+                found.append((name, space, class_of(name, space)))
     return found
 
 
-def _class_of(name: str, space: dict[str, Any]) -> int:
+def class_of(name: str, space: dict[str, Any]) -> int:
+    """Whose a module is: ``APPLICATION``, ``LIBRARY`` or ``STANDARD``."""
     file = space.get("__file__")
     if type(file) is not str:
         return APPLICATION if name == "__main__" else STANDARD
@@ -70,8 +74,8 @@ def code_name(code: types.CodeType, namespace: Any = None) -> str:
 def running_frames() -> list[types.FrameType]:
     """The frames of all threads but this one, innermost first."""
     here = threading.get_ident()
-    found = []
-    for ident, frame in sys._current_frames().items():  # noqa: SLF001 - the documented way to other threads' frames
+    found: list[types.FrameType] = []
+    for ident, frame in sys._current_frames().items():
         if ident != here:
             at: types.FrameType | None = frame
             while at is not None and len(found) < 2000:
@@ -91,54 +95,100 @@ def locals_of(frame: types.FrameType) -> list[tuple[str, Any]]:
     return found
 
 
+def _part_of(suspended: Any, part: str) -> Any:
+    """``cr_code`` of a coroutine, ``gi_code`` of a generator, and so on; ``None`` of what is neither."""
+    for kind, prefix in _SUSPENDED:
+        if type(suspended) is kind:
+            return getattr(suspended, f"{prefix}_{part}")
+    return None
+
+
+def frame_of(suspended: Any) -> types.FrameType | None:
+    """The frame of a coroutine or generator; ``None`` once it has ended."""
+    found: types.FrameType | None = _part_of(suspended, "frame")
+    return found
+
+
+def is_running(suspended: Any) -> bool:
+    """Whether a coroutine or generator is running just now, which hides its variables from the collector."""
+    return bool(_part_of(suspended, "running"))
+
+
+def coroutine_name(coroutine: Any) -> str:
+    """``module.function`` of a coroutine or generator; the type of what is only like one."""
+    code = _part_of(coroutine, "code")
+    if code is None:
+        return type_name(type(coroutine))
+    frame = frame_of(coroutine)
+    return code_name(code, None if frame is None else frame.f_globals)
+
+
+def _task_base(kind: type) -> Any:
+    """Asyncio's class in a task's ancestry, whose methods are not the program's; ``None`` for what is no task."""
+    for base in mro_of(kind):
+        if type_name(base) in {"_asyncio.Task", "asyncio.tasks.Task", "asyncio.tasks._PyTask"}:
+            return base
+    return None
+
+
+def is_task(kind: type) -> bool:
+    """Whether a class is asyncio's Task or derives from it."""
+    return _task_base(kind) is not None
+
+
 def tasks() -> list[Any]:
-    """The asyncio tasks of all event loops that are not done; none if asyncio is not loaded."""
+    """The asyncio tasks of all event loops that are not done, oldest first; none if asyncio is not loaded."""
     module: Any = sys.modules.get("asyncio.tasks")
     if module is None:
         return []
     found: dict[int, Any] = {}
-    for registry in ("_scheduled_tasks", "_eager_tasks", "_all_tasks"):
-        weak = getattr(module, registry, None)
-        for _ in range(3):
-            try:
-                # Their data, not the WeakSet: iterating that has a lock of its own against removal, in Python code.
-                members = list(weak.data if hasattr(weak, "data") else weak or ())
-            except RuntimeError:
-                continue  # changed meanwhile
-            for member in members:
-                task = member() if callable(member) and not hasattr(member, "get_loop") else member
-                if task is not None:
-                    found[id(task)] = task
+    for registry in ("_scheduled_tasks", "_all_tasks", "_eager_tasks"):
+        # The set in the WeakSet: iterating the WeakSet itself runs its guards against removal.
+        weak = vars(module).get(registry)
+        members = weak if type(weak) is set else getattr(weak, "data", None)
+        for task in _alive(members):
+            if (base := _task_base(type(task))) is not None and not base.done(task):
+                found[id(task)] = task
+    return list(found.values())
+
+
+def _alive(members: Any) -> list[Any]:
+    for _ in range(3):
+        try:
+            copy = list(members or ())
             break
-    return [task for task in found.values() if not _done(task)]
-
-
-def _done(task: Any) -> bool:
-    done = getattr(task, "done", None)
-    return done is None or bool(done())
-
-
-def coroutine_name(coroutine: Any) -> str:
-    """``module.function`` of a coroutine or generator."""
-    kind = type(coroutine)
-    if kind is types.CoroutineType:
-        frame, code = coroutine.cr_frame, coroutine.cr_code
-    elif kind is types.GeneratorType:
-        frame, code = coroutine.gi_frame, coroutine.gi_code
-    elif kind is types.AsyncGeneratorType:
-        frame, code = coroutine.ag_frame, coroutine.ag_code
+        except RuntimeError:
+            continue  # another thread makes tasks meanwhile
     else:
-        return type_name(kind)
-    return code_name(code, None if frame is None else frame.f_globals)
+        return []
+    alive = (member() if type(member) is weakref.ref else member for member in copy)
+    return [task for task in alive if task is not None]
 
 
 def task_name(task: Any) -> str:
     """``task module.function``, by the coroutine that it runs."""
-    coroutine = getattr(task, "get_coro", lambda: None)()
-    return f"task {coroutine_name(coroutine)}" if coroutine is not None else f"task {type_name(type(task))}"
+    coroutine = _task_base(type(task)).get_coro(task)
+    return "task" if coroutine is None else f"task {coroutine_name(coroutine)}"
 
 
 def loops(of: list[Any]) -> list[Any]:
     """The event loops of some tasks, each once."""
-    found = {id(loop): loop for loop in (task.get_loop() for task in itertools.islice(of, 1000))}
+    found = {}
+    for task in itertools.islice(of, 1000):
+        loop = _task_base(type(task)).get_loop(task)
+        found[id(loop)] = loop
     return list(found.values())
+
+
+def thread_name(name: Any) -> str:
+    """``thread NAME``, with ``#`` for numbers, so that a pool's threads have one name."""
+    return f"thread {_DIGITS.sub('#', name)[:100]}" if type(name) is str else "thread"
+
+
+def our_spaces() -> set[int]:
+    """Identities of the namespaces of our own modules."""
+    return {
+        id(namespace_of_module(module))
+        for name, module in list(sys.modules.items())
+        if is_ours(name) and type(module) is types.ModuleType
+    }

@@ -61,7 +61,7 @@ class Tally:
 
     def measure(self, entry: Entry, base: type, length: int) -> None:
         """Measure a container, and what lies in its entries if these are many."""
-        container, path, weight, bound, rank = entry
+        container, path, _, _, rank = entry
         starred = "[*]" in path
         if starred and id(base) not in GROWING and base is not LRU:
             return  # a tuple never grows
@@ -70,7 +70,7 @@ class Tally:
         if found is None:
             return
         if base is LRU:
-            most = LRU.cache_info(container).maxsize  # type: ignore[attr-defined]
+            most = LRU.cache_info(container).maxsize
             found.bound, found.unbounded = most, most is None
         elif base is collections.deque:
             most = _maxlen(container)
@@ -133,5 +133,5 @@ class Tally:
 
 
 def _maxlen(queue: Any) -> int | None:
-    found: int | None = collections.deque.maxlen.__get__(queue)  # type: ignore[attr-defined]
+    found: int | None = collections.deque.maxlen.__get__(queue)
     return found

@@ -125,7 +125,9 @@ class Walk:
 
     # What refers to what, by type. Each adds the children to the next level.
 
-    def _into(self, level: list[Entry], child: Any, path: str, weight: float, rank: int, bound: int | None = None) -> None:
+    def _into(
+        self, level: list[Entry], child: Any, path: str, weight: float, rank: int, bound: int | None = None
+    ) -> None:
         if id(type(child)) not in LEAVES and id(child) not in self._seen:
             self._seen.add(id(child))
             level.append((child, path, weight, bound, rank))

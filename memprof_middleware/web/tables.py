@@ -18,8 +18,8 @@ _BADGES = {"confirmed": "bad", "suspected": "warn", "resolved": "ok"}
 def workers(state: Mapping[str, Any]) -> str:
     """Who is how large, how fast, and how long it will last."""
     rows = [_worker(row) for row in state["workers"]]
-    head = ("PID", "#Memory", "in use, of the limit", "#Growth", "Last 2 h", "#Limit reached in", "#Objects")
-    head = (*head, "#Requests", "#Up")
+    head = ["PID", "#Memory", "in use, of the limit", "#Growth", "Last 2 h", "#Limit reached in"]
+    head += ["#Objects", "#Requests", "#Up"]
     table = _table("Workers table", head, "".join(rows[:_MOST_WORKERS]))
     others = rows[_MOST_WORKERS:]
     if others:
