@@ -105,7 +105,7 @@ class Shop:
 def shop(tmp_path):
     run_dir = tmp_path / "run"
     command = ["-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "2", *gunicorn_options(), "flame_app"]
-    settings = {"MEMPROF_TOKEN": TOKEN, "MEMPROF_RUN_DIR": str(run_dir)}
+    settings = {"MEMPROF_TOKEN": TOKEN, "MEMPROF_RUN_DIR": str(run_dir), "MEMPROF_LEAK_CONFIRM_REQUESTS": "30"}
     with started(command, tmp_path / "log", settings=settings) as server:
         yield Shop(server, run_dir)
 
