@@ -60,7 +60,7 @@ class FlameRecorder:
     ) -> None:
         self._shared, self._worker, self._requests = folder, worker, requests
         self._tight, self._clock, self._failures = tight, clock, failures
-        self._own_folder: Path | None = None
+        self._own_folder: tuple[int, Path] | None = None  # and whose it is
         self.forget()
 
     def forget(self) -> None:
@@ -69,7 +69,6 @@ class FlameRecorder:
         self._ending = threading.Event()
         self._lock = threading.Lock()
         self._desk: tuple[Path, FlameDesk] | None = None
-        self._own_folder = None
         self._cpu_seconds = 0.0
 
     @property
@@ -116,9 +115,9 @@ class FlameRecorder:
         thread, self._thread = self._thread, None
         if thread is not None and thread is not threading.current_thread():
             thread.join(_STOP_SECONDS)
-        folder, self._own_folder = self._own_folder, None
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+        own, self._own_folder = self._own_folder, None
+        if own is not None and own[0] == os.getpid():
+            shutil.rmtree(own[1], ignore_errors=True)
 
     @property
     def open(self) -> bool:
@@ -131,9 +130,10 @@ class FlameRecorder:
         return cost
 
     def _alone(self) -> Path:
-        if self._own_folder is None or not self._own_folder.exists():
-            self._own_folder = Path(tempfile.mkdtemp(prefix="memprof-flame-"))
-        return self._own_folder
+        own = self._own_folder
+        if own is None or own[0] != os.getpid() or not own[1].exists():
+            own = self._own_folder = os.getpid(), Path(tempfile.mkdtemp(prefix="memprof-flame-"))
+        return own[1]
 
     def _run(self, order: FlameOrder, desk: FlameDesk, ending: threading.Event) -> None:
         with self._failures.caught("flame"):

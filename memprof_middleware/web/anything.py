@@ -23,6 +23,7 @@ _TITLES = {
     "versions": "Versions",
     "settings": "Settings",
 }
+_UNITS = ("_mb", "_bytes", "_percent", "_seconds")
 _MOMENTS = ("time", "since", "at", "timestamp", "start_time", "detected_at")
 # Seconds since the epoch are later than this in every bundle; a time span is never so long.
 _EPOCH_FROM = 1e9
@@ -41,43 +42,48 @@ def anything(key: str, value: object, depth: int) -> str:
     if isinstance(value, Mapping):
         plain = {name: item for name, item in value.items() if not isinstance(item, (Mapping, list))}
         nested = {name: item for name, item in value.items() if name not in plain}
-        parts = [_pairs(plain)] if plain else []
+        parts = [_pairs(key, plain)] if plain else []
         for name, item in nested.items():
             inner = anything(str(name), item, depth + 1) if depth < _DEEPEST else f"<pre>{shown(_json(item))}</pre>"
             parts.append(f"<h3>{shown(title(str(name)))}</h3>{inner}" if inner else "")
         return "".join(parts)
     if isinstance(value, list):
         if all(isinstance(item, Mapping) for item in value):
-            return _rows(value)
+            return _rows(key, value)
         items = "".join(f"<li>{shown(cell(key, item))}</li>" for item in value[:_MOST_ROWS])
         return f"<ul>{items}</ul>{_more(len(value))}"
     return f"<p>{shown(cell(key, value))}</p>"
 
 
-def _pairs(value: Mapping[Any, Any]) -> str:
+def _pairs(key: str, value: Mapping[Any, Any]) -> str:
     items = list(value.items())
     if all(number_of(item) is not None for _, item in items) and len({form_of(str(name))[1] for name, _ in items}) == 1:
         items.sort(key=lambda pair: -float(pair[1]))  # counts by name: the most first
     rows = "".join(
-        f'<tr><th scope="row">{shown(str(name))}</th><td>{shown(cell(str(name), item))}</td></tr>'
+        f'<tr><th scope="row">{shown(_named(str(name)))}</th><td>{shown(cell(str(name), item))}</td></tr>'
         for name, item in items[:_MOST_ROWS]
     )
-    return f"{_wrapped(f'<tbody>{rows}</tbody>')}{_more(len(items))}"
+    return f"{_wrapped(key, f'<tbody>{rows}</tbody>')}{_more(len(items))}"
 
 
-def _rows(value: Sequence[Mapping[Any, Any]]) -> str:
+def _named(name: str) -> str:
+    """A field of ours in words; what may be the name of a task or a type as it is."""
+    return title(name) if name.endswith(_UNITS) else name
+
+
+def _rows(key: str, value: Sequence[Mapping[Any, Any]]) -> str:
     columns = list(dict.fromkeys(str(key) for row in value for key in row))[:_MOST_COLUMNS]
     head = "".join(f"<th>{shown(title(column))}</th>" for column in columns)
     body = "".join(
         f"<tr>{''.join(f'<td>{shown(cell(column, row.get(column)))}</td>' for column in columns)}</tr>"
         for row in value[:_MOST_ROWS]
     )
-    return f"{_wrapped(f'<thead><tr>{head}</tr></thead><tbody>{body}</tbody>')}{_more(len(value))}"
+    return f"{_wrapped(key, f'<thead><tr>{head}</tr></thead><tbody>{body}</tbody>')}{_more(len(value))}"
 
 
-def _wrapped(rows: str) -> str:
+def _wrapped(key: str, rows: str) -> str:
     table = f'<table class="data tight">{rows}</table>'
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="Table">{table}</div>'
+    return f'<div class="scroll" tabindex="0" role="group" aria-label="{shown(title(key))}">{table}</div>'
 
 
 def _more(number: int) -> str:
@@ -106,7 +112,7 @@ def cell(key: str, value: object) -> str:
 
 def title(key: str) -> str:
     """A field's name as a heading; the name of a type stays as it is."""
-    text = _TITLES.get(key) or key.removesuffix("_mb").removesuffix("_bytes").replace("_", " ")
+    text = _TITLES.get(key) or key.removesuffix("_mb").removesuffix("_bytes").removesuffix("_percent").replace("_", " ")
     return text[:1].upper() + text[1:] if "." not in text else text
 
 

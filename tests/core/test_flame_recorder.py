@@ -215,6 +215,8 @@ def test_alone_it_has_a_folder_of_its_own():
     folder = host.recorder.desk._folder.parent
     found = host.until_done(host.recorder.ask(os.getpid(), "tracemalloc", 1))
     assert found.summary.error == ""
+    host.recorder.forget()
+    assert host.recorder.desk._folder.parent == folder, "entering a process leaves it"
     host.recorder.stop()
     assert not folder.exists()
 

@@ -11,7 +11,9 @@ import re
 import select
 import subprocess
 import sys
+import threading
 import time
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 from rich.console import Console
@@ -21,7 +23,8 @@ from memprof_middleware.errors import TopError
 from memprof_middleware.terminal.screen import Screen
 from tests.core.terminal.test_client import answering
 from tests.core.terminal.test_view import HOSTILE, state
-from tests.web.scene import CACHE, leak
+from tests.web.scene import CACHE, Scene, leak
+from wsgi_memprof import MemProfMiddleware
 
 TOKEN = "open-sesame-42"
 DEADLINE_SECONDS = 30.0
@@ -149,6 +152,25 @@ def test_no_flame_graph_where_the_server_makes_none(sight):
     assert sight.client.recorded == []
 
 
+class Silent(WSGIRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+@contextlib.contextmanager
+def serving(app):
+    """A real HTTP server for an application; the address of the page in it."""
+    server = make_server("127.0.0.1", 0, app, handler_class=Silent)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
 class TestCommand:
     @pytest.mark.parametrize(("leaks", "status"), [((leak(),), 1), ((CACHE,), 0)])
     def test_once(self, leaks, status, capsys, monkeypatch):
@@ -159,6 +181,19 @@ class TestCommand:
         out = capsys.readouterr().out
         assert "PID" in out
         assert "\x1b" not in out
+
+    @pytest.mark.parametrize(("leaks", "status"), [((leak(), CACHE), 1), ((CACHE,), 0), ((), 0)])
+    def test_against_the_page_itself(self, leaks, status, capsys, monkeypatch):
+        """The page's own server, with its token: 1 on a confirmed leak, and 2 with the words for a wrong token."""
+        scene = Scene(leaks)
+        app = MemProfMiddleware(lambda environ, start_response: [], profiler=scene.profiler())
+        with serving(app) as address:
+            monkeypatch.setenv("MEMPROF_TOKEN", TOKEN)
+            assert main(["top", address, "--once"]) == status
+            assert "4242" in capsys.readouterr().out
+            monkeypatch.setenv("MEMPROF_TOKEN", "not-the-token")
+            assert main(["top", address, "--once"]) == 2
+            assert "does not take this token" in capsys.readouterr().err
 
     def test_failures_are_told_and_end_with_2(self, capsys, monkeypatch):
         """No token, or nobody there: one line on standard error."""
