@@ -23,6 +23,8 @@ _TITLES = {
     "versions": "Versions",
     "settings": "Settings",
 }
+_NUM = ' class="num"'
+_SHORT = frozenset({"rss", "vms", "gc", "cpu", "pid", "fds"})
 _UNITS = ("_mb", "_bytes", "_percent", "_seconds")
 _MOMENTS = ("time", "since", "at", "timestamp", "start_time", "detected_at")
 # Seconds since the epoch are later than this in every bundle; a time span is never so long.
@@ -60,7 +62,7 @@ def _pairs(key: str, value: Mapping[Any, Any]) -> str:
     if all(number_of(item) is not None for _, item in items) and len({form_of(str(name))[1] for name, _ in items}) == 1:
         items.sort(key=lambda pair: -float(pair[1]))  # counts by name: the most first
     rows = "".join(
-        f'<tr><th scope="row">{shown(_named(str(name)))}</th><td>{shown(cell(str(name), item))}</td></tr>'
+        f'<tr><th scope="row">{shown(_named(str(name)))}</th>{_data(str(name), item)}</tr>'
         for name, item in items[:_MOST_ROWS]
     )
     return f"{_wrapped(key, f'<tbody>{rows}</tbody>')}{_more(len(items))}"
@@ -71,12 +73,18 @@ def _named(name: str) -> str:
     return title(name) if name.endswith(_UNITS) else name
 
 
+def _data(name: str, value: object) -> str:
+    right = "" if number_of(value) is None else _NUM
+    return f"<td{right}>{shown(cell(name, value))}</td>"
+
+
 def _rows(key: str, value: Sequence[Mapping[Any, Any]]) -> str:
     columns = list(dict.fromkeys(str(key) for row in value for key in row))[:_MOST_COLUMNS]
-    head = "".join(f"<th>{shown(title(column))}</th>" for column in columns)
+    numeric = [all(number_of(row.get(column)) is not None for row in value) for column in columns]
+    heads = zip(columns, numeric, strict=True)
+    head = "".join(f"<th{_NUM * right}>{shown(title(column))}</th>" for column, right in heads)
     body = "".join(
-        f"<tr>{''.join(f'<td>{shown(cell(column, row.get(column)))}</td>' for column in columns)}</tr>"
-        for row in value[:_MOST_ROWS]
+        f"<tr>{''.join(_data(column, row.get(column)) for column in columns)}</tr>" for row in value[:_MOST_ROWS]
     )
     return f"{_wrapped(key, f'<thead><tr>{head}</tr></thead><tbody>{body}</tbody>')}{_more(len(value))}"
 
@@ -113,7 +121,10 @@ def cell(key: str, value: object) -> str:
 def title(key: str) -> str:
     """A field's name as a heading; the name of a type stays as it is."""
     text = _TITLES.get(key) or key.removesuffix("_mb").removesuffix("_bytes").removesuffix("_percent").replace("_", " ")
-    return text[:1].upper() + text[1:] if "." not in text else text
+    if "." in text:
+        return text
+    words = [word.upper() if word in _SHORT else word for word in text.split(" ")]
+    return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
 
 
 def moment(value: object) -> str:

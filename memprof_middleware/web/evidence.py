@@ -30,7 +30,7 @@ def evidence(bundle: Mapping[str, Any]) -> str:
         f'<section id="series"><h2>Over time</h2>{series}</section>' if series else "",
     ]
     others = [section(key, value) for key, value in bundle.items() if key not in _TOLD]
-    return "".join([*known, *others])
+    return f'{"".join(known)}<div class="two">{"".join(others)}</div>'
 
 
 def headline(bundle: Mapping[str, Any]) -> str:

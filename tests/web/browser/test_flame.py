@@ -66,12 +66,13 @@ def graph(served, look):
 def shown(page):
     """The labels of the frames that are shown, with their widths in percent."""
     return page.eval_on_selector_all(
-        "#flame .f:not(.gone)", "els => els.map(e => [e.querySelector('text').textContent, e.getAttribute('width')])"
+        "#flame .f:not(.gone)",
+        "els => els.map(e => [e.querySelector('text').textContent, parseFloat(e.getAttribute('width'))])",
     )
 
 
 def widths(page):
-    return {name: float(width.rstrip("%")) for name, width in shown(page)}
+    return dict(shown(page))
 
 
 def test_zoom_search_and_escape(graph):
