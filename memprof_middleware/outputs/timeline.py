@@ -136,17 +136,17 @@ def _track(fd: int, worker: str, columns: Sequence[str] | None) -> Track:
     numbers = {name: len(COLUMNS) + number for number, name in enumerate(names) if name}
     times: array[float] = array("d")
     figures: dict[str, array[float]] = {name: array("f") for name in (*wanted, *numbers)}
-    fine = _order(_rows(fd, _FINE), _FINE)
+    fine = _rows(fd, _FINE)
     fine_times = _picked(_read(fd, "d", _FINE.times(0), _FINE.rows), fine)
-    for ring, order in ((_COARSE, _order(_rows(fd, _COARSE), _COARSE)), (_FINE, fine)):
-        if not order:
+    for ring, rows in ((_COARSE, _rows(fd, _COARSE)), (_FINE, fine)):
+        if not rows:
             continue
-        own = fine_times if ring is _FINE else _picked(_read(fd, "d", ring.times(0), ring.rows), order)
+        own = fine_times if ring is _FINE else _picked(_read(fd, "d", ring.times(0), ring.rows), rows)
         # Of the coarse ring what is older than the fine one.
         keep = len(own) if ring is _FINE or not len(fine_times) else bisect_right(own, fine_times[0] - 1e-6)
         times.extend(own[:keep])
         for name, number in (wanted | numbers).items():
-            figures[name].extend(_picked(_read(fd, "f", ring.column(number), ring.rows), order)[:keep])
+            figures[name].extend(_picked(_read(fd, "f", ring.column(number), ring.rows), rows)[:keep])
     return Track(
         worker=worker,
         times=times,
@@ -155,14 +155,12 @@ def _track(fd: int, worker: str, columns: Sequence[str] | None) -> Track:
     )
 
 
-def _order(rows: int, ring: _Ring) -> list[int]:
-    """The places of the rows that can be read, oldest first."""
-    kept = min(rows, ring.rows - 1)
-    return [(rows - kept + index) % ring.rows for index in range(kept)]
-
-
-def _picked(values: array[float], order: Sequence[int]) -> array[float]:
-    return array(values.typecode, [values[index] for index in order])
+def _picked(values: array[float], rows: int) -> array[float]:
+    """The rows that can be read, oldest first, of so many that were ever written."""
+    size = len(values)
+    kept = min(rows, size - 1)
+    first = (rows - kept) % size
+    return (values[first:] + values[:first])[:kept]
 
 
 def _follow(fd: int, types: Sequence[str], past: Past) -> list[str]:

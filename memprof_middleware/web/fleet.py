@@ -9,10 +9,10 @@ from typing import Any
 from memprof_middleware.config import Config
 from memprof_middleware.model import MemoryMetrics
 from memprof_middleware.outputs.track import Track
-from memprof_middleware.web.series import last_life, part, per_hour, rounded, thinned
+from memprof_middleware.web.series import Series, last_life, part, per_hour, rounded, thinned
 
 GROWTH_SECONDS = 2 * 3600.0
-_SPARK_BUCKETS = 30
+_SPARK_BUCKETS = 24
 # A worker that is late by this is silent: twice its interval, and what a busy machine may add.
 _LATE_INTERVALS, _LATE_SECONDS = 2.0, 5.0
 # How long a worker that is gone is still shown, so that who was killed is not overlooked.
@@ -75,19 +75,18 @@ def _gone(track: Track, now: float) -> dict[str, Any]:
 
 
 def _row(worker: str, pid: int, track: Track | None) -> dict[str, Any]:
-    points = [] if track is None else _life(track, "rss_mb", GROWTH_SECONDS)
-    return {"worker": worker, "pid": pid, "recent": rounded(thinned(points, _SPARK_BUCKETS))}
+    recent = [] if track is None else thinned(_life(track, "rss_mb", GROWTH_SECONDS), _SPARK_BUCKETS)
+    return {"worker": worker, "pid": pid, "recent": rounded(recent)}
 
 
 def _growth(track: Track, name: str) -> float | None:
     return per_hour(_life(track, name, GROWTH_SECONDS))
 
 
-def _life(track: Track, name: str, seconds: float) -> list[tuple[float, float]]:
+def _life(track: Track, name: str, seconds: float) -> Series:
     """The last part of a past, of the slot's present worker only."""
-    first = last_life(track.figure("pid"))
-    times = track.times[first:]
-    return part(times, track.figure(name)[first:], times[-1] - seconds) if len(times) else []
+    start = track.times[-1] - seconds if track.times else 0.0
+    return part(track.times, track.figure(name), start, last_life(track.figure("pid")))
 
 
 def time_left(

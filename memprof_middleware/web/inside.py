@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from memprof_middleware.outputs.track import Track
 from memprof_middleware.web.incidents import beginning, is_open
 from memprof_middleware.web.series import BUCKETS, SPAN_SECONDS, last_life, part, rounded, thinned, value_at
 
-_TYPE_BUCKETS = 40
+_TYPE_BUCKETS = 30
 _HOUR = 3600.0
 _RECENT_SECONDS = 2 * _HOUR
 # What the ledger says of growth, by where most of it is; it says so from this much on.
@@ -29,10 +30,12 @@ def ledger(past: Track | None, leaks: Sequence[Mapping[str, Any]], now: float) -
     """Where one worker's memory is, and where its growth is; ``None`` where the C library tells nothing."""
     if past is None:
         return None
-    first = last_life(past.figure("pid"))
+    first = max(last_life(past.figure("pid")), bisect_left(past.times, now - SPAN_SECONDS))
+    step = max(1, (len(past.times) - first) // BUCKETS)
+    shown = slice(first + (len(past.times) - first - 1) % step, None, step)  # the last row is among them
     names = ("heap_used_mb", "native_in_use_mb", "native_retained_mb", "file_mb", "shared_mb")
-    columns = zip(past.times[first:], *(past.figure(name)[first:] for name in names), strict=True)
-    known = [row for row in columns if row[0] >= now - SPAN_SECONDS and not any(map(math.isnan, row[:4]))]
+    columns = zip(past.times[shown], *(past.figure(name)[shown] for name in names), strict=True)
+    known = [row for row in columns if not any(map(math.isnan, row[:4]))]
     if len(known) < 2:
         return None
     # Python's small objects live in arenas of their own, which are not the C library's.
@@ -40,8 +43,6 @@ def ledger(past: Track | None, leaks: Sequence[Mapping[str, Any]], now: float) -
         (time, max(0.0, used - native - kept), native, kept, *(0.0 if math.isnan(mb) else mb for mb in (file, shared)))
         for time, used, native, kept, file, shared in known
     ]
-    step = max(1, len(parts) // BUCKETS)
-    kept_rows = parts[(len(parts) - 1) % step :: step]
     # What grew while a program warmed up is no news: since the leak began, or of late.
     begin = leaks[0]["since"] if any(map(is_open, leaks[:1])) else parts[-1][0] - _RECENT_SECONDS
     old = next((row for row in parts if row[0] >= begin), parts[0])
@@ -51,8 +52,8 @@ def ledger(past: Track | None, leaks: Sequence[Mapping[str, Any]], now: float) -
     return {
         "answer": _LEDGER[most] if grows else "it is level",
         "names": list(_LEDGER),
-        "points": rounded(kept_rows),
-        "marks": beginning(leaks, kept_rows[0][0], now),
+        "points": rounded(parts),
+        "marks": beginning(leaks, parts[0][0], now),
     }
 
 
@@ -64,15 +65,16 @@ def types(past: Track | None, leaks: Sequence[Mapping[str, Any]], now: float) ->
     first = last_life(past.figure("pid"))
     found = []
     for name, counts in past.types.items():
-        points = part(past.times[first:], counts[first:], now - SPAN_SECONDS)
-        if points and points[-1][1]:
-            before = value_at(points, points[-1][0] - _HOUR)
+        points = part(past.times, counts, now - SPAN_SECONDS, first)
+        if points.times and points.values[-1]:
+            last = points.values[-1]
+            before = value_at(points, points.times[-1] - _HOUR)
             found.append(
                 {
                     "name": name,
                     "state": states.get(name, ""),
-                    "count": int(points[-1][1]),
-                    "change_hour": int(points[-1][1] - (points[0][1] if before is None else before)),
+                    "count": int(last),
+                    "change_hour": int(last - (points.values[0] if before is None else before)),
                     "points": rounded(thinned(points, _TYPE_BUCKETS), 0),
                 }
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from memprof_middleware.outputs.track import Track
 from memprof_middleware.web.fleet import time_left, workers
 from memprof_middleware.web.incidents import beginning, incidents, is_open
 from memprof_middleware.web.inside import cost, gc, ledger, types
-from memprof_middleware.web.series import BUCKETS, SPAN_SECONDS, Point, band, part, rounded, thinned
+from memprof_middleware.web.series import BUCKETS, SPAN_SECONDS, Point, Series, band, births, part, rounded, thinned
 from memprof_middleware.web.verdict import verdict
 
 SCHEMA = 1
@@ -21,6 +20,7 @@ SCHEMA = 1
 
 # The figures of every worker's past that a state needs; of one worker all are asked for.
 NEEDED = ("pid", "rss_mb", "heap_used_mb")
+_BAND_BUCKETS = 80
 _MOST_LINES, _WORST_LINES = 8, 3
 
 
@@ -116,11 +116,11 @@ def _timeline(
     """Resident memory of every worker; of many workers, the worst ones and a band around the others."""
     begin = now - SPAN_SECONDS
     points = {worker: part(track.times, track.figure("rss_mb"), begin) for worker, track in tracks.items()}
-    shown = [row for row in rows if points.get(row["worker"])]
+    shown = [row for row in rows if row["worker"] in points and points[row["worker"]].times]
     lines, others = shown, list[Mapping[str, Any]]()
     if len(shown) > _MOST_LINES:
         lines, others = shown[:_WORST_LINES], shown[_WORST_LINES:]
-    start = min((points[row["worker"]][0][0] for row in shown), default=now)
+    start = min((points[row["worker"]].times[0] for row in shown), default=now)
     series = [
         {
             "name": f"worker {row['pid']}",
@@ -138,22 +138,12 @@ def _timeline(
         "series": series,
         "band": {
             "name": f"{len(others)} others, lowest to highest",
-            "points": rounded(band([points[row["worker"]] for row in others], start, now, BUCKETS)) if others else [],
+            "points": rounded(band([points[row["worker"]] for row in others], start, now, _BAND_BUCKETS)),
         },
         "marks": [*marks, *beginning(leaks, start, now)],
     }
 
 
-def _line(row: Mapping[str, Any], points: Sequence[tuple[float, float]], track: Track) -> list[Point]:
-    found = thinned(points, BUCKETS, _births(track))
+def _line(row: Mapping[str, Any], points: Series, track: Track) -> list[Point]:
+    found = thinned(points, BUCKETS, births(track.times, track.figure("pid")))
     return found if row["live"] else [*found, (found[-1][0] + 1.0, None)]
-
-
-def _births(track: Track) -> list[float]:
-    """When the slot got a new worker."""
-    pids = track.figure("pid")
-    return [
-        track.times[index]
-        for index in range(1, len(pids))
-        if pids[index] != pids[index - 1] and not math.isnan(pids[index])
-    ]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ET
+from array import array
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from memprof_middleware.web.charts import lines, meter, spark, stacked
-from memprof_middleware.web.series import per_hour, thinned
+from memprof_middleware.web.series import Series, last_life, part, per_hour, thinned
 from memprof_middleware.web.svg import path, ticks, times
 from memprof_middleware.web.words import clock, count, duration, size
 
@@ -22,6 +23,10 @@ POINTS = {
     "a gap": [[0.0, 1.0], [1.0, None], [2.0, 3.0]],
     "a spike": [[float(i), 1e9 if i == 50 else 1.0] for i in range(100)],
 }
+
+
+def series(points: list[tuple[float, float]]) -> Series:
+    return Series(array("d", [time for time, _ in points]), array("d", [value for _, value in points]))
 
 
 def parsed(markup: str) -> ET.Element:
@@ -62,15 +67,35 @@ def test_a_gap_lifts_the_pen():
 
 def test_a_restarted_worker_is_two_lines():
     """Between the last row of a worker and the first one of its successor the pen is lifted."""
-    points = [(float(i), 1.0) for i in range(10)]
+    points = series([(float(i), 1.0) for i in range(10)])
     assert (5.0, None) in thinned(points, 100, breaks=[5.0])
+
+
+def test_rows_of_a_minute_and_of_a_second_are_one_line():
+    """Old rows are a minute apart and new ones a second: neither is a gap; ten minutes without a row are one."""
+    times = [*range(0, 600, 60), *range(600, 800), 1500]
+    found = thinned(series([(float(time), 1.0) for time in times]), 500)
+    assert [time for time, value in found if value is None] == [1500.0]
+
+
+def test_the_last_life_of_a_slot():
+    """What the predecessor wrote is not the present worker's; rows that do not know the process are not a border."""
+    nan = math.nan
+    for pids, first in (([], 0), ([7, 7], 0), ([7, 8, 8], 1), ([7, 8, 7], 2), ([nan, nan], 0), ([nan, 7, 7], 0)):
+        assert last_life(array("f", pids)) == first
+
+
+def test_what_is_not_known_is_left_out():
+    """Unknown values and what is before the start do not reach a picture."""
+    found = part(array("d", [0, 1, 2, 3]), array("f", [1, 1, math.nan, 4]), 1.0)
+    assert (list(found.times), list(found.values)) == ([1, 3], [1, 4])
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=500), st.integers(1, 50))
 def test_thinning_loses_no_spike(values, buckets):
     """Highest, lowest and last value survive, in order of time, in a bounded number of points."""
     points = [(float(i), value) for i, value in enumerate(values)]
-    kept = [point for point in thinned(points, buckets) if point[1] is not None]
+    kept = [point for point in thinned(series(points), buckets) if point[1] is not None]
     assert {max(values), min(values), values[-1]} <= {value for _, value in kept}
     assert kept == sorted(kept)
     assert len(kept) <= max(2 * buckets + 1, len(values) if len(values) <= 2 * buckets else 0)
@@ -80,8 +105,8 @@ def test_growth_is_not_moved_by_one_spike():
     """One transient among thirty points changes the growth by nothing."""
     points = [(60.0 * i, 100.0 + i) for i in range(30)]
     points[3] = (180.0, 900.0)
-    assert per_hour(points) == pytest.approx(60.0)
-    assert per_hour(points[:3]) is None
+    assert per_hour(series(points)) == pytest.approx(60.0)
+    assert per_hour(series(points[:3])) is None
 
 
 @pytest.mark.parametrize("top", [0.0, -1.0, math.nan, 1e-9, 0.3, 7, 512, 1e12])
