@@ -129,7 +129,7 @@ class LeakWatch:
         """Whether a suspicion had better be told under another name: the application's type came up after a builtin."""
         if before.state == "confirmed" or growth.kind != "objects":
             return False
-        return before.kind != "objects" or self._probes.rank(growth.name) < self._probes.rank(before.name)
+        return self._probes.rank(growth.name) < (self._probes.rank(before.name) if before.kind == "objects" else 2)
 
     def _route(self, growth: Growth, route_of: Callable[[str], str]) -> str:
         """Asked for once, and again when what grows has doubled: it takes a fit over all windows."""
@@ -143,14 +143,15 @@ class LeakWatch:
 
     def _has_ended(self, leak: Leak, history: History) -> bool:
         begin = max(history.comparable_from, bisect_left(history.series("timestamp"), leak.since))
+        indices: Sequence[int] = range(begin, len(history))
         if leak.kind == "objects":
-            values: Sequence[float] = history.counts(leak.name, begin)
+            indices, series = history.counted(begin), history.counts(leak.name)
         elif leak.kind == "container":
-            values = history.lengths(leak.name, begin)
+            indices, series = history.measured(begin), history.lengths(leak.name)
         else:
             column, scale = _COLUMNS[leak.name]
-            values = [scale * value for value in history.series(column)[begin:]]
-        return has_ended(leak, values, Load.of(history, begin))
+            series = [round(scale * value) for value in history.series(column)]
+        return has_ended(leak, [series[index] for index in indices], Load.of(history, indices))
 
     def _search(self, history: History, names: Iterable[str]) -> None:
         """Look for who holds the types that grow, once, and again when there are twice as many."""
@@ -168,9 +169,9 @@ class LeakWatch:
                         self._holders[name] = count, paths
 
     def _count(self) -> None:
-        reached = {(leak.name, leak.severity) for leak in self.leaks}
-        self.detections.update(severity for _, severity in reached - self._reached)
         names = {leak.name for leak in self.leaks}
+        reached = {(leak.name, leak.severity) for leak in self.leaks if leak.notable}
+        self.detections.update(severity for _, severity in reached - self._reached)
         self._reached = {pair for pair in self._reached | reached if pair[0] in names}
 
 

@@ -241,23 +241,23 @@ class MemoryProfiler:
     def detect_leaks(self) -> list[Leak]:
         """Judge the history and return the open leaks, confirmed ones first, then the fastest-grown.
 
-        A leak begins as a suspicion: it is logged, counted and passed to the leak callbacks. When it is confirmed, it
-        is an alert, and so is its end.
+        A leak begins as a suspicion: once it is notable, it is logged, counted and passed to the leak callbacks. When
+        it is confirmed, it is an alert, and so is its end.
         """
         self._sampler.enter_process()
         with self._lock, self._governor.paying():
-            told = {leak.name: leak for leak in self._leaks.leaks}
+            told = {leak.name for leak in self._leaks.leaks if leak.notable}
             found, ended = self._leaks.judge(self._history, self._route_text)
             now = self._last_time()
         confirmed = [leak for leak in found if leak.state == "confirmed"]
         self._alerts.update([leak_breach(leak, self.config) for leak in confirmed], ("leak",), now)
+        new = [leak for leak in found if leak.notable and leak.name not in told]
         with self.failures.caught("log"):
-            tell_suspicions(self.logger, [leak for leak in found if leak.name not in told], ended)
-        for leak in found:
-            if leak.name not in told:
-                for callback in list(self._leak_callbacks):
-                    with self.failures.caught("leak_callback"):
-                        callback(leak)
+            tell_suspicions(self.logger, new, [leak for leak in ended if leak.notable])
+        for leak in new:
+            for callback in list(self._leak_callbacks):
+                with self.failures.caught("leak_callback"):
+                    callback(leak)
         return found
 
     def check_thresholds(self) -> list[Alert]:
@@ -484,7 +484,7 @@ class MemoryProfiler:
             "snapshot_seconds_max": max(durations, default=None),
             "cpu_seconds": self._governor.cpu_seconds,
             "requests": self.requests,
-            "active_leaks": len(self._leaks.leaks),
+            "active_leaks": sum(leak.notable for leak in self._leaks.leaks),
             "active_alerts": [alert.name for alert in self._alerts.active],
             "leak_detections": dict(self._leaks.detections),
             "failures": dict(self.failures.counts),

@@ -59,12 +59,14 @@ def still_open(inherited: Sequence[Leak], history: History, config: Config) -> t
     """Of the leaks that a worker's predecessor left open, those that the worker's own past does not refute.
 
     A leak that outlives workers starts small in each: it stays called until this worker has seen as many snapshots as
-    a verdict takes and the type's floor does not rise in them.
+    a verdict takes and the type's floor does not rise in them. What is no type is found anew by then, or is over.
     """
     start = max(history.comparable_from, config.warmup_snapshots - (history.seen - len(history)))
     seen = len(history) - start
     return tuple(
-        leak for leak in inherited if seen < config.leak_min_snapshots or rises(history.counts(leak.name, start))
+        leak
+        for leak in inherited
+        if seen < config.leak_min_snapshots or (leak.kind == "objects" and rises(history.counts(leak.name, start)))
     )
 
 
