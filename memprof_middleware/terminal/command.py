@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import io
 import sys
 from collections.abc import Sequence
 
@@ -47,6 +48,8 @@ def run_top(argv: Sequence[str]) -> int:
         except KeyboardInterrupt:
             return 0
         return 0
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a bar still shows the figures
     print(plain(view(state, width=_SPARK_WIDTH), client.address), end="")
     if not arguments.once and not rich:
         print("\nprinted once: the live view needs rich (pip install 'memprof-middleware[top]')", file=sys.stderr)

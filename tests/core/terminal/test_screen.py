@@ -79,10 +79,14 @@ def test_it_shows_the_verdict_and_the_tables(sight):
         assert words in text
 
 
-@pytest.mark.parametrize("width", [40, 80, 200])
+@pytest.mark.parametrize("width", [40, 80, 100, 118, 200])
 def test_it_fits_any_terminal(sight, width):
-    """No line is wider than the terminal."""
-    assert all(len(line) <= width for line in sight.text(width).splitlines())
+    """No line is wider than the terminal, and no name or figure is cut short."""
+    text = sight.text(width)
+    assert all(len(line) <= width for line in text.splitlines())
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+    if width > 40:
+        assert all(words in text for words in ("4242", "469 MiB", "82 %", "+50.", "MiB/h", "1 h 4", "confirmed 97 %"))
 
 
 def test_markup_in_names_is_text(sight):
