@@ -23,3 +23,11 @@ class EvidenceError(MemprofError):
 
 class RunDirectoryError(MemprofError):
     """There is no folder in which the workers of a server can find one another."""
+
+
+class FlameError(MemprofError):
+    """A window for a flame graph cannot be opened, or came to nothing."""
+
+
+class TopError(MemprofError):
+    """``memprof top`` cannot show a server: no token, no answer, or not one that it understands."""

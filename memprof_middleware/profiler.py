@@ -19,6 +19,7 @@ from memprof_middleware.analysis.thresholds import CONDITIONS, breaches
 from memprof_middleware.config import Config
 from memprof_middleware.errors import BaselineError, ConfigError
 from memprof_middleware.evidence_watch import EvidenceWatch
+from memprof_middleware.flame_recorder import FlameRecorder, tightness
 from memprof_middleware.governor import Governor
 from memprof_middleware.leak_watch import LeakWatch
 from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot, RouteGrowth
@@ -60,6 +61,7 @@ class MemoryProfiler:
         config: the settings.
         traffic: the requests of this process by route; adapters count here.
         failures: the profiler's own failures, by kind.
+        flames: makes the flame graphs of this process.
         pasts: the last hours of every worker of the server.
     """
 
@@ -102,6 +104,14 @@ class MemoryProfiler:
         self._routes = RouteWatch(self.traffic, probes, clock, self.config.warmup_snapshots, self.failures)
         self._camera = Camera(probes, self.config, clock, self.failures, self.traffic)
         self._group = WorkerGroup(probes.listener, self.config.run_dir, self.failures)
+        self.flames = FlameRecorder(
+            folder=lambda: None if self._group.slot is None else self._group.slot.folder,
+            worker=lambda: self.worker,
+            requests=lambda: self.requests,
+            tight=lambda: tightness(self._snapshot, probes, self.config),
+            clock=clock,
+            failures=self.failures,
+        )
         self.pasts = Pasts(self._group, lambda: self._history)
         self._baseline_given: MemorySnapshot | None = None
         self._forget()
@@ -111,7 +121,7 @@ class MemoryProfiler:
             background=self.config.background and self.config.enabled,
             on_process=self._enter_process,
             on_start=self._on_start,
-            unsettled=self._waits_for_server,
+            unsettled=self._between_steps,
         )
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -137,6 +147,7 @@ class MemoryProfiler:
         """Stop watching and leave the process as it was found. May be called again; returns within a second."""
         self._stopped = True
         self._sampler.stop()
+        self.flames.stop()
         self._camera.close()
         self._group.leave()
 
@@ -180,6 +191,7 @@ class MemoryProfiler:
             self.publish()
             if self.config.background:
                 self._evidence.consider(self.workers(), self.metrics(), self.evidence)
+            self._governor.spent(self.flames.take_cost(), time.monotonic())
         with self.failures.caught("timeline"), self._governor.paying():
             self.pasts.keep(self._published)
         self._stepping = False
@@ -532,6 +544,14 @@ class MemoryProfiler:
         self.publish()
         return not self._group.settled
 
+    def _between_steps(self) -> bool:
+        """What cannot wait for the next snapshot, once a second; whether there is something of that kind."""
+        waits = self._waits_for_server()
+        if self.config.token is None:  # nobody can ask for a flame graph
+            return waits
+        self.flames.beat()
+        return True
+
     def _inherit(self, predecessor: MemoryMetrics) -> None:
         """Go on where the slot's last worker ended: its baseline, and its open leaks until they are seen to be over."""
         with self._lock:
@@ -559,6 +579,7 @@ class MemoryProfiler:
         self._heap_start_mb = None
         self._published = None
         self._group.forget()
+        self.flames.forget()
         self.traffic.forget()
         self._routes.forget()
 

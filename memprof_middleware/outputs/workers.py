@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import time
 import zlib
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 from memprof_middleware.errors import RunDirectoryError
 from memprof_middleware.model import MemoryMetrics
+from memprof_middleware.outputs.flame_desk import FOLDER as FLAME_FOLDER
 from memprof_middleware.outputs.run_directory import PAST, run_directory
 from memprof_middleware.outputs.slot_file import SlotFile
 
@@ -52,6 +54,11 @@ class WorkerSlot:
         self._claimed = time.time()
         self._parsed: dict[int, tuple[int, MemoryMetrics | None]] = {}
         self.predecessor = self._succeed()
+
+    @property
+    def folder(self) -> Path:
+        """What the server's workers share; the last one to leave takes it along."""
+        return self._folder
 
     @property
     def past(self) -> Path:
@@ -169,6 +176,7 @@ def _remove_if_dead(folder: Path) -> None:
         with contextlib.suppress(OSError):  # somebody else removes or claims at the same time
             for file in files:
                 file.remove()
+            shutil.rmtree(folder / FLAME_FOLDER, ignore_errors=True)
             for past in folder.glob(f"*{PAST}*"):
                 past.unlink()
             folder.rmdir()

@@ -12,6 +12,7 @@ from memprof_middleware.profiler import MemoryProfiler
 from memprof_middleware.web import messages
 from memprof_middleware.web.assets import assets
 from memprof_middleware.web.auth import Guard
+from memprof_middleware.web.extensions import extensions
 from memprof_middleware.web.messages import Request
 from memprof_middleware.web.page import render
 from memprof_middleware.web.shell import REFRESH_SECONDS
@@ -47,7 +48,7 @@ class PageEndpoint:
         self._guard = Guard(config.token or "", profiler.now, time.monotonic)
         self._refresh = refresh
         self.looking = Looking(profiler)
-        self.handlers: dict[str, Handler] = {}
+        self.handlers: dict[str, Handler] = extensions(profiler, self.looking)
 
     def below(self, path: str) -> str | None:
         """The part of a path below the mount, with the slash in front; ``None`` if it is not ours."""

@@ -129,8 +129,9 @@ def _foot(state: Mapping[str, Any]) -> str:
     live = sum(row["live"] for row in state["workers"])
     for_all = "" if live < 2 else f" answered for all {count(live)}"
     who = f", worker {state['answering']}{for_all}" if state["answering"] else ""
+    data = "" if state.get("saved") else ' <a href="api/state.json">The same as data</a>'
     return (
         f'<p class="foot" id="foot">Read <time id="read">{clock_seconds(state["now"])}</time> UTC{who}. '
         f"memprof {escape(state['version'])}. Times are UTC; MiB are 2<sup>20</sup> bytes. "
-        f'Values of objects are never shown. <a href="api/state.json">The same as data</a></p>'
+        f"Values of objects are never shown.{data}</p>"
     )

@@ -20,6 +20,7 @@ def page(
     host: str = "",
     links: Sequence[tuple[str, str]] = (),
     refresh: float | None = None,
+    head: str = "",
 ) -> str:
     """A whole page.
 
@@ -30,6 +31,7 @@ def page(
         host: a line of text on what this is about.
         links: address below the mount and text, for the header.
         refresh: seconds between two looks of the script for something new; ``None``: the page does not change.
+        head: more for the head, as markup.
     """
     nav = "".join(f'<a href="{escape(up + href)}">{escape(text)}</a>' for href, text in links)
     live = '<button id="live" type="button" aria-pressed="true" hidden>Live: on</button>' if refresh else ""
@@ -40,7 +42,7 @@ def page(
 <meta name="viewport" content="width=device-width,initial-scale=1"><meta name="color-scheme" content="light dark">
 <title>{escape(title)}</title><link rel="icon" href="data:,">
 <link rel="stylesheet" href="{up}{address("memprof.css")}"><script src="{up}{address("memprof.js")}" defer></script>
-{again}</head>
+{again}{head}</head>
 <body{every}><a class="skip" href="#main">Skip to content</a>
 <header><strong><a class="home" href="{up or "./"}">memprof</a></strong> <span class="host">{escape(host)}</span>
 <nav aria-label="Sections">{nav}</nav>{live}</header>
