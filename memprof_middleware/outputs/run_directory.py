@@ -30,8 +30,7 @@ def run_directory(given: str | None = None) -> Path:
     """
     refused = []
     for parent in _parents(given):
-        # One spelling of each path: a process that opens its own slot by another would lose its lock.
-        folder = Path(os.path.realpath(parent)) / f"memprof-{os.geteuid()}"
+        folder = private_path(parent)
         try:
             if given is not None:
                 folder.parent.mkdir(mode=0o700, exist_ok=True)
@@ -41,6 +40,12 @@ def run_directory(given: str | None = None) -> Path:
         else:
             return folder
     raise RunDirectoryError(f"no folder for the workers: {'; '.join(refused)}; set run_dir to one that can be used")
+
+
+def private_path(parent: str) -> Path:
+    """Where the folder of this user is, or would be, in another one; nothing is made."""
+    # One spelling of each path: a process that opens its own slot by another would lose its lock.
+    return Path(os.path.realpath(parent)) / f"memprof-{os.geteuid()}"
 
 
 def _parents(given: str | None) -> Iterator[str]:

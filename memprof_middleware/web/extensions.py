@@ -8,13 +8,14 @@ from collections.abc import Callable
 from memprof_middleware.outputs.exposition import Response
 from memprof_middleware.profiler import MemoryProfiler
 from memprof_middleware.web import messages
+from memprof_middleware.web.bundles import BundleRoutes
 from memprof_middleware.web.flame_routes import FlameRoutes
 from memprof_middleware.web.messages import Request
 from memprof_middleware.web.source import Looking
 
 
 def extensions(profiler: MemoryProfiler, looking: Looking) -> dict[str, Callable[[Request], Response]]:
-    """Flame graphs, and the page as a file."""
+    """Evidence, flame graphs, and the page as a file."""
 
     def save(request: Request) -> Response:
         from memprof_middleware.web.bundle import state_report
@@ -29,4 +30,6 @@ def extensions(profiler: MemoryProfiler, looking: Looking) -> dict[str, Callable
             request, text, 200, ("Content-Disposition", f'attachment; filename="memprof-{stamp}.html"')
         )
 
-    return {"flame": FlameRoutes(profiler), "save": save}
+    bundles = BundleRoutes(profiler)
+    looking.bundles = bundles.listed
+    return {"bundle": bundles, "flame": FlameRoutes(profiler), "save": save}

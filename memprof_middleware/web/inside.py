@@ -18,11 +18,11 @@ _RECENT_SECONDS = 2 * _HOUR
 # What the ledger says of growth, by where most of it is; it says so from this much on.
 _LEVEL_MB, _LEVEL_SHARE = 4.0, 0.05
 _LEDGER = {
-    "small Python objects": "growth is Python objects, not native memory",
-    "large objects and native code": "growth is large objects, buffers or native code",
-    "free, kept by the allocator": "growth is freed memory that the allocator keeps",
+    "Python objects, stacks": "growth is Python objects, not native memory",
+    "native in use, large Python objects": "growth is large objects, buffers or native code",
+    "retained by the allocator": "growth is freed memory that the allocator keeps",
     "files": "growth is pages of files, which the system can take back",
-    "shared memory": "growth is shared memory",
+    "shared": "growth is shared memory",
 }
 
 
@@ -38,11 +38,7 @@ def ledger(past: Track | None, leaks: Sequence[Mapping[str, Any]], now: float) -
     known = [row for row in columns if not any(map(math.isnan, row[:4]))]
     if len(known) < 2:
         return None
-    # Python's small objects live in arenas of their own, which are not the C library's.
-    parts = [
-        (time, max(0.0, used - native - kept), native, kept, *(0.0 if math.isnan(mb) else mb for mb in (file, shared)))
-        for time, used, native, kept, file, shared in known
-    ]
+    parts = [_parts(*row) for row in known]
     # What grew while a program warmed up is no news: since the leak began, or of late.
     begin = leaks[0]["since"] if any(map(is_open, leaks[:1])) else parts[-1][0] - _RECENT_SECONDS
     old = next((row for row in parts if row[0] >= begin), parts[0])
@@ -55,6 +51,13 @@ def ledger(past: Track | None, leaks: Sequence[Mapping[str, Any]], now: float) -
         "points": rounded(parts),
         "marks": beginning(leaks, parts[0][0], now),
     }
+
+
+def _parts(time: float, used: float, native: float, retained: float, *mapped: float) -> tuple[float, ...]:
+    """The lines of :func:`memprof_middleware.analysis.ledger.ledger`, which add up, from a row of the past."""
+    native = min(native, used)
+    retained = min(retained, used - native)
+    return time, used - native - retained, native, retained, *(0.0 if math.isnan(mb) else mb for mb in mapped)
 
 
 def types(past: Track | None, leaks: Sequence[Mapping[str, Any]], now: float) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from memprof_middleware.analysis.ledger import ADVICE
 from memprof_middleware.config import Config
 from memprof_middleware.model import MB
 from memprof_middleware.web.words import clock, count, duration, percent, several, size
@@ -167,10 +168,8 @@ def _end(first: Mapping[str, Any] | None, now: float, workers: Sequence[Mapping[
 
 
 def _what_helps(leak: Mapping[str, Any], first: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    if leak["kind"] == "native":
-        return [_words(" The growth is outside Python: look at it with memray, not with the flame graph here.")]
-    if leak["kind"] == "fragmentation":
-        return [_words(" Nothing leaks; the allocator keeps what was freed. Restarting workers gives it back.")]
+    if leak["kind"] not in {"objects", "container"}:
+        return [_words(f" {ADVICE[leak['kind']]}")]
     if leak["state"] == "suspected":
         return [_words(" It is a suspicion: a cache that fills looks the same at first.")]
     return [_words(" Restarting workers buys that time back.")] if first is not None else []

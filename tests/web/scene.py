@@ -173,7 +173,8 @@ class Scene:
 
     def profiler(self, **settings: Any) -> MemoryProfiler:
         """A profiler that tells this."""
-        config = Config(background=False, **{"token": TOKEN, **settings})
+        # What other programs of this user have written as evidence is no part of the scene.
+        config = Config(background=False, **{"token": TOKEN, "evidence_dir": "/nowhere", **settings})
         profiler = MemoryProfiler(config, clock=self.clock, probes=FakeProbes())
         profiler.workers = lambda: list(self.metrics)  # type: ignore[method-assign]
         profiler.pasts.read = lambda own, columns: (self.tracks, self.tracks.get)  # type: ignore[method-assign]
