@@ -35,6 +35,11 @@ class Scenario:
         return self.folder.name
 
     @property
+    def own(self) -> bool:
+        """Whether it is one of the project's, which anybody can run."""
+        return self.folder.parent == OWN
+
+    @property
     def leaks(self) -> bool:
         return bool(self.label["leaks"])
 

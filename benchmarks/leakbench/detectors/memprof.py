@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from benchmarks.leakbench.runner import series, type_counts
+from benchmarks.leakbench.runner import series
 from benchmarks.leakbench.scenario import Scenario
 from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.testing import FakeClock
@@ -22,8 +21,7 @@ _BUDGET_PERCENT = 30.0
 class Detector:
     """Steps a profiler."""
 
-    def __init__(self, scenario: Scenario) -> None:
-        self._wanted = scenario.culprits
+    def __init__(self, _scenario: Scenario) -> None:
         self._clock = FakeClock()
         self._profiler = MemoryProfiler(
             Config(background=False, metrics_path=None, cpu_budget=_BUDGET_PERCENT), clock=self._clock
@@ -33,13 +31,10 @@ class Detector:
         return importlib.import_module(f"{interface}_memprof").MemProfMiddleware(app, profiler=self._profiler)
 
     def watch(self, batches: Iterator[int], write: Callable[[dict[str, Any]], None]) -> None:
-        first: Counter[str] | None = None
         for number, requests in enumerate(batches):
             began = time.process_time()
             leaks = self._step()
             seconds = time.process_time() - began
-            if first is None:
-                first = type_counts()
             write(
                 {
                     "batch": number,
@@ -47,15 +42,14 @@ class Detector:
                     "leaks": leaks,
                     "failures": dict(self._profiler.failures.counts),
                     "seconds": seconds,
-                    **series(first, self._wanted),
+                    **series(),
                 }
             )
 
     def _step(self) -> list[dict[str, Any]]:
         self._clock.advance(_SECONDS)
-        snapshot = self._profiler.take_snapshot()
+        self._profiler.take_snapshot()
         leaks = [leak.to_dict() for leak in self._profiler.detect_leaks()]
         self._profiler.check_thresholds()
         self._profiler.judge_routes()
-        del snapshot
         return leaks
