@@ -33,6 +33,8 @@ def line(outcome: Outcome) -> str:
     else:
         marks = {"culprit": outcome.culprit, "holder": outcome.holder, "kind": outcome.kind}
         leak = outcome.verdict
+        if not leak["holder"]:
+            del marks["holder"]
         told = (
             f"found in batch {outcome.found} ({outcome.wait} after it shows), confirmed {outcome.confirmed}; "
             + ", ".join(f"{what} {'ok' if right else 'WRONG'}" for what, right in marks.items())
@@ -168,7 +170,7 @@ def _leaks(outcomes: Sequence[Outcome]) -> str:
                 leak["state"],
                 _mark(leak["kind"], right=one.kind),
                 _mark(f"`{leak['name']}`", right=one.culprit),
-                _mark(leak["holder"] or "-", right=one.holder),
+                _mark(leak["holder"], right=one.holder) if leak["holder"] else "-",
                 leak["route"] or "-",
                 f"{one.found} ({one.wait})",
                 "-" if one.confirmed is None else str(one.confirmed),
