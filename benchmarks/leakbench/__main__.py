@@ -8,80 +8,84 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks import harness
 from benchmarks.leakbench import judge, plain_rule, report, scenario
+from benchmarks.leakbench.judge import Outcome
 from benchmarks.leakbench.run import Pair, RunError, prepare, run_all
 from benchmarks.leakbench.scenario import Scenario
 
 BATCHES = 40
-PEERS = ("objgraph", "leak_hunter", "memalot")
-RULE = "plain rule"
+OURS, RULE = "memprof", "plain rule"
+TOOLS = (OURS, "objgraph", "leak_hunter", "memalot")
 RESULT = harness.RESULTS / "leakbench.json"
 
 
-def ours(pairs: Sequence[Pair], batches: int, jobs: int, *, verbose: bool) -> dict[str, list[judge.Outcome]]:
+def ours(pairs: Sequence[Pair], batches: int, jobs: int, *, verbose: bool) -> dict[str, list[Outcome]]:
     """The outcomes of this profiler and, on the same series, of the plain rule."""
-    outcomes: dict[str, list[judge.Outcome]] = {"memprof": [], RULE: []}
-    for (one, variant), lines in run_all(pairs, "memprof", batches, jobs):
+    outcomes: dict[str, list[Outcome]] = {OURS: [], RULE: []}
+    for (one, variant), lines in run_all(pairs, OURS, batches, jobs):
         if isinstance(lines, RunError):
             print(f"FAILED: {lines}", flush=True)
-            outcomes["memprof"].append(judge.failed(one, variant, str(lines)))
+            outcomes[OURS].append(judge.failed(one, variant, str(lines)))
             continue
         if verbose:
             print(report.diary(one, variant, lines), flush=True)
-        outcomes["memprof"].append(judge.judge(one, variant, lines))
+        outcomes[OURS].append(judge.judge(one, variant, lines))
         outcomes[RULE].append(judge.judge(one, variant, plain_rule.verdicts(lines)))
-        print(report.line(outcomes["memprof"][-1]), flush=True)
+        print(report.line(outcomes[OURS][-1]), flush=True)
     return outcomes
 
 
-def theirs(pairs: Sequence[Pair], jobs: int, mine: Sequence[judge.Outcome]) -> dict[str, list[judge.Outcome]]:
-    """The outcomes of the others, each in runs of its own; when a leak could be seen is as it was in our run."""
-    shown = {(one.scenario, one.variant): one.visible for one in mine}
-    outcomes: dict[str, list[judge.Outcome]] = {}
-    for peer in PEERS:
-        print(f"\n{peer}", flush=True)
-        outcomes[peer] = []
-        for (one, variant), lines in run_all(pairs, peer, BATCHES, jobs):
-            if isinstance(lines, RunError):
-                print(f"could not be driven in {one.name} ({variant}): {lines.last_line}", flush=True)
-                outcomes[peer].append(judge.failed(one, variant, lines.last_line))
-                continue
-            outcome = judge.judge(one, variant, lines, shown=shown.get((one.name, variant)))
-            outcomes[peer].append(outcome)
-            print(report.line(outcome), flush=True)
+def theirs(peer: str, pairs: Sequence[Pair], jobs: int, shown: Mapping[tuple[str, str], int | None]) -> list[Outcome]:
+    """The outcomes of another tool, in runs of its own; when a leak could be seen is as it was in our run."""
+    print(f"\n{peer}", flush=True)
+    outcomes = []
+    for (one, variant), lines in run_all(pairs, peer, BATCHES, jobs):
+        if isinstance(lines, RunError):
+            print(f"could not be driven in {one.name} ({variant}): {lines.last_line}", flush=True)
+            outcomes.append(judge.failed(one, variant, lines.last_line))
+            continue
+        outcomes.append(judge.judge(one, variant, lines, shown=shown.get((one.name, variant))))
+        print(report.line(outcomes[-1]), flush=True)
     return outcomes
 
 
-def full(chosen: Sequence[Scenario], jobs: int) -> None:
-    """Everything, with the figures kept for the page."""
+def full(chosen: Sequence[Scenario], tools: Sequence[str], jobs: int) -> None:
+    """What the page shows. Some tools only: the figures of the others stay as they are."""
     began = time.monotonic()
     pairs = [(one, variant) for one in chosen for variant in one.variants]
-    lengths: dict[str, dict[str, list[judge.Outcome]]] = {}
-    for name, batches in (("40", BATCHES), ("label", 0)):
-        print(f"\n## {report.LENGTHS[name]}", flush=True)
-        lengths[name] = ours(pairs, batches, jobs, verbose=False)
-        print("\n" + report.totals(lengths[name]["memprof"]), flush=True)
-    lengths["40"] |= theirs(pairs, jobs, lengths["40"]["memprof"])
-    results: dict[str, Any] = {
+    results: dict[str, Any] = {"lengths": {"40": {}, "label": {}}, "seconds": 0.0}
+    if RESULT.exists() and OURS not in tools:
+        results = json.loads(RESULT.read_text())
+    earlier = results["seconds"]
+    kept = results["lengths"]
+    if OURS in tools:
+        for name, batches in (("40", BATCHES), ("label", 0)):
+            print(f"\n## {report.LENGTHS[name]}", flush=True)
+            kept[name] = _plain(ours(pairs, batches, jobs, verbose=False))
+    shown = {(one["scenario"], one["variant"]): one["visible"] for one in kept["40"].get(OURS, ())}
+    for peer in (tool for tool in tools if tool != OURS):
+        kept["40"] |= _plain({peer: theirs(peer, pairs, jobs, shown)})
+    results |= {
         "machine": harness.machine() | {"load_before": os.getloadavg()[0]},
         "taken": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "seconds": time.monotonic() - began,
+        "seconds": earlier + time.monotonic() - began,
         "own": [one.name for one in chosen if one.own],
-        "lengths": {
-            name: {tool: [one.to_dict() for one in outcomes] for tool, outcomes in tools.items()}
-            for name, tools in lengths.items()
-        },
     }
     harness.save(results, RESULT)
     print("\n" + report.page_tables(results))
     print(f"\n{results['seconds']:.0f} s; figures in {RESULT.relative_to(harness.ROOT)}")
+
+
+def _plain(outcomes: Mapping[str, Sequence[Outcome]]) -> dict[str, Any]:
+    return {tool: [one.to_dict() for one in ones] for tool, ones in outcomes.items()}
 
 
 def main() -> None:
@@ -94,7 +98,8 @@ def main() -> None:
         "--batches", type=int, default=BATCHES, help=f"in a run; {BATCHES}; 0: one for each sample of the label's own"
     )
     parser.add_argument("--jobs", type=int, default=2, help="runs at once")
-    parser.add_argument("--full", action="store_true", help="both lengths of batch, and the comparison; half an hour")
+    parser.add_argument("--full", action="store_true", help="both lengths of batch, and the comparison; an hour")
+    parser.add_argument("--tool", action="append", choices=TOOLS, help="with --full: not all; may be repeated")
     parser.add_argument("-v", "--verbose", action="store_true", help="the open leaks after each batch")
     given = parser.parse_args()
     everything = [one for folder in scenario.folders() for one in scenario.find(folder)]
@@ -103,10 +108,10 @@ def main() -> None:
         parser.error(f"no such scenario; there are {', '.join(one.name for one in everything)}")
     chosen = prepare(chosen)
     if given.full:
-        full(chosen, given.jobs)
+        full(chosen, given.tool or TOOLS, given.jobs)
         return
     pairs = [(one, v) for one in chosen for v in one.variants if given.variant in {None, v}]
-    outcomes = ours(pairs, given.batches, given.jobs, verbose=given.verbose)["memprof"]
+    outcomes = ours(pairs, given.batches, given.jobs, verbose=given.verbose)[OURS]
     print("\n" + report.totals(outcomes))
     sys.stdout.flush()
 

@@ -39,10 +39,10 @@ How it is judged:
 - The plain rule: a type that grew in ten snapshots by more than 50 % and by more than 100 objects, upwards in at least
   seven of the nine steps. It sees the same series as the profiler.
 - The others have runs of their own, without the middleware. `objgraph.growth()` and memalot list types and judge none:
-  a type is accused that objgraph lists after six batches in a row, or memalot in two reports in a row, of objects that
-  lived for ten batches. python-leak-hunter measures two equal windows over the whole run, so it has its verdict at
-  the end; its `why_alive` is asked about the type it suspects. memalot was not asked for referrers nor for untracked
-  objects: with the latter, one of its snapshots of a small application took 15 to 30 s."""
+  a type is accused that objgraph lists after six batches in a row, or memalot in both of its reports, of objects that
+  outlived eight to sixteen batches. python-leak-hunter measures two equal windows over the whole run, so it has its
+  verdict at the end; its `why_alive` is asked about the type it suspects. memalot was not asked for referrers nor for
+  untracked objects: with the latter, one of its snapshots of a small application took 15 to 30 s."""
 
 
 def page(results: dict[str, Any]) -> str:
