@@ -19,7 +19,6 @@ from benchmarks import harness
 from benchmarks.leakbench import judge, plain_rule, report, scenario
 from benchmarks.leakbench.judge import Outcome
 from benchmarks.leakbench.run import Pair, RunError, prepare, run_all
-from benchmarks.leakbench.scenario import Scenario
 
 BATCHES = 40
 OURS, RULE = "memprof", "plain rule"
@@ -57,10 +56,9 @@ def theirs(peer: str, pairs: Sequence[Pair], jobs: int, shown: Mapping[tuple[str
     return outcomes
 
 
-def full(chosen: Sequence[Scenario], tools: Sequence[str], jobs: int) -> None:
+def full(pairs: Sequence[Pair], tools: Sequence[str], jobs: int) -> None:
     """What the page shows. Some tools only: the figures of the others stay as they are."""
     began = time.monotonic()
-    pairs = [(one, variant) for one in chosen for variant in one.variants]
     results: dict[str, Any] = {"lengths": {"40": {}, "label": {}}, "seconds": 0.0}
     if RESULT.exists() and OURS not in tools:
         results = json.loads(RESULT.read_text())
@@ -77,7 +75,7 @@ def full(chosen: Sequence[Scenario], tools: Sequence[str], jobs: int) -> None:
         "machine": harness.machine() | {"load_before": os.getloadavg()[0]},
         "taken": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "seconds": earlier + time.monotonic() - began,
-        "own": [one.name for one in chosen if one.own],
+        "own": [one.name for one in scenario.find(scenario.OWN)],
     }
     harness.save(results, RESULT)
     print("\n" + report.page_tables(results))
@@ -107,10 +105,10 @@ def main() -> None:
     if not chosen:
         parser.error(f"no such scenario; there are {', '.join(one.name for one in everything)}")
     chosen = prepare(chosen)
-    if given.full:
-        full(chosen, given.tool or TOOLS, given.jobs)
-        return
     pairs = [(one, v) for one in chosen for v in one.variants if given.variant in {None, v}]
+    if given.full:
+        full(pairs, given.tool or TOOLS, given.jobs)
+        return
     outcomes = ours(pairs, given.batches, given.jobs, verbose=given.verbose)[OURS]
     print("\n" + report.totals(outcomes))
     sys.stdout.flush()
