@@ -72,7 +72,7 @@ def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """The totals: parts of one, and batches."""
     leaks = [one for one in outcomes if one.leaks]
     found = [one for one in leaks if one.found is not None]
-    healthy = [one for one in outcomes if not one.leaks]
+    healthy = [one for one in outcomes if not one.leaks and not one.broken]
     accused = [one for one in healthy if one.accused]
     return {
         "leaks": len(leaks),

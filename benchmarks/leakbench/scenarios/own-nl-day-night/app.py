@@ -6,7 +6,7 @@ import asyncio
 class Call:
     def __init__(self, path):
         self.path, self.headers = path, [(b"host", b"upstream")] * 3
-        self.retries = [dict(number=i, path=path) for i in range(4)]
+        self.retries = [{"number": i, "path": path} for i in range(4)]
 
 
 async def app(scope, receive, send):
