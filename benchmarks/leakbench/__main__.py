@@ -59,25 +59,26 @@ def theirs(peer: str, pairs: Sequence[Pair], jobs: int, shown: Mapping[tuple[str
 def full(pairs: Sequence[Pair], tools: Sequence[str], jobs: int) -> None:
     """What the page shows. Some tools only: the figures of the others stay as they are."""
     began = time.monotonic()
-    results: dict[str, Any] = {"lengths": {"40": {}, "label": {}}, "seconds": 0.0}
-    if RESULT.exists() and OURS not in tools:
-        results = json.loads(RESULT.read_text())
-    earlier = results["seconds"]
-    kept = results["lengths"]
-    if OURS in tools:
-        for name, batches in (("40", BATCHES), ("label", 0)):
-            print(f"\n## {report.LENGTHS[name]}", flush=True)
-            kept[name] = _plain(ours(pairs, batches, jobs, verbose=False))
-    shown = {(one["scenario"], one["variant"]): one["visible"] for one in kept["40"].get(OURS, ())}
-    for peer in (tool for tool in tools if tool != OURS):
-        kept["40"] |= _plain({peer: theirs(peer, pairs, jobs, shown)})
+    results: dict[str, Any] = json.loads(RESULT.read_text()) if RESULT.exists() else {"lengths": {}, "seconds": 0.0}
+    earlier, kept = results["seconds"], results["lengths"]
+
+    def keep() -> None:  # after each: a later one that fails takes nothing away
+        results["seconds"] = earlier + time.monotonic() - began
+        harness.save(results, RESULT)
+
     results |= {
         "machine": harness.machine() | {"load_before": os.getloadavg()[0]},
         "taken": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "seconds": earlier + time.monotonic() - began,
         "own": [one.name for one in scenario.find(scenario.OWN)],
     }
-    harness.save(results, RESULT)
+    for name, batches in (("40", BATCHES), ("label", 0)) if OURS in tools else ():
+        print(f"\n## {report.LENGTHS[name]}", flush=True)
+        kept.setdefault(name, {}).update(_plain(ours(pairs, batches, jobs, verbose=False)))
+        keep()
+    shown = {(one["scenario"], one["variant"]): one["visible"] for one in kept.get("40", {}).get(OURS, ())}
+    for peer in (tool for tool in tools if tool != OURS):
+        kept.setdefault("40", {}).update(_plain({peer: theirs(peer, pairs, jobs, shown)}))
+        keep()
     print("\n" + report.page_tables(results))
     print(f"\n{results['seconds']:.0f} s; figures in {RESULT.relative_to(harness.ROOT)}")
 

@@ -160,10 +160,11 @@ def kind_is_right(scenario: Scenario, leak: Line) -> bool:
 
 
 def visible(scenario: Scenario, lines: Sequence[Line]) -> int | None:
-    """The batch in which a culprit's count (without a type: the blocks given out) set its third record."""
+    """The batch in which a culprit's count set its third record; without a type, the blocks or bytes given out."""
+    shapeless = "native_mb" if scenario.label["kind"] == "native" else "blocks"
     found = []
     for name in scenario.culprits or [""]:
-        values = [line["types"].get(name, 0) if name else line["blocks"] for line in lines]
+        values = [line["types"].get(name, 0) if name else line.get(shapeless) or 0 for line in lines]
         records = [i for i in range(1, len(values)) if values[i] > max(values[:i])]
         found += records[_RECORDS - 1 : _RECORDS]
     return min(found, default=None)

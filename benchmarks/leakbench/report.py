@@ -119,10 +119,10 @@ def page_tables(results: Mapping[str, Any]) -> str:
     own = set(results["own"])
     parts = []
     for key, title in LENGTHS.items():
-        outcomes = _outcomes(results, key)["memprof"]
+        outcomes = _outcomes(results, key).get("memprof", [])
         parts += [f"### {title}", totals(outcomes)]
     parts += ["### Beside others", comparison(_outcomes(results, "40"))]
-    outcomes = _outcomes(results, "40")["memprof"]
+    outcomes = _outcomes(results, "40").get("memprof", [])
     for title, chosen in (
         ("Every leak of the corpus", [one for one in outcomes if one.leaks and one.scenario not in own]),
         ("Every leak of the project's own", [one for one in outcomes if one.leaks and one.scenario in own]),
@@ -154,7 +154,7 @@ def comparison(tools: Mapping[str, Sequence[Outcome]]) -> str:
 
 
 def _outcomes(results: Mapping[str, Any], length: str) -> dict[str, list[Outcome]]:
-    return {tool: [Outcome(**one) for one in ones] for tool, ones in results["lengths"][length].items()}
+    return {tool: [Outcome(**one) for one in ones] for tool, ones in results["lengths"].get(length, {}).items()}
 
 
 def _leaks(outcomes: Sequence[Outcome]) -> str:
