@@ -53,7 +53,9 @@ class Climb:
         self._open = set(range(len(objects)))
         for number, one in enumerate(objects):
             self._level[id(one)] = one
-            self._reach.setdefault(id(one), {})[number] = Step((), kind=id(type(one)))
+            step = self._reach.setdefault(id(one), {})[number] = Step((), kind=id(type(one)))
+            if (path := self._edges.soft_root(one, step)) is not None:
+                self._soft[number] = 0, path
 
     def answer(self, number: int) -> str:
         """The path to an object; empty if the time did not suffice."""
