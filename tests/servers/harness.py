@@ -197,7 +197,7 @@ def started(
     settings: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
     """Run a server in the folder of the applications; ``{port}`` in the command stands for the port."""
-    port = free_port()
+    (port,) = free_ports(1)
     environ = {key: value for key, value in os.environ.items() if not key.startswith("MEMPROF_")}
     environ |= {"PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "default", "BARE": "1" if bare else ""}
     environ["PYTHONPATH"] = str(apps)  # django's runserver and uvicorn's workers start anew with it
@@ -222,13 +222,15 @@ def started(
             process.wait(STOP_SECONDS)
 
 
-def free_port() -> int:
-    """A port of the loopback interface where nobody listens."""
-    while True:
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback interface where nobody listens."""
+    found: set[int] = set()
+    while len(found) < count:
         port = random.choice(_PORTS)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            return port
+            found.add(port)
+    return list(found)
 
 
 def least_stop_seconds(ours: float, bare: float, again: Callable[[bool], float]) -> tuple[float, float]:

@@ -96,7 +96,7 @@ def test_new_figures_are_read(slots, tmp_path, child):
     assert first is again
     assert first.requests == 1
     os.write(writing, b"x")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while mine.others()[0].requests != 2:
         assert time.monotonic() < deadline
     os.close(reading)
@@ -249,7 +249,7 @@ class TestFiles:
                         os._exit(code)
                 pids.append(pid)
             os.close(reading)
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while len(files(tmp_path)) < 4:
                 assert time.monotonic() < deadline
             os.close(writing)
