@@ -203,6 +203,30 @@ class TestProfiler:
         assert told.leaks == []
         assert sum(own.leak_detections.values()) == 0
 
+    def test_a_scrape_never_comes_between_slot_and_inheritance(self, make, child, monkeypatch):
+        """A scrape in another thread, in the moment in which a successor takes its slot, shows the open leak too."""
+        self.predecessor(make, child)
+        profiler = make(background=True, interval=3600)
+        inheriting, go_on, answers = threading.Event(), threading.Event(), []
+        inherit = profiler._inherit
+
+        def slow(predecessor: MemoryMetrics) -> None:
+            inheriting.set()
+            assert go_on.wait(60)
+            inherit(predecessor)
+
+        monkeypatch.setattr(profiler, "_inherit", slow)
+        start = threading.Thread(target=profiler.publish)
+        start.start()
+        assert inheriting.wait(60)
+        scrape = threading.Thread(target=lambda: answers.extend(profiler.workers()))
+        scrape.start()
+        scrape.join(0.1)  # as long as it takes if it does not wait
+        go_on.set()
+        start.join()
+        scrape.join()
+        assert [[leak.name for leak in worker.leaks] for worker in answers] == [["shop.Cart"]]
+
     def test_a_leak_that_goes_on_stays(self, make, child):
         """A successor that leaks on keeps the leak open, by its own figures, without a second alert."""
         self.predecessor(make, child)
