@@ -66,11 +66,12 @@ class WorkerSlot:
         others = (self._remembered(number, payload) for number, payload in found if payload)
         return [metrics for metrics in others if metrics is not None]
 
-    def leave(self) -> None:
-        """Give the slot back. The last worker to leave takes the files with it."""
+    def leave(self, *, replaced: bool = False) -> None:
+        """Give the slot back. The last worker to leave takes the files with it, unless it has a successor to come."""
         self.forget()
         # First let go, then look: of workers that leave together, the last one sees nobody.
-        _remove_if_dead(self._folder)
+        if not replaced:
+            _remove_if_dead(self._folder)
 
     def forget(self) -> None:
         """Let go of the file without a word, as a child must after a fork."""

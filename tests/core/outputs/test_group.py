@@ -110,6 +110,24 @@ def test_after_leaving_no_slot_is_taken_again(group):
     assert slot_file._held
 
 
+@pytest.mark.parametrize("replaced", [True, False])
+def test_the_last_one_keeps_the_files_for_a_successor(tmp_path, failures, replaced):
+    """A worker that its server is about to replace leaves its figures to its successor, else nothing."""
+    asked: list[Listener] = []
+    group = WorkerGroup(lambda: HERE, str(tmp_path), failures, replaced=lambda found: asked.append(found) or replaced)
+    group.join()
+    group.publish(figures(group))
+    group.leave()
+    assert asked == [HERE]
+    assert not slot_file._held
+    assert bool([path for path in tmp_path.rglob("*") if path.is_file()]) is replaced
+    successor = WorkerGroup(lambda: HERE, str(tmp_path), failures, replaced=lambda found: False)
+    predecessor = successor.join()
+    assert (predecessor is not None) is replaced
+    successor.leave()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
 def test_threads_join_once(group):
     """Requests that come at the same moment take one slot."""
     gate = threading.Barrier(8)
