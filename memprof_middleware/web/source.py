@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.metadata
+import math
 import platform
 import socket
 import time
@@ -52,6 +53,15 @@ class Looking:
             "page_cpu_percent": 100 * self._spent / max(1.0, time.monotonic() - self._since),
         }
         return build_state(metrics, tracks, detail, profiler.config, profiler.alerts, now=profiler.now(), about=about)
+
+    def pids(self) -> set[int]:
+        """The workers of this server, those included that have ended within the hours that are kept."""
+        profiler = self._profiler
+        metrics = profiler.workers()
+        own = next(one for one in metrics if one.answering)
+        tracks, _ = profiler.pasts.read(own, ("pid",))
+        kept = {int(pid) for track in tracks.values() for pid in set(track.figure("pid")) if not math.isnan(pid)}
+        return kept | {one.pid for one in metrics}
 
     @contextlib.contextmanager
     def paying(self) -> Iterator[None]:
