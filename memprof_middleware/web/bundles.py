@@ -37,10 +37,10 @@ class BundleRoutes:
         self._parent = profiler.config.evidence_dir or tempfile.gettempdir()
         self._read: dict[str, tuple[int, dict[str, Any]]] = {}  # by name: a file is written once, and read once
 
-    def listed(self) -> list[dict[str, Any]]:
-        """The newest evidence files of this server, the newest first; what cannot be read is left out."""
+    def listed(self, pids: Collection[int]) -> list[dict[str, Any]]:
+        """The newest evidence files of these processes, the newest first; what cannot be read is left out."""
         found = []
-        for path in sorted(self._files(), key=lambda path: path.name, reverse=True)[:_MOST]:
+        for path in sorted(self._files(pids), key=lambda path: path.name, reverse=True)[:_MOST]:
             try:
                 found.append(self._entry(path))
             except (OSError, EvidenceError):  # just removed by a worker that made room, or another's work
@@ -52,7 +52,7 @@ class BundleRoutes:
         if request.method not in {"GET", "HEAD"}:
             return messages.text(request, "use GET or HEAD\n", 405, ("Allow", "GET, HEAD"))
         asked = _REQUEST.fullmatch(request.path)
-        path = asked and next((path for path in self._files() if path.stem == asked[1]), None)
+        path = asked and next((path for path in self._files(self._pids()) if path.stem == asked[1]), None)
         if asked is None or path is None:
             return messages.text(request, "there is no such evidence (any more): the last twenty files are kept\n", 404)
         save = ("Content-Disposition", f'attachment; filename="{asked[1]}{asked[2] or ""}"')
@@ -74,17 +74,16 @@ class BundleRoutes:
         main = f'{evidence(data)}<p class="do">{files}</p>'
         return messages.html(request, page(f"memprof: {headline(data)}", main, up=request.up))
 
-    def _files(self) -> list[Path]:
-        """Regular files with a name that we give, of this server's workers; a link is none."""
-        known = self._pids()
-        found = []
+    def _files(self, pids: Collection[int]) -> list[Path]:
+        """Regular files with a name that we give, of these processes; a link is none."""
+        found: list[Path] = []
         for folder in private_folders(self._parent):
             with contextlib.suppress(OSError):  # nothing was ever written
                 found += [
                     Path(entry.path)
                     for entry in os.scandir(folder / "evidence")
                     if (name := _NAME.fullmatch(entry.name))
-                    and int(name[2]) in known
+                    and int(name[2]) in pids
                     and entry.is_file(follow_symlinks=False)
                 ]
         return found
