@@ -58,7 +58,7 @@ def test_read_and_saved(page):
 
 
 def test_of_other_programs(page):
-    """Evidence of a program that is none of this server's workers is neither listed nor read, whoever keeps it there."""
+    """Evidence of a program that is none of this server's workers is neither listed nor read."""
     other = page.file.with_name("memprof-20990101T000000Z-1.json")
     other.write_bytes(page.file.read_bytes())
     assert [one["id"] for one in json.loads(page("/api/state.json").body)["bundles"]] == [page.id]
