@@ -65,7 +65,7 @@ def test_a_confirmed_leak_comes_first():
     assert sentence(found).startswith("Worker 4242 reaches its limit of 512 MiB in about 1 h 4")
     facts = {fact["name"]: (fact["value"], fact["note"]) for fact in verdict["facts"]}
     assert facts["Held by"][0].startswith("shop.cart.SESSIONS")
-    assert facts["Comes from"] == ("POST /cart/add", "1 kept per request")
+    assert facts["Comes from"] == ("POST /cart/add", "1 kept per request, of whatever route")
     assert facts["Since"] == ("18:36 UTC", "2 h 10 min after the start at 16:26")
     assert facts["Confidence"][0] == "97 %"
 
