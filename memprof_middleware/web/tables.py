@@ -100,11 +100,7 @@ def _leak(leak: Mapping[str, Any], state: Mapping[str, Any]) -> str:
     grown = size(leak["growth_per_hour"] / MB) if in_bytes else count(leak["growth_per_hour"])
     ends = [size(leak[key] / MB) if in_bytes else count(leak[key]) for key in ("first", "last")]
     kept = leak["growth_per_request"]
-    per_request = (
-        ""
-        if kept is None
-        else f"<br><small>{_kept(kept, in_bytes=in_bytes)} kept per request, of whatever route</small>"
-    )
+    told = "" if kept is None else f"{_kept(kept, in_bytes=in_bytes)} kept per request, of whatever route"
     also = ", ".join(leak["also"])
     note = "; ".join(filter(None, (leak["note"], f"with it: {also}" if also else "")))
     of = len([row for row in state["workers"] if row["live"]])
