@@ -36,7 +36,7 @@ def _limits(state: Mapping[str, Any]) -> str:
     shared = state["shared"]
     if shared is not None and shared["size_mb"] and sum(row["live"] for row in state["workers"]) > 1:
         who = "the container uses" if shared["contained"] else "together they use"
-        words.append(f"{who} {size(shared['used_mb'])}, {shared['percent']:.0f} %")
+        words.append(f"{who} {size(shared['used_mb'])}, {_share(shared['percent'])}")
     return "; ".join(words)
 
 

@@ -148,6 +148,16 @@ def test_a_limit_that_all_share_is_reached_by_all():
     assert sentence(found).startswith("All 4 workers together reach their limit of 2.0 GiB in about 44 min")
 
 
+def test_a_minute_tells_nothing_of_days():
+    """The pace of a leak is trusted twelve times as far ahead as it was watched; beyond that nothing is foreseen."""
+    scene = Scene()
+    for number in range(4):
+        replaced(scene, number, heap_size_mb=8192.0)
+    found = state(scene)
+    assert found["verdict"]["first_to_end"] is None
+    assert sentence(found) == "No limit is foreseen to be reached yet."
+
+
 def test_workers_are_in_the_order_of_their_end():
     """The first to reach its limit is on top; who is silent or gone is last, with its last figures and no forecast."""
     scene = Scene()
