@@ -341,6 +341,15 @@ class Outlook(_Value):
         """What may still be used; 0 above the limit."""
         return None if self.limit_mb is None else max(0.0, self.limit_mb - self.used_mb)
 
+    @property
+    def span(self) -> str:
+        """The range for people: ``40 min to 2.5 h``; empty if there is none."""
+        if self.low_seconds is None or self.high_seconds is None:
+            return ""
+        ends = (self.low_seconds, self.high_seconds)
+        low, high = (f"{s / 60:.0f} min" if s < 5400 else f"{s / 3600:.1f} h" for s in ends)
+        return low if low == high else f"{low} to {high}"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Forecast(_Value):

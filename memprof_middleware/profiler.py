@@ -18,6 +18,8 @@ from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.leaks import find_leaks, still_open
 from memprof_middleware.analysis.route_leaks import group_growth
 from memprof_middleware.analysis.thresholds import CONDITIONS, breaches
+from memprof_middleware.capacity import CONDITION as EXHAUSTION
+from memprof_middleware.capacity import Capacity
 from memprof_middleware.config import Config
 from memprof_middleware.errors import BaselineError, ConfigError
 from memprof_middleware.governor import Governor
@@ -102,6 +104,7 @@ class MemoryProfiler:
         self._routes = RouteWatch(self.traffic, probes, clock, self.config.warmup_snapshots, self.failures)
         self._camera = Camera(probes, self.config, clock, self.failures)
         self._group = WorkerGroup(probes.listener, self.config.run_dir, self.failures)
+        self._capacity = Capacity(self.failures)
         self._baseline_given: MemorySnapshot | None = None
         self._forget()
         self._sampler = Sampler(
@@ -264,12 +267,21 @@ class MemoryProfiler:
         A condition is logged and passed to the callbacks once when it begins and once when it ends.
         """
         self._sampler.enter_process()
-        others = [other.snapshot for other in self._group.others(os.getpid()) if other.snapshot]
+        siblings = self._group.others(os.getpid())
+        others = [other.snapshot for other in siblings if other.snapshot]
         with self._lock, self._governor.paying():
             found = breaches(self._history, self.config, self._alerts.names(), others)
             now = self._last_time()
         self._alerts.update(found, CONDITIONS, now)
+        self._judge_capacity(siblings)
         return self._alerts.active
+
+    def _judge_capacity(self, siblings: list[MemoryMetrics]) -> None:
+        if self._snapshot is not None:
+            with self.failures.caught("capacity"):
+                with self._lock, self._governor.paying():
+                    coming = self._capacity.see(self._snapshot, siblings, self.worker)
+                self._alerts.update(coming, (EXHAUSTION,), self._last_time())
 
     def judge_routes(self) -> list[RouteGrowth]:
         """What a request keeps, by route, over all workers of the server; the routes that keep most first.
@@ -448,6 +460,7 @@ class MemoryProfiler:
             route_requests=self.traffic.read()[0],
             route_windows=self._routes.published(),
             route_growth=self._routes.growth,
+            forecast=self._capacity.forecast,
         )
 
     def statistics(self) -> dict[str, Any]:
@@ -520,6 +533,7 @@ class MemoryProfiler:
             worst = {leak.name: SEVERITIES.index(leak.severity) for leak in predecessor.leaks}
             self._reached = {(name, severity) for name, top in worst.items() for severity in SEVERITIES[: top + 1]}
         self._alerts.adopt([leak_breach(leak, self.config) for leak in predecessor.leaks], self._last_time())
+        self._alerts.adopt(self._capacity.inherit(predecessor), self._last_time())
 
     def _forget(self) -> None:
         self._lock = threading.Lock()
@@ -542,6 +556,7 @@ class MemoryProfiler:
         self._group.forget()
         self.traffic.forget()
         self._routes.forget()
+        self._capacity.forget()
 
     def _last_time(self) -> float:
         return self._clock() if self._snapshot is None else self._snapshot.timestamp

@@ -39,10 +39,10 @@ class Fit:
         self._v = [0.0, *accumulate(self.values)]
         self._tv = [0.0, *accumulate(t * v for t, v in zip(self.times, self.values, strict=True))]
 
-    def line(self, now: float, window: float) -> tuple[float, float] | None:
-        """Slope per second and level now; ``None`` before the window is three quarters full."""
+    def line(self, now: float, window: float, full: float = 0.0) -> tuple[float, float] | None:
+        """Slope per second and level now; ``None`` before that part of the window is full: Prometheus never waits."""
         first, end = bisect_left(self.times, now - window), bisect_left(self.times, now)
-        if end - first < 3 or now - self.times[first] < 0.75 * window:
+        if end - first < 3 or now - self.times[first] < full * window:
             return None
         n = end - first
         t, tt, v, tv = (sums[end] - sums[first] for sums in (self._t, self._tt, self._v, self._tv))
@@ -61,13 +61,13 @@ def _seconds(limit: float, level: float, slope: float) -> float:
     return 0.0 if level >= limit else (limit - level) / slope if slope > 0 else math.inf
 
 
-def linear(window_hours: float, used: float = 0.0) -> Method:
+def linear(window_hours: float, used: float = 0.0, full: float = 0.0) -> Method:
     """A straight line by least squares over a window, and an alarm where it reaches the limit within a day."""
 
     def method(series: Series) -> Iterator[Said]:
         fit = Fit(series)
         for now in _moments(series):
-            found = fit.line(now, window_hours * 3600)
+            found = fit.line(now, window_hours * 3600, full)
             seconds = math.inf if found is None else _seconds(series.limit, found[1], found[0])
             yield Said(now, seconds, seconds < DAY and fit.last(now) >= used * series.limit)
 
@@ -79,7 +79,6 @@ def guarded_rule(series: Series) -> Iterator[Said]:
     fit = Fit(series)
     for now in _moments(series):
         six, hour, day = (fit.line(now, hours * 3600) for hours in (6, 1, 24))
-        day = day or six  # Prometheus takes what there is
         if six is None or hour is None or day is None or now < 23400:
             yield Said(now, math.inf, alarm=False)
             continue
@@ -131,7 +130,7 @@ def ours(series: Series) -> Iterator[Said]:
 
 
 METHODS: dict[str, Method] = {
-    "least squares, 1 h": linear(1),
+    "least squares, 1 h": linear(1, full=0.75),
     "predict_linear[6h]": linear(6),
     "predict_linear[6h] and above 85 %": linear(6, 0.85),
     "predict_linear[24h]": linear(24),

@@ -73,6 +73,11 @@ class Buckets:
             for column in (self._lows, self._means, self._highs):
                 del column[:_SLACK]
 
+    @property
+    def newest(self) -> int:
+        """Number of the open bucket; 0 before the first."""
+        return self._numbers[-1] if self._numbers else 0
+
     def closed(self) -> list[Bucket]:
         """The buckets that are over, oldest first."""
         columns = (self._numbers, self._lows, self._means, self._highs)

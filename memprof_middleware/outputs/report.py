@@ -6,12 +6,13 @@ import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from memprof_middleware.model import Leak, MemorySnapshot
+from memprof_middleware.model import Forecast, Leak, MemorySnapshot, Outlook
 from memprof_middleware.outputs.metrics import package_version
 from memprof_middleware.profiler import MemoryProfiler
 
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 48
+UNUSUAL = 2.4  # novelty that no healthy series of the bench reached
 
 
 def render_report(profiler: MemoryProfiler) -> str:
@@ -39,6 +40,8 @@ def _lines(profiler: MemoryProfiler) -> Iterator[str]:
     yield f"as of {_time(snapshot.timestamp)}, {metrics.snapshots_taken} snapshots, {metrics.requests} requests"
     yield ""
     yield from _memory(snapshot)
+    if metrics.forecast is not None:
+        yield from _forecast(metrics.forecast)
     if len(profiler.history) > 1:
         yield f"  heap     {sparkline(profiler.history.series('heap_used_mb'))}"
         yield f"  objects  {sparkline(profiler.history.series('total_objects'))}"
@@ -82,6 +85,26 @@ def _memory(snapshot: MemorySnapshot) -> Iterator[str]:
     if snapshot.tracemalloc_current_mb is not None:
         peak = _number(snapshot.tracemalloc_peak_mb)
         yield f"Traced   {snapshot.tracemalloc_current_mb:.1f} MB now, {peak} MB at most"
+
+
+def _forecast(forecast: Forecast) -> Iterator[str]:
+    whose = ((forecast.worker, "of its own limit"), (forecast.shared, "of the limit that all workers share"))
+    known = [(outlook, text) for outlook, text in whose if outlook is not None]
+    left = [f"{_number(outlook.headroom_mb)} MB {text}" for outlook, text in known if outlook.headroom_mb is not None]
+    if left:
+        yield f"Left     {', '.join(left)}"
+    for outlook, text in known:
+        yield from _coming(outlook, text)
+
+
+def _coming(outlook: Outlook, whose: str) -> Iterator[str]:
+    if outlook.span:
+        yield (
+            f"  at the end {whose} in {outlook.span}, if it goes on as in the last {outlook.seen_hours:.0f} h"
+            f" ({outlook.mb_per_hour:+,.1f} MB an hour)"
+        )
+    if outlook.novelty is not None and outlook.novelty > UNUSUAL:
+        yield f"  unusual: what counts {whose[3:]} is {outlook.novelty:.1f} times its noise above all of the last day"
 
 
 def _routes(profiler: MemoryProfiler) -> Iterator[str]:
