@@ -17,7 +17,8 @@ from memprof_middleware.analysis.baseline import drift
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.leaks import find_leaks, still_open
 from memprof_middleware.analysis.route_leaks import group_growth
-from memprof_middleware.analysis.thresholds import CONDITIONS, breaches
+from memprof_middleware.analysis.sharing import shared_memory
+from memprof_middleware.analysis.thresholds import CONDITIONS, breaches, heap_growth
 from memprof_middleware.capacity import CONDITION as EXHAUSTION
 from memprof_middleware.capacity import Capacity
 from memprof_middleware.config import Config
@@ -33,6 +34,7 @@ from memprof_middleware.route_watch import RouteWatch, most_growth
 from memprof_middleware.sampler import Sampler
 from memprof_middleware.snapshot import Camera
 from memprof_middleware.traffic import Traffic
+from memprof_middleware.tuner import Tuner
 
 # A thread that is this late does not run at all; nor does one that has not begun after so many seconds.
 _OVERDUE_INTERVALS = 2.0
@@ -61,6 +63,7 @@ class MemoryProfiler:
         config: the settings.
         traffic: the requests of this process by route; adapters count here.
         failures: the profiler's own failures, by kind.
+        tuner: the thresholds in force, each with its reason, and what this release changed.
     """
 
     # What belongs to one process and is void after a fork.
@@ -105,6 +108,7 @@ class MemoryProfiler:
         self._camera = Camera(probes, self.config, clock, self.failures)
         self._group = WorkerGroup(probes.listener, self.config.run_dir, self.failures)
         self._capacity = Capacity(self.failures)
+        self.tuner = Tuner(self.config, self.failures)
         self._baseline_given: MemorySnapshot | None = None
         self._forget()
         self._sampler = Sampler(
@@ -270,10 +274,11 @@ class MemoryProfiler:
         siblings = self._group.others(os.getpid())
         others = [other.snapshot for other in siblings if other.snapshot]
         with self._lock, self._governor.paying():
-            found = breaches(self._history, self.config, self._alerts.names(), others)
+            found = breaches(self._history, self.config, self._alerts.names(), others, self.tuner.levels)
             now = self._last_time()
         self._alerts.update(found, CONDITIONS, now)
         self._judge_capacity(siblings)
+        self._learn(siblings, others)
         return self._alerts.active
 
     def _judge_capacity(self, siblings: list[MemoryMetrics]) -> None:
@@ -282,6 +287,18 @@ class MemoryProfiler:
                 with self._lock, self._governor.paying():
                     coming = self._capacity.see(self._snapshot, siblings, self.worker)
                 self._alerts.update(coming, (EXHAUSTION,), self._last_time())
+
+    def _learn(self, siblings: list[MemoryMetrics], others: list[MemorySnapshot]) -> None:
+        if self._snapshot is not None and self.tuner.active:
+            with self.failures.caught("learn"), self._lock, self._governor.paying():
+                shared = shared_memory([self._snapshot, *others])
+                growth = heap_growth(self._history, self.config.warmup_snapshots)
+                self.tuner.see(
+                    self._snapshot,
+                    None if shared is None else shared.percent,
+                    None if growth is None else growth.percent,
+                    first=all(int(self.worker) < int(sibling.worker) for sibling in siblings),
+                )
 
     def judge_routes(self) -> list[RouteGrowth]:
         """What a request keeps, by route, over all workers of the server; the routes that keep most first.
@@ -483,6 +500,7 @@ class MemoryProfiler:
             "active_alerts": [alert.name for alert in self._alerts.active],
             "leak_detections": dict(self._leak_detections),
             "failures": dict(self.failures.counts),
+            **self.tuner.statistics(),
         }
 
     # -- inside --------------------------------------------------------------------------------------------------
@@ -490,6 +508,7 @@ class MemoryProfiler:
     def _enter_process(self) -> None:
         """Begin in a process: what came over a fork belongs to the parent."""
         self._forget()
+        self.tuner.open()
         if self.config.baseline_file is not None and self._baseline_given is None:
             with self.failures.caught("baseline_file"):
                 self.load_baseline(self.config.baseline_file)
@@ -557,6 +576,7 @@ class MemoryProfiler:
         self.traffic.forget()
         self._routes.forget()
         self._capacity.forget()
+        self.tuner.forget()
 
     def _last_time(self) -> float:
         return self._clock() if self._snapshot is None else self._snapshot.timestamp

@@ -59,6 +59,7 @@ def _lines(profiler: MemoryProfiler) -> Iterator[str]:
             f" ({_change(drift.objects_percent, ' %')})"
             + (f": significant ({'; '.join(drift.reasons)})" if drift.significant else "")
         )
+    yield from _learned(profiler)
     for alert in profiler.alerts:
         yield f"Alert since {_time(alert.since)}: {alert.name} [{alert.severity}] {alert.message}"
     yield ""
@@ -85,6 +86,16 @@ def _memory(snapshot: MemorySnapshot) -> Iterator[str]:
     if snapshot.tracemalloc_current_mb is not None:
         peak = _number(snapshot.tracemalloc_peak_mb)
         yield f"Traced   {snapshot.tracemalloc_current_mb:.1f} MB now, {peak} MB at most"
+
+
+def _learned(profiler: MemoryProfiler) -> Iterator[str]:
+    if profiler.tuner.change is not None:
+        sentence = str(profiler.tuner.change)
+        yield sentence[0].upper() + sentence[1:]
+    if profiler.config.thresholds == "auto":
+        yield "Thresholds"
+        for name, level in profiler.tuner.levels.described().items():
+            yield f"  {name.replace('_', ' '):16}{level.value:7.1f}  ({level.reason})"
 
 
 def _forecast(forecast: Forecast) -> Iterator[str]:

@@ -34,7 +34,8 @@ class Rig:
                 self.probes.container_mb = (used + per_hour / 24, size)
             else:
                 self.probes.heap_mb += per_hour / 24
-            self.profiler.step()
+            self.profiler.take_snapshot()
+            self.profiler.check_thresholds()
             self.clock.advance(150)
 
     def alerts(self) -> list[tuple[str, bool]]:
