@@ -291,9 +291,10 @@ class Alert(_Value):
     """A condition that began or ended.
 
     Attributes:
-        name: the condition: ``heap_warning``, ``heap_critical``, ``heap_growth``, ``gc_spike``, ``leak`` or
-            ``route_leak``.
-        subject: what it is about, where one condition can hold for many: the leaking type or route.
+        name: the condition: ``heap_warning``, ``heap_critical``, ``heap_growth``, ``gc_spike``, ``exhaustion``,
+            ``leak`` or ``route_leak``.
+        subject: what it is about, where one condition can hold for many: the leaking type or route; of an exhaustion
+            ``worker`` or ``shared``.
         severity: ``low`` to ``critical``.
         message: a sentence for people.
         value: the figure that was judged.

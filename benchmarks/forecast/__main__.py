@@ -67,9 +67,9 @@ def table(rows: list[Row]) -> str:
 
 def write_page(text: str) -> None:
     """Put the table into its page."""
-    begin, end = "<!-- forecast: written by benchmarks/forecast -->\n", "\n<!-- end of forecast -->"
+    begin, end = "<!-- forecast: written by benchmarks/forecast -->\n", "<!-- end of forecast -->\n"
     head, _, rest = PAGE.read_text(encoding="utf-8").partition(begin)
-    PAGE.write_text(f"{head}{begin}\n{text}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
+    PAGE.write_text(f"{head}{begin}\n{text}\n\n{end}{rest.partition(end)[2]}", encoding="utf-8")
 
 
 def main() -> None:

