@@ -47,7 +47,8 @@ def test_a_namespace_takes_the_place_of_the_default(kind, printed):
     text = printed(kind, "--namespace", "shop")
     assert "fogcompute" not in text
     assert "shop_memory_heap_percent" in text
-    assert "worker:shop_memory_time_to_limit:seconds" in text
+    assert "shop_memory_time_to_limit_low_seconds" in text
+    assert ("worker:shop_memory_time_to_limit:seconds" in text) == (kind == "rules")
     (json.loads if kind == "dashboard" else yaml.safe_load)(text)
 
 
