@@ -108,6 +108,23 @@ class Config:
         lambda v: v > 1,
         "more than 1",
     )
+    thresholds: str = _setting(
+        "fixed",
+        "`auto`: thresholds that are left at their default are learned from the application's first days.",
+        lambda v: v in {"fixed", "auto"},
+        "'fixed' or 'auto'",
+    )
+    release: str | None = _setting(
+        None,
+        "The version of the application: each is learned anew, and compared with the one before.",
+        lambda v: len(v) <= 64 and v.isprintable(),
+        "up to 64 printable characters, such as '2.4.1'",
+    )
+    state_dir: str | None = _setting(
+        None,
+        "A folder of this application alone, where what was learned is kept; unset: beside `baseline_file`, else "
+        "nothing is kept.",
+    )
     leak_growth_percent: float = _setting(
         50.0,
         "A type leaks only when it grew by more than this from first to last.",

@@ -13,6 +13,10 @@ class BaselineError(MemprofError):
     """A baseline cannot be set, read or written."""
 
 
+class StateError(MemprofError):
+    """What was learned of an application cannot be read or kept."""
+
+
 class ExporterError(MemprofError):
     """The standalone exporter cannot serve, for example because its port is taken."""
 

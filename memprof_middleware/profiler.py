@@ -15,7 +15,10 @@ from typing import Any, TypeVar
 from memprof_middleware.analysis.baseline import drift
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.route_leaks import group_growth
-from memprof_middleware.analysis.thresholds import CONDITIONS, breaches
+from memprof_middleware.analysis.sharing import shared_memory
+from memprof_middleware.analysis.thresholds import CONDITIONS, breaches, heap_growth
+from memprof_middleware.capacity import CONDITION as EXHAUSTION
+from memprof_middleware.capacity import Capacity
 from memprof_middleware.config import Config
 from memprof_middleware.errors import BaselineError, ConfigError
 from memprof_middleware.evidence_watch import EvidenceWatch
@@ -31,6 +34,7 @@ from memprof_middleware.route_watch import RouteWatch, most_growth
 from memprof_middleware.sampler import Sampler
 from memprof_middleware.snapshot import Camera
 from memprof_middleware.traffic import Traffic
+from memprof_middleware.tuner import Tuner
 
 # A thread that is this late does not run at all; nor does one that has not begun after so many seconds.
 _OVERDUE_INTERVALS = 2.0
@@ -59,6 +63,7 @@ class MemoryProfiler:
         config: the settings.
         traffic: the requests of this process by route; adapters count here.
         failures: the profiler's own failures, by kind.
+        tuner: the thresholds in force, each with its reason, and what this release changed.
     """
 
     # What belongs to one process and is void after a fork.
@@ -100,6 +105,8 @@ class MemoryProfiler:
         self._routes = RouteWatch(self.traffic, probes, clock, self.config.warmup_snapshots, self.failures)
         self._camera = Camera(probes, self.config, clock, self.failures, self.traffic)
         self._group = WorkerGroup(probes.listener, self.config.run_dir, self.failures)
+        self._capacity = Capacity(self.failures)
+        self.tuner = Tuner(self.config, self.failures)
         self._baseline_given: MemorySnapshot | None = None
         self._forget()
         self._sampler = Sampler(
@@ -257,12 +264,34 @@ class MemoryProfiler:
         A condition is logged and passed to the callbacks once when it begins and once when it ends.
         """
         self._sampler.enter_process()
-        others = [other.snapshot for other in self._group.others(os.getpid()) if other.snapshot]
+        siblings = self._group.others(os.getpid())
+        others = [other.snapshot for other in siblings if other.snapshot]
         with self._lock, self._governor.paying():
-            found = breaches(self._history, self.config, self._alerts.names(), others)
+            found = breaches(self._history, self.config, self._alerts.names(), others, self.tuner.levels)
             now = self._last_time()
         self._alerts.update(found, CONDITIONS, now)
+        self._judge_capacity(siblings)
+        self._learn(siblings, others)
         return self._alerts.active
+
+    def _judge_capacity(self, siblings: list[MemoryMetrics]) -> None:
+        if self._snapshot is not None:
+            with self.failures.caught("capacity"):
+                with self._lock, self._governor.paying():
+                    coming = self._capacity.see(self._snapshot, siblings, self.worker)
+                self._alerts.update(coming, (EXHAUSTION,), self._last_time())
+
+    def _learn(self, siblings: list[MemoryMetrics], others: list[MemorySnapshot]) -> None:
+        if self._snapshot is not None and self.tuner.active:
+            with self.failures.caught("learn"), self._lock, self._governor.paying():
+                shared = shared_memory([self._snapshot, *others])
+                growth = heap_growth(self._history, self.config.warmup_snapshots)
+                self.tuner.see(
+                    self._snapshot,
+                    None if shared is None else shared.percent,
+                    None if growth is None else growth.percent,
+                    first=all(int(self.worker) < int(sibling.worker) for sibling in siblings),
+                )
 
     def judge_routes(self) -> list[RouteGrowth]:
         """What a request keeps, by route, over all workers of the server; the routes that keep most first.
@@ -465,6 +494,7 @@ class MemoryProfiler:
             route_requests=self.traffic.read()[0],
             route_windows=self._routes.published(),
             route_growth=self._routes.growth,
+            forecast=self._capacity.forecast,
         )
 
     def statistics(self) -> dict[str, Any]:
@@ -487,6 +517,7 @@ class MemoryProfiler:
             "active_alerts": [alert.name for alert in self._alerts.active],
             "leak_detections": dict(self._leaks.detections),
             "failures": dict(self.failures.counts),
+            **self.tuner.statistics(),
         }
 
     # -- inside --------------------------------------------------------------------------------------------------
@@ -494,6 +525,7 @@ class MemoryProfiler:
     def _enter_process(self) -> None:
         """Begin in a process: what came over a fork belongs to the parent."""
         self._forget()
+        self.tuner.open()
         if self.config.baseline_file is not None and self._baseline_given is None:
             with self.failures.caught("baseline_file"):
                 self.load_baseline(self.config.baseline_file)
@@ -535,6 +567,7 @@ class MemoryProfiler:
             self._leaks.inherit(predecessor.leaks)
         confirmed = [leak for leak in predecessor.leaks if leak.state == "confirmed"]
         self._alerts.adopt([leak_breach(leak, self.config) for leak in confirmed], self._last_time())
+        self._alerts.adopt(self._capacity.inherit(predecessor), self._last_time())
 
     def _forget(self) -> None:
         self._lock = threading.Lock()
@@ -556,6 +589,8 @@ class MemoryProfiler:
         self._group.forget()
         self.traffic.forget()
         self._routes.forget()
+        self._capacity.forget()
+        self.tuner.forget()
 
     def _last_time(self) -> float:
         return self._clock() if self._snapshot is None else self._snapshot.timestamp

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from memprof_middleware.analysis.route_leaks import group_growth
 from memprof_middleware.analysis.sharing import SharedMemory, shared_memory
-from memprof_middleware.model import MB, SEVERITIES, MemoryMetrics, MemorySnapshot
+from memprof_middleware.model import MB, SEVERITIES, MemoryMetrics, MemorySnapshot, Outlook
 
 # Label values of one sample, the worker first, and its number; ``None``: not measured, left out.
 Sample = tuple[tuple[str, ...], float | None]
@@ -102,6 +102,17 @@ def _shared(value: Callable[[SharedMemory], float | None]) -> Callable[[Workers]
         return None if shared is None else value(shared)
 
     return _all(sample)
+
+
+def _outlook(value: Callable[[Outlook], float | None]) -> Callable[[Workers], Iterator[Sample]]:
+    """Of each worker's own limit, and of the shared one by the first worker that knows it."""
+
+    def samples(workers: Workers) -> Iterator[Sample]:
+        known = [(worker.worker, worker.forecast) for worker in workers if worker.forecast]
+        yield from (((worker,), value(told.worker)) for worker, told in known if told.worker)
+        yield from [((ALL,), value(told.shared)) for _, told in known if told.shared][:1]
+
+    return samples
 
 
 def _growth(worker: MemoryMetrics) -> float | None:
@@ -278,6 +289,30 @@ CATALOGUE: tuple[MetricSpec, ...] = (
         "gauge",
         "Leaks that are confirmed now: growth that has gone on for longer than caches take to fill.",
         _each(lambda m: sum(leak.state == "confirmed" for leak in m.leaks)),
+    ),
+    MetricSpec(
+        "memory_headroom_bytes",
+        "gauge",
+        "What may still be used of the limit, in bytes; of the shared one with the worker all.",
+        _outlook(lambda outlook: _bytes(outlook.headroom_mb)),
+    ),
+    MetricSpec(
+        "memory_time_to_limit_low_seconds",
+        "gauge",
+        "Time to the limit, the early end of the range, in seconds; absent unless memory rises steadily towards it.",
+        _outlook(lambda outlook: outlook.low_seconds),
+    ),
+    MetricSpec(
+        "memory_time_to_limit_high_seconds",
+        "gauge",
+        "The same, the late end of the range.",
+        _outlook(lambda outlook: outlook.high_seconds),
+    ),
+    MetricSpec(
+        "memory_novelty",
+        "gauge",
+        "How far memory stands above all of the last 24 hours, in units of its noise; above 2 is unusual.",
+        _outlook(lambda outlook: outlook.novelty),
     ),
     MetricSpec(
         "memory_leaking_objects",
