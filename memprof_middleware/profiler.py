@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from memprof_middleware.analysis.baseline import drift
@@ -29,6 +29,7 @@ from memprof_middleware.outputs.group import WorkerGroup
 from memprof_middleware.probes import Probes
 from memprof_middleware.route_watch import RouteWatch, most_growth
 from memprof_middleware.sampler import Sampler
+from memprof_middleware.sinks import Sink, Sinks
 from memprof_middleware.snapshot import Camera
 from memprof_middleware.traffic import Traffic
 
@@ -37,6 +38,7 @@ _OVERDUE_INTERVALS = 2.0
 _FIRST_SECONDS = 5.0
 # How long a server may take from starting the application to listening.
 _BIND_SECONDS = 60.0
+_STOP_SECONDS = 1.0
 _Callback = TypeVar("_Callback", bound=Callable[..., object])
 
 
@@ -51,9 +53,10 @@ class MemoryProfiler:
         clock: tells the time, in seconds since the epoch; a test replays hours with a clock of its own.
         logger: where alerts go; by default the logger ``memprof``.
         probes: the instruments; a test passes recorded ones.
+        sinks: other monitoring systems that hear of figures and alerts, beside those that the settings name.
 
     Raises:
-        ConfigError: a setting in the environment is not valid.
+        ConfigError: a setting in the environment is not valid, or two sinks have one name.
 
     Attributes:
         config: the settings.
@@ -87,6 +90,7 @@ class MemoryProfiler:
         clock: Callable[[], float] = time.time,
         logger: logging.Logger | None = None,
         probes: Probes | None = None,
+        sinks: Sequence[Sink] = (),
     ) -> None:
         self.config = Config.from_env() if config is None else config
         self._clock = clock
@@ -102,6 +106,8 @@ class MemoryProfiler:
         self._routes = RouteWatch(self.traffic, probes, clock, self.config.warmup_snapshots, self.failures)
         self._camera = Camera(probes, self.config, clock, self.failures)
         self._group = WorkerGroup(probes.listener, self.config.run_dir, self.failures)
+        self._sinks = Sinks(self.config.sinks, sinks, self)
+        self._alerts.callbacks.append(self._sinks.event)
         self._baseline_given: MemorySnapshot | None = None
         self._forget()
         self._sampler = Sampler(
@@ -134,8 +140,10 @@ class MemoryProfiler:
 
     def stop(self) -> None:
         """Stop watching and leave the process as it was found. May be called again; returns within a second."""
+        deadline = time.monotonic() + _STOP_SECONDS
         self._stopped = True
         self._sampler.stop()
+        self._sinks.close(deadline)
         self._camera.close()
         self._group.leave()
 
@@ -147,6 +155,7 @@ class MemoryProfiler:
     def _start(self) -> None:
         self._stopped = False
         self._group.open()
+        self._sinks.open()
         self._sampler.start()
 
     async def start_memory_profiler(self) -> None:
@@ -177,6 +186,7 @@ class MemoryProfiler:
             self.check_thresholds()
             self.judge_routes()
             self.publish()
+        self._sinks.publish()
         self._stepping = False
 
     def step_if_overdue(self) -> None:
@@ -448,6 +458,7 @@ class MemoryProfiler:
             route_requests=self.traffic.read()[0],
             route_windows=self._routes.published(),
             route_growth=self._routes.growth,
+            sinks=self._sinks.health(),
         )
 
     def statistics(self) -> dict[str, Any]:
@@ -542,6 +553,7 @@ class MemoryProfiler:
         self._group.forget()
         self.traffic.forget()
         self._routes.forget()
+        self._sinks.forget()
 
     def _last_time(self) -> float:
         return self._clock() if self._snapshot is None else self._snapshot.timestamp
