@@ -30,6 +30,8 @@ class OtelSink(Sink):
         name: tells it from other sinks.
     """
 
+    alerts_with_figures = True
+
     def __init__(self, *, name: str = "otel") -> None:
         self.name = name
         self._registered = False

@@ -30,6 +30,8 @@ class OtlpSink(Sink):
         name: tells it from other sinks.
     """
 
+    alerts_with_figures = True
+
     def __init__(self, endpoint: str | None = None, *, name: str = "otlp") -> None:
         self.name = name
         self._endpoint = endpoint

@@ -65,9 +65,10 @@ class SentrySink(Sink):
 def _sdk() -> Any:
     # Asked of the loaded modules: 19 MB that the application does not use are not imported for it.
     sdk: Any = sys.modules.get("sentry_sdk")
-    if sdk is None or not sdk.get_client().is_active():
+    # Set up without a DSN it is active too, and throws all events away.
+    if sdk is None or not sdk.get_client().is_active() or not sdk.get_client().dsn:
         raise SinkError(
-            "Sentry is not active in this process: call sentry_sdk.init(...) in it, or take 'sentry' out of the "
+            "Sentry is not active in this process: call sentry_sdk.init(dsn=...) in it, or take 'sentry' out of the "
             "setting sinks"
         )
     return sdk

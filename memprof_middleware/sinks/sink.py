@@ -29,9 +29,11 @@ class Sink:
 
     Attributes:
         name: tells it from the other sinks, in metrics and in the log.
+        alerts_with_figures: whether :meth:`event` only takes note, and the next figures tell it: no delivery then.
     """
 
     name: str = ""
+    alerts_with_figures: bool = False
 
     def open(self) -> None:
         """Make connections and import libraries; called in each process before anything else, until it succeeds.

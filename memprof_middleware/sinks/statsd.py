@@ -32,6 +32,7 @@ class StatsdSink(Sink):
         ConfigError: the address is not valid.
     """
 
+    alerts_with_figures = True
     _where = "STATSD_HOST and STATSD_PORT, or StatsdSink(address), say where it is"
 
     def __init__(
@@ -119,6 +120,7 @@ class DogStatsdSink(StatsdSink):
         ConfigError: the address is not valid.
     """
 
+    alerts_with_figures = False
     _where = "DD_DOGSTATSD_URL, or DD_AGENT_HOST and DD_DOGSTATSD_PORT, or DogStatsdSink(address), say where it is"
 
     def __init__(self, address: str | None = None, *, name: str = "dogstatsd") -> None:

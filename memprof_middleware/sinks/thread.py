@@ -34,6 +34,9 @@ class SinkThread:
     def __init__(self, sink: Sink, logger: Callable[[], logging.Logger], clock: Callable[[], float]) -> None:
         self.sink = sink
         self._logger, self._clock = logger, clock
+        # What a sink does not override it does not want, and what only takes note says nothing of how it fares.
+        calls = {"snapshot": type(sink).snapshot is not Sink.snapshot, "event": not sink.alerts_with_figures}
+        self._deliveries = {call for call, counts in calls.items() if counts}
         self.forget()
 
     def forget(self) -> None:
@@ -44,7 +47,8 @@ class SinkThread:
         self._tries = 0  # of the oldest of them
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
-        self._opened = self._down = False
+        self._opened = False
+        self._trouble: str | None = None  # what failed when it was told that the sink is down
         self._pause, self._successes = _FIRST_PAUSE_SECONDS, 0
         self._delivered = self._dropped = self._failed = 0
         self._last_delivery: float | None = None
@@ -116,21 +120,20 @@ class SinkThread:
             else:
                 closing.wait(self._pause)
                 self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
-        if self._opened and self._attempt(self.sink.close):
+        if self._opened and self._attempt("close", self.sink.close):
             self._opened = False
 
     def _deliver(self) -> bool:
         """One round: all alerts, then the newest figures. Whether everything went well."""
         if not self._opened:
-            if not self._attempt(self.sink.open):
+            if not self._attempt("open", self.sink.open):
                 return False
             self._opened = True
         while self._events:
             oldest = self._events[0]
-            if not self._attempt(lambda oldest=oldest: self.sink.event(*oldest)):  # type: ignore[misc]
+            if not self._attempt("event", lambda oldest=oldest: self.sink.event(*oldest)):  # type: ignore[misc]
                 self._give_up_after_tries(oldest)
                 break
-            self._count_delivery()
             with self._changed:
                 if self._events and self._events[0] is oldest:  # else it was pushed out meanwhile
                     self._pop_event()
@@ -144,8 +147,7 @@ class SinkThread:
             metrics, self._mail = self._mail, None
         if metrics is None:
             return True
-        if self._attempt(lambda: self.sink.snapshot(metrics)):
-            self._count_delivery()
+        if self._attempt("snapshot", lambda: self.sink.snapshot(metrics)):
             return True
         self._put_back(metrics)
         return False
@@ -169,24 +171,26 @@ class SinkThread:
         self._events.popleft()
         self._tries = 0
 
-    def _attempt(self, call: Callable[[], object]) -> bool:
+    def _attempt(self, what: str, call: Callable[[], object]) -> bool:
         try:
             call()
         except Exception as error:  # noqa: BLE001 - a sink is often the user's code, and its fault is its own
             self._failed += 1
             self._successes = 0
-            if not self._down:
-                self._down = True
+            if self._trouble is None:
+                self._trouble = what
                 self._tell_down(error)
             return False
+        if what in self._deliveries:
+            self._count_delivery(what)
         return True
 
-    def _count_delivery(self) -> None:
+    def _count_delivery(self, what: str) -> None:
         self._delivered += 1
         self._last_delivery = self._clock()
-        self._successes += 1
-        if self._down and self._successes >= _SUCCESSES_TO_BE_UP:
-            self._down = False
+        self._successes += what == self._trouble or self._trouble == "open"
+        if self._trouble is not None and self._successes >= _SUCCESSES_TO_BE_UP:
+            self._trouble = None
             self._logger().info(
                 "memprof: sink %s delivers again", self.sink.name, extra={"memprof_sink": self.sink.name}
             )

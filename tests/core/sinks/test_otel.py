@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry import metrics as api
 from opentelemetry.metrics import _internal
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -152,7 +151,9 @@ def test_without_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "version", missing)
-    with pytest.raises(SinkError, match=r"opentelemetry-api is not installed: pip install 'memprof-middleware\[otel\]'"):
+    with pytest.raises(
+        SinkError, match=r"opentelemetry-api is not installed: pip install 'memprof-middleware\[otel\]'"
+    ):
         OtelSink().open()
 
 
@@ -173,7 +174,6 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 provider = MeterProvider([PeriodicExportingMetricReader(exporter)])
 metrics.set_meter_provider(provider)
-profiler._sinks._threads[0].sink  # keep
 while not profiler.metrics().sinks[0].delivered:
     provider.force_flush()
 print(profiler.metrics().snapshot.rss_mb)
@@ -194,4 +194,3 @@ def test_over_the_applications_own_exporter(protocol: str) -> None:
         usage = {p.value for p in collector.named("process.memory.usage")}
         assert usage == {json.loads(done.stdout) * MB}
         assert collector.named("memprof.heap_used")
-    assert api is not None

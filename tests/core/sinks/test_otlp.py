@@ -147,10 +147,14 @@ def test_a_library_that_is_missing_or_too_old(monkeypatch: pytest.MonkeyPatch) -
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "version", old)
-    with pytest.raises(SinkError, match=r"opentelemetry-sdk 1.20.0 is too old, 1.27 or newer .*memprof-middleware\[otlp"):
+    with pytest.raises(
+        SinkError, match=r"opentelemetry-sdk 1.20.0 is too old, 1.27 or newer .*memprof-middleware\[otlp"
+    ):
         OtlpSink().open()
     monkeypatch.setattr(metadata, "version", missing)
-    with pytest.raises(SinkError, match=r"opentelemetry-sdk is not installed: pip install 'memprof-middleware\[otlp\]'"):
+    with pytest.raises(
+        SinkError, match=r"opentelemetry-sdk is not installed: pip install 'memprof-middleware\[otlp\]'"
+    ):
         OtlpSink().open()
 
 

@@ -56,10 +56,11 @@ def test_the_applications_own_events_are_left_alone(server: SentryServer) -> Non
 
 
 def test_after_a_fork(server: SentryServer) -> None:
-    """Children of a process in which Sentry is active send too."""
+    """Children of a process in which Sentry is active send too; forked while it sends, its client may lose an event."""
     sink = SentrySink()
     sink.open()
     sink.event(alert(), figures())
+    wait_for(lambda: server.events, "the parent's event")
 
     def child() -> int:
         sink.open()

@@ -63,7 +63,7 @@ def test_gauges_arrive_with_tags(agent: Agent, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_counters_are_sent_as_what_was_added(agent: Agent) -> None:
-    """The server adds up: the first delivery sets the mark, later ones send the difference, none where there is none."""
+    """The server adds up: the first delivery sets the mark, later ones send the difference if there is one."""
     sink = DogStatsdSink(agent.address)
     sink.open()
     for number in (5, 7, 7):
@@ -167,9 +167,7 @@ def test_where_it_sends_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     assert address(DogStatsdSink()) == "unix:///var/run/datadog/dsd.socket"
 
 
-@pytest.mark.parametrize(
-    "wrong", ["tcp://a:1", "udp://a", "udp://:1", "unix://relative", "a:1", "udp://a:99999"]
-)
+@pytest.mark.parametrize("wrong", ["tcp://a:1", "udp://a", "udp://:1", "unix://relative", "a:1", "udp://a:99999"])
 def test_a_wrong_address_is_refused(wrong: str) -> None:
     """At construction, with what was given, what is allowed and where it is said."""
     with pytest.raises(ConfigError, match=r"address=.* is not valid; allowed: udp://host:port or unix:///path"):
@@ -223,9 +221,8 @@ def test_an_agent_that_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     with Agent(unix=True) as agent:
         agent.reads.clear()
         datagrams = Datagrams(agent.address, "there")
-        with pytest.raises(SinkError, match="it reads nothing for 0.05 s"):
-            for _ in range(10_000):
-                datagrams.send(["x" * 8000])
+        with pytest.raises(SinkError, match=r"it reads nothing for 0\.05 s"):
+            datagrams.send(["x" * 8000] * 10_000)
         datagrams.close()
 
 

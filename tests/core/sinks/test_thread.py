@@ -133,9 +133,7 @@ def test_an_alert_survives_failures(source: Source, running: Running, caplog: py
     assert "no such library" not in told, "a foreign error's text may hold the program's data"
 
 
-def test_trouble_and_its_end_are_told_once(
-    source: Source, running: Running, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_trouble_and_its_end_are_told_once(source: Source, running: Running, caplog: pytest.LogCaptureFixture) -> None:
     """One warning with what to do when it begins, one line when it is over for good."""
     taker = Taker()
     sinks = running(taker)
@@ -244,7 +242,7 @@ def test_a_thread_that_cannot_start_is_a_counted_failure(
 
 
 def test_a_child_delivers_while_its_parent_is_in_the_middle(source: Source, running: Running) -> None:
-    """Forked while the parent's thread hangs in a delivery and holds the lock, twenty children deliver all of theirs."""
+    """Forked while the parent hangs in a delivery and the lock is held, twenty children deliver all of theirs."""
     taker = Taker()
     taker.go.clear()
     sinks = running(taker)
