@@ -280,3 +280,52 @@ def test_a_child_without_a_profiler_ends_at_once(source: Source, running: Runnin
     with children() as make, sinks._threads[0]._changed:
         assert make(child).result != os.getpid()
     taker.go.set()
+
+
+def test_what_a_sink_does_not_override_is_no_delivery(source: Source, running: Running) -> None:
+    """A sink for alerts only is not said to deliver with each snapshot, nor one for figures with each alert."""
+
+    class Alerts(Sink):
+        name = "alerts"
+
+        def event(self, alert: Alert, metrics: MemoryMetrics) -> None:
+            pass
+
+    class Figures(Sink):
+        name = "figures"
+        alerts_with_figures = True
+
+        def snapshot(self, metrics: MemoryMetrics) -> None:
+            pass
+
+    sinks = running(Alerts(), Figures())
+    for _ in range(2):
+        source.publish(sinks)
+    sinks.close()
+    alerts, figures = sinks.health()
+    assert (alerts.delivered, alerts.last_delivery) == (0, None)
+    assert figures.delivered in {1, 2}, "the first may have been replaced"
+    sinks.open()
+    before = figures.delivered
+    sinks.event(alert())
+    sinks.close()
+    alerts, figures = sinks.health()
+    assert (alerts.delivered, figures.delivered) == (1, before)
+
+
+def test_noted_alerts_do_not_end_trouble(source: Source, running: Running, caplog: pytest.LogCaptureFixture) -> None:
+    """While figures cannot be delivered, alerts that a sink only takes note of make no second warning."""
+
+    class Down(Sink):
+        name = "down"
+        alerts_with_figures = True
+
+        def snapshot(self, metrics: MemoryMetrics) -> None:
+            raise SinkError("away")
+
+    sinks = running(Down())
+    source.publish(sinks)
+    for number in range(1, 10):
+        sinks.event(alert(subject=f"t{number}"))
+        wait_for(lambda number=number: sinks.health()[0].failed > number, "another failure")
+    assert len(caplog.messages) == 1
