@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from memprof_middleware.model import MB, Alert, MemoryMetrics
 from memprof_middleware.outputs.metrics import ALL, CATALOGUE, MetricSpec
@@ -43,8 +44,7 @@ class Kind:
         return self.name + _SPELLED.get(self.unit, "")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Figure:
+class Figure(NamedTuple):
     """One number of one worker; the labels are those of the catalogue, the worker's own left out."""
 
     kind: Kind
@@ -72,9 +72,10 @@ def of_kind(kind: Kind, metrics: MemoryMetrics) -> Iterator[Figure]:
     What is about all workers is left out, since one worker's figures do not tell it; but for what one of them finds
     out about routes and tells for all.
     """
-    for (worker, *values), number in kind.spec.samples([metrics]):
-        if number is not None and (worker != ALL or "route" in kind.spec.labels):
-            yield Figure(kind, number * kind.factor, tuple(zip(kind.spec.labels, values, strict=True)))
+    names = kind.spec.labels
+    for labels, number in kind.spec.samples([metrics]):
+        if number is not None and (labels[0] != ALL or "route" in names):
+            yield Figure(kind, number * kind.factor, tuple(zip(names, labels[1:], strict=True)) if names else ())
 
 
 def figures(metrics: MemoryMetrics) -> Iterator[Figure]:

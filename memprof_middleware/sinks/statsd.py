@@ -13,6 +13,8 @@ from memprof_middleware.sinks.sink import Sink
 
 Tags = tuple[tuple[str, str], ...]
 _DEFAULT_PORT = 8125
+_NOT_IN_TAGS = str.maketrans(dict.fromkeys("|,#@ \t\r\n", "_"))
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
 _OK, _CRITICAL = 0, 2
 _ALERT_TYPES: Mapping[Severity, str] = {"low": "info", "medium": "warning", "high": "error", "critical": "error"}
 _DATADOG_TAGS = (("DD_SERVICE", "service"), ("DD_ENV", "env"), ("DD_VERSION", "version"))
@@ -43,7 +45,7 @@ class StatsdSink(Sink):
         if self._prefix and not self._prefix.endswith("."):
             self._prefix += "."
         self._tagged = tags
-        self._constant_tags: Tags = ()
+        self._constant_tags: tuple[str, ...] = ()
         self._datagrams = Datagrams(address or self._default_address(), self._where)
         self._forget()
 
@@ -94,13 +96,13 @@ class StatsdSink(Sink):
     def _line(self, name: str, rest: str, labels: Tags, metrics: MemoryMetrics) -> str:
         if self._tagged:
             return f"{self._prefix}{name}:{rest}|#{self._tags(labels, metrics)}"
-        folded = [name, f"worker{metrics.worker}", *(value for _, value in labels)]
-        return f"{self._prefix}{'.'.join(map(_folded, folded))}:{rest}"
+        parts = [name, f"worker{metrics.worker}", *(_folded(value) for _, value in labels)]
+        return f"{self._prefix}{'.'.join(parts)}:{rest}"
 
     def _tags(self, labels: Tags, metrics: MemoryMetrics) -> str:
         # The slot and not the pid: each new value of a tag is a new time series, kept and paid for.
-        tags = (*self._constant_tags, ("worker", metrics.worker), *labels)
-        return ",".join(f"{key}:{_tag(value)}" for key, value in tags)
+        tags = [*self._constant_tags, f"worker:{metrics.worker}", *(f"{key}:{_tag(value)}" for key, value in labels)]
+        return ",".join(tags)
 
     def _state(self, metrics: MemoryMetrics) -> Iterable[str]:  # noqa: ARG002
         return ()
@@ -127,8 +129,10 @@ class DogStatsdSink(StatsdSink):
         super().__init__(address, prefix="", tags=True, name=name)
         given = ((tag, os.environ.get(variable, "")) for variable, tag in _DATADOG_TAGS)
         more = re.split(r"[,\s]+", os.environ.get("DD_TAGS", ""))
-        pairs = (tag.split(":", 1) for tag in more if ":" in tag)
-        self._constant_tags = (*((tag, value) for tag, value in given if value), *((key, val) for key, val in pairs))
+        self._constant_tags = (
+            *(f"{tag}:{_tag(value)}" for tag, value in given if value),
+            *filter(None, map(_tag, more)),
+        )
 
     def _default_address(self) -> str:
         host, port = os.environ.get("DD_AGENT_HOST") or "localhost", os.environ.get("DD_DOGSTATSD_PORT")
@@ -160,12 +164,12 @@ def _number(value: float) -> str:
 
 
 def _tag(value: str) -> str:
-    return re.sub(r"[|,#@\s]", "_", value)
+    return value.translate(_NOT_IN_TAGS)
 
 
 def _folded(part: str) -> str:
-    """A label as one part of a dotted name; the dots of ``memprof.`` stay."""
-    return part if part.startswith(PREFIX) else re.sub(r"[^A-Za-z0-9_-]+", "_", part).strip("_") or "_"
+    """A label as one part of a dotted name."""
+    return _NOT_IN_NAMES.sub("_", part).strip("_") or "_"
 
 
 def _bracketed(host: str) -> str:
