@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -74,7 +75,7 @@ def of_kind(kind: Kind, metrics: MemoryMetrics) -> Iterator[Figure]:
     """
     names = kind.spec.labels
     for labels, number in kind.spec.samples([metrics]):
-        if number is not None and (labels[0] != ALL or "route" in names):
+        if number is not None and math.isfinite(number) and (labels[0] != ALL or "route" in names):
             yield Figure(kind, number * kind.factor, tuple(zip(names, labels[1:], strict=True)) if names else ())
 
 
@@ -97,4 +98,4 @@ class Held:
 
     def counts(self) -> dict[str, int]:
         """Condition to the number of subjects that it holds for; 0 for those that are over."""
-        return {name: len(subjects) for name, subjects in self._subjects.items()}
+        return {name: len(subjects) for name, subjects in list(self._subjects.items())}

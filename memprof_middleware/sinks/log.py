@@ -15,6 +15,9 @@ LOGGER = "memprof.json"
 class LogSink(Sink):
     """One line of JSON for the beginning and one for the end of each condition; at DEBUG also every snapshot.
 
+    Ends are told at INFO, so a level that nobody has set becomes INFO, and where nobody has set up logging the lines go
+    to standard error.
+
     Args:
         logger: where they go; by default the logger ``memprof.json``, whose records also reach the handlers of
             ``memprof``.
@@ -24,6 +27,13 @@ class LogSink(Sink):
     def __init__(self, logger: logging.Logger | None = None, *, name: str = "log") -> None:
         self.name = name
         self._logger = logger or logging.getLogger(LOGGER)
+
+    def open(self) -> None:
+        """See to it that the lines come out somewhere."""
+        if self._logger.level == logging.NOTSET:
+            self._logger.setLevel(logging.INFO)
+        if not self._logger.hasHandlers():
+            self._logger.addHandler(logging.StreamHandler())
 
     def event(self, alert: Alert, metrics: MemoryMetrics) -> None:
         """A line with the alert, at the level of the alert itself."""

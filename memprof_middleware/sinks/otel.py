@@ -17,6 +17,8 @@ _TELLS_FORKS = (1, 44)
 _IMPORTED_IN = os.getpid()
 # Readers export once a minute by default.
 _PATIENCE_SECONDS = 300.0
+# It asks for each instrument; what follows so soon is the same collection.
+_ONE_COLLECTION_SECONDS = 0.5
 
 
 class OtelSink(Sink):
@@ -31,6 +33,7 @@ class OtelSink(Sink):
     """
 
     alerts_with_figures = True
+    reads: Reads
 
     def __init__(self, *, name: str = "otel") -> None:
         self.name = name
@@ -40,8 +43,7 @@ class OtelSink(Sink):
     def _forget(self) -> None:
         self._latest: MemoryMetrics | None = None
         self._held = Held()
-        self._count = 0
-        self._last_read: float | None = None
+        self.reads = Reads(0, None)
         self._read_at = time.monotonic()  # or opened
         self._pid: int | None = None
 
@@ -79,18 +81,13 @@ class OtelSink(Sink):
         """Show nothing any more; the instruments stay, as there is no way to take them back."""
         self._latest = None
 
-    def reads(self) -> Reads:
-        """How often the application's reader asked."""
-        return Reads(self._count, self._last_read)
-
     def _shown(self) -> MemoryMetrics | None:
         """The figures, in the process that they are about: a child may inherit the reader without the profiler."""
         if self._latest is None or self._pid != os.getpid():
             return None
         now = time.monotonic()
-        if now - self._read_at > 0.5 or not self._count:  # one collection asks for each instrument
-            self._count += 1
-            self._last_read = time.time()
+        if now - self._read_at > _ONE_COLLECTION_SECONDS or self.reads.last is None:
+            self.reads = Reads(self.reads.count + 1, time.time())
         self._read_at = now
         return self._latest
 

@@ -30,10 +30,12 @@ class Sink:
     Attributes:
         name: tells it from the other sinks, in metrics and in the log.
         alerts_with_figures: whether :meth:`event` only takes note, and the next figures tell it: no delivery then.
+        reads: for a sink that another library reads: when that was. ``None``: each call that returned is a delivery.
     """
 
     name: str = ""
     alerts_with_figures: bool = False
+    reads: Reads | None = None
 
     def open(self) -> None:
         """Make connections and import libraries; called in each process before anything else, until it succeeds.
@@ -52,7 +54,3 @@ class Sink:
 
     def close(self) -> None:
         """Send what is left and give up what was opened; the process may end a second later."""
-
-    def reads(self) -> Reads | None:
-        """For a sink that another library reads: when that was. ``None``: each call that returned is a delivery."""
-        return None

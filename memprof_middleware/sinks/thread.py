@@ -71,7 +71,7 @@ class SinkThread:
 
     def health(self) -> SinkHealth:
         """What became of what was left for it, so far."""
-        reads = self.sink.reads()
+        reads = self.sink.reads
         return SinkHealth(
             name=self.sink.name,
             delivered=self._delivered if reads is None else reads.count,

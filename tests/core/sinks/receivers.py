@@ -116,8 +116,6 @@ class HttpServer:
 
     def __init__(self, answer: Callable[[str, bytes], tuple[int, bytes]]) -> None:
         class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if self.headers.get("Content-Encoding") == "gzip":

@@ -50,7 +50,7 @@ def test_the_applications_reader_gets_the_last_figures(reader: InMemoryMetricRea
     sink = OtelSink()
     sink.open()
     assert read(reader) == {}
-    assert sink.reads().count == 0
+    assert sink.reads.count == 0
     sink.snapshot(figures())
     sink.event(alert(), figures())
     found = read(reader)
@@ -68,10 +68,10 @@ def test_its_deliveries_are_the_readers_questions(reader: InMemoryMetricReader) 
     sink = OtelSink()
     sink.open()
     sink.snapshot(figures())
-    assert (sink.reads().count, sink.reads().last) == (0, None)
+    assert (sink.reads.count, sink.reads.last) == (0, None)
     read(reader)
-    assert sink.reads().count == 1
-    last = sink.reads().last
+    assert sink.reads.count == 1
+    last = sink.reads.last
     assert last is not None
     assert last <= time.time()
     sink.close()
