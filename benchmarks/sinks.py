@@ -52,11 +52,15 @@ TIMES = 20
 def run(*, quick: bool) -> dict[str, Any]:
     """Imports in fresh processes, deliveries in one."""
     rounds = 5 if quick else 15
-    return {"imports": _imports(rounds), "deliveries": harness.in_process("benchmarks.sinks", "deliveries", rounds)}
+    return {
+        "imports": _imports(rounds),
+        "deliveries": harness.in_process("benchmarks.sinks", "deliveries", rounds),
+        "left": harness.in_process("benchmarks.sinks", "left", rounds),
+    }
 
 
 def show(found: dict[str, Any]) -> str:
-    """Two tables."""
+    """Three tables."""
     imports = harness.table(
         ("beside a running profiler", "resident, MB more", "import CPU, ms more"),
         [(name, harness.spread(row["mb"], 1), harness.spread(row["ms"], 1)) for name, row in found["imports"].items()],
@@ -74,7 +78,11 @@ def show(found: dict[str, Any]) -> str:
             for name, row in found["deliveries"].items()
         ],
     )
-    return f"{imports}\n\n{deliveries}"
+    left = harness.table(
+        ("figures left for a sink by the sampler", "wall us"),
+        [(name, harness.spread(values, 1)) for name, values in found["left"].items()],
+    )
+    return f"{imports}\n\n{deliveries}\n\n{left}"
 
 
 def _imports(rounds: int) -> dict[str, Any]:
@@ -123,6 +131,45 @@ def _deliveries(rounds: int) -> dict[str, Any]:
         own, theirs = _own_otlp(collector, metrics), _otlp(collector, metrics)
         found["OTLP over http, beside a plain SDK pipeline"] = {"figures": count, **_compared(own, theirs, rounds)}
     profiler.stop()
+    return found
+
+
+def _left(rounds: int) -> dict[str, Any]:
+    """Wall time that the sampler's thread pays for one sink, by what the receiver does."""
+    from memprof_middleware import Config, MemoryProfiler
+    from memprof_middleware.model import MemoryMetrics
+    from memprof_middleware.sinks import Sink
+    from memprof_middleware.testing import FakeProbes
+
+    go = threading.Event()
+
+    class Idle(Sink):
+        name = "idle"
+
+        def snapshot(self, metrics: MemoryMetrics) -> None:
+            pass
+
+    class Hung(Sink):
+        name = "hung"
+
+        def snapshot(self, metrics: MemoryMetrics) -> None:  # noqa: ARG002
+            go.wait()
+
+    found: dict[str, Any] = {}
+    for what, sink in {"it takes them at once": Idle(), "it hangs": Hung()}.items():
+        profiler = MemoryProfiler(Config(background=False), probes=FakeProbes(), sinks=[sink])
+        profiler.step()
+        metrics = profiler.metrics()
+        thread = profiler._sinks._threads[0]
+        values = []
+        for _ in range(20 * rounds):
+            began = time.perf_counter()
+            thread.publish(metrics)
+            values.append(1e6 * (time.perf_counter() - began))
+            time.sleep(0.001)  # so that it is idle again
+        found[what] = harness.interval(values)
+        go.set()
+        profiler.stop()
     return found
 
 
@@ -275,5 +322,7 @@ def main() -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["deliveries"]:
         print(json.dumps(_deliveries(int(sys.argv[2]))))
+    elif sys.argv[1:2] == ["left"]:
+        print(json.dumps(_left(int(sys.argv[2]))))
     else:
         main()

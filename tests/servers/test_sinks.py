@@ -21,6 +21,7 @@ SERVERS = {
     "gunicorn": ([*GUNICORN, "sinks_app"], "http"),
     "gunicorn --preload": ([*GUNICORN, "--preload", "sinks_app"], "http"),
     "gunicorn --preload, grpc": ([*GUNICORN, "--preload", "sinks_app"], "grpc"),
+    "gunicorn -k gevent": ([*GUNICORN, "--worker-class", "gevent", "sinks_app"], "http"),
     "uvicorn": ([*UVICORN, "sinks_app:asgi_application"], "grpc"),
 }
 SECONDS = 40.0
@@ -56,6 +57,8 @@ class Receivers:
 @pytest.fixture(params=SERVERS)
 def life(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Server, Receivers]]:
     command, protocol = SERVERS[request.param]
+    if "gevent" in command:
+        pytest.importorskip("gevent")
     if "gunicorn" in command:
         command = [*command, *gunicorn_options()]
     own = HttpCollector() if protocol == "http" else GrpcCollector()
