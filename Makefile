@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
-.PHONY: demo test test-all e2e tools dashboard bench performance bench-routes lint docs clean
+.PHONY: demo test test-all e2e tools dashboard bench performance bench-routes leakbench lint docs clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/memprof demo --host $(HOST) $(if $(KEEP),--keep)
@@ -41,6 +41,10 @@ lint: $(VENV)/dev.stamp
 bench-routes: $(VENV)/bench.stamp
 	$(BIN)/python -m benchmarks.routes
 	$(BIN)/python -m benchmarks.routes.real
+
+# Verdicts on labelled applications, each in an environment of its own; a corpus beside the project is found by itself.
+leakbench: $(VENV)/bench.stamp
+	$(BIN)/python -m benchmarks.leakbench $(ARGS)
 
 docs: $(VENV)/dev.stamp
 	$(BIN)/sphinx-build --fail-on-warning --quiet docs docs/_build

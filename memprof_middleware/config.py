@@ -121,6 +121,19 @@ class Config:
     leak_min_snapshots: int = _setting(
         6, "Snapshots after warm-up before a leak is called.", lambda v: v >= 4, "4 or more"
     )
+    leak_confirm_requests: int = _setting(
+        10_000,
+        "A suspected leak is confirmed when it has gone on undiminished for so many requests; caches fill for up to "
+        "some 9,000.",
+        lambda v: v >= 1,
+        "1 or more",
+    )
+    leak_confirm_hours: float = _setting(
+        6.0,
+        "The same in hours, where there are few requests.",
+        lambda v: v > 0,
+        "more than 0",
+    )
     route_min_bytes: float = _setting(
         100.0,
         "A route is called leaking only when a request keeps at least this many bytes, or an object.",

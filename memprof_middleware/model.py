@@ -13,6 +13,8 @@ MB = 1024.0 * 1024.0
 
 Severity = typing.Literal["low", "medium", "high", "critical"]
 SEVERITIES: tuple[Severity, ...] = typing.get_args(Severity)
+LeakKind = typing.Literal["objects", "container", "untracked", "native", "fragmentation"]
+LeakState = typing.Literal["suspected", "confirmed", "resolved"]
 
 
 class _Value:
@@ -90,6 +92,13 @@ class MemorySnapshot(_Value):
         container_size_mb: the container's memory limit.
         rss_mb: resident set size.
         vms_mb: virtual size.
+        file_mb: resident pages of files, such as shared libraries.
+        shared_mb: resident shared memory.
+        native_in_use_mb: what the C library's allocator has given out; objects up to 512 bytes are not among it.
+        native_retained_mb: what the C library's allocator holds free for reuse.
+        allocated_blocks: blocks that Python's own allocator has given out: nearly every object up to 512 bytes.
+        requests: requests answered so far.
+        in_flight: requests that had begun and not ended.
         total_objects: live objects that the garbage collector tracks, frozen ones left out.
         frozen_objects: objects that ``gc.freeze()`` hides from counting.
         census_timestamp: when the objects were counted; earlier than the snapshot where the budget put a census off.
@@ -119,6 +128,13 @@ class MemorySnapshot(_Value):
     container_size_mb: float | None = None
     rss_mb: float | None = None
     vms_mb: float | None = None
+    file_mb: float | None = None
+    shared_mb: float | None = None
+    native_in_use_mb: float | None = None
+    native_retained_mb: float | None = None
+    allocated_blocks: int | None = None
+    requests: int = 0
+    in_flight: int = 0
     total_objects: int | None = None
     frozen_objects: int = 0
     census_timestamp: float | None = None
@@ -146,35 +162,51 @@ class MemorySnapshot(_Value):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Leak(_Value):
-    """A type whose live objects keep growing.
+    """Something that keeps growing: one incident, led by what explains the rest of it.
 
     Attributes:
-        name: the type, as ``module.QualName``.
-        kind: what grows; ``"objects"`` for a type's live objects.
-        severity: by growth: above 200 % critical, 150 % high, 100 % medium, 50 % low.
-        first: live objects at the start of the period that the verdict rests on.
-        last: live objects now.
+        name: the type, as ``module.QualName``, or the path of the container.
+        kind: what grows: live ``"objects"`` of a type, the entries of a ``"container"``, ``"untracked"`` Python data
+            such as bytes and strings, ``"native"`` memory or ``"fragmentation"``.
+        state: ``"suspected"`` at first, ``"confirmed"`` once growth has gone on for long enough, ``"resolved"``.
+        severity: by growth: above 200 % critical, 150 % high, 100 % medium, else low.
+        confidence: how sure the verdict is, 0 to 1.
+        holder: what holds it, as a person would write it, with the share of a sample that it explains; or that it is
+            held outside Python; empty while that is not known.
+        route: whose requests make it grow; empty while that is not known.
+        evidence: the sentences that the verdict rests on.
+        also: what else grows with it, part of the same incident.
+        first: live objects, entries, blocks or bytes at the start of the period that the verdict rests on.
+        last: the same now.
         growth_percent: growth from first to last (a first of 0 counts as 1).
-        growth_per_hour: objects per hour over that period.
+        growth_per_hour: growth per hour over that period.
+        growth_per_request: growth per request served over that period; ``None`` without requests.
         since: when that period began, seconds since the epoch.
-        detected_at: when the leak was first called.
+        detected_at: when the leak was first suspected.
         snapshots: how many snapshots the verdict rests on.
     """
 
     name: str
-    kind: str = "objects"
+    kind: LeakKind = "objects"
+    state: LeakState = "suspected"
     severity: Severity
+    confidence: float = 0.5
+    holder: str = ""
+    route: str = ""
+    evidence: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     first: int
     last: int
     growth_percent: float
     growth_per_hour: float
+    growth_per_request: float | None = None
     since: float
     detected_at: float
     snapshots: int
 
     @property
     def growth(self) -> int:
-        """Objects gained from first to last."""
+        """What was gained from first to last."""
         return self.last - self.first
 
 

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import os
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from memprof_middleware.analysis.baseline import drift
 from memprof_middleware.analysis.history import History
-from memprof_middleware.analysis.leaks import find_leaks, still_open
 from memprof_middleware.analysis.route_leaks import group_growth
 from memprof_middleware.analysis.thresholds import CONDITIONS, breaches
 from memprof_middleware.config import Config
 from memprof_middleware.errors import BaselineError, ConfigError
 from memprof_middleware.governor import Governor
-from memprof_middleware.model import SEVERITIES, Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot, RouteGrowth
-from memprof_middleware.outputs.alerts import AlertBook, borrow_server_log, leak_breach
+from memprof_middleware.leak_watch import LeakWatch
+from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot, RouteGrowth
+from memprof_middleware.outputs.alerts import AlertBook, borrow_server_log, leak_breach, tell_suspicions
 from memprof_middleware.outputs.baseline_file import read_baseline, write_baseline
 from memprof_middleware.outputs.failures import Failures
 from memprof_middleware.outputs.group import WorkerGroup
@@ -72,10 +70,6 @@ class MemoryProfiler:
     _history: History
     _snapshot: MemorySnapshot | None
     _baseline: MemorySnapshot | None  # taken by itself; one that was set or loaded survives a fork
-    _leaks: tuple[Leak, ...]
-    _inherited: tuple[Leak, ...]  # open when the slot's last worker ended
-    _leak_detections: Counter[str]
-    _reached: set[tuple[str, str]]  # the open leaks with every severity they have had
     _start_time: float
     _stepped_at: float  # by the monotonic clock
     _told_overdue: bool
@@ -103,8 +97,9 @@ class MemoryProfiler:
         self._alerts = AlertBook(logger, self.failures)
         self._leak_callbacks: list[Callable[[Leak], object]] = []
         probes = probes or Probes()
+        self._leaks = LeakWatch(probes, self.config, self.failures)
         self._routes = RouteWatch(self.traffic, probes, clock, self.config.warmup_snapshots, self.failures)
-        self._camera = Camera(probes, self.config, clock, self.failures)
+        self._camera = Camera(probes, self.config, clock, self.failures, self.traffic)
         self._group = WorkerGroup(probes.listener, self.config.run_dir, self.failures)
         self._sinks = Sinks(self.config.sinks, sinks, self)
         self._alerts.callbacks.append(self._sinks.event)
@@ -217,17 +212,18 @@ class MemoryProfiler:
         counted exactly: who asks for a snapshot gets one, whatever the budget.
         """
         self._sampler.enter_process()
-        return self._take_snapshot(1)
+        return self._take_snapshot(1, by_hand=True)
 
-    def _take_snapshot(self, stride: int | None) -> MemorySnapshot:
+    def _take_snapshot(self, stride: int | None, *, by_hand: bool = False) -> MemorySnapshot:
         with self._lock:
             with self._governor.paying():
-                self._routes.read(self._history.seen + 1)  # before the census, which allocates
-            snapshot, census, cpu_seconds = self._camera.take(stride)
+                allocator = self._routes.read(self._history.seen + 1)  # before the census, which allocates
+            snapshot, census, cpu_seconds = self._camera.take(stride, allocator)
             self._governor.spent(cpu_seconds, time.monotonic())
             if census is not None:
                 self._governor.counted(census, time.monotonic())
             self._history.append(snapshot, census.counts if census else None)
+            self._measure_containers(by_hand=by_hand)
             if self._baseline is None and self._history.seen > self.config.warmup_snapshots:
                 self._baseline = snapshot
             self._snapshot = snapshot
@@ -236,36 +232,25 @@ class MemoryProfiler:
         return snapshot
 
     def detect_leaks(self) -> list[Leak]:
-        """Judge the history and return the open leaks, the fastest-grown first.
+        """Judge the history and return the open leaks, confirmed ones first, then the fastest-grown.
 
-        A leak that is new is logged, counted and passed to the callbacks; one that is over is logged.
+        A leak begins as a suspicion: it is logged, counted and passed to the leak callbacks. When it is confirmed, it
+        is an alert, and so is its end.
         """
         self._sampler.enter_process()
         with self._lock, self._governor.paying():
-            before = {leak.name: leak for leak in self._leaks}
-            # A predecessor's leak began in another process: it says nothing of where this one's own growth began.
-            known = [leak for leak in self._leaks if leak not in self._inherited]
-            found = [
-                dataclasses.replace(leak, detected_at=before.get(leak.name, leak).detected_at)
-                for leak in find_leaks(self._history, self.config, known)
-            ]
-            own = {leak.name for leak in found}
-            inherited = still_open(self._inherited, self._history, self.config)
-            self._inherited = tuple(leak for leak in inherited if leak.name not in own)
-            found += self._inherited
-            new = [leak for leak in found if leak.name not in before]
-            self._leaks = tuple(found)
-            # A leak begins small: it counts again under each worse severity that it reaches.
-            reached = {(leak.name, leak.severity) for leak in found}
-            self._leak_detections.update(severity for _, severity in reached - self._reached)
-            open_names = {leak.name for leak in found}
-            self._reached = {pair for pair in self._reached | reached if pair[0] in open_names}
+            told = {leak.name: leak for leak in self._leaks.leaks}
+            found, ended = self._leaks.judge(self._history, self._route_text)
             now = self._last_time()
-        self._alerts.update([leak_breach(leak, self.config) for leak in found], ("leak",), now)
-        for leak in new:
-            for callback in list(self._leak_callbacks):
-                with self.failures.caught("leak_callback"):
-                    callback(leak)
+        confirmed = [leak for leak in found if leak.state == "confirmed"]
+        self._alerts.update([leak_breach(leak, self.config) for leak in confirmed], ("leak",), now)
+        with self.failures.caught("log"):
+            tell_suspicions(self.logger, [leak for leak in found if leak.name not in told], ended)
+        for leak in found:
+            if leak.name not in told:
+                for callback in list(self._leak_callbacks):
+                    with self.failures.caught("leak_callback"):
+                        callback(leak)
         return found
 
     def check_thresholds(self) -> list[Alert]:
@@ -296,6 +281,22 @@ class MemoryProfiler:
     def route_growth(self) -> list[RouteGrowth]:
         """What was found out last by :meth:`judge_routes`, in this worker or in the one that does it for all."""
         return list(self._routes.growth) or list(group_growth(self.workers()))
+
+    def _measure_containers(self, *, by_hand: bool) -> None:
+        """Dearer than a census, so it waits until the budget has it, unless somebody asked for this snapshot."""
+        now = time.monotonic()
+        if by_hand or self._governor.affords(self._leaks.walk_seconds, now):
+            self._governor.spent(self._leaks.measure(self._history, may_rest=not by_hand), now)
+
+    def _route_text(self, type_name: str) -> str:
+        """The route that makes a type grow, with its share and interval, for people; empty if none is found."""
+        found = most_growth(type_name, self._routes.type_windows(type_name, self._history))
+        if found is None:
+            return ""
+        value, low, high = found.per_request.value, found.per_request.low, found.per_request.high
+        names = " or ".join((found.route, *found.together_with))
+        kept = f", {value:.3g} ({low:.3g} to {high:.3g}) per request" if high < 2 * value else ""
+        return f"{names} ({100 * found.share:.0f} % of it{kept})"
 
     def route_of(self, type_name: str) -> RouteGrowth | None:
         """The route whose requests make a type grow in this worker, with its share of the growth and its interval.
@@ -443,9 +444,9 @@ class MemoryProfiler:
             pid=os.getpid(),
             start_time=self._start_time,
             snapshot=self._snapshot,
-            leaks=self._leaks,
+            leaks=self._leaks.leaks,
             drift=self.compare_to_baseline(),
-            leak_detections=dict(self._leak_detections),
+            leak_detections=dict(self._leaks.detections),
             snapshots_taken=self._history.seen,
             requests=self.requests,
             failures=dict(self.failures.counts),
@@ -477,9 +478,9 @@ class MemoryProfiler:
             "snapshot_seconds_max": max(durations, default=None),
             "cpu_seconds": self._governor.cpu_seconds,
             "requests": self.requests,
-            "active_leaks": len(self._leaks),
+            "active_leaks": len(self._leaks.leaks),
             "active_alerts": [alert.name for alert in self._alerts.active],
-            "leak_detections": dict(self._leak_detections),
+            "leak_detections": dict(self._leaks.detections),
             "failures": dict(self.failures.counts),
         }
 
@@ -526,11 +527,9 @@ class MemoryProfiler:
         with self._lock:
             if predecessor.baseline is not None:
                 self._baseline = predecessor.baseline
-            self._inherited = self._leaks = predecessor.leaks
-            # They were counted under each severity up to the one they have.
-            worst = {leak.name: SEVERITIES.index(leak.severity) for leak in predecessor.leaks}
-            self._reached = {(name, severity) for name, top in worst.items() for severity in SEVERITIES[: top + 1]}
-        self._alerts.adopt([leak_breach(leak, self.config) for leak in predecessor.leaks], self._last_time())
+            self._leaks.inherit(predecessor.leaks)
+        confirmed = [leak for leak in predecessor.leaks if leak.state == "confirmed"]
+        self._alerts.adopt([leak_breach(leak, self.config) for leak in confirmed], self._last_time())
 
     def _forget(self) -> None:
         self._lock = threading.Lock()
@@ -539,9 +538,7 @@ class MemoryProfiler:
         self._history = History(self.config.history_size, self.config.top_types)
         self._snapshot = None
         self._baseline = None
-        self._leaks = self._inherited = ()
-        self._leak_detections = Counter()
-        self._reached = set()
+        self._leaks.forget()
         self._alerts.forget()
         self.failures.forget()
         self._start_time = self._clock()

@@ -16,7 +16,7 @@ from memprof_middleware.analysis.thresholds import Breach
 from memprof_middleware.config import Config
 from memprof_middleware.model import MemoryMetrics, RouteGrowth, RouteWindows
 from memprof_middleware.outputs.failures import Failures
-from memprof_middleware.probes import Probes
+from memprof_middleware.probes import AllocatorStats, Probes
 from memprof_middleware.traffic import Traffic
 
 # Windows kept: an hour or two at the usual intervals, long enough for a small leak and short enough to forget a cache.
@@ -39,7 +39,7 @@ class _Reading:
     requests: Mapping[str, int]
     in_flight: int
     memory: int | None
-    blocks: int
+    allocator: AllocatorStats
     collected: int
 
 
@@ -89,16 +89,19 @@ class RouteWatch:
         self._judged = False
         self._called: dict[str, tuple[Breach, int, bool]] = {}  # by subject: the last, how often of late, whether told
 
-    def read(self, number: int) -> None:
-        """Take a reading, at the calmest of a few moments.
+    def read(self, number: int) -> AllocatorStats | None:
+        """Take a reading, at the calmest of a few moments; what the allocators told then.
 
         Args:
             number: of the snapshot that it belongs to.
         """
+        found: AllocatorStats | None = None
         with self._failures.caught("probe_routes"):
             before, self._last = self._last, self._calmest()
+            found = self._last.allocator
             if before is not None and number > self._warmup:
                 self._spans.append(_between(before, self._last, number))
+        return found
 
     def judge(self, own: str, workers: Sequence[MemoryMetrics], interval: float) -> None:
         """Find out what requests keep, by route, in all workers together; kept in ``growth``.
@@ -193,7 +196,7 @@ class RouteWatch:
         memory = found.in_use
         if memory is None:
             self._source, memory = "resident", self._probes.process().anonymous
-        return _Reading(self._clock(), requests, in_flight, memory, found.blocks, self._collected)
+        return _Reading(self._clock(), requests, in_flight, memory, found, self._collected)
 
     def _collect(self) -> None:
         # Inside a collection: nothing but a sum of integers.
@@ -235,7 +238,7 @@ def _between(before: _Reading, after: _Reading, number: int) -> _Span:
         requests={route: n for route, n in requests.items() if n},
         in_flight=after.in_flight - before.in_flight,
         memory=None if after.memory is None or before.memory is None else after.memory - before.memory,
-        blocks=after.blocks - before.blocks,
+        blocks=after.allocator.blocks - before.allocator.blocks,
         collected=after.collected - before.collected,
     )
 

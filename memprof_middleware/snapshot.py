@@ -12,8 +12,9 @@ from typing import Any, NamedTuple, TypeVar
 from memprof_middleware.config import Config
 from memprof_middleware.model import MB, MemorySnapshot
 from memprof_middleware.outputs.failures import Failures
-from memprof_middleware.probes import Census, GcStats, Probes
+from memprof_middleware.probes import AllocatorStats, Census, GcStats, Probes
 from memprof_middleware.probes.census import relative_error
+from memprof_middleware.traffic import Traffic
 
 _T = TypeVar("_T")
 _RECENT_SECONDS = 60.0
@@ -35,10 +36,14 @@ class Camera:
         config: the heap size override, the number of types named, whether allocations are traced.
         clock: seconds since the epoch.
         failures: where a probe's failure is counted.
+        traffic: the requests, which a snapshot counts too.
     """
 
-    def __init__(self, probes: Probes, config: Config, clock: Callable[[], float], failures: Failures) -> None:
+    def __init__(
+        self, probes: Probes, config: Config, clock: Callable[[], float], failures: Failures, traffic: Traffic
+    ) -> None:
         self._probes, self._config, self._clock, self._failures = probes, config, clock, failures
+        self._traffic = traffic
         self._owns_trace = False
         self._pid = 0
         self._before: tuple[float, int] | None = None  # time and full collections of the previous snapshot
@@ -65,11 +70,12 @@ class Camera:
             tracemalloc.stop()
             self._owns_trace = False
 
-    def take(self, stride: int | None = 1) -> Picture:
+    def take(self, stride: int | None = 1, allocator: AllocatorStats | None = None) -> Picture:
         """Look at everything now.
 
         Args:
             stride: count every how-many-th object; ``None``: none, the last count goes on.
+            allocator: what the allocators had given out at the calmest moment of late.
         """
         self.open()
         began, cpu = time.perf_counter(), time.thread_time()
@@ -99,6 +105,13 @@ class Camera:
             container_size_mb=container.size / MB if container else None,
             rss_mb=process.rss / MB if process else None,
             vms_mb=process.vms / MB if process else None,
+            file_mb=_mb(process.file if process else None),
+            shared_mb=_mb(process.shared if process else None),
+            native_in_use_mb=_mb(allocator.in_use if allocator else None),
+            native_retained_mb=_mb(allocator.retained if allocator else None),
+            allocated_blocks=allocator.blocks if allocator else None,
+            requests=self._traffic.total,
+            in_flight=self._traffic.in_flight,
             frozen_objects=gc.frozen_objects if gc else 0,
             gc_collections=gc.collections if gc else (0, 0, 0),
             gc_per_hour=self._gc_per_hour(timestamp, gc) if gc else None,
@@ -148,3 +161,7 @@ class Camera:
         if before is None or timestamp <= before[0]:
             return None
         return (gc.collections[-1] - before[1]) * 3600 / (timestamp - before[0])
+
+
+def _mb(size: int | None) -> float | None:
+    return None if size is None else size / MB

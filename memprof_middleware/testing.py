@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from memprof_middleware.model import MB, Alert, Leak
 from memprof_middleware.probes import (
     AllocatorStats,
     Census,
     ContainerMemory,
+    Containers,
     GcStats,
+    Holding,
     Listener,
     MemoryLimit,
     MemoryShare,
@@ -52,6 +54,9 @@ class FakeProbes(Probes):
         address: where the server listens.
         allocated: what the allocators have given out.
         server: names its run.
+        kept: containers by path.
+        held: who holds what, by type.
+        growing: tasks, threads, files and sockets.
         broken: names of the probes that fail, such as ``{"process"}``.
     """
 
@@ -66,6 +71,9 @@ class FakeProbes(Probes):
         self.address: str | None = None
         self.allocated = AllocatorStats(in_use=0, retained=0, blocks=0, name="fake")
         self.server: str | None = None
+        self.kept = Containers()
+        self.held: dict[str, Holding] = {}
+        self.growing: dict[str, int] = {}
         self.broken: set[str] = set()
 
     def start(self) -> None:
@@ -119,6 +127,21 @@ class FakeProbes(Probes):
         self._break("census")
         cost = self.census_seconds / stride
         return Census(sum(self.counts.values()), dict(self.counts), stride, cost, cost, cost)
+
+    def containers(self, *, most_visited: int = 300_000) -> Containers:  # noqa: ARG002 - what is kept is told
+        """``kept``."""
+        self._break("containers")
+        return self.kept
+
+    def holders(self, type_names: Sequence[str], *, most_seconds: float = 0.5) -> Mapping[str, Holding]:  # noqa: ARG002
+        """``held``, of the types that are asked for."""
+        self._break("holders")
+        return {name: self.held.get(name, Holding()) for name in type_names}
+
+    def populations(self) -> dict[str, int]:
+        """``growing``."""
+        self._break("populations")
+        return dict(self.growing)
 
     def tracemalloc(self) -> tuple[int, int] | None:
         """``traced``."""

@@ -152,6 +152,7 @@ class Server:
         paths = [str(EXAMPLES), environment.get("PYTHONPATH", "")]
         environment |= {
             "MEMPROF_INTERVAL": "1",
+            "MEMPROF_LEAK_CONFIRM_REQUESTS": "800",  # what takes an hour elsewhere
             "MEMPROF_TOP_TYPES": "200",  # so that the timeline sees a type from its first objects on
             "SHOP_DATABASE": str(folder / "shop.sqlite3"),
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),

@@ -59,12 +59,14 @@ def still_open(inherited: Sequence[Leak], history: History, config: Config) -> t
     """Of the leaks that a worker's predecessor left open, those that the worker's own past does not refute.
 
     A leak that outlives workers starts small in each: it stays called until this worker has seen as many snapshots as
-    a verdict takes and the type's floor does not rise in them.
+    a verdict takes and the type's floor does not rise in them. What is no type is found anew by then, or is over.
     """
     start = max(history.comparable_from, config.warmup_snapshots - (history.seen - len(history)))
     seen = len(history) - start
     return tuple(
-        leak for leak in inherited if seen < config.leak_min_snapshots or rises(history.counts(leak.name, start))
+        leak
+        for leak in inherited
+        if seen < config.leak_min_snapshots or (leak.kind == "objects" and rises(history.counts(leak.name, start)))
     )
 
 
@@ -120,7 +122,7 @@ def severity_of(growth_percent: float, threshold: float = 50.0) -> Severity | No
     return next((severity for limit, severity in _SEVERITIES if growth_percent > limit), "low")
 
 
-def rises(counts: Sequence[int]) -> bool:
+def rises(counts: Sequence[float]) -> bool:
     """Whether the floor of a series rises from part to part until its end."""
     parts = 4 if len(counts) >= 12 else 3 if len(counts) >= 6 else 2
     edges = [len(counts) * part // parts for part in range(parts + 1)]

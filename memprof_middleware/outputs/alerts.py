@@ -8,11 +8,18 @@ from collections.abc import Callable, Iterable
 
 from memprof_middleware.analysis.thresholds import Breach
 from memprof_middleware.config import Config
-from memprof_middleware.model import Alert, Leak, Severity
+from memprof_middleware.model import MB, Alert, Leak, LeakKind, Severity
 from memprof_middleware.outputs.failures import Failures
 
 # Where servers log that leave the root logger alone.
 _SERVER_LOGGERS = ("uvicorn", "gunicorn.error", "hypercorn.error", "_granian", "daphne")
+_UNITS: dict[LeakKind, str] = {
+    "objects": "objects",
+    "container": "entries",
+    "untracked": "blocks",
+    "native": "MB",
+    "fragmentation": "MB",
+}
 AlertCallback = Callable[[Alert], object]
 _LEVELS: dict[Severity, int] = {
     "low": logging.WARNING,
@@ -140,10 +147,36 @@ def leak_breach(leak: Leak, config: Config) -> Breach:
         leak.severity,
         leak.growth_percent,
         config.leak_growth_percent,
-        f"{leak.name} grew from {leak.first} to {leak.last} objects (+{leak.growth_percent:.0f} %) "
-        f"over {leak.snapshots} snapshots and does not stop",
+        f"{describe(leak)}, and does not stop",
         subject=leak.name,
     )
+
+
+def describe(leak: Leak) -> str:
+    """What grows, from how much to how much, who holds it and whose requests feed it."""
+    unit = _UNITS[leak.kind]
+    scale, digits = (MB, 1) if unit == "MB" else (1.0, 0)
+    text = (
+        f"{leak.name} grew from {leak.first / scale:,.{digits}f} to {leak.last / scale:,.{digits}f} {unit} "
+        f"(+{leak.growth_percent:.0f} %) over {leak.snapshots} snapshots"
+    )
+    if leak.holder:
+        text += f", {leak.holder}" if leak.holder.startswith("held ") else f", held by {leak.holder}"
+    return text + (f"; {leak.route}" if leak.route else "")
+
+
+def tell_suspicions(logger: logging.Logger, new: Iterable[Leak], ended: Iterable[Leak]) -> None:
+    """Log leaks that are suspected from now on, and suspicions that came to nothing."""
+    for leak in new:
+        if leak.state == "suspected":
+            logger.warning(
+                "memprof: leak suspected [%s] %s; watching whether it goes on",
+                leak.severity,
+                describe(leak),
+                extra={f"memprof_{key}": value for key, value in leak.to_dict().items()},
+            )
+    for leak in ended:
+        logger.info("memprof: leak over: %s no longer grows", leak.name, extra={"memprof_name": leak.name})
 
 
 def _duration(seconds: float) -> str:

@@ -126,8 +126,10 @@ def _info(workers: Workers) -> Iterator[Sample]:
 
 def _leaking_objects(workers: Workers) -> Iterator[Sample]:
     for worker in workers:
-        worst = sorted(worker.leaks, key=lambda leak: -SEVERITIES.index(leak.severity))[:_MOST_LEAKS]
-        yield from (((worker.worker, leak.name, leak.severity), leak.last) for leak in worst)
+        worst = sorted(worker.leaks, key=lambda leak: (leak.state != "confirmed", -SEVERITIES.index(leak.severity)))[
+            :_MOST_LEAKS
+        ]
+        yield from (((worker.worker, leak.name, leak.severity, leak.state), leak.last) for leak in worst)
 
 
 CATALOGUE: tuple[MetricSpec, ...] = (
@@ -194,7 +196,9 @@ CATALOGUE: tuple[MetricSpec, ...] = (
     ),
     MetricSpec("memory_rss_mb", "gauge", "Resident set size, in MB.", _snapshot(lambda s: s.rss_mb)),
     MetricSpec("memory_vms_mb", "gauge", "Virtual memory size, in MB.", _snapshot(lambda s: s.vms_mb)),
-    MetricSpec("memory_active_leaks", "gauge", "Types that leak now.", _each(lambda m: len(m.leaks))),
+    MetricSpec(
+        "memory_active_leaks", "gauge", "Leaks that are suspected or confirmed now.", _each(lambda m: len(m.leaks))
+    ),
     MetricSpec(
         "memory_leak_detections_total",
         "counter",
@@ -265,13 +269,19 @@ CATALOGUE: tuple[MetricSpec, ...] = (
         "The same in percent of the shared limit.",
         _shared(lambda shared: shared.percent),
     ),
-    # Then the profiler's own state.
+    # Then what leaks, and the profiler's own state.
+    MetricSpec(
+        "memory_confirmed_leaks",
+        "gauge",
+        "Leaks that are confirmed now: growth that has gone on for longer than caches take to fill.",
+        _each(lambda m: sum(leak.state == "confirmed" for leak in m.leaks)),
+    ),
     MetricSpec(
         "memory_leaking_objects",
         "gauge",
-        "Live objects of the types that leak now, by how bad it is; the twenty worst.",
+        "Live objects or entries of what leaks now, by how bad and how sure it is; the twenty worst.",
         _leaking_objects,
-        ("object_type", "severity"),
+        ("object_type", "severity", "state"),
     ),
     MetricSpec(
         "memory_gc_pause_seconds_total",

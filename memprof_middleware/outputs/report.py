@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from memprof_middleware.model import Leak, MemorySnapshot
+from memprof_middleware.outputs.alerts import describe
 from memprof_middleware.outputs.metrics import package_version
 from memprof_middleware.profiler import MemoryProfiler
 
@@ -94,9 +95,13 @@ def _routes(profiler: MemoryProfiler) -> Iterator[str]:
 
 def _leak(leak: Leak) -> Iterator[str]:
     yield (
-        f"  [{leak.severity}] {leak.name}: {leak.first:,} -> {leak.last:,} objects (+{leak.growth_percent:.0f} %,"
-        f" {leak.growth_per_hour:,.0f} an hour), found {_time(leak.detected_at)}"
+        f"  [{leak.severity}] {leak.state}, {100 * leak.confidence:.0f} % sure: {describe(leak)},"
+        f" {leak.growth_per_hour:,.0f} an hour, found {_time(leak.detected_at)}"
     )
+    for sentence in leak.evidence:
+        yield f"      {sentence}"
+    if leak.also:
+        yield f"      with it: {', '.join(leak.also)}"
 
 
 def _time(timestamp: float) -> str:

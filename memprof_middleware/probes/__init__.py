@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import functools
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from memprof_middleware.probes.allocator import AllocatorStats, allocator_stats
 from memprof_middleware.probes.census import Census, take_census
+from memprof_middleware.probes.containers import Container, Containers, find_containers
 from memprof_middleware.probes.gc_stats import GcStats, GcWatch
+from memprof_middleware.probes.holders import Holding, find_holders
 from memprof_middleware.probes.limits import ContainerMemory, MemoryLimit, container_memory, memory_limit
 from memprof_middleware.probes.listening import Listener, listener
+from memprof_middleware.probes.origins import rank_of
+from memprof_middleware.probes.populations import count_populations
 from memprof_middleware.probes.process import MemoryShare, ProcessMemory, memory_share, process_memory
 from memprof_middleware.probes.real_thread import in_real_thread
 
 __all__ = [
     "AllocatorStats",
     "Census",
+    "Container",
     "ContainerMemory",
+    "Containers",
     "GcStats",
+    "Holding",
     "Listener",
     "MemoryLimit",
     "MemoryShare",
@@ -75,6 +82,22 @@ class Probes:
     def census(self, stride: int = 1) -> Census:
         """Live objects by type, counted in slices; every ``stride``-th of them."""
         return take_census(stride)
+
+    def containers(self, *, most_visited: int = 300_000) -> Containers:
+        """How long the containers are that the program keeps, by path."""
+        return find_containers(most_visited=most_visited)
+
+    def holders(self, type_names: Sequence[str], *, most_seconds: float = 0.5) -> Mapping[str, Holding]:
+        """Who holds the young instances of some types; dear, so for suspects only."""
+        return find_holders(type_names, most_seconds=most_seconds)
+
+    def populations(self) -> dict[str, int]:
+        """Tasks by coroutine, threads by name, open files and sockets."""
+        return count_populations(self._proc)
+
+    def rank(self, type_name: str) -> int:
+        """Whose a type is: 0 the application's, 1 a library's, 2 the standard library's, 3 builtin."""
+        return rank_of(type_name)
 
     def tracemalloc(self) -> tuple[int, int] | None:
         """Traced memory, current and peak, in bytes; ``None`` while nothing traces."""

@@ -10,11 +10,17 @@ import psutil
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ProcessMemory:
-    """Memory of one process, in bytes. ``anonymous`` is what the process itself wrote: the heap in use."""
+    """Memory of one process, in bytes.
+
+    ``anonymous`` is what the process itself wrote: the heap in use. ``file`` are resident pages of files, ``shared``
+    those of shared memory; ``None`` where the platform does not tell.
+    """
 
     rss: int
     vms: int
     anonymous: int
+    file: int | None = None
+    shared: int | None = None
 
 
 def process_memory(proc: Path) -> ProcessMemory:
@@ -30,15 +36,21 @@ def process_memory(proc: Path) -> ProcessMemory:
         text = (proc / "self" / "status").read_text()
     except OSError:
         return _by_psutil()
-    kb = {
-        key: int(value.split()[0])
+    sizes = {
+        key: int(value.split()[0]) * 1024
         for key, _, value in (line.partition(":") for line in text.splitlines())
-        if key in {"VmRSS", "VmSize", "RssAnon"}
+        if key in {"VmRSS", "VmSize", "RssAnon", "RssFile", "RssShmem"}
     }
-    if "VmRSS" not in kb or "VmSize" not in kb:
+    if "VmRSS" not in sizes or "VmSize" not in sizes:
         return _by_psutil()
-    anonymous = kb["RssAnon"] * 1024 if "RssAnon" in kb else _resident_less_shared(proc)
-    return ProcessMemory(rss=kb["VmRSS"] * 1024, vms=kb["VmSize"] * 1024, anonymous=anonymous)
+    anonymous = sizes["RssAnon"] if "RssAnon" in sizes else _resident_less_shared(proc)
+    return ProcessMemory(
+        rss=sizes["VmRSS"],
+        vms=sizes["VmSize"],
+        anonymous=anonymous,
+        file=sizes.get("RssFile"),
+        shared=sizes.get("RssShmem"),
+    )
 
 
 def _resident_less_shared(proc: Path) -> int:

@@ -15,7 +15,7 @@ Tags = tuple[tuple[str, str], ...]
 _DEFAULT_PORT = 8125
 _NOT_IN_TAGS = str.maketrans(dict.fromkeys("|,#@ \t\r\n", "_"))
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
-_OK, _CRITICAL = 0, 2
+_OK, _WARNING, _CRITICAL = 0, 1, 2
 _ALERT_TYPES: Mapping[Severity, str] = {"low": "info", "medium": "warning", "high": "error", "critical": "error"}
 _DATADOG_TAGS = (("DD_SERVICE", "service"), ("DD_ENV", "env"), ("DD_VERSION", "version"))
 
@@ -111,7 +111,8 @@ class StatsdSink(Sink):
 class DogStatsdSink(StatsdSink):
     """Gauges, counters, events and the service check ``memprof.leak`` to Datadog's agent.
 
-    An event is sent when a condition begins or ends. The check says with each snapshot whether something leaks.
+    An event is sent when a condition begins or ends. The check says with each snapshot whether something leaks: critical
+    when that is confirmed, a warning while it is suspected.
 
     Args:
         address: ``udp://host:port`` or ``unix:///path``; by default ``DD_DOGSTATSD_URL``, else ``DD_AGENT_HOST`` and
@@ -154,8 +155,10 @@ class DogStatsdSink(StatsdSink):
         return self._line(name, f"{_number(value)}|g", labels, metrics)  # here a sign is a sign
 
     def _state(self, metrics: MemoryMetrics) -> Iterable[str]:
-        names = ", ".join(_tag(leak.name) for leak in metrics.leaks[:3])
-        status, message = (_CRITICAL, f"|m:growing: {names}") if metrics.leaks else (_OK, "")
+        confirmed = [leak for leak in metrics.leaks if leak.state == "confirmed"]
+        told = confirmed or [leak for leak in metrics.leaks if leak.notable]
+        status = _CRITICAL if confirmed else _WARNING if told else _OK
+        message = f"|m:{told[0].state}: " + ", ".join(_tag(leak.name) for leak in told[:3]) if told else ""
         return [f"_sc|memprof.leak|{status}|#{self._tags((), metrics)}{message}"]
 
 

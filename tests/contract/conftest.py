@@ -107,8 +107,9 @@ class Host:
         return profiler
 
     def stepped(self, **settings: Any) -> MemoryProfiler:
-        """A profiler that the test steps by hand."""
-        return self.keep(MemoryProfiler(Config(background=False, **settings), clock=FakeClock(), probes=FakeProbes()))
+        """A profiler that the test steps by hand, and that is sure of a leak after a few minutes."""
+        settings = {"background": False, "leak_confirm_hours": 0.05} | settings
+        return self.keep(MemoryProfiler(Config(**settings), clock=FakeClock(), probes=FakeProbes()))
 
 
 class Asgi(Host):

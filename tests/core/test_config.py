@@ -31,6 +31,8 @@ BOUNDS: dict[str, tuple[list[object], list[object]]] = {
     "leak_growth_percent": ([0.1, 100], [0, 100.1]),
     "leak_min_objects": ([1], [0, 1.5]),
     "leak_min_snapshots": ([4], [3]),
+    "leak_confirm_requests": ([1, 100_000], [0, 1.5]),
+    "leak_confirm_hours": ([0.01, 48], [0, -1, "soon"]),
     "cpu_budget": ([0.01, 1, "0.5", 100], [0, 0.001, 101, "much"]),
     "max_stall": ([1, 10.0, "50"], [0, 0.5, "long"]),
     "tracemalloc": ([True], ["deep"]),

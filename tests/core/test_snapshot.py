@@ -15,10 +15,13 @@ from memprof_middleware.outputs.failures import Failures
 from memprof_middleware.probes import Probes
 from memprof_middleware.snapshot import Camera
 from memprof_middleware.testing import FakeClock, FakeProbes
+from memprof_middleware.traffic import Traffic
 
 
 def camera(probes: Probes, config: Config | None = None, clock: FakeClock | None = None) -> Camera:
-    return Camera(probes, config or Config(), clock or FakeClock(), Failures(logging.getLogger("memprof.test")))
+    return Camera(
+        probes, config or Config(), clock or FakeClock(), Failures(logging.getLogger("memprof.test")), Traffic()
+    )
 
 
 @pytest.fixture

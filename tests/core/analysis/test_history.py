@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memprof_middleware import MemorySnapshot
-from memprof_middleware.analysis import history as history_module
+from memprof_middleware.analysis import tallies as tallies_module
 from memprof_middleware.analysis.history import History
 
 TYPES = ["a.A", "b.B", "c.C", "d.D"]
@@ -123,7 +123,7 @@ def test_a_discontinuity_leaves_with_the_snapshots() -> None:
 
 def test_names_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A program that makes classes as it runs does not fill the history, and a leak that comes late has room."""
-    monkeypatch.setattr(history_module, "MAX_NAMES", 50)
+    monkeypatch.setattr(tallies_module, "MAX_NAMES", 50)
     history = History(100, 3)
     for number in range(60):
         counts = {f"dynamic.T{number}_{index}": 1 for index in range(20)} | {"shop.Cart": 10 * number + 1}

@@ -6,12 +6,13 @@ import dataclasses
 import logging
 import sys
 import threading
+from typing import Any
 
 import pytest
 
 from memprof_middleware import Alert, Config, Leak
 from memprof_middleware.analysis.thresholds import Breach
-from memprof_middleware.outputs.alerts import AlertBook, borrow_server_log, leak_breach
+from memprof_middleware.outputs.alerts import AlertBook, borrow_server_log, describe, leak_breach, tell_suspicions
 from memprof_middleware.outputs.failures import Failures
 
 HEAP = Breach("heap_warning", "medium", 85.0, 80.0, "heap at 85 %")
@@ -117,23 +118,55 @@ def test_a_new_process_holds_nothing(book: AlertBook, told: list[Alert]) -> None
     assert len(told) == 1
 
 
+LEAK = Leak(
+    name="shop.Cart",
+    severity="high",
+    first=100,
+    last=270,
+    growth_percent=170.0,
+    growth_per_hour=1,
+    since=0,
+    detected_at=0,
+    snapshots=9,
+)
+
+
 def test_a_leak_in_a_sentence() -> None:
     """Type, counts, growth and over how many snapshots."""
-    leak = Leak(
-        name="shop.Cart",
-        severity="high",
-        first=100,
-        last=270,
-        growth_percent=170.0,
-        growth_per_hour=1,
-        since=0,
-        detected_at=0,
-        snapshots=9,
-    )
-    breach = leak_breach(leak, Config())
+    breach = leak_breach(LEAK, Config())
     assert (breach.name, breach.subject, breach.severity) == ("leak", "shop.Cart", "high")
     assert (breach.value, breach.threshold) == (170.0, 50.0)
-    assert breach.message == "shop.Cart grew from 100 to 270 objects (+170 %) over 9 snapshots and does not stop"
+    assert breach.message == "shop.Cart grew from 100 to 270 objects (+170 %) over 9 snapshots, and does not stop"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"holder": "shop.CARTS[*]"}, "over 9 snapshots, held by shop.CARTS[*]"),
+        ({"holder": "held outside Python"}, "over 9 snapshots, held outside Python"),
+        ({"route": "POST /cart (98 % of it)"}, "over 9 snapshots; POST /cart (98 % of it)"),
+        ({"kind": "container", "name": "shop.CARTS"}, "shop.CARTS grew from 100 to 270 entries"),
+        ({"kind": "native", "first": 2**20, "last": 3 * 2**20}, "shop.Cart grew from 1.0 to 3.0 MB"),
+    ],
+)
+def test_a_leak_says_who_holds_it(change: dict[str, Any], words: str) -> None:
+    """Holder, route and unit are told where they are known."""
+    assert words in describe(dataclasses.replace(LEAK, **change))
+
+
+def test_suspicions_are_lines_and_no_alerts(caplog: pytest.LogCaptureFixture) -> None:
+    """A new suspicion is one warning, whatever its severity, and its end one line; a confirmed leak is an alert's."""
+    logger = logging.getLogger("memprof.test")
+    with caplog.at_level(logging.INFO, logger.name):
+        tell_suspicions(logger, [LEAK, dataclasses.replace(LEAK, state="confirmed", name="shop.Order")], [LEAK])
+    assert [(record.levelname, record.getMessage().split(";")[0]) for record in caplog.records] == [
+        (
+            "WARNING",
+            "memprof: leak suspected [high] shop.Cart grew from 100 to 270 objects (+170 %) over 9 snapshots",
+        ),
+        ("INFO", "memprof: leak over: shop.Cart no longer grows"),
+    ]
+    assert caplog.records[0].memprof_name == "shop.Cart"  # type: ignore[attr-defined]
 
 
 def lonely_logger(monkeypatch: pytest.MonkeyPatch) -> logging.Logger:

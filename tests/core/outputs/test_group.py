@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import subprocess
@@ -163,6 +164,7 @@ class TestProfiler:
             probes = FakeProbes()
             probes.address, probes.server = HERE.address, HERE.server
             config = Config(**{"background": False, "run_dir": str(tmp_path), "warmup_snapshots": 0} | settings)
+            config = dataclasses.replace(config, leak_confirm_hours=0.05)
             made.append(MemoryProfiler(config, clock=FakeClock(), probes=probes))
             made[-1].test_probes = probes
             return made[-1]
@@ -174,6 +176,7 @@ class TestProfiler:
     @staticmethod
     def leak(profiler, steps=6):
         for _ in range(steps):
+            profiler.test_probes.collections = (0, 0, profiler.test_probes.collections[-1] + 1)
             profiler.test_probes.counts["shop.Cart"] = profiler.test_probes.counts.get("shop.Cart", 0) + 500
             profiler._clock.advance(60)
             profiler.step()

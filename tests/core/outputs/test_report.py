@@ -14,10 +14,12 @@ from memprof_middleware.testing import FakeClock, FakeProbes
 def test_the_report_tells_what_was_found() -> None:
     """Memory, timeline, leak, drift, alerts, types, cost and failures, each in a line."""
     clock, probes = FakeClock(), FakeProbes(heap_mb=850)
-    profiler = MemoryProfiler(Config(background=False), clock=clock, probes=probes)
+    config = Config(background=False, leak_confirm_hours=0.05)
+    profiler = MemoryProfiler(config, clock=clock, probes=probes)
     probes.traced, probes.frozen = (2 << 20, 3 << 20), 5000
     for number in range(12):
         probes.heap_mb = 850 + 10 * number
+        probes.collections = (0, 0, number)
         probes.counts = {"shop.Cart": 100 + 100 * number, "builtins.dict": 1000}
         profiler.step()
         clock.advance(60)
@@ -32,7 +34,8 @@ def test_the_report_tells_what_was_found() -> None:
         "Objects  2,200, and 5,000 frozen",
         "Traced   2.0 MB now, 3.0 MB at most",
         "Leaks: 1",
-        "[high] shop.Cart: 400 -> 1,200 objects (+200 %",
+        "[high] confirmed, 90 % sure: shop.Cart grew from 400 to 1,200 objects (+200 %)",
+        "it has survived 8 full collections",
         "Since the baseline of 2023-11-14 22:16:20 UTC: heap +80.0 MB (+9.1 %)",
         "leak [medium] shop.Cart grew from 400 to 900 objects (+125 %)",
         "1,200  shop.Cart",

@@ -36,9 +36,11 @@ def proc_tree(root: Path, status: str, statm: str | None = None) -> Path:
 
 
 def test_linux(tmp_path: Path) -> None:
-    """Anonymous memory leaves out shared libraries and mapped files."""
+    """Anonymous memory leaves out shared libraries and mapped files, which are told apart."""
     found = process_memory(proc_tree(tmp_path, LINUX))
-    assert found == ProcessMemory(rss=120000 * 1024, vms=400000 * 1024, anonymous=90000 * 1024)
+    assert found == ProcessMemory(
+        rss=120000 * 1024, vms=400000 * 1024, anonymous=90000 * 1024, file=29000 * 1024, shared=1000 * 1024
+    )
 
 
 def test_without_rss_anon(tmp_path: Path) -> None:

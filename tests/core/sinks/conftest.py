@@ -15,6 +15,7 @@ from memprof_middleware.sinks import Sink, Sinks
 LEAK = Leak(
     name="shop.Cart",
     severity="high",
+    state="confirmed",
     first=100,
     last=300,
     growth_percent=200.0,

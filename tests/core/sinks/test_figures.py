@@ -25,7 +25,9 @@ def test_megabytes_become_bytes() -> None:
     assert found["memprof.heap_percent"] == {(): 25.0}
     assert found["memprof.worker_start_time_seconds"] == {(): 1_700_000_000.0}
     assert found["memprof.object_count"][("object_type", "shop.Cart"),] == 300
-    assert found["memprof.leaking_objects"] == {(("object_type", "shop.Cart"), ("severity", "high")): 300}
+    assert found["memprof.leaking_objects"] == {
+        (("object_type", "shop.Cart"), ("severity", "high"), ("state", "confirmed")): 300
+    }
     assert found["memprof.gc_collections"] == {(("generation", str(g)),): n for g, n in enumerate((100, 10, 1))}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import socket
 from collections.abc import Callable, Iterator
@@ -76,14 +77,16 @@ def test_counters_are_sent_as_what_was_added(agent: Agent) -> None:
 
 
 def test_the_service_check_says_whether_something_leaks(agent: Agent) -> None:
-    """With each snapshot: critical while a type leaks, with its name, and OK again."""
+    """With each snapshot: a warning while a leak is suspected, critical when it is confirmed, and OK again."""
     sink = DogStatsdSink(agent.address)
     sink.open()
-    sink.snapshot(figures(leaks=(LEAK,)))
-    sink.snapshot(figures())
-    wait_for(lambda: len(agent.checks) == 2, "two checks")
+    sink.snapshot(figures(leaks=(dataclasses.replace(LEAK, state="suspected"),)))
+    sink.snapshot(figures(leaks=(dataclasses.replace(LEAK, state="suspected"), LEAK)))
+    sink.snapshot(figures(leaks=(dataclasses.replace(LEAK, state="suspected", notable=False),)))
+    wait_for(lambda: len(agent.checks) == 3, "three checks")
     assert [(check.name, check.status, check.message) for check in agent.checks] == [
-        ("memprof.leak", 2, "growing: shop.Cart"),
+        ("memprof.leak", 1, "suspected: shop.Cart"),
+        ("memprof.leak", 2, "confirmed: shop.Cart"),
         ("memprof.leak", 0, ""),
     ]
     sink.close()

@@ -1,0 +1,134 @@
+"""Drives an application in its own process, one batch of requests after the other, as a server would call it."""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from benchmarks.leakbench.traffic import Traffic
+
+_Call = Callable[[int], object]
+
+
+def patch_for(mode: str) -> None:
+    """What servers of this mode do before anything else is imported."""
+    if mode == "greenlet-per-request":
+        from gevent import monkey
+
+        monkey.patch_all()
+    elif mode == "greenthread-per-request":
+        import eventlet
+
+        eventlet.monkey_patch()
+
+
+def wsgi_batches(app: Any, label: dict[str, Any], total: int, batch: int) -> Iterator[int]:
+    """Run a WSGI application; yields the number of requests answered, first after one, then after each batch."""
+    traffic = Traffic(label["paths"])
+
+    def one(number: int) -> None:
+        try:
+            _wsgi_call(app, *traffic.next(number))
+        except Exception:  # a server logs it and goes on
+            return
+
+    settings = label.get("drive", {})
+    call, drain = _mode(one, settings.get("mode", "direct"), settings.get("concurrency", 8))
+    call(0)
+    drain()
+    yield 0
+    for begin in range(0, total, batch):
+        end = min(begin + batch, total)
+        for number in range(begin + 1, end + 1):
+            call(number)
+        drain()
+        yield end
+
+
+def _mode(one: _Call, mode: str, concurrency: int) -> tuple[_Call, Callable[[], None]]:
+    """How a server of this mode calls, and how to wait for what is under way."""
+    if mode == "threadpool":  # gunicorn gthread, waitress
+        pool, pending = ThreadPoolExecutor(concurrency), list[Future[object]]()
+
+        def drain() -> None:
+            for future in pending:
+                future.result()
+            pending.clear()
+
+        def submit(number: int) -> None:
+            pending.append(pool.submit(one, number))
+            if len(pending) >= concurrency:
+                drain()
+
+        return submit, drain
+    calls: dict[str, Callable[[], _Call]] = {
+        "direct": lambda: one,
+        "thread-per-request": lambda: _in_thread(one),
+        "greenlet-per-request": lambda: _in_greenlet(one),
+        "greenthread-per-request": lambda: _in_greenthread(one),
+    }
+    if mode not in calls:
+        raise ValueError(f"drive.mode is {mode!r}; there are threadpool, {', '.join(calls)}")
+    return calls[mode](), lambda: None
+
+
+def _in_thread(one: _Call) -> _Call:  # runserver, werkzeug's development server
+    def call(number: int) -> None:
+        thread = threading.Thread(target=one, args=(number,))
+        thread.start()
+        thread.join()
+
+    return call
+
+
+def _in_greenlet(one: _Call) -> _Call:  # gunicorn -k gevent
+    import gevent
+
+    return lambda number: gevent.spawn(one, number).join()
+
+
+def _in_greenthread(one: _Call) -> _Call:  # gunicorn -k eventlet
+    import eventlet
+
+    return lambda number: eventlet.spawn(one, number).wait()
+
+
+def _wsgi_call(app: Any, method: str, target: str, body: bytes, headers: dict[str, str]) -> None:
+    path, _, query = target.partition("?")
+    environ = {
+        "REQUEST_METHOD": method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
+        "SERVER_NAME": "testserver",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_HOST": "testserver",
+        "REMOTE_ADDR": "127.0.0.1",
+        "CONTENT_LENGTH": str(len(body)) if body else "",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+    for name, value in headers.items():
+        key = name.upper().replace("-", "_")
+        environ["CONTENT_TYPE" if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value
+
+    def start_response(_status: str, _headers: Any, _exc_info: Any = None) -> Callable[[bytes], object]:
+        return lambda _data: None
+
+    answer = app(environ, start_response)
+    try:
+        for _ in answer:
+            pass
+    finally:
+        if hasattr(answer, "close"):
+            answer.close()

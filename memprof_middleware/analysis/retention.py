@@ -1,0 +1,219 @@
+"""Whether a series grows with the requests served, and by how much each of them adds.
+
+A leak keeps a constant number of objects, entries, blocks or bytes for each request on its path. What grows with the
+requests in flight is load, what grows ever more slowly is a cache, what falls back at a collection was garbage. So the
+growth is looked at over requests and not over time, load is taken out, and only the floor counts: the level that is
+never undercut again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
+
+from memprof_middleware.analysis.history import History
+from memprof_middleware.analysis.least_squares import Normal, median
+
+# A series is judged on so many points at the most: the work must not grow with the history.
+_POINTS = 48
+# Requests in flight that vary by no more than this explain nothing.
+_CALM = 3
+# One part of four may not carry more of the growth than this: a step is not a slope; and the last part must carry so
+# much of the mean: what has stopped does not leak.
+_LARGEST_PART = 0.7
+_STILL_RISING = 0.35
+# Growth must stand out of the unevenness of the windows by this much.
+_ABOVE_NOISE = 4.0
+# Windows with requests in them that a line is drawn through at the least, and how straight it is if they are so few.
+_FEWEST_WINDOWS = 3
+_STRAIGHT = 0.8
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Load:
+    """What a process was asked to do, at each snapshot of a period.
+
+    Attributes:
+        times: seconds since the epoch.
+        requests: requests answered so far.
+        in_flight: requests that had begun and not ended.
+        collections: full collections so far.
+    """
+
+    times: Sequence[float]
+    requests: Sequence[float]
+    in_flight: Sequence[float]
+    collections: Sequence[int]
+
+    @classmethod
+    def of(cls, history: History, start: int = 0) -> Load:
+        """The load from snapshot ``start`` on."""
+        times, requests, in_flight = (history.series(name)[start:] for name in ("timestamp", "requests", "in_flight"))
+        return cls(times, requests, in_flight, history.full_collections()[start:])
+
+    def since(self, begin: int) -> Load:
+        """The later part of it."""
+        return Load(self.times[begin:], self.requests[begin:], self.in_flight[begin:], self.collections[begin:])
+
+    @property
+    def served(self) -> float:
+        """Requests served in the period."""
+        return self.requests[-1] - self.requests[0] if self.requests else 0.0
+
+    def unloaded(self, values: Sequence[float]) -> list[float]:
+        """A series of the period without what the requests in flight hold."""
+        return _unloaded(list(zip(self.requests, self.in_flight, values, strict=True)))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Retention:
+    """How a series grows with the requests served.
+
+    Attributes:
+        begin: index of the snapshot from which on it does.
+        first: the level then.
+        last: the level now.
+        per_request: what each request adds.
+        steadiness: how even the growth is over the period: 1 is a straight line, 0 wild.
+        pace: the growth of the last third as a share of that of the first: 1 goes on, 0 has stopped.
+    """
+
+    begin: int
+    first: float
+    last: float
+    per_request: float
+    steadiness: float
+    pace: float
+
+
+def find_retention(values: Sequence[float], load: Load, *, least: float, shortest: int) -> Retention | None:
+    """The longest period up to now in which a series grows with the requests; ``None`` if there is none.
+
+    The whole is judged first, then ever shorter ends of it, so that a young leak is not hidden by the flat hours
+    before. Such an end must break new ground: what rises to where it has been before is a tide.
+
+    Args:
+        values: the series, a value for each snapshot of ``load``.
+        load: the requests.
+        least: growth below this is none.
+        shortest: snapshots that a period has at the least; two fewer do where all there is is a straight line.
+    """
+    if len(values) < shortest - 2:
+        return None
+    whole = _judge(values, load, least)
+    if whole is not None and (len(values) >= shortest or whole.steadiness >= _STRAIGHT):
+        return whole
+    length = len(values) // 2
+    while length >= shortest:
+        begin = len(values) - length
+        found = _judge(values[begin:], load.since(begin), least)
+        if found is not None and values[-1] > max(values[:begin]):
+            return dataclasses.replace(found, begin=begin)
+        length //= 2
+    return None
+
+
+def pace_of(values: Sequence[float], load: Load) -> float:
+    """The growth of the last third as a share of that of the first third, at most 2; over time without requests."""
+    points = list(_thinned(values, load))
+    if load.served <= 0:
+        points = [(float(number), flight, value) for number, (_, flight, value) in enumerate(points)]
+    floors = _floors(_unloaded(points))
+    first, *_, last = _parts(floors, [point[0] for point in points], 3)
+    return min(2.0, last / first) if first > 0 else 2.0 if last > 0 else 0.0
+
+
+def stalled_for(values: Sequence[float], load: Load) -> float:
+    """Requests served since the floor of a series last rose."""
+    points = list(_thinned(values, load))
+    floors = _floors(_unloaded(points))
+    # By a hundredth of the whole, so that a full cache that trembles does not seem to grow.
+    rise = 0.01 * (floors[-1] - floors[0])
+    reached = next((point[0] for point, floor in zip(points, floors, strict=True) if floor >= floors[-1] - rise), 0.0)
+    return points[-1][0] - reached
+
+
+_Point = tuple[float, float, float]  # requests, requests in flight, value
+
+
+def _judge(values: Sequence[float], load: Load, least: float) -> Retention | None:
+    served = load.served
+    if served <= 0 or values[-1] - values[0] < least / 2:
+        return None
+    points = list(_thinned(values, load))
+    if sum(after[0] > before[0] for before, after in pairwise(points)) < _FEWEST_WINDOWS:
+        return None  # hardly any traffic: a line through it says nothing
+    levels = _unloaded(points)
+    floors = _floors(levels)
+    requests = [point[0] for point in points]
+    growth = floors[-1] - floors[0]
+    parts = _parts(floors, requests, 4 if len(points) >= 12 else 3)
+    mean = growth / len(parts)
+    rate = growth / served
+    if growth < least or max(parts) > _LARGEST_PART * growth or parts[-1] < _STILL_RISING * mean:
+        return None
+    if sum(part <= 0 for part in parts) > (len(points) >= 12):
+        return None  # one part without growth is allowed to what leaks now and then
+    steps = zip(pairwise(levels), pairwise(requests), strict=True)
+    noise = median(abs((after - before) - rate * (b - a)) for (before, after), (a, b) in steps)
+    if growth < _ABOVE_NOISE * noise:
+        return None
+    uneven = sum(abs(part - mean) for part in parts) / (len(parts) * mean)
+    first, *_, last = _parts(floors, requests, 3)
+    return Retention(
+        begin=0,
+        first=values[0],
+        last=values[-1],
+        per_request=rate,
+        steadiness=max(0.0, 1 - uneven),
+        pace=min(2.0, last / first) if first > 0 else 2.0,
+    )
+
+
+def _thinned(values: Sequence[float], load: Load) -> Iterator[_Point]:
+    """A point for each stretch of snapshots: the lowest, or the calmest one where the load varies."""
+    calm = max(load.in_flight, default=0.0) - min(load.in_flight, default=0.0) <= _CALM
+    number = min(_POINTS, len(values))
+    for index in range(number):
+        stretch = range(len(values) * index // number, len(values) * (index + 1) // number)
+        best = min(stretch, key=lambda i: (values[i] if calm else load.in_flight[i], values[i]))
+        yield load.requests[best], load.in_flight[best], values[best]
+
+
+def _unloaded(points: Sequence[_Point]) -> list[float]:
+    """The values without what the requests in flight hold.
+
+    Where these rise just as the requests served do, all of it is taken for load: that comes to an end, and what is
+    left then was kept.
+    """
+    flights = [flight for _, flight, _ in points]
+    if len(points) < 2 or max(flights) - min(flights) <= _CALM:
+        return [value for *_, value in points]
+    steps = [(b[0] - a[0], b[1] - a[1], b[2] - a[2]) for a, b in pairwise(points)]
+    served, flight, growth = (list(column) for column in zip(*steps, strict=True))
+    normal = Normal.of([flight, served], growth, [1.0] * len(growth))
+    each = normal.solve_non_negative(free=0)[0]
+    return [value - each * flight for _, flight, value in points]
+
+
+def _floors(levels: Sequence[float]) -> list[float]:
+    """At each point the lowest level from there on."""
+    return list(accumulate(reversed(levels), min))[::-1]
+
+
+def _parts(floors: Sequence[float], requests: Sequence[float], number: int) -> list[float]:
+    """The growth of the floor in each of so many equal parts of the requests."""
+    first, last = requests[0], requests[-1]
+    edges: list[float] = []
+    index = 0
+    for part in range(number + 1):
+        edge = first + (last - first) * part / number
+        while index + 1 < len(requests) and requests[index + 1] <= edge:
+            index += 1
+        level = floors[index]
+        if index + 1 < len(requests) and requests[index + 1] > requests[index]:
+            along = (edge - requests[index]) / (requests[index + 1] - requests[index])
+            level += along * (floors[index + 1] - level)
+        edges.append(level)
+    return [b - a for a, b in pairwise(edges)]

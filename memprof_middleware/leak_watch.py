@@ -1,0 +1,178 @@
+"""Watches what leaks: has containers measured and holders looked for, and keeps the life of each verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from memprof_middleware.analysis.growth import FRAGMENTATION, NATIVE, UNTRACKED, Growth, find_growths
+from memprof_middleware.analysis.history import History
+from memprof_middleware.analysis.incidents import Incident, Place, Scene, find_incidents, to_search
+from memprof_middleware.analysis.leaks import still_open
+from memprof_middleware.analysis.retention import Load
+from memprof_middleware.analysis.verdicts import has_ended, verdict_of
+from memprof_middleware.config import Config
+from memprof_middleware.model import MB, SEVERITIES, Leak
+from memprof_middleware.outputs.failures import Failures
+from memprof_middleware.probes import Probes
+
+# While nothing is suspected, containers are measured with every so many snapshots.
+_CALM_STEPS = 10
+# Holders are looked for again when a type has grown by this factor since.
+_LOOK_AGAIN = 2.0
+_COLUMNS = {UNTRACKED: ("allocated_blocks", 1.0), NATIVE: ("native_in_use_mb", MB), FRAGMENTATION: ("heap_used_mb", MB)}
+
+
+class LeakWatch:
+    """What one process knows of its leaks.
+
+    Args:
+        probes: the instruments.
+        config: the limits.
+        failures: where a failure is counted.
+    """
+
+    def __init__(self, probes: Probes, config: Config, failures: Failures) -> None:
+        self._probes, self._config, self._failures = probes, config, failures
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: what was seen before a fork belongs to the parent."""
+        self.leaks: tuple[Leak, ...] = ()
+        self.detections: Counter[str] = Counter()  # by severity; a leak counts under each that it reaches
+        self._inherited: tuple[Leak, ...] = ()  # open when the slot's last worker ended
+        self._reached: set[tuple[str, str]] = set()
+        self._places: dict[str, Place] = {}
+        self._holders: dict[str, tuple[int, Sequence[tuple[str, float]]]] = {}
+        self._routes: dict[str, tuple[float, str]] = {}
+        self._rest = 0
+        self.walk_seconds = 0.0  # processor time of the last walk
+
+    @property
+    def suspects(self) -> bool:
+        """Whether anything is suspected or confirmed."""
+        return bool(self.leaks)
+
+    def inherit(self, leaks: Sequence[Leak]) -> None:
+        """Go on with the open leaks of the slot's last worker until they are seen to be over."""
+        self._inherited = self.leaks = tuple(leaks)
+        # They were counted under each severity up to the one they have.
+        worst = {leak.name: SEVERITIES.index(leak.severity) for leak in leaks}
+        self._reached = {(name, severity) for name, top in worst.items() for severity in SEVERITIES[: top + 1]}
+
+    def measure(self, history: History, *, may_rest: bool) -> float:
+        """Measure containers and other populations; the processor time that it took, in seconds.
+
+        Args:
+            history: where they are kept, beside the last snapshot.
+            may_rest: leave it out where nothing is suspected and it was done of late.
+        """
+        self._rest -= 1
+        if may_rest and self._rest > 0 and not self.suspects:
+            return 0.0
+        self._rest = _CALM_STEPS
+        seconds = 0.0
+        with self._failures.caught("probe_containers"):
+            walk = self._probes.containers()
+            self._places = {
+                found.path: Place(found.path, None if found.unbounded else found.bound, found.holds)
+                for found in walk.found
+            }
+            lengths = {found.path: found.length for found in walk.found}
+            lengths |= self._probes.populations()
+            history.record_paths(lengths, complete=walk.complete)
+            self.walk_seconds = seconds = walk.cpu_seconds
+        return seconds
+
+    def judge(self, history: History, route_of: Callable[[str], str]) -> tuple[list[Leak], list[Leak]]:
+        """The open leaks, the worst first, and those that have ended since the last verdict.
+
+        Args:
+            history: the past, the last snapshot included.
+            route_of: the route that makes a type grow, in words; empty if none is found.
+        """
+        before = self.leaks
+        own = {leak.name: leak for leak in before if leak not in self._inherited}
+        growths = find_growths(history, self._config, own)
+        self._search(history, to_search(growths, self._probes.rank))
+        scene = Scene({name: paths for name, (_, paths) in self._holders.items()}, self._places, self._probes.rank)
+        found: dict[str, Leak] = {}
+        for incident in find_incidents(growths, scene):
+            leak = self._verdict(incident, own, route_of)
+            found.setdefault(leak.name, leak)
+        claimed = {name for leak in found.values() for name in (leak.name, *leak.also)}
+        for leak in own.values():
+            if leak.name not in claimed and not self._has_ended(leak, history):
+                found[leak.name] = leak
+        inherited = still_open(self._inherited, history, self._config)
+        self._inherited = tuple(leak for leak in inherited if leak.name not in found)
+        self.leaks = (*sorted(found.values(), key=_worst_first), *self._inherited)
+        self._count()
+        now = {leak.name for leak in self.leaks}
+        ended = [dataclasses.replace(leak, state="resolved") for leak in before if leak.name not in now]
+        return list(self.leaks), ended
+
+    def _verdict(self, incident: Incident, own: Mapping[str, Leak], route_of: Callable[[str], str]) -> Leak:
+        """The verdict, under the name that the incident was told by, if it was told before."""
+        told = [own[name] for name in incident.names if name in own]
+        before = max(told, key=lambda leak: (leak.state == "confirmed", -leak.detected_at), default=None)
+        renamed = before is not None and before.name != incident.leader.name
+        if before is not None and renamed and not self._is_better(incident.leader, before):
+            members = {growth.name: growth for growth in (incident.leader, *incident.others)}
+            others = tuple(growth for name, growth in members.items() if name != before.name)
+            incident = dataclasses.replace(incident, leader=members[before.name], others=others)
+        return verdict_of(incident, self._config, before, self._route(incident.leader, route_of))
+
+    def _is_better(self, growth: Growth, before: Leak) -> bool:
+        """Whether a suspicion had better be told under another name: the application's type came up after a builtin."""
+        if before.state == "confirmed" or growth.kind != "objects":
+            return False
+        return before.kind != "objects" or self._probes.rank(growth.name) < self._probes.rank(before.name)
+
+    def _route(self, growth: Growth, route_of: Callable[[str], str]) -> str:
+        """Asked for once, and again when what grows has doubled: it takes a fit over all windows."""
+        if growth.kind != "objects":
+            return ""
+        at, route = self._routes.get(growth.name, (0.0, ""))
+        if growth.last >= _LOOK_AGAIN * at or (not route and growth.last >= 1.2 * at):
+            route = route_of(growth.name) or route
+            self._routes[growth.name] = growth.last, route
+        return route
+
+    def _has_ended(self, leak: Leak, history: History) -> bool:
+        begin = max(history.comparable_from, bisect_left(history.series("timestamp"), leak.since))
+        if leak.kind == "objects":
+            values: Sequence[float] = history.counts(leak.name, begin)
+        elif leak.kind == "container":
+            values = history.lengths(leak.name, begin)
+        else:
+            column, scale = _COLUMNS[leak.name]
+            values = [scale * value for value in history.series(column)[begin:]]
+        return has_ended(leak, values, Load.of(history, begin))
+
+    def _search(self, history: History, names: Iterable[str]) -> None:
+        """Look for who holds the types that grow, once, and again when there are twice as many."""
+        due = []
+        for name in names:
+            count = history.counts(name, len(history) - 1)[0]
+            if count >= _LOOK_AGAIN * self._holders.get(name, (0,))[0]:
+                due.append((name, count))
+        if due:
+            with self._failures.caught("probe_holders"):
+                found = self._probes.holders([name for name, _ in due])
+                for name, count in due:
+                    paths = found[name].paths if name in found else ()
+                    if paths or name not in self._holders:
+                        self._holders[name] = count, paths
+
+    def _count(self) -> None:
+        reached = {(leak.name, leak.severity) for leak in self.leaks}
+        self.detections.update(severity for _, severity in reached - self._reached)
+        names = {leak.name for leak in self.leaks}
+        self._reached = {pair for pair in self._reached | reached if pair[0] in names}
+
+
+def _worst_first(leak: Leak) -> tuple[bool, float]:
+    return leak.state != "confirmed", -leak.growth_percent

@@ -1,0 +1,185 @@
+"""The climb from some objects to the roots that hold them, one level of referrers at a time."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from memprof_middleware.probes import entries, roots
+from memprof_middleware.probes.edges import Edges, Step, with_label
+from memprof_middleware.probes.referrers import WINDOW, instances, referrers
+
+HELD_OUTSIDE = "held outside Python"
+PAUSE_SECONDS = 0.001
+_LEVELS = 40
+_REFERRERS = 5_000
+# A search for the referrers of 48 objects takes twice as long as for one; on small heaps it may be for more.
+_WIDTH = 48_000_000
+# So many objects in a row of one type are a linked chain, which is followed in memory, not by a search for each link.
+_CHAIN = 3
+_LINKS = 300_000
+# After a task or a context was met, something nearer to the program is looked for a little longer.
+_AFTER_SOFT = 4
+
+
+class Climb:
+    """One climb for a number of objects at once.
+
+    Args:
+        deadline: processor time of this thread at which to give up.
+        pause: called between levels with the seconds to wait.
+        heap: how many objects there are.
+    """
+
+    def __init__(self, deadline: float, pause: Callable[[float], object], heap: int) -> None:
+        self._deadline, self._pause = deadline, pause
+        self._most = max(16, min(512, _WIDTH // max(1, heap)))
+        self._edges = Edges()
+        # The only references to objects of the program, given up level by level.
+        self._level: dict[int, Any] = {}
+        self._reach: dict[int, dict[int, Step]] = {}
+        self._roots: dict[int, str] = {}
+        self._soft: dict[int, tuple[int, str]] = {}
+        self._open: set[int] = set()
+        self._jumped: set[int] = set()
+        self._width: Counter[int] = Counter()
+
+    def start(self, objects: list[Any]) -> None:
+        """Begin at some objects."""
+        self._open = set(range(len(objects)))
+        for number, one in enumerate(objects):
+            self._level[id(one)] = one
+            self._reach.setdefault(id(one), {})[number] = Step((), kind=id(type(one)))
+
+    def answer(self, number: int) -> str:
+        """The path to an object; empty if the time did not suffice."""
+        if number in self._roots:
+            return self._roots[number]
+        if number in self._soft:
+            return self._soft[number][1]
+        return "" if number in self._open else HELD_OUTSIDE
+
+    def run(self) -> None:
+        """Climb until all have a root, nothing refers to them, or the time is over."""
+        last = 0.0
+        for depth in range(_LEVELS):
+            began = time.thread_time()
+            if not self._level or began + last > self._deadline:
+                break
+            self._climb(depth)
+            last = time.thread_time() - began
+            self._pause(PAUSE_SECONDS)
+        given_up = {number for key in self._level for number in self._reach[key]} & self._open
+        self._level.clear()
+        if self._open - given_up - self._soft.keys():
+            self._look_at_frames()
+        self._open = given_up
+
+    def _climb(self, depth: int) -> None:
+        """One level: what refers to the objects of this one?"""
+        objects = list(self._level.values())
+        parents = referrers(objects)[:_REFERRERS]
+        own = {id(self._level), id(objects), id(parents)}
+        del objects
+        above: dict[int, Any] = {}
+        best: dict[int, tuple[int, int, str]] = {}
+        self._width.clear()
+        while parents:
+            parent = parents.pop()
+            if id(parent) in own or self._edges.is_noise(parent):
+                continue
+            for child in self._edges.children(parent, self._level):
+                for number, step in list(self._reach[id(child)].items()):
+                    if number in self._open:
+                        new = self._edges.step(parent, child, step)
+                        root = self._edges.root(parent, child, new)
+                        if root is None:
+                            self._keep(parent, number, new, depth, above)
+                        elif number not in best or root < best[number]:
+                            best[number] = root
+        self._roots.update((number, path) for number, (_, _, path) in best.items())
+        self._open -= best.keys()
+        self._open -= {number for number, (found, _) in self._soft.items() if depth - found >= _AFTER_SOFT}
+        self._level = {key: one for key, one in above.items() if self._open & self._reach[key].keys()}
+        above.clear()
+        self._jump()
+
+    def _keep(self, parent: Any, number: int, step: Step, depth: int, above: dict[int, Any]) -> None:
+        reach = self._reach.setdefault(id(parent), {})
+        if number in reach or self._width[number] >= max(2, self._most // len(self._open)):
+            return
+        reach[number] = step
+        above[id(parent)] = parent
+        self._width[number] += 1
+        if number not in self._soft and (path := self._edges.soft_root(parent, step)) is not None:
+            self._soft[number] = depth, path
+
+    def _jump(self) -> None:
+        """Go to the far end of linked chains, which may have as many links as there were requests."""
+        for key, one in list(self._level.items()):
+            kind = type(one)
+            steps = {number: step for number, step in self._reach[key].items() if step.run >= _CHAIN}
+            if not steps or id(kind) in self._jumped or step_is_container(kind):
+                continue
+            self._jumped.add(id(kind))
+            links = _links(id(kind))
+            ends = {}
+            for other, mine in list(self._level.items()):
+                if type(mine) is kind:
+                    ends[other] = _far_end(other, links)
+            for other, end in ends.items():
+                if end is None:
+                    continue
+                for number, step in list(self._reach[other].items()):
+                    label = step.labels[0].rstrip("…") if step.labels else ""
+                    folded = with_label(label, with_label(label, step.labels[1:]))
+                    self._reach.setdefault(id(end), {}).setdefault(number, Step(folded, other, kind=id(kind)))
+                self._level[id(end)] = end
+                del self._level[other]
+
+    def _look_at_frames(self) -> None:
+        """The collector does not see the variables of functions that are just running; the last place to look."""
+        waiting = self._open - self._soft.keys()
+        for frame in roots.running_frames():
+            for name, value in roots.locals_of(frame):
+                for number, step in self._reach.get(id(value), {}).items():
+                    if number in waiting:
+                        waiting.discard(number)
+                        path = "".join(step.labels)
+                        self._roots[number] = f"{roots.frame_name(frame)}.{name}{path}"
+
+
+def step_is_container(kind: type) -> bool:
+    """Whether a row of objects of one type is only containers in containers."""
+    return entries.container_base(kind) is not None
+
+
+def _links(kind: int) -> dict[int, Any]:
+    """By the identity of each instance of a type the instance that refers to it, itself or by its dict."""
+    found: dict[int, Any] = {}
+    window, size = 0, 1
+    while window * WINDOW < size and len(found) < _LINKS:
+        ones, size = instances({kind}, window)
+        for one in ones:
+            for child in gc.get_referents(one):
+                if id(type(child)) == kind:
+                    found[id(child)] = one
+                elif type(child) is dict and len(child) <= 64:
+                    found.update((id(value), one) for value in list(child.values()) if id(type(value)) == kind)
+        window += 1
+    return found
+
+
+def _far_end(start: int, links: dict[int, Any]) -> Any:
+    """The last in a chain of referrers; ``None`` if there is no other."""
+    at, seen = links.get(start), {start}
+    while at is not None and id(at) not in seen:
+        seen.add(id(at))
+        above = links.get(id(at))
+        if above is None or id(above) in seen:
+            return at
+        at = above
+    return at

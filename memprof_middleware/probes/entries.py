@@ -1,0 +1,212 @@
+"""What the containers and other objects refer to, by C code alone: no code of the program runs, nothing is made."""
+
+from __future__ import annotations
+
+import collections
+import functools
+import gc
+import itertools
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from memprof_middleware.probes.census import type_name
+
+LRU: Any = type(functools.lru_cache(len))
+mro_of: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
+namespace_of: Callable[[type], types.MappingProxyType[str, Any]] = type.__dict__["__dict__"].__get__
+# As a container counts what is a subclass of one of these, by the builtin's own length: __len__ may be the program's.
+_LENGTHS: dict[type, Callable[[Any], int]] = {
+    dict: dict.__len__,
+    list: list.__len__,
+    set: set.__len__,
+    collections.deque: collections.deque.__len__,
+    bytearray: bytearray.__len__,
+    tuple: tuple.__len__,
+    frozenset: frozenset.__len__,
+}
+GROWING = frozenset(map(id, (dict, list, set, collections.deque, bytearray)))
+# What refers to nothing, or to nothing of the program. By identity: the hash of a class may be the program's code.
+_LEAVES = (
+    *(str, bytes, bytearray, int, float, complex, bool, type(None), type(...), type(NotImplemented), range, object),
+    *(types.CodeType, types.ModuleType, types.BuiltinFunctionType, types.WrapperDescriptorType),
+    *(types.MethodDescriptorType, types.ClassMethodDescriptorType, types.GetSetDescriptorType),
+    *(types.MemberDescriptorType, types.MethodWrapperType),
+)
+LEAVES = frozenset(map(id, _LEAVES))
+# Whole containers are taken in one C call up to here, 0.1-0.5 ms; of longer ones some entries.
+WHOLE = 10_000
+# Stepping over the entries of a dict up to here takes 1-2 ms, in which nobody else can run.
+_STEPPED = 200_000
+_CHUNK = 10_000
+_CLASSES: tuple[type, ...] = (*_LENGTHS, LRU)
+
+
+def container_base(kind: type) -> type | None:
+    """The builtin container that a class is or derives from; ``None`` for other classes."""
+    for base in mro_of(kind):
+        for known in _CLASSES:
+            if base is known:
+                return known
+    return None
+
+
+def length_of(container: Any, base: type) -> int:
+    """How many entries, by the builtin's own count."""
+    return LRU.cache_info(container).currsize if base is LRU else _LENGTHS[base](container)
+
+
+def newest(container: Any, base: type, number: int) -> list[Any]:
+    """Entries at the end: values of a dict, last inserted first. Of a set any, since it has no order."""
+    try:
+        if base is dict:
+            return list(itertools.islice(reversed(dict.values(container)), number))
+        if base is list or base is tuple:
+            part: list[Any] = list(base.__getitem__(container, slice(-number, None)))
+            return part[::-1]
+        if base is collections.deque:
+            size = collections.deque.__len__(container)
+            return [collections.deque.__getitem__(container, -1 - i) for i in range(min(size, number))]
+        if base is set or base is frozenset:
+            return list(itertools.islice(base.__iter__(container), number))
+        if base is LRU:
+            return _cached(container)[-number:][::-1]
+    except (RuntimeError, IndexError):
+        pass  # another thread changed it between two steps: the next walk sees it
+    return []
+
+
+def newest_keys(container: Any, number: int) -> list[Any]:
+    """Keys of a dict that are not leaves, last inserted first."""
+    try:
+        keys = list(itertools.islice(dict.__reversed__(container), number))
+    except RuntimeError:
+        return []
+    return [key for key in keys if id(type(key)) not in LEAVES]
+
+
+def spread(container: Any, base: type, number: int) -> list[Any]:
+    """Entries at even distances, from the first on."""
+    size = length_of(container, base)
+    step = max(1, size // max(1, number))
+    try:
+        if base is dict:
+            stop = size if size <= _STEPPED else number
+            return list(itertools.islice(dict.values(container), 0, stop, step if size <= _STEPPED else 1))
+        if base is list or base is tuple:
+            return list(base.__getitem__(container, slice(None, None, step)))
+        if base is collections.deque:
+            # Its middle is far from both ends: every step there is a walk.
+            return [collections.deque.__getitem__(container, i) for i in range(min(size, number))]
+        if base is LRU:
+            return _cached(container)[::step]
+    except (RuntimeError, IndexError):
+        pass
+    return []
+
+
+def everything(container: Any, base: type) -> list[Any]:
+    """All entries, up to some 10,000; of a longer container so many at even distances."""
+    if base is bytearray:
+        return []
+    size = length_of(container, base)
+    if base is LRU:
+        return newest(container, base, WHOLE)
+    if size > WHOLE:
+        return spread(container, base, WHOLE)
+    try:
+        return list(dict.values(container) if base is dict else base.__iter__(container))
+    except RuntimeError:
+        return []
+
+
+def present(container: Any, base: type, level: dict[int, Any]) -> list[Any]:
+    """Which of some objects a long container holds, looked for from its end; all of them if it is not to be found."""
+    sources: list[Any] = [container]
+    if base is dict:
+        sources = [dict.values(container), dict.keys(container)]
+    found: set[int] = set()
+    for source in sources:
+        try:
+            order = _from_end(source, base)
+            for _ in range(_STEPPED // _CHUNK):
+                part = set(map(id, itertools.islice(order, _CHUNK)))
+                found |= part & level.keys()
+                if not part or len(found) == len(level):
+                    break
+        except RuntimeError:
+            pass  # changed by another thread: what was seen until then counts
+        if found:
+            break
+    return [level[one] for one in found] or list(level.values())
+
+
+def _from_end(container: Any, base: Any) -> Iterator[Any]:
+    if base is dict or base is tuple:
+        return iter(reversed(container))
+    order: Iterator[Any] = getattr(base, "__reversed__", base.__iter__)(container)
+    return order
+
+
+def _cached(wrapper: Any) -> list[Any]:
+    """Keys and results of a functools.lru_cache, oldest first, without the function and the wrapper's attributes."""
+    found: list[Any] = []
+    bounded = LRU.cache_info(wrapper).maxsize is not None
+    for child in gc.get_referents(wrapper):
+        if type(child) is dict:
+            # Without a bound the results are in the dict itself, with one in links that the collector passes through.
+            if not bounded and "__wrapped__" not in child:  # else the wrapper's own attributes
+                last = itertools.islice(child.items(), max(0, len(child) - WHOLE), None)
+                found.extend(itertools.chain.from_iterable(list(last)))
+        elif type(child) is not types.FunctionType:
+            found.append(child)
+    return [entry for entry in found if id(type(entry)) not in LEAVES and not is_class(type(entry))]
+
+
+def is_class(kind: type) -> bool:
+    """Whether the instances of a class are classes themselves."""
+    return kind is type or any(base is type for base in mro_of(kind))
+
+
+def referents(obj: Any) -> list[Any]:
+    """What an object refers to, less what belongs to its class or is of no interest.
+
+    Never asked of modules: CPython 3.12.1 gives out freed objects of some. Of a function its closure and its own
+    attributes, not the module that it lives in.
+    """
+    kind = type(obj)
+    if id(kind) in LEAVES:
+        return []
+    if kind is types.FunctionType:
+        own = [*(obj.__closure__ or ()), obj.__defaults__, obj.__kwdefaults__]
+        return [child for child in own if child is not None]
+    # A container's contents are as many as it is long.
+    base = container_base(kind)
+    if base is not None and base is not LRU and length_of(obj, base) > WHOLE:
+        return newest(obj, base, 64)
+    found = gc.get_referents(obj)
+    return [child for child in found if id(type(child)) not in LEAVES and not is_class(type(child))]
+
+
+def types_below(entries: list[Any], *, steps: int, most: int) -> tuple[str, ...]:
+    """Types of some objects and of what they refer to, some steps down; the most frequent first."""
+    counts: collections.Counter[str] = collections.Counter()
+    names: dict[int, str] = {}
+    seen: set[int] = set()
+    level = entries
+    for step in range(steps + 1):
+        below: list[Any] = []
+        for entry in level[:most]:
+            kind = type(entry)
+            if id(entry) in seen:
+                continue
+            seen.add(id(entry))
+            name = names.get(id(kind))
+            if name is None:
+                name = names[id(kind)] = type_name(kind)
+            counts[name] += 1
+            if step < steps and id(kind) not in LEAVES and not is_class(kind):
+                below.extend(referents(entry)[:32])
+        level = below
+        most = max(8, most - len(seen))
+    return tuple(name for name, _ in counts.most_common(24))

@@ -1,0 +1,194 @@
+"""Where references begin: modules, running frames, tasks and event loops."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import sys
+import sysconfig
+import threading
+import types
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from memprof_middleware.probes.census import type_name
+from memprof_middleware.probes.entries import mro_of
+
+APPLICATION, LIBRARY, STANDARD = range(3)
+OURS = ("memprof_middleware", "asgi_memprof", "wsgi_memprof", "flask_memprof", "django_memprof")
+_STDLIB = tuple(f"{path}{os.sep}" for path in {sysconfig.get_paths()["stdlib"], sysconfig.get_paths()["platstdlib"]})
+_PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+_SUSPENDED = ((types.CoroutineType, "cr"), (types.GeneratorType, "gi"), (types.AsyncGeneratorType, "ag"))
+_DIGITS = re.compile(r"\d+")
+namespace_of_module: Callable[[Any], dict[str, Any]] = vars(types.ModuleType)["__dict__"].__get__
+# 3.13 shows a frame's locals as they are; before, f_locals makes a copy that lives as long as the frame.
+LIVE_LOCALS = sys.version_info >= (3, 13)
+
+
+def is_ours(name: Any) -> bool:
+    """Whether a module is this package's or an adapter's."""
+    return type(name) is str and name.partition(".")[0] in OURS
+
+
+def modules() -> list[tuple[str, dict[str, Any], int]]:
+    """Name, namespace and class of the loaded modules, but not ours; those imported last first.
+
+    A module is entered before those that it imports, so in this order an object is met where it is defined, not where
+    it is imported.
+    """
+    found = []
+    for name, module in reversed(list(sys.modules.items())):
+        kind = type(module)
+        if type(name) is not str or is_ours(name):
+            continue
+        if kind is types.ModuleType or any(base is types.ModuleType for base in mro_of(kind)):
+            space = namespace_of_module(module)
+            if type(space) is dict:
+                found.append((name, space, class_of(name, space)))
+    return found
+
+
+def class_of(name: str, space: dict[str, Any]) -> int:
+    """Whose a module is: ``APPLICATION``, ``LIBRARY`` or ``STANDARD``."""
+    file = space.get("__file__")
+    if type(file) is not str:
+        return APPLICATION if name == "__main__" else STANDARD
+    if any(part in file for part in _PACKAGES):
+        return LIBRARY
+    return STANDARD if file.startswith(_STDLIB) else APPLICATION
+
+
+def frame_name(frame: types.FrameType) -> str:
+    """``frame of module.function``."""
+    return f"frame of {code_name(frame.f_code, frame.f_globals)}"
+
+
+def code_name(code: types.CodeType, namespace: Any = None) -> str:
+    """``module.function``."""
+    module = namespace.get("__name__") if type(namespace) is dict else None
+    return f"{module}.{code.co_qualname}" if type(module) is str else code.co_qualname
+
+
+def running_frames() -> list[types.FrameType]:
+    """The frames of all threads but this one, innermost first."""
+    here = threading.get_ident()
+    found: list[types.FrameType] = []
+    for ident, frame in sys._current_frames().items():
+        if ident != here:
+            at: types.FrameType | None = frame
+            while at is not None and len(found) < 2000:
+                found.append(at)
+                at = at.f_back
+    return found
+
+
+def locals_of(frame: types.FrameType) -> list[tuple[str, Any]]:
+    """Names and values of a running function's variables."""
+    if not frame.f_code.co_flags & 1:  # CO_OPTIMIZED: without it they are a module's or a class's namespace
+        return []
+    shown = frame.f_locals
+    found = [(name, value) for name, value in list(shown.items()) if type(name) is str]
+    if not LIVE_LOCALS and sys.getrefcount(shown) <= 3:  # ours, the argument's, the frame's: nobody called locals()
+        shown.clear()  # else the copy would keep everything alive until the function returns
+    return found
+
+
+def _part_of(suspended: Any, part: str) -> Any:
+    """``cr_code`` of a coroutine, ``gi_code`` of a generator, and so on; ``None`` of what is neither."""
+    for kind, prefix in _SUSPENDED:
+        if type(suspended) is kind:
+            return getattr(suspended, f"{prefix}_{part}")
+    return None
+
+
+def frame_of(suspended: Any) -> types.FrameType | None:
+    """The frame of a coroutine or generator; ``None`` once it has ended."""
+    found: types.FrameType | None = _part_of(suspended, "frame")
+    return found
+
+
+def is_running(suspended: Any) -> bool:
+    """Whether a coroutine or generator is running just now, which hides its variables from the collector."""
+    return bool(_part_of(suspended, "running"))
+
+
+def coroutine_name(coroutine: Any) -> str:
+    """``module.function`` of a coroutine or generator; the type of what is only like one."""
+    code = _part_of(coroutine, "code")
+    if code is None:
+        return type_name(type(coroutine))
+    frame = frame_of(coroutine)
+    return code_name(code, None if frame is None else frame.f_globals)
+
+
+def _task_base(kind: type) -> Any:
+    """Asyncio's class in a task's ancestry, whose methods are not the program's; ``None`` for what is no task."""
+    for base in mro_of(kind):
+        if type_name(base) in {"_asyncio.Task", "asyncio.tasks.Task", "asyncio.tasks._PyTask"}:
+            return base
+    return None
+
+
+def is_task(kind: type) -> bool:
+    """Whether a class is asyncio's Task or derives from it."""
+    return _task_base(kind) is not None
+
+
+def tasks() -> list[Any]:
+    """The asyncio tasks of all event loops that are not done, oldest first; none if asyncio is not loaded."""
+    module: Any = sys.modules.get("asyncio.tasks")
+    if module is None:
+        return []
+    found: dict[int, Any] = {}
+    for registry in ("_scheduled_tasks", "_all_tasks", "_eager_tasks"):
+        # The set in the WeakSet: iterating the WeakSet itself runs its guards against removal.
+        weak = vars(module).get(registry)
+        members = weak if type(weak) is set else getattr(weak, "data", None)
+        for task in _alive(members):
+            if (base := _task_base(type(task))) is not None and not base.done(task):
+                found[id(task)] = task
+    return list(found.values())
+
+
+def _alive(members: Any) -> list[Any]:
+    for _ in range(3):
+        try:
+            copy = list(members or ())
+            break
+        except RuntimeError:
+            continue  # another thread makes tasks meanwhile
+    else:
+        return []
+    alive = (member() if type(member) is weakref.ref else member for member in copy)
+    return [task for task in alive if task is not None]
+
+
+def task_name(task: Any) -> str:
+    """``task module.function``, by the coroutine that it runs."""
+    coroutine = _task_base(type(task)).get_coro(task)
+    return "task" if coroutine is None else f"task {coroutine_name(coroutine)}"
+
+
+def loops(of: list[Any]) -> list[Any]:
+    """The event loops of some tasks, each once."""
+    found = {}
+    for task in itertools.islice(of, 1000):
+        loop = _task_base(type(task)).get_loop(task)
+        found[id(loop)] = loop
+    return list(found.values())
+
+
+def thread_name(name: Any) -> str:
+    """``thread NAME``, with ``#`` for numbers, so that a pool's threads have one name."""
+    return f"thread {_DIGITS.sub('#', name)[:100]}" if type(name) is str else "thread"
+
+
+def our_spaces() -> set[int]:
+    """Identities of the namespaces of our own modules."""
+    return {
+        id(namespace_of_module(module))
+        for name, module in list(sys.modules.items())
+        if is_ours(name) and type(module) is types.ModuleType
+    }
