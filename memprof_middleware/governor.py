@@ -71,11 +71,6 @@ class Governor:
         self._counted_at = now
         self._rest = min(self._gap, stalls * self._interval) if stalls > 1 else 0.0
 
-    def affords(self, seconds: float, now: float) -> bool:
-        """Whether work of so many processor seconds can be paid for."""
-        self.spent(0.0, now)
-        return self._balance > seconds
-
     def stride(self, now: float) -> int | None:
         """Look at every how-many-th object in a census now; ``None``: no census yet.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +22,8 @@ from memprof_middleware.probes import Probes
 
 # While nothing is suspected, containers are measured with every so many snapshots.
 _CALM_STEPS = 10
+# Measuring them and looking for holders each may use this part of the processor time that the profiler may use.
+_CPU_SHARE = 0.3
 # Holders are looked for again when a type has grown by this factor since.
 _LOOK_AGAIN = 2.0
 _COLUMNS = {UNTRACKED: ("allocated_blocks", 1.0), NATIVE: ("native_in_use_mb", MB), FRAGMENTATION: ("heap_used_mb", MB)}
@@ -47,13 +51,8 @@ class LeakWatch:
         self._places: dict[str, Place] = {}
         self._holders: dict[str, tuple[int, Sequence[tuple[str, float]]]] = {}
         self._routes: dict[str, tuple[float, str]] = {}
-        self._rest = 0
-        self.walk_seconds = 0.0  # processor time of the last walk
-
-    @property
-    def suspects(self) -> bool:
-        """Whether anything is suspected or confirmed."""
-        return bool(self.leaks)
+        self._calm_steps = 0
+        self._walk_due = self._search_due = -math.inf  # by the monotonic clock
 
     def inherit(self, leaks: Sequence[Leak]) -> None:
         """Go on with the open leaks of the slot's last worker until they are seen to be over."""
@@ -62,17 +61,21 @@ class LeakWatch:
         worst = {leak.name: SEVERITIES.index(leak.severity) for leak in leaks}
         self._reached = {(name, severity) for name, top in worst.items() for severity in SEVERITIES[: top + 1]}
 
-    def measure(self, history: History, *, may_rest: bool) -> float:
+    def measure(self, history: History, *, by_hand: bool) -> float:
         """Measure containers and other populations; the processor time that it took, in seconds.
+
+        Dearer than a census, so it is left out while the budget has not got it, and nine times of ten while nothing is
+        suspected, unless somebody asked for this snapshot.
 
         Args:
             history: where they are kept, beside the last snapshot.
-            may_rest: leave it out where nothing is suspected and it was done of late.
+            by_hand: somebody did.
         """
-        self._rest -= 1
-        if may_rest and self._rest > 0 and not self.suspects:
+        now = time.monotonic()
+        self._calm_steps -= 1
+        if not by_hand and (now < self._walk_due or (self._calm_steps > 0 and not self.leaks)):
             return 0.0
-        self._rest = _CALM_STEPS
+        self._calm_steps = _CALM_STEPS
         seconds = 0.0
         with self._failures.caught("probe_containers"):
             walk = self._probes.containers()
@@ -83,20 +86,29 @@ class LeakWatch:
             lengths = {found.path: found.length for found in walk.found}
             lengths |= self._probes.populations()
             history.record_paths(lengths, complete=walk.complete)
-            self.walk_seconds = seconds = walk.cpu_seconds
+            seconds = walk.cpu_seconds
+            self._walk_due = now + self._rest_after(seconds)
         return seconds
 
-    def judge(self, history: History, route_of: Callable[[str], str]) -> tuple[list[Leak], list[Leak]]:
+    def _rest_after(self, seconds: float) -> float:
+        """How long work of so many processor seconds is left alone afterwards."""
+        return seconds / (_CPU_SHARE * self._config.cpu_budget / 100)
+
+    def judge(
+        self, history: History, route_of: Callable[[str], str], *, by_hand: bool
+    ) -> tuple[list[Leak], list[Leak]]:
         """The open leaks, the worst first, and those that have ended since the last verdict.
 
         Args:
             history: the past, the last snapshot included.
             route_of: the route that makes a type grow, in words; empty if none is found.
+            by_hand: look for holders, whatever the budget.
         """
         before = self.leaks
         own = {leak.name: leak for leak in before if leak not in self._inherited}
         growths = find_growths(history, self._config, own)
-        self._search(history, to_search(growths, self._probes.rank))
+        if by_hand or time.monotonic() >= self._search_due:
+            self._search(history, to_search(growths, self._probes.rank))
         scene = Scene({name: paths for name, (_, paths) in self._holders.items()}, self._places, self._probes.rank)
         found: dict[str, Leak] = {}
         for incident in find_incidents(growths, scene):
@@ -129,7 +141,7 @@ class LeakWatch:
         """Whether a suspicion had better be told under another name: the application's type came up after a builtin."""
         if before.state == "confirmed" or growth.kind != "objects":
             return False
-        return before.kind != "objects" or self._probes.rank(growth.name) < self._probes.rank(before.name)
+        return self._probes.rank(growth.name) < (self._probes.rank(before.name) if before.kind == "objects" else 2)
 
     def _route(self, growth: Growth, route_of: Callable[[str], str]) -> str:
         """Asked for once, and again when what grows has doubled: it takes a fit over all windows."""
@@ -143,14 +155,15 @@ class LeakWatch:
 
     def _has_ended(self, leak: Leak, history: History) -> bool:
         begin = max(history.comparable_from, bisect_left(history.series("timestamp"), leak.since))
+        indices: Sequence[int] = range(begin, len(history))
         if leak.kind == "objects":
-            values: Sequence[float] = history.counts(leak.name, begin)
+            indices, series = history.counted(begin), history.counts(leak.name)
         elif leak.kind == "container":
-            values = history.lengths(leak.name, begin)
+            indices, series = history.measured(begin), history.lengths(leak.name)
         else:
             column, scale = _COLUMNS[leak.name]
-            values = [scale * value for value in history.series(column)[begin:]]
-        return has_ended(leak, values, Load.of(history, begin))
+            series = [round(scale * value) for value in history.series(column)]
+        return has_ended(leak, [series[index] for index in indices], Load.of(history, indices))
 
     def _search(self, history: History, names: Iterable[str]) -> None:
         """Look for who holds the types that grow, once, and again when there are twice as many."""
@@ -160,17 +173,19 @@ class LeakWatch:
             if count >= _LOOK_AGAIN * self._holders.get(name, (0,))[0]:
                 due.append((name, count))
         if due:
+            began = time.thread_time()
             with self._failures.caught("probe_holders"):
                 found = self._probes.holders([name for name, _ in due])
                 for name, count in due:
                     paths = found[name].paths if name in found else ()
                     if paths or name not in self._holders:
                         self._holders[name] = count, paths
+            self._search_due = time.monotonic() + self._rest_after(time.thread_time() - began)
 
     def _count(self) -> None:
-        reached = {(leak.name, leak.severity) for leak in self.leaks}
-        self.detections.update(severity for _, severity in reached - self._reached)
         names = {leak.name for leak in self.leaks}
+        reached = {(leak.name, leak.severity) for leak in self.leaks if leak.notable}
+        self.detections.update(severity for _, severity in reached - self._reached)
         self._reached = {pair for pair in self._reached | reached if pair[0] in names}
 
 

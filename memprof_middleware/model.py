@@ -171,6 +171,7 @@ class Leak(_Value):
         state: ``"suspected"`` at first, ``"confirmed"`` once growth has gone on for long enough, ``"resolved"``.
         severity: by growth: above 200 % critical, 150 % high, 100 % medium, else low.
         confidence: how sure the verdict is, 0 to 1.
+        notable: it has grown by as much as the contract's rule asks for; less is listed and told to nobody.
         holder: what holds it, as a person would write it, with the share of a sample that it explains; or that it is
             held outside Python; empty while that is not known.
         route: whose requests make it grow; empty while that is not known.
@@ -191,6 +192,7 @@ class Leak(_Value):
     state: LeakState = "suspected"
     severity: Severity
     confidence: float = 0.5
+    notable: bool = True
     holder: str = ""
     route: str = ""
     evidence: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from memprof_middleware.analysis.baseline import drift
@@ -17,6 +18,7 @@ from memprof_middleware.analysis.route_leaks import group_growth
 from memprof_middleware.analysis.thresholds import CONDITIONS, breaches
 from memprof_middleware.config import Config
 from memprof_middleware.errors import BaselineError, ConfigError
+from memprof_middleware.evidence_watch import EvidenceWatch
 from memprof_middleware.governor import Governor
 from memprof_middleware.leak_watch import LeakWatch
 from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot, RouteGrowth
@@ -98,6 +100,7 @@ class MemoryProfiler:
         self._leak_callbacks: list[Callable[[Leak], object]] = []
         probes = probes or Probes()
         self._leaks = LeakWatch(probes, self.config, self.failures)
+        self._evidence = EvidenceWatch(probes, self.config, self.failures)
         self._routes = RouteWatch(self.traffic, probes, clock, self.config.warmup_snapshots, self.failures)
         self._camera = Camera(probes, self.config, clock, self.failures, self.traffic)
         self._group = WorkerGroup(probes.listener, self.config.run_dir, self.failures)
@@ -177,10 +180,12 @@ class MemoryProfiler:
             stride = self._governor.stride(time.monotonic())
             self._take_snapshot(stride)
             if stride is not None:
-                self.detect_leaks()
+                self._detect_leaks(by_hand=False)
             self.check_thresholds()
             self.judge_routes()
             self.publish()
+            if self.config.background:
+                self._evidence.consider(self.workers(), self.metrics(), self.evidence)
         self._sinks.publish()
         self._stepping = False
 
@@ -223,7 +228,7 @@ class MemoryProfiler:
             if census is not None:
                 self._governor.counted(census, time.monotonic())
             self._history.append(snapshot, census.counts if census else None)
-            self._measure_containers(by_hand=by_hand)
+            self._governor.spent(self._leaks.measure(self._history, by_hand=by_hand), time.monotonic())
             if self._baseline is None and self._history.seen > self.config.warmup_snapshots:
                 self._baseline = snapshot
             self._snapshot = snapshot
@@ -234,23 +239,26 @@ class MemoryProfiler:
     def detect_leaks(self) -> list[Leak]:
         """Judge the history and return the open leaks, confirmed ones first, then the fastest-grown.
 
-        A leak begins as a suspicion: it is logged, counted and passed to the leak callbacks. When it is confirmed, it
-        is an alert, and so is its end.
+        A leak begins as a suspicion: once it is notable, it is logged, counted and passed to the leak callbacks. When
+        it is confirmed, it is an alert, and so is its end.
         """
+        return self._detect_leaks(by_hand=True)
+
+    def _detect_leaks(self, *, by_hand: bool) -> list[Leak]:
         self._sampler.enter_process()
         with self._lock, self._governor.paying():
-            told = {leak.name: leak for leak in self._leaks.leaks}
-            found, ended = self._leaks.judge(self._history, self._route_text)
+            told = {leak.name for leak in self._leaks.leaks if leak.notable}
+            found, ended = self._leaks.judge(self._history, self._route_text, by_hand=by_hand)
             now = self._last_time()
         confirmed = [leak for leak in found if leak.state == "confirmed"]
         self._alerts.update([leak_breach(leak, self.config) for leak in confirmed], ("leak",), now)
+        new = [leak for leak in found if leak.notable and leak.name not in told]
         with self.failures.caught("log"):
-            tell_suspicions(self.logger, [leak for leak in found if leak.name not in told], ended)
-        for leak in found:
-            if leak.name not in told:
-                for callback in list(self._leak_callbacks):
-                    with self.failures.caught("leak_callback"):
-                        callback(leak)
+            tell_suspicions(self.logger, new, [leak for leak in ended if leak.notable])
+        for leak in new:
+            for callback in list(self._leak_callbacks):
+                with self.failures.caught("leak_callback"):
+                    callback(leak)
         return found
 
     def check_thresholds(self) -> list[Alert]:
@@ -278,15 +286,23 @@ class MemoryProfiler:
         self._alerts.update(self._routes.leaking(self.config, heap_mb), ("route_leak",), self._last_time())
         return self.route_growth()
 
+    def evidence(self, cause: str = "it was asked for") -> Path | None:
+        """Write an evidence bundle now, to be read with ``memprof explain``; never raises.
+
+        Args:
+            cause: why, in words.
+
+        Returns:
+            Where it is; ``None`` if it could not be written, or two were written within the hour.
+        """
+        self._sampler.enter_process()
+        return self._evidence.write(
+            cause, self.metrics(), self._history, self.route_growth(), self.logger, self._last_time()
+        )
+
     def route_growth(self) -> list[RouteGrowth]:
         """What was found out last by :meth:`judge_routes`, in this worker or in the one that does it for all."""
         return list(self._routes.growth) or list(group_growth(self.workers()))
-
-    def _measure_containers(self, *, by_hand: bool) -> None:
-        """Dearer than a census, so it waits until the budget has it, unless somebody asked for this snapshot."""
-        now = time.monotonic()
-        if by_hand or self._governor.affords(self._leaks.walk_seconds, now):
-            self._governor.spent(self._leaks.measure(self._history, may_rest=not by_hand), now)
 
     def _route_text(self, type_name: str) -> str:
         """The route that makes a type grow, with its share and interval, for people; empty if none is found."""
@@ -478,7 +494,7 @@ class MemoryProfiler:
             "snapshot_seconds_max": max(durations, default=None),
             "cpu_seconds": self._governor.cpu_seconds,
             "requests": self.requests,
-            "active_leaks": len(self._leaks.leaks),
+            "active_leaks": sum(leak.notable for leak in self._leaks.leaks),
             "active_alerts": [alert.name for alert in self._alerts.active],
             "leak_detections": dict(self._leaks.detections),
             "failures": dict(self.failures.counts),
@@ -539,6 +555,7 @@ class MemoryProfiler:
         self._snapshot = None
         self._baseline = None
         self._leaks.forget()
+        self._evidence.forget()
         self._alerts.forget()
         self.failures.forget()
         self._start_time = self._clock()

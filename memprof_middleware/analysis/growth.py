@@ -73,32 +73,47 @@ def find_growths(history: History, config: Config, known: Mapping[str, Leak]) ->
     start = max(history.comparable_from, config.warmup_snapshots - (history.seen - len(history)))
     if len(history) - start < 2:
         return []
-    judge = _Judge(Load.of(history, start), config, known)
+    return [
+        *_types(history, start, config, known),
+        *_containers(history, start, config, known),
+        *_memory(history, start, config, known),
+    ]
+
+
+def _types(history: History, start: int, config: Config, known: Mapping[str, Leak]) -> Iterator[Growth]:
+    by_rule = {
+        leak.name: leak for leak in find_leaks(history, config, [k for k in known.values() if k.kind == "objects"])
+    }
+    # A count that was put off is that of the snapshot before, and would look as if nothing grew.
+    indices = history.counted(start)
+    judge = _Judge(Load.of(history, indices), config, known)
     middle = start + (len(history) - start) // 2
-    by_rule = {leak.name: leak for leak in find_leaks(history, config, _typed(known))}
     names = {*history.grown(LEAST_OBJECTS - 1, start), *history.grown(LEAST_OBJECTS - 1, middle), *by_rule}
-    found: list[Growth] = []
     for name in sorted(name for name in names if not name.startswith(_OURS)):
-        counts = history.counts(name, start)
-        growth = judge.grows(name, "objects", counts, LEAST_OBJECTS)
-        found += [growth] if growth else judge.by_rule(by_rule.get(name), counts)
+        counts = history.counts(name)
+        values = [counts[index] for index in indices]
+        growth = judge.grows(name, "objects", values, LEAST_OBJECTS)
+        if growth is None and name in by_rule:
+            growth = judge.by_rule(by_rule[name], values)
+        if growth is not None:
+            yield growth
+
+
+def _containers(history: History, start: int, config: Config, known: Mapping[str, Leak]) -> Iterator[Growth]:
     for path in history.grown_paths(LEAST_OBJECTS - 1, start):
-        begin = max(start, history.known_from(path))
-        later = _Judge(judge.load.since(begin - start), config, known)
-        growth = later.grows(path, "container", history.lengths(path, begin), LEAST_OBJECTS)
-        found += [growth] if growth else []
-    return found + list(_memory(history, start, config, known))
-
-
-def _typed(known: Mapping[str, Leak]) -> Iterator[Leak]:
-    return (leak for leak in known.values() if leak.kind == "objects")
+        indices = history.measured(max(start, history.known_from(path)))
+        lengths = history.lengths(path)
+        judge = _Judge(Load.of(history, indices), config, known)
+        growth = judge.grows(path, "container", [lengths[index] for index in indices], LEAST_OBJECTS)
+        if growth is not None:
+            yield growth
 
 
 def _memory(history: History, start: int, config: Config, known: Mapping[str, Leak]) -> Iterator[Growth]:
     """Growth that no census sees; a trace of allocations takes memory itself, so it parts the series."""
     traced = [math.isnan(value) for value in history.series("tracemalloc_current_mb")]
     begin = next((i + 1 for i in range(len(traced) - 2, start - 1, -1) if traced[i] != traced[i + 1]), start)
-    judge = _Judge(Load.of(history, begin), config, known)
+    judge = _Judge(Load.of(history, range(begin, len(history))), config, known)
     windows = len(history) - begin
     for name, kind, column, scale, least, per_window, per_request in (
         (UNTRACKED, "untracked", "allocated_blocks", 1.0, 300.0, 100.0, 0.75),
@@ -147,25 +162,23 @@ class _Judge:
             collections=self.load.collections[-1] - self.load.collections[begin],
         )
 
-    def by_rule(self, leak: Leak | None, counts: Sequence[int]) -> list[Growth]:
+    def by_rule(self, leak: Leak, counts: Sequence[float]) -> Growth | None:
         """A leak that the contract's rule finds over time, unless the requests in flight explain it."""
-        if leak is None or not rises(self.load.unloaded(counts)):
-            return []
         begin = bisect_left(self.load.times, leak.since)
+        if len(counts) - begin < 2 or not rises(self.load.unloaded(counts)):
+            return None
         load = self.load.since(begin)
-        return [
-            Growth(
-                name=leak.name,
-                kind="objects",
-                first=leak.first,
-                last=leak.last,
-                since=leak.since,
-                snapshots=leak.snapshots,
-                served=load.served,
-                per_request=leak.growth / load.served if load.served > 0 else None,
-                per_hour=leak.growth_per_hour,
-                steadiness=0.5,
-                pace=pace_of(counts[begin:], load),
-                collections=load.collections[-1] - load.collections[0],
-            )
-        ]
+        return Growth(
+            name=leak.name,
+            kind="objects",
+            first=leak.first,
+            last=leak.last,
+            since=leak.since,
+            snapshots=leak.snapshots,
+            served=load.served,
+            per_request=leak.growth / load.served if load.served > 0 else None,
+            per_hour=leak.growth_per_hour,
+            steadiness=0.5,
+            pace=pace_of(counts[begin:], load),
+            collections=load.collections[-1] - load.collections[0],
+        )

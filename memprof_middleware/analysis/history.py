@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, overload
 
@@ -40,6 +41,7 @@ class History(Sequence[MemorySnapshot]):
         self._sources: list[str] = []
         self._types = Tallies()
         self._paths = Tallies()
+        self._measured = array("I")  # numbers of the snapshots at which the paths were
         self._pid = 0
         self.seen = 0  # snapshots ever appended
         self._epoch = 0  # number of the first snapshot after the last discontinuity
@@ -75,6 +77,7 @@ class History(Sequence[MemorySnapshot]):
         """
         if self.seen:
             (self._paths.record if complete else self._paths.update)(self.seen - 1, lengths)
+            self._measured.append(self.seen - 1)
 
     def series(self, column: str) -> list[float]:
         """One figure of every snapshot, such as ``"heap_used_mb"``; not measured is ``nan``.
@@ -109,6 +112,23 @@ class History(Sequence[MemorySnapshot]):
     def grown_paths(self, by: int, start: int = 0) -> list[str]:
         """Containers with more than ``by`` entries more now than at ``start``, or than when they were first seen."""
         return self._paths.grown(by, self._first + start, self.seen - 1, from_first_seen=True)
+
+    def counted(self, start: int = 0) -> list[int]:
+        """Indices of the snapshots from ``start`` on that have a census of their own."""
+        times, counted = self._columns["timestamp"], self._columns["census_timestamp"]
+        return [index for index in range(start, len(self)) if times[index] == counted[index]]
+
+    def measured(self, start: int = 0) -> list[int]:
+        """Indices of the snapshots from ``start`` on at which containers were measured."""
+        return [number - self._first for number in self._measured if number - self._first >= start]
+
+    def types_grown(self, most: int) -> list[tuple[str, int, int]]:
+        """The types that grew most, with their first and last count."""
+        return _most_grown(self._types, self._first, self.seen - 1, most)
+
+    def paths_grown(self, most: int) -> list[tuple[str, int, int]]:
+        """The same of containers, from when each was first measured."""
+        return _most_grown(self._paths, self._first, self.seen - 1, most)
 
     def known_from(self, path: str) -> int:
         """Index of the first snapshot at which a container's length is known."""
@@ -159,6 +179,13 @@ class History(Sequence[MemorySnapshot]):
         del self._sources[:cut]
         self._types.forget_before(self._first)
         self._paths.forget_before(self._first)
+        del self._measured[: bisect_left(self._measured, self._first)]
+
+
+def _most_grown(tallies: Tallies, first: int, last: int, most: int) -> list[tuple[str, int, int]]:
+    found = [(name, tallies.number(name, max(first, tallies.since(name))), number) for name, number in tallies.at(last)]
+    grown = (one for one in found if one[2] > one[1])
+    return sorted(grown, key=lambda one: (one[1] - one[2], one[0]))[:most]
 
 
 def _restored(name: str, value: float) -> float | int | None:

@@ -15,6 +15,7 @@ _MULTIPLE, _ALIKE = 30, 0.08
 # A holder explains a type if it holds so large a share of a sample; of builtins, whose sample is of all that use them,
 # a larger one.
 _SHARE, _BUILTIN_SHARE = 0.3, 0.6
+_FAR = 1000
 # Growth of builtins or of a mere container that is slower than this is bookkeeping: ours, a server's, a logger's.
 _BUILTIN_PER_REQUEST, _BUILTIN_PER_SNAPSHOT = 0.05, 4.0
 _PATH_PER_REQUEST, _PATH_PER_SNAPSHOT = 0.02, 2.0
@@ -93,8 +94,8 @@ def find_incidents(growths: Sequence[Growth], scene: Scene) -> list[Incident]:
     """The incidents, those of objects first, then containers, then memory that neither explains."""
     groups = _by_root(list(_types(growths)), scene)
     _attach_paths(groups, [growth for growth in growths if growth.kind == "container"], scene)
-    _join_shadows(groups, scene)
-    found = [_incident(root, members, scene) for root, members in groups.items()]
+    shadows = _take_shadows(groups, scene)
+    found = [_incident(root, members, shadows.get(root, []), scene) for root, members in groups.items()]
     found = [incident for incident in found if incident.bound is None and _is_significant(incident, scene)]
     for growth in growths:
         if growth.kind in {"untracked", "native", "fragmentation"} and not _is_explained(growth, found):
@@ -166,16 +167,18 @@ def _attach_paths(groups: dict[str, list[Growth]], paths: Sequence[Growth], scen
         groups.setdefault(root, []).append(growth)
 
 
-def _join_shadows(groups: dict[str, list[Growth]], scene: Scene) -> None:
-    """Give what only mirrors another growth to it: asyncio's own set of tasks, the weak references to them."""
+def _take_shadows(groups: dict[str, list[Growth]], scene: Scene) -> dict[str, list[Growth]]:
+    """Take out what only mirrors another group: asyncio's own set of tasks, the weak references to them."""
+    shadows: dict[str, list[Growth]] = {}
     ranked = sorted(groups, key=lambda root: min(scene.rank(growth.name) for growth in groups[root]))
     for index, root in enumerate(ranked):
         telling = any(scene.rank(growth.name) < _STANDARD for growth in groups[root])
         for home in ranked[:index]:
             near = root.rpartition(".")[0] == home.rpartition(".")[0]
             if home in groups and (near or not telling) and _any_alike(groups[root], groups[home]):
-                groups[home] += groups.pop(root)
+                shadows.setdefault(home, []).extend(groups.pop(root))
                 break
+    return shadows
 
 
 def _any_alike(some: Iterable[Growth], others: Collection[Growth]) -> bool:
@@ -187,12 +190,13 @@ def _comparable(a: Growth, b: Growth) -> bool:
     return (a.per_request is None) == (b.per_request is None) and low >= 0.2 * high
 
 
-def _incident(root: str, members: Sequence[Growth], scene: Scene) -> Incident:
+def _incident(root: str, members: Sequence[Growth], shadows: Sequence[Growth], scene: Scene) -> Incident:
     types = [growth for growth in members if growth.kind == "objects"]
     telling = [growth for growth in types if scene.rank(growth.name) < _BUILTIN or _matters(growth)]
     paths = [growth for growth in members if growth.kind == "container"]
     leader = min(telling, key=lambda growth: _order(growth, scene)) if telling else _widest(paths or types)
-    others = sorted((growth for growth in members if growth is not leader), key=lambda growth: _order(growth, scene))
+    rest = [growth for growth in members if growth is not leader]
+    others = [*sorted(rest, key=lambda growth: _order(growth, scene)), *shadows]
     known = "" if root.startswith("?") else root
     bounds = [place.bound for path, place in scene.places.items() if root_of(path) == known and place.bound]
     return Incident(leader, tuple(others), known, _holder(leader, known, scene), max(bounds) if bounds else None)
@@ -201,7 +205,9 @@ def _incident(root: str, members: Sequence[Growth], scene: Scene) -> Incident:
 def _order(growth: Growth, scene: Scene) -> tuple[int, int, float]:
     """The application's own types first, then what is nearest to the root, then the most numerous."""
     paths = scene.holders.get(growth.name, ())
-    steps = paths[0][0].count(".") + 2 * paths[0][0].count("[") if paths else 1000
+    path = paths[0][0] if paths else ""
+    # A way of which a part is left out is long, as is one that is not known.
+    steps = path.count(".") + 2 * path.count("[") if path and "…" not in path else _FAR
     return scene.rank(growth.name), steps, -growth.amount
 
 

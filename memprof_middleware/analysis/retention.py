@@ -47,10 +47,12 @@ class Load:
     collections: Sequence[int]
 
     @classmethod
-    def of(cls, history: History, start: int = 0) -> Load:
-        """The load from snapshot ``start`` on."""
-        times, requests, in_flight = (history.series(name)[start:] for name in ("timestamp", "requests", "in_flight"))
-        return cls(times, requests, in_flight, history.full_collections()[start:])
+    def of(cls, history: History, indices: Sequence[int]) -> Load:
+        """The load at these snapshots."""
+        columns = [history.series(name) for name in ("timestamp", "requests", "in_flight")]
+        times, requests, in_flight = ([column[index] for index in indices] for column in columns)
+        collections = history.full_collections()
+        return cls(times, requests, in_flight, [collections[index] for index in indices])
 
     def since(self, begin: int) -> Load:
         """The later part of it."""

@@ -19,6 +19,8 @@ _PACE, _STEADY = 0.7, 0.4
 _COLLECTIONS = 2
 # What cannot be a cache is confirmed so many times sooner.
 _NO_CACHE = 3.0
+# A whole process's blocks or bytes grow by a smaller share than one type's objects do.
+_OF_ALL = 0.4
 # Growth is over when its floor has not risen for so large a part of the requests (or snapshots) that it went on for.
 _STALLED = 0.5
 
@@ -38,16 +40,18 @@ def verdict_of(incident: Incident, config: Config, before: Leak | None, route: s
     """
     growth = incident.leader
     percent = 100.0 * growth.amount / max(growth.first, 1)
-    confidence = _confidence(incident, config)
-    state: LeakState = "confirmed" if confidence >= CONFIRMED else "suspected"
+    notable = growth.amount > config.leak_min_objects and percent > _notable_percent(growth, config)
+    confidence = _confidence(incident, config) if notable else min(0.85, _confidence(incident, config))
     if before is not None and before.state == "confirmed":
-        state, confidence = "confirmed", max(confidence, CONFIRMED)
+        confidence = max(confidence, CONFIRMED)
+    state: LeakState = "confirmed" if confidence >= CONFIRMED else "suspected"
     return Leak(
         name=growth.name,
         kind=growth.kind,
         state=state,
         severity=_severity(growth, percent, config),
         confidence=round(confidence, 2),
+        notable=notable or state == "confirmed",
         holder=incident.holder or (before.holder if before else ""),
         route=route or (before.route if before else ""),
         evidence=tuple(_evidence(incident)),
@@ -94,6 +98,12 @@ def _confidence(incident: Incident, config: Config) -> float:
     if horizon >= 1 and survived and not slows_down:
         return max(CONFIRMED, min(0.99, confidence + 0.15))
     return min(confidence, 0.85) * (0.6 if slows_down else 1.0)
+
+
+def _notable_percent(growth: Growth, config: Config) -> float:
+    """The contract's limit for what is counted by name; a part of it for what is a part of all the memory."""
+    counted = growth.kind in {"objects", "container"}
+    return config.leak_growth_percent if counted else config.leak_growth_percent * _OF_ALL
 
 
 def _hours(growth: Growth) -> float:

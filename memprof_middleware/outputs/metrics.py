@@ -197,7 +197,10 @@ CATALOGUE: tuple[MetricSpec, ...] = (
     MetricSpec("memory_rss_mb", "gauge", "Resident set size, in MB.", _snapshot(lambda s: s.rss_mb)),
     MetricSpec("memory_vms_mb", "gauge", "Virtual memory size, in MB.", _snapshot(lambda s: s.vms_mb)),
     MetricSpec(
-        "memory_active_leaks", "gauge", "Leaks that are suspected or confirmed now.", _each(lambda m: len(m.leaks))
+        "memory_active_leaks",
+        "gauge",
+        "Leaks that are suspected or confirmed now, those left out that are below the limits of growth.",
+        _each(lambda m: sum(leak.notable for leak in m.leaks)),
     ),
     MetricSpec(
         "memory_leak_detections_total",

@@ -25,28 +25,32 @@ _EXCEPTION = ("__traceback__", "__context__", "__cause__")
 class _Known:
     """What is known of one class."""
 
-    __slots__ = ("candidates", "exception", "inherited", "names", "slots", "tries")
+    __slots__ = ("_descriptors", "asked", "candidates", "exception", "names", "slots", "spaces", "tries")
 
     def __init__(self, kind: type) -> None:
         bases = mro_of(kind)
-        spaces = [namespace_of(base) for base in bases]
+        self.spaces = [namespace_of(base) for base in bases]
         self.exception = any(base is BaseException for base in bases)
-        # Names that run code when they are read. What is not a descriptor is a default that instances may shadow.
-        self.inherited = {
-            name
-            for space in spaces
-            for name, value in list(space.items())
-            if type(name) is str and any("__get__" in namespace_of(base) for base in mro_of(type(value)))
-        }
         self.slots = [
             (name, value)
-            for space in spaces
+            for space in self.spaces
             for name, value in list(space.items())
-            if type(name) is str and type(value) is types.MemberDescriptorType
+            if type(value) is types.MemberDescriptorType and type(name) is str
         ]
+        self._descriptors: dict[str, bool] = {}
         self.names: list[str] = []
         self.candidates: list[str] | None = None
         self.tries = _TRIES
+        self.asked = False
+
+    def runs_code(self, name: str) -> bool:
+        """Whether a name may run code when it is read. What is no descriptor is a default that instances shadow."""
+        known = self._descriptors.get(name)
+        if known is None:
+            values = [space[name] for space in self.spaces if name in space]
+            known = any("__get__" in namespace_of(base) for value in values for base in mro_of(type(value)))
+            self._descriptors[name] = known
+        return known
 
     def learn(self, kind: type) -> list[str]:
         """Names that the methods of the class use, and that reading runs no code for."""
@@ -56,7 +60,7 @@ class _Known:
                 for value in list(namespace_of(base).values()):
                     if type(value) is types.FunctionType:
                         found.update(dict.fromkeys(value.__code__.co_names))
-            self.candidates = [name for name in found if name not in self.inherited][:_NAMES]
+            self.candidates = [name for name in found if not self.runs_code(name)][:_NAMES]
         return self.candidates
 
 
@@ -66,33 +70,31 @@ class Attributes:
     def __init__(self) -> None:
         self._known: dict[int, _Known] = {}
 
-    def named(self, obj: Any, children: list[Any]) -> list[tuple[str, Any]]:
+    def named(self, obj: Any, children: list[Any], *, thorough: bool = False) -> list[tuple[str, Any]]:
         """The children of an instance that are its attributes, with their names; the others under ``""``.
 
         Args:
             obj: an instance.
             children: what it refers to, leaves left out.
+            thorough: for an attribute that no method of the class names, such as ``app.state``, have the instance make
+                its ``__dict__``, once for each class; the names are known then for its other instances too.
         """
         kind = type(obj)
         known = self._of(kind)
         left = {id(child): child for child in children}
         found: list[tuple[str, Any]] = []
-        for name, slot in known.slots:
-            try:
-                value = slot.__get__(obj)
-            except (AttributeError, TypeError):
-                continue  # never set, or a base of another layout
-            if left.pop(id(value), None) is not None:
-                found.append((name, value))
-        if left:
-            self._inline(obj, known.names, left, found)
-        if left:
-            self._namespaces(obj, known, left, found)
+        _slots(obj, known, left, found)
+        self._inline(obj, known.names, left, found)
+        self._namespaces(obj, known, left, found)
         if left and known.tries:
             known.tries -= 1
             before = len(found)
             self._inline(obj, known.learn(kind), left, found)
             known.names.extend(name for name, _ in found[before:])
+        if left and thorough and not known.asked:
+            known.asked = True
+            known.names.extend(name for name in _names_in_dict(obj, known) if name not in known.names)
+            self._inline(obj, known.names, left, found)
         if left and known.exception:
             for name in _EXCEPTION:
                 value = getattr(BaseException, name).__get__(obj)
@@ -129,7 +131,7 @@ class Attributes:
         """An attribute of an instance if reading it runs no code of the program; else ``None``."""
         known = self._of(type(obj))
         try:
-            if name not in known.inherited:
+            if not known.runs_code(name):
                 return _read(obj, name)
             for own, slot in known.slots:
                 if own == name:
@@ -146,7 +148,7 @@ class Attributes:
 
     @staticmethod
     def _inline(obj: Any, names: list[str], left: dict[int, Any], found: list[tuple[str, Any]]) -> None:
-        for name in names:
+        for name in names if left else ():
             try:
                 value = _read(obj, name)
             except AttributeError:
@@ -174,9 +176,33 @@ class Attributes:
         for key, value in list(itertools.islice(child.items(), 8)):
             if type(key) is not str:
                 return False
-            if key not in known.inherited:
+            if not known.runs_code(key):
                 try:
                     return _read(obj, key) is value
                 except AttributeError:
                     return False
         return False
+
+
+def _slots(obj: Any, known: _Known, left: dict[int, Any], found: list[tuple[str, Any]]) -> None:
+    for name, slot in known.slots:
+        try:
+            value = slot.__get__(obj)
+        except (AttributeError, TypeError):
+            continue  # never set, or a base of another layout
+        if left.pop(id(value), None) is not None:
+            found.append((name, value))
+
+
+def _names_in_dict(obj: Any, known: _Known) -> list[str]:
+    """The names of an instance's attributes, if ``__dict__`` is the interpreter's own and not the program's."""
+    own = next((space["__dict__"] for space in known.spaces if "__dict__" in space), None)
+    if type(own) is not types.GetSetDescriptorType:
+        return []
+    try:
+        space = own.__get__(obj)
+    except (AttributeError, TypeError):
+        return []  # a base of another layout
+    if type(space) is not dict or len(space) > NAMESPACE:
+        return []
+    return [name for name in list(space) if type(name) is str and not known.runs_code(name)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+import types
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -44,8 +45,8 @@ class Climb:
         self._roots: dict[int, str] = {}
         self._soft: dict[int, tuple[int, str]] = {}
         self._open: set[int] = set()
-        self._jumped: set[int] = set()
-        self._width: Counter[int] = Counter()
+        self._links: dict[int, dict[int, Any]] = {}
+        self._cut: set[int] = set()  # of these not everything was looked at
 
     def start(self, objects: list[Any]) -> None:
         """Begin at some objects."""
@@ -60,7 +61,7 @@ class Climb:
             return self._roots[number]
         if number in self._soft:
             return self._soft[number][1]
-        return "" if number in self._open else HELD_OUTSIDE
+        return "" if number in self._open or number in self._cut else HELD_OUTSIDE
 
     def run(self) -> None:
         """Climb until all have a root, nothing refers to them, or the time is over."""
@@ -72,6 +73,7 @@ class Climb:
             self._climb(depth)
             last = time.thread_time() - began
             self._pause(PAUSE_SECONDS)
+        self._links.clear()
         given_up = {number for key in self._level for number in self._reach[key]} & self._open
         self._level.clear()
         if self._open - given_up - self._soft.keys():
@@ -81,64 +83,76 @@ class Climb:
     def _climb(self, depth: int) -> None:
         """One level: what refers to the objects of this one?"""
         objects = list(self._level.values())
-        parents = referrers(objects)[:_REFERRERS]
+        parents = referrers(objects)
         own = {id(self._level), id(objects), id(parents)}
         del objects
-        above: dict[int, Any] = {}
+        if len(parents) > _REFERRERS:
+            self._cut.update(number for key in self._level for number in self._reach[key])
+            del parents[_REFERRERS:]
+        above: dict[int, list[tuple[Any, Step]]] = {}
         best: dict[int, tuple[int, int, str]] = {}
-        self._width.clear()
         while parents:
             parent = parents.pop()
-            if id(parent) in own or self._edges.is_noise(parent):
-                continue
-            for child in self._edges.children(parent, self._level):
-                for number, step in list(self._reach[id(child)].items()):
-                    if number in self._open:
-                        new = self._edges.step(parent, child, step)
-                        root = self._edges.root(parent, child, new)
-                        if root is None:
-                            self._keep(parent, number, new, depth, above)
-                        elif number not in best or root < best[number]:
-                            best[number] = root
+            if id(parent) not in own and not self._edges.is_noise(parent):
+                for child in self._edges.children(parent, self._level):
+                    for number, step in list(self._reach[id(child)].items()):
+                        if number in self._open and number not in self._reach.get(id(parent), {}):
+                            self._follow(parent, child, number, self._edges.step(parent, child, step), best, above)
         self._roots.update((number, path) for number, (_, _, path) in best.items())
         self._open -= best.keys()
+        self._level.clear()
+        for number in self._open & above.keys():
+            for parent, step in self._narrowed(number, above[number]):
+                self._reach.setdefault(id(parent), {})[number] = step
+                self._level[id(parent)] = parent
+                if number not in self._soft and (path := self._edges.soft_root(parent, step)) is not None:
+                    self._soft[number] = depth, path
         self._open -= {number for number, (found, _) in self._soft.items() if depth - found >= _AFTER_SOFT}
-        self._level = {key: one for key, one in above.items() if self._open & self._reach[key].keys()}
-        above.clear()
+        self._level = {key: one for key, one in self._level.items() if self._open & self._reach[key].keys()}
         self._jump()
 
-    def _keep(self, parent: Any, number: int, step: Step, depth: int, above: dict[int, Any]) -> None:
-        reach = self._reach.setdefault(id(parent), {})
-        if number in reach or self._width[number] >= max(2, self._most // len(self._open)):
-            return
-        reach[number] = step
-        above[id(parent)] = parent
-        self._width[number] += 1
-        if number not in self._soft and (path := self._edges.soft_root(parent, step)) is not None:
-            self._soft[number] = depth, path
+    def _follow(
+        self,
+        parent: Any,
+        child: Any,
+        number: int,
+        step: Step,
+        best: dict[int, tuple[int, int, str]],
+        above: dict[int, list[tuple[Any, Step]]],
+    ) -> None:
+        root = self._edges.root(parent, child, step)
+        if root is None:
+            above.setdefault(number, []).append((parent, step))
+        elif number not in best or root < best[number]:
+            best[number] = root
+
+    def _narrowed(self, number: int, found: list[tuple[Any, Step]]) -> list[tuple[Any, Step]]:
+        """The referrers to follow further, not too many: those of rare types, since thousands of one type are users."""
+        most = max(2, self._most // len(self._open))
+        if len(found) <= most:
+            return found
+        self._cut.add(number)
+        counts = Counter(id(type(parent)) for parent, _ in found)
+        return sorted(found, key=lambda one: counts[id(type(one[0]))])[:most]
 
     def _jump(self) -> None:
         """Go to the far end of linked chains, which may have as many links as there were requests."""
         for key, one in list(self._level.items()):
             kind = type(one)
-            steps = {number: step for number, step in self._reach[key].items() if step.run >= _CHAIN}
-            if not steps or id(kind) in self._jumped or step_is_container(kind):
+            least = 1 if kind is types.TracebackType else _CHAIN
+            if entries.container_base(kind) is not None or all(s.run < least for s in self._reach[key].values()):
                 continue
-            self._jumped.add(id(kind))
-            links = _links(id(kind))
-            ends = {}
-            for other, mine in list(self._level.items()):
-                if type(mine) is kind:
-                    ends[other] = _far_end(other, links)
-            for other, end in ends.items():
-                if end is None:
-                    continue
-                for number, step in list(self._reach[other].items()):
-                    label = step.labels[0].rstrip("…") if step.labels else ""
-                    folded = with_label(label, with_label(label, step.labels[1:]))
-                    self._reach.setdefault(id(end), {}).setdefault(number, Step(folded, other, kind=id(kind)))
-                self._level[id(end)] = end
-                del self._level[other]
+            if id(kind) not in self._links:
+                self._links[id(kind)] = _links(id(kind))
+            end = _far_end(key, self._links[id(kind)])
+            if end is None:
+                continue
+            for number, step in list(self._reach[key].items()):
+                label = step.labels[0].rstrip("…") if step.labels and kind is not types.TracebackType else ""
+                labels = with_label(label, with_label(label, step.labels))
+                self._reach.setdefault(id(end), {}).setdefault(number, Step(labels, key, kind=id(kind)))
+            self._level[id(end)] = end
+            del self._level[key]
 
     def _look_at_frames(self) -> None:
         """The collector does not see the variables of functions that are just running; the last place to look."""
@@ -150,11 +164,6 @@ class Climb:
                         waiting.discard(number)
                         path = "".join(step.labels)
                         self._roots[number] = f"{roots.frame_name(frame)}.{name}{path}"
-
-
-def step_is_container(kind: type) -> bool:
-    """Whether a row of objects of one type is only containers in containers."""
-    return entries.container_base(kind) is not None
 
 
 def _links(kind: int) -> dict[int, Any]:

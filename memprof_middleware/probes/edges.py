@@ -17,6 +17,8 @@ from memprof_middleware.probes.entries import is_class, mro_of
 
 _LABELS = 24
 _NAMESPACE = 512
+# What a context is made of inside.
+_MAPS = frozenset(f"builtins.hamt{rest}" for rest in ("", "_bitmap_node", "_array_node", "_collision_node"))
 _SUSPENDED = frozenset(map(id, (types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType)))
 
 
@@ -77,6 +79,9 @@ class Edges:
         if kind is dict:
             key = _key(parent, child)
             return Step(with_label("[*]", step.labels), id(child), key, step.key, step.kind, step.run)
+        if type_name(kind) in _MAPS:
+            inside = type_name(type(child)) in _MAPS
+            return Step(step.labels, step.child if inside else id(child), kind=step.kind, run=step.run)
         run = step.run + 1 if step.kind == id(kind) else 1
         label, instead = self._label(parent, child, step)
         labels = step.labels[instead:]
@@ -94,13 +99,15 @@ class Edges:
         if kind is types.FunctionType:
             return _of_function(parent, child, step)
         if kind is types.TracebackType:
-            return (".tb_frame" if type(child) is types.FrameType else ".tb_next"), 0
+            return (".tb_frame" if type(child) is types.FrameType else ""), 0
         if kind is types.FrameType:
             return _local(parent, child), 0
         if id(kind) in _SUSPENDED:
             return f".<{roots.coroutine_name(parent)}>{_local(roots.frame_of(parent), child)}", 0
         if kind is contextvars.Context:
-            return "", 0
+            return _variable(parent, step), 0
+        if kind is entries.LRU:
+            return ("" if type(child) is dict else "[*]"), 0
         if kind is entries.container_base(kind):
             return "[*]", 0
         return self._of_instance(parent, child, step)
@@ -113,7 +120,7 @@ class Edges:
                 return f".{step.key}", 1
         if type(child) is dict and any(type_name(base) == "_thread._local" for base in mro_of(kind)):
             return (f".{step.below}", 2) if step.below else ("", 0)
-        name = next((name for name, one in self._attributes.named(parent, [child]) if one is child), "")
+        name = next((name for name, one in self._attributes.named(parent, [child], thorough=True) if one is child), "")
         if name:
             return f".{name}", 0
         if entries.container_base(kind) is not None:
@@ -136,8 +143,8 @@ class Edges:
         path = "".join(step.labels)
         if is_class(kind):
             return (1, 0, type_name(parent) + path) if type(child) is dict else None
-        if kind is types.FunctionType and "<locals>" not in parent.__qualname__:
-            return 1, 1, f"{parent.__module__}.{parent.__qualname__}{path}"
+        if kind is types.FunctionType and not roots.is_nested(parent):
+            return 1, 1, roots.function_name(parent) + path
         if any(base is threading.Thread for base in mro_of(kind)):
             return 1, 2, f"{roots.thread_name(self._attributes.read(parent, '_name'))}{path}"
         return None
@@ -150,12 +157,19 @@ class Edges:
             name = roots.task_name(parent)
             return name + path.removeprefix(f".<{name.removeprefix('task ')}>")
         if kind is contextvars.Context:
-            return f"contextvar{path}"
+            return path[2:].replace(">", "", 1)
         if id(kind) in _SUSPENDED and roots.is_running(parent):
             return f"frame of {roots.coroutine_name(parent)}{path}"
         if any(type_name(base) == "asyncio.events.AbstractEventLoop" for base in mro_of(kind)):
             return f"event loop{path}"
         return None
+
+
+def _variable(context: contextvars.Context, step: Step) -> str:
+    for variable, value in list(context.items()):
+        if id(value) == step.child and type(variable.name) is str:
+            return f".<contextvar {variable.name}>"
+    return ".<contextvar>"
 
 
 def _key(parent: dict[Any, Any], child: Any) -> str:

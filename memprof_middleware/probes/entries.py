@@ -12,7 +12,8 @@ from typing import Any
 
 from memprof_middleware.probes.census import type_name
 
-LRU: Any = type(functools.lru_cache(len))
+LRU: type = type(functools.lru_cache(len))
+cache_info: Callable[[Any], Any] = vars(LRU)["cache_info"]
 mro_of: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
 namespace_of: Callable[[type], types.MappingProxyType[str, Any]] = type.__dict__["__dict__"].__get__
 # As a container counts what is a subclass of one of these, by the builtin's own length: __len__ may be the program's.
@@ -28,7 +29,7 @@ _LENGTHS: dict[type, Callable[[Any], int]] = {
 GROWING = frozenset(map(id, (dict, list, set, collections.deque, bytearray)))
 # What refers to nothing, or to nothing of the program. By identity: the hash of a class may be the program's code.
 _LEAVES = (
-    *(str, bytes, bytearray, int, float, complex, bool, type(None), type(...), type(NotImplemented), range, object),
+    *(str, bytes, int, float, complex, bool, type(None), type(...), type(NotImplemented), range, object),
     *(types.CodeType, types.ModuleType, types.BuiltinFunctionType, types.WrapperDescriptorType),
     *(types.MethodDescriptorType, types.ClassMethodDescriptorType, types.GetSetDescriptorType),
     *(types.MemberDescriptorType, types.MethodWrapperType),
@@ -53,7 +54,10 @@ def container_base(kind: type) -> type | None:
 
 def length_of(container: Any, base: type) -> int:
     """How many entries, by the builtin's own count."""
-    return LRU.cache_info(container).currsize if base is LRU else _LENGTHS[base](container)
+    if base is LRU:
+        size: int = cache_info(container).currsize
+        return size
+    return _LENGTHS[base](container)
 
 
 def newest(container: Any, base: type, number: int) -> list[Any]:
@@ -65,13 +69,13 @@ def newest(container: Any, base: type, number: int) -> list[Any]:
             part: list[Any] = list(base.__getitem__(container, slice(-number, None)))
             return part[::-1]
         if base is collections.deque:
-            size = collections.deque.__len__(container)
-            return [collections.deque.__getitem__(container, -1 - i) for i in range(min(size, number))]
+            # Not by index: a negative one has __len__ called, which may be the program's.
+            return list(itertools.islice(collections.deque.__reversed__(container), number))
         if base is set or base is frozenset:
             return list(itertools.islice(base.__iter__(container), number))
         if base is LRU:
             return _cached(container)[-number:][::-1]
-    except (RuntimeError, IndexError):
+    except RuntimeError:
         pass  # another thread changed it between two steps: the next walk sees it
     return []
 
@@ -97,15 +101,15 @@ def spread(container: Any, base: type, number: int) -> list[Any]:
             return list(base.__getitem__(container, slice(None, None, step)))
         if base is collections.deque:
             # Its middle is far from both ends: every step there is a walk.
-            return [collections.deque.__getitem__(container, i) for i in range(min(size, number))]
+            return list(itertools.islice(collections.deque.__iter__(container), number))
         if base is LRU:
             return _cached(container)[::step]
-    except (RuntimeError, IndexError):
+    except RuntimeError:
         pass
     return []
 
 
-def everything(container: Any, base: type) -> list[Any]:
+def everything(container: Any, base: Any) -> list[Any]:
     """All entries, up to some 10,000; of a longer container so many at even distances."""
     if base is bytearray:
         return []
@@ -151,7 +155,7 @@ def _from_end(container: Any, base: Any) -> Iterator[Any]:
 def _cached(wrapper: Any) -> list[Any]:
     """Keys and results of a functools.lru_cache, oldest first, without the function and the wrapper's attributes."""
     found: list[Any] = []
-    bounded = LRU.cache_info(wrapper).maxsize is not None
+    bounded = cache_info(wrapper).maxsize is not None
     for child in gc.get_referents(wrapper):
         if type(child) is dict:
             # Without a bound the results are in the dict itself, with one in links that the collector passes through.

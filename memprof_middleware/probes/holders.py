@@ -15,8 +15,9 @@ from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
 from memprof_middleware.probes.referrers import WINDOW, classes_named, instances
 
 _MOST_PATHS = 8
-# Where a sample lies among the instances by age: the last half, without the very newest, which may be in use.
-_FIRST, _LAST = 0.5, 0.97
+# Where the sample lies among the instances, which are by age, but for what the last full collection has reordered: not
+# the oldest, which were there before the leak, nor the very newest, which may be in use.
+_FIRST, _LAST = 0.3, 0.97
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import re
@@ -21,6 +22,8 @@ OURS = ("memprof_middleware", "asgi_memprof", "wsgi_memprof", "flask_memprof", "
 _STDLIB = tuple(f"{path}{os.sep}" for path in {sysconfig.get_paths()["stdlib"], sysconfig.get_paths()["platstdlib"]})
 _PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _SUSPENDED = ((types.CoroutineType, "cr"), (types.GeneratorType, "gi"), (types.AsyncGeneratorType, "ag"))
+# Lists of what lives for other reasons; their own are found by other ways.
+_REGISTRIES = frozenset({"asyncio.tasks", "_asyncio"})
 _DIGITS = re.compile(r"\d+")
 namespace_of_module: Callable[[Any], dict[str, Any]] = vars(types.ModuleType)["__dict__"].__get__
 # 3.13 shows a frame's locals as they are; before, f_locals makes a copy that lives as long as the frame.
@@ -41,7 +44,7 @@ def modules() -> list[tuple[str, dict[str, Any], int]]:
     found = []
     for name, module in reversed(list(sys.modules.items())):
         kind = type(module)
-        if type(name) is not str or is_ours(name):
+        if type(name) is not str or is_ours(name) or name in _REGISTRIES:
             continue
         if kind is types.ModuleType or any(base is types.ModuleType for base in mro_of(kind)):
             space = namespace_of_module(module)
@@ -60,6 +63,17 @@ def class_of(name: str, space: dict[str, Any]) -> int:
     return STANDARD if file.startswith(_STDLIB) else APPLICATION
 
 
+def function_name(function: types.FunctionType) -> str:
+    """``module.function``, of exact strings: formatting a subclass of str runs the program's code."""
+    parts = (function.__module__, function.__qualname__)
+    return ".".join(part if type(part) is str else "?" for part in parts)
+
+
+def is_nested(function: types.FunctionType) -> bool:
+    """Whether a function was made by another, so that its name says nothing of where it is kept."""
+    return "<locals>" in function_name(function) or "<lambda>" in function_name(function)
+
+
 def frame_name(frame: types.FrameType) -> str:
     """``frame of module.function``."""
     return f"frame of {code_name(frame.f_code, frame.f_globals)}"
@@ -69,6 +83,12 @@ def code_name(code: types.CodeType, namespace: Any = None) -> str:
     """``module.function``."""
     module = namespace.get("__name__") if type(namespace) is dict else None
     return f"{module}.{code.co_qualname}" if type(module) is str else code.co_qualname
+
+
+def is_application(frame: types.FrameType) -> bool:
+    """Whether a frame runs code that is neither a library's nor the standard library's."""
+    file = frame.f_code.co_filename
+    return not file.startswith((*_STDLIB, "<frozen")) and not any(part in file for part in _PACKAGES)
 
 
 def running_frames() -> list[types.FrameType]:
@@ -115,16 +135,27 @@ def is_running(suspended: Any) -> bool:
 
 
 def coroutine_name(coroutine: Any) -> str:
-    """``module.function`` of a coroutine or generator; the type of what is only like one."""
+    """``module.function`` of a coroutine or generator; empty for what is neither."""
     code = _part_of(coroutine, "code")
     if code is None:
-        return type_name(type(coroutine))
+        return ""
+    # The function, not the frame: asking for the frame of a coroutine makes an object that stays as long as it does.
+    for child in gc.get_referents(coroutine):
+        if type(child) is types.FunctionType and child.__code__ is code:
+            return function_name(child)
     frame = frame_of(coroutine)
     return code_name(code, None if frame is None else frame.f_globals)
 
 
+def _known_task() -> Any:
+    module = sys.modules.get("_asyncio")
+    return None if module is None else vars(module).get("Task")
+
+
 def _task_base(kind: type) -> Any:
     """Asyncio's class in a task's ancestry, whose methods are not the program's; ``None`` for what is no task."""
+    if kind is _known_task():
+        return kind
     for base in mro_of(kind):
         if type_name(base) in {"_asyncio.Task", "asyncio.tasks.Task", "asyncio.tasks._PyTask"}:
             return base
@@ -168,7 +199,7 @@ def _alive(members: Any) -> list[Any]:
 def task_name(task: Any) -> str:
     """``task module.function``, by the coroutine that it runs."""
     coroutine = _task_base(type(task)).get_coro(task)
-    return "task" if coroutine is None else f"task {coroutine_name(coroutine)}"
+    return f"task {coroutine_name(coroutine) or type_name(type(coroutine))}"
 
 
 def loops(of: list[Any]) -> list[Any]:

@@ -70,7 +70,7 @@ class Tally:
         if found is None:
             return
         if base is LRU:
-            most = LRU.cache_info(container).maxsize
+            most = entries.cache_info(container).maxsize
             found.bound, found.unbounded = most, most is None
         elif base is collections.deque:
             most = _maxlen(container)

@@ -51,6 +51,7 @@ leaks = st.builds(
     state=st.sampled_from(["suspected", "confirmed", "resolved"]),
     severity=severities,
     confidence=numbers,
+    notable=st.booleans(),
     holder=st.text(),
     route=st.text(),
     evidence=st.lists(st.text(), max_size=3).map(tuple),

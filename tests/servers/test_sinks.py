@@ -42,6 +42,7 @@ class Receivers:
     def settings(self) -> dict[str, str]:
         return {
             "MEMPROF_SINKS": "log,otel,otlp,dogstatsd,statsd,sentry",
+            "MEMPROF_HEAP_SIZE_MB": "5",  # an alert, with the first snapshot
             "OWN_ENDPOINT": self.own.endpoint,
             "OWN_PROTOCOL": self.protocol,
             "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": self.private.endpoint,
@@ -72,7 +73,6 @@ def test_every_worker_arrives_at_every_receiver(life: tuple[Server, Receivers]) 
     """Figures and alerts of both workers, and of no other process, at each of six sinks; and all of it ends in time."""
     server, receivers = life
     pids = set(server.inside(2))
-    server.leak_until_told(2)
     workers = {"0", "1"}
 
     def private() -> bool:
@@ -82,18 +82,19 @@ def test_every_worker_arrives_at_every_receiver(life: tuple[Server, Receivers]) 
         return {p.attributes["memprof.worker"] for p in receivers.own.named("memprof.heap_used")} == workers
 
     def datadog() -> bool:
-        leaks = {event.tags["worker"] for event in receivers.datadog.events if event.tags["alert"] == "leak"}
-        return leaks == workers == {check.tags["worker"] for check in receivers.datadog.checks if check.status}
+        full = [event for event in receivers.datadog.events if event.tags["alert"] == "heap_critical"]
+        return len(full) == 2 and {check.tags["worker"] for check in receivers.datadog.checks} == workers
 
     def statsd() -> bool:
-        return all(receivers.statsd.metrics(f"memprof.alerts.worker{worker}.leak") for worker in workers)
+        return all(receivers.statsd.metrics(f"memprof.alerts.worker{worker}.heap_critical") for worker in workers)
 
     def sentry() -> bool:
-        return {event["tags"]["memprof.worker"] for event in receivers.sentry.events} == workers
+        full = [event for event in receivers.sentry.events if event["tags"]["memprof.alert"] == "heap_critical"]
+        return {event["contexts"]["memprof"]["pid"] for event in full} == pids
 
     def log() -> bool:
         lines = [json.loads(line[line.index("{") :]) for line in server.log.splitlines() if '"event":"alert"' in line]
-        return {line["pid"] for line in lines if line["name"] == "leak"} == pids
+        return {line["pid"] for line in lines if line["name"] == "heap_critical"} == pids
 
     for arrived in (private, own, datadog, statsd, sentry, log):
         server.wait_for(arrived, SECONDS, f"both workers at {arrived.__name__}")
@@ -124,7 +125,6 @@ def test_receivers_that_are_dead_or_hang(command: list[str], tmp_path: Path) -> 
         }
         with started(command, tmp_path / "log", settings=settings) as server:
             server.inside(2)
-            server.leak_until_told(2)
             server.wait_for(lambda: hung.waiting == 2, SECONDS, "both workers' exports")
             server.wait_for(lambda: server.log.count("cannot deliver") == 4, SECONDS, "two sinks' trouble, twice")
             assert "no.socket cannot be reached (No such file or directory): does the agent run?" in server.log
