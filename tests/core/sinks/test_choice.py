@@ -103,8 +103,8 @@ def test_a_profiler_delivers(monkeypatch: pytest.MonkeyPatch) -> None:
         assert memprof_threads() == []
         wait_for(lambda: len(agent.checks) == 2, "the last figures, delivered by stop()")
         assert agent.events[-1].title == "memprof: heap_warning is over"
+        wait_for(lambda: profiler.metrics().sinks[0].delivered == 4, "two snapshots and two alerts")
         health = {sink.name: sink for sink in profiler.metrics().sinks}
-        assert health["dogstatsd"].delivered == 4, "two snapshots and two alerts"
         assert health["dogstatsd"].last_delivery == clock.now
         assert health["otel"].delivered == 0
 
@@ -120,6 +120,7 @@ def test_a_profiler_begins_anew_in_a_child() -> None:
 
         def child() -> list[int]:
             profiler.step()
+            wait_for(lambda: profiler.metrics().sinks[0].delivered, "the child's delivery")
             profiler.stop()
             return [sink.delivered for sink in profiler.metrics().sinks]
 

@@ -22,12 +22,6 @@ def collector() -> Iterator[HttpCollector]:
         yield collector
 
 
-@pytest.fixture(autouse=True)
-def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dead and hung collectors are given up early; that is the exporter's own variable."""
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
-
-
 @pytest.fixture
 def opened(collector: HttpCollector) -> Iterator[OtlpSink]:
     sink = OtlpSink(collector.endpoint)
@@ -76,7 +70,7 @@ def test_each_process_is_an_instance_of_its_own(
     def child() -> int:
         sinks.forget()
         source.publish(sinks)
-        sinks.close()
+        wait_for(lambda: sinks.health()[0].delivered, "the child's export")
         return os.getpid()
 
     with children() as make:
@@ -98,14 +92,13 @@ def test_a_fork_during_an_export(collector: HttpCollector, source: Source, runni
     def child() -> int:
         sinks.forget()
         source.publish(sinks)
-        wait_for(lambda: sinks.health()[0].delivered, "the child's export")
-        return os.getpid()
+        return os.getpid()  # its export waits as its parent's does, until the collector goes on
 
     with children() as make:
-        # The first child's request waits as its parent's does, until the collector goes on; it must get that far.
+        pids = {os.getpid(), *(make(child).result for _ in range(10))}
+        assert collector.exports == []
         collector.hold.set()
-        pids = {make(child).result for _ in range(10)}
-    wait_for(lambda: pids <= {export[0].resource["process.pid"] for export in collector.exports}, "all exports")
+        wait_for(lambda: pids == {export[0].resource["process.pid"] for export in collector.exports}, "all exports")
 
 
 @pytest.mark.parametrize("trouble", ["dead", "hung", "refuses"])
@@ -115,6 +108,7 @@ def test_a_collector_in_trouble(
 ) -> None:  # fmt: skip
     """It costs failures that are counted and one line that says what to do; when it is well, the newest arrive."""
     monkeypatch.setattr(thread, "_FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")  # the exporter's own variable
     with HttpCollector() as collector:
         if trouble == "hung":
             collector.hold.clear()

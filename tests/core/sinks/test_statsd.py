@@ -239,7 +239,7 @@ def test_two_workers_and_a_fork(agent: Agent, source: Source, running: Callable[
         source.metrics = lambda: figures(worker=str(10 + number))  # type: ignore[method-assign]
         sinks.forget()
         source.publish(sinks)
-        sinks.close()
+        wait_for(lambda: sinks.health()[0].delivered, "the child's delivery")
         return sinks.health()[0].failed
 
     with children() as make:
