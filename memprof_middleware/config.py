@@ -16,6 +16,7 @@ from memprof_middleware.errors import ConfigError
 ENV_PREFIX = "MEMPROF_"
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
+SINK_NAMES = ("log", "otel", "otlp", "dogstatsd", "statsd", "sentry")
 
 
 def _setting(
@@ -217,6 +218,12 @@ class Config:
         lambda v: len(v) >= 8 and v.isascii() and v.isprintable(),
         "8 or more printable ASCII characters",
         secret=True,
+    )
+    sinks: tuple[str, ...] = _setting(
+        (),
+        "Other monitoring systems that hear of figures and alerts.",
+        lambda v: set(v) <= set(SINK_NAMES) and len(set(v)) == len(v),
+        ", ".join(SINK_NAMES) + "; each once",
     )
     log_level: str | None = _setting(
         None,

@@ -403,6 +403,25 @@ class Forecast(_Value):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class SinkHealth(_Value):
+    """How one worker's deliveries to another monitoring system go.
+
+    Attributes:
+        name: the sink.
+        delivered: figures and alerts that it took; for a sink that is read, how often it was read.
+        dropped: figures that newer ones replaced before it took them, and alerts that it could not be given.
+        failed: calls that raised.
+        last_delivery: when it took something last, seconds since the epoch; ``None``: never in this process.
+    """
+
+    name: str
+    delivered: int = 0
+    dropped: int = 0
+    failed: int = 0
+    last_delivery: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class MemoryMetrics(_Value):
     """Everything that one process tells the outside: the last snapshot and what was made of it.
 
@@ -428,6 +447,7 @@ class MemoryMetrics(_Value):
         route_growth: what requests keep, by route, over all workers; told by the worker with the lowest number.
         answering: whether this is the worker that answers.
         forecast: what is left of the limits, and for how long; ``None`` before the first snapshot.
+        sinks: how the deliveries to other monitoring systems go.
     """
 
     worker: str
@@ -451,3 +471,4 @@ class MemoryMetrics(_Value):
     route_growth: tuple[RouteGrowth, ...] = ()
     answering: bool = False
     forecast: Forecast | None = None
+    sinks: tuple[SinkHealth, ...] = ()

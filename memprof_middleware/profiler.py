@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +32,7 @@ from memprof_middleware.outputs.group import WorkerGroup
 from memprof_middleware.probes import Probes
 from memprof_middleware.route_watch import RouteWatch, most_growth
 from memprof_middleware.sampler import Sampler
+from memprof_middleware.sinks import Sink, Sinks
 from memprof_middleware.snapshot import Camera
 from memprof_middleware.traffic import Traffic
 from memprof_middleware.tuner import Tuner
@@ -41,6 +42,7 @@ _OVERDUE_INTERVALS = 2.0
 _FIRST_SECONDS = 5.0
 # How long a server may take from starting the application to listening.
 _BIND_SECONDS = 60.0
+_STOP_SECONDS = 1.0
 _Callback = TypeVar("_Callback", bound=Callable[..., object])
 
 
@@ -55,9 +57,10 @@ class MemoryProfiler:
         clock: tells the time, in seconds since the epoch; a test replays hours with a clock of its own.
         logger: where alerts go; by default the logger ``memprof``.
         probes: the instruments; a test passes recorded ones.
+        sinks: other monitoring systems that hear of figures and alerts, beside those that the settings name.
 
     Raises:
-        ConfigError: a setting in the environment is not valid.
+        ConfigError: a setting in the environment is not valid, or two sinks have one name.
 
     Attributes:
         config: the settings.
@@ -88,6 +91,7 @@ class MemoryProfiler:
         clock: Callable[[], float] = time.time,
         logger: logging.Logger | None = None,
         probes: Probes | None = None,
+        sinks: Sequence[Sink] = (),
     ) -> None:
         self.config = Config.from_env() if config is None else config
         self._clock = clock
@@ -107,6 +111,8 @@ class MemoryProfiler:
         self._group = WorkerGroup(probes.listener, self.config.run_dir, self.failures)
         self._capacity = Capacity(self.failures)
         self.tuner = Tuner(self.config, self.failures)
+        self._sinks = Sinks(self.config.sinks, sinks, self)
+        self._alerts.callbacks.append(self._sinks.event)
         self._baseline_given: MemorySnapshot | None = None
         self._forget()
         self._sampler = Sampler(
@@ -139,8 +145,10 @@ class MemoryProfiler:
 
     def stop(self) -> None:
         """Stop watching and leave the process as it was found. May be called again; returns within a second."""
+        deadline = time.monotonic() + _STOP_SECONDS
         self._stopped = True
         self._sampler.stop()
+        self._sinks.close(deadline)
         self._camera.close()
         self._group.leave()
 
@@ -152,6 +160,7 @@ class MemoryProfiler:
     def _start(self) -> None:
         self._stopped = False
         self._group.open()
+        self._sinks.open()
         self._sampler.start()
 
     async def start_memory_profiler(self) -> None:
@@ -184,6 +193,7 @@ class MemoryProfiler:
             self.publish()
             if self.config.background:
                 self._evidence.consider(self.workers(), self.metrics(), self.evidence)
+        self._sinks.publish()
         self._stepping = False
 
     def step_if_overdue(self) -> None:
@@ -495,6 +505,7 @@ class MemoryProfiler:
             route_windows=self._routes.published(),
             route_growth=self._routes.growth,
             forecast=self._capacity.forecast,
+            sinks=self._sinks.health(),
         )
 
     def statistics(self) -> dict[str, Any]:
@@ -591,6 +602,7 @@ class MemoryProfiler:
         self._routes.forget()
         self._capacity.forget()
         self.tuner.forget()
+        self._sinks.forget()
 
     def _last_time(self) -> float:
         return self._clock() if self._snapshot is None else self._snapshot.timestamp

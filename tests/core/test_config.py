@@ -49,6 +49,7 @@ BOUNDS: dict[str, tuple[list[object], list[object]]] = {
         ["localhost", ["10.0.0.0/33"], 5, [1]],
     ),
     "token": ([None, "x" * 8], ["short", "naïve-token"]),
+    "sinks": ([(), "", "otlp, dogstatsd", ["log"]], ["kafka", "log,log", 5, [1], "LOG"]),
     "log_level": ([None, "info", "DEBUG"], ["loud", 20]),
 }
 

@@ -22,6 +22,7 @@ from memprof_middleware import (
     get_memory_profiler,
 )
 from memprof_middleware.analysis.history import History
+from memprof_middleware.sinks import DogStatsdSink, OtlpSink, Sink
 from memprof_middleware.testing import FakeClock, FakeProbes, Recorder
 
 config = Config(interval=10, metrics_allow=("10.0.0.0/8",), metrics_path=None)
@@ -82,3 +83,15 @@ try:
     profiler.load_baseline("baseline.json")
 except MemprofError as error:
     logging.getLogger(__name__).warning("%s", error)
+
+
+class ChatSink(Sink):
+    name = "chat"
+
+    def event(self, alert: Alert, metrics: MemoryMetrics) -> None:
+        assert_type(alert.message, str)
+        assert_type(metrics.worker, str)
+
+
+MemoryProfiler(Config(sinks=("log", "otlp")), sinks=[ChatSink(), DogStatsdSink(), OtlpSink(name="second")])
+MemoryProfiler(sinks=["otlp"])  # type: ignore[list-item]  # names go into the settings
