@@ -19,3 +19,7 @@ class ExporterError(MemprofError):
 
 class RunDirectoryError(MemprofError):
     """There is no folder in which the workers of a server can find one another."""
+
+
+class RecycleError(MemprofError):
+    """This worker cannot retire as its server would have it."""

@@ -27,6 +27,7 @@ from memprof_middleware.outputs.baseline_file import read_baseline, write_baseli
 from memprof_middleware.outputs.failures import Failures
 from memprof_middleware.outputs.group import WorkerGroup
 from memprof_middleware.probes import Probes
+from memprof_middleware.recycling.recycler import Recycler
 from memprof_middleware.route_watch import RouteWatch, most_growth
 from memprof_middleware.sampler import Sampler
 from memprof_middleware.snapshot import Camera
@@ -38,6 +39,7 @@ _FIRST_SECONDS = 5.0
 # How long a server may take from starting the application to listening.
 _BIND_SECONDS = 60.0
 _Callback = TypeVar("_Callback", bound=Callable[..., object])
+_Remedy = TypeVar("_Remedy", bound=Callable[[], object])
 
 
 class MemoryProfiler:
@@ -102,6 +104,7 @@ class MemoryProfiler:
         self._routes = RouteWatch(self.traffic, probes, clock, self.config.warmup_snapshots, self.failures)
         self._camera = Camera(probes, self.config, clock, self.failures)
         self._group = WorkerGroup(probes.listener, self.config.run_dir, self.failures)
+        self._recycler = Recycler(self, probes)
         self._baseline_given: MemorySnapshot | None = None
         self._forget()
         self._sampler = Sampler(
@@ -177,6 +180,8 @@ class MemoryProfiler:
             self.check_thresholds()
             self.judge_routes()
             self.publish()
+        with self.failures.caught("recycle"):
+            self._recycler.step(self._snapshot)
         self._stepping = False
 
     def step_if_overdue(self) -> None:
@@ -319,6 +324,21 @@ class MemoryProfiler:
         self._alerts.callbacks.append(_callable(callback))
         return callback
 
+    def register_remedy(self, callback: _Remedy) -> _Remedy:
+        """Call a function when memory is high and ``remedies`` names ``callbacks``, to drop what can be made again.
+
+        It runs in a thread of its own, at most ``remedies_per_hour`` times an hour, and its effect is measured and
+        logged. One that raises or takes longer than a minute is counted and logged once, and stops nothing. May be used
+        as a decorator.
+
+        Raises:
+            ConfigError: not callable.
+        """
+        self._recycler.remedies.callbacks.append(_callable(callback, "no argument"))
+        if "callbacks" not in self.config.remedies:
+            self.logger.info("memprof: a remedy is registered and never called, for remedies does not name callbacks")
+        return callback
+
     # -- baseline ------------------------------------------------------------------------------------------------
 
     @property
@@ -448,6 +468,7 @@ class MemoryProfiler:
             route_requests=self.traffic.read()[0],
             route_windows=self._routes.published(),
             route_growth=self._routes.growth,
+            **self._recycler.told(),
         )
 
     def statistics(self) -> dict[str, Any]:
@@ -542,6 +563,7 @@ class MemoryProfiler:
         self._group.forget()
         self.traffic.forget()
         self._routes.forget()
+        self._recycler.forget()
 
     def _last_time(self) -> float:
         return self._clock() if self._snapshot is None else self._snapshot.timestamp
@@ -553,9 +575,9 @@ def _remedy() -> str:
     return "the server or the machine may not let this process start threads"
 
 
-def _callable(callback: _Callback) -> _Callback:
+def _callable(callback: _Callback, arguments: str = "one argument") -> _Callback:
     if not callable(callback):
-        raise ConfigError(f"callback is of type {type(callback).__name__}: pass a function with one argument")
+        raise ConfigError(f"callback is of type {type(callback).__name__}: pass a function with {arguments}")
     return callback
 
 

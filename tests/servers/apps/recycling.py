@@ -1,0 +1,62 @@
+"""One application for the recycling tests, as WSGI and as ASGI: work that takes a while, a leak, an endless stream."""
+
+import asyncio
+import json
+import os
+import random
+import threading
+import time
+
+import asgi_memprof
+import wsgi_memprof
+from memprof_middleware import get_memory_profiler
+
+LEAK_MB, MOST_MB = 8, 200
+kept = []
+
+
+def leak():
+    if len(kept) * LEAK_MB < MOST_MB:
+        kept.append(bytearray(os.urandom(1024)) * 1024 * LEAK_MB)
+
+
+def answer(path):
+    """The body for a path, and how long to work for it."""
+    if path == "/leak":
+        leak()
+    if path == "/inside":
+        names = [thread.name for thread in threading.enumerate()]
+        return json.dumps({"pid": os.getpid(), "threads": names, "worker": get_memory_profiler().worker}).encode(), 0.02
+    return str(os.getpid()).encode(), 0.05 if path == "/leak" else random.uniform(0.05, 0.2)
+
+
+def wsgi(environ, start_response):
+    body, seconds = answer(environ["PATH_INFO"])
+    time.sleep(seconds)
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+async def asgi(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    await send_start(scope, send)
+    if scope["path"] == "/stream":
+        while True:
+            await send({"type": "http.response.body", "body": f"{os.getpid()}\n".encode(), "more_body": True})
+            await asyncio.sleep(0.05)
+    body, seconds = answer(scope["path"])
+    await asyncio.sleep(seconds)
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_start(scope, send):
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+
+
+wsgi_application = wsgi_memprof.MemProfMiddleware(wsgi)
+asgi_application = asgi_memprof.MemProfMiddleware(asgi)

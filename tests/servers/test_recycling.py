@@ -1,0 +1,158 @@
+"""Workers of real servers retire under load, and nobody notices; servers that cannot do it refuse, and serve on.
+
+What was seen goes to `build/recycling/`, from which `python tests/servers/recycling_table.py` writes the table in
+`docs/recycling.md`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import platform
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from memprof_middleware.outputs.slot_file import SlotFile
+from tests.servers.harness import Server, started
+from tests.servers.recycling_cases import RECYCLED, REFUSING, Case
+from tests.servers.recycling_load import Load
+
+pytestmark = pytest.mark.server
+RESULTS = Path(__file__).parents[2] / "build" / "recycling"
+THRESHOLD_MB = 120
+RETIREMENTS = 3
+SECONDS = 90.0
+_RETIRES = re.compile(r"memprof: recycling worker \d+, process (\d+)")
+_SETTINGS = {
+    "MEMPROF_INTERVAL": "1",
+    "MEMPROF_RECYCLE": str(THRESHOLD_MB),
+    "MEMPROF_RECYCLE_PATIENCE": "2",
+    "MEMPROF_RECYCLE_MIN_LIFETIME": "6",
+    "MEMPROF_RECYCLE_PER_HOUR": str(RETIREMENTS),
+}
+
+
+@contextlib.contextmanager
+def running(case: Case, folder: Path, **settings: str) -> Iterator[Server]:
+    if case.version is None:
+        pytest.skip(f"{case.package} is not installed")
+    run = folder / "run"
+    given = {"MEMPROF_RECYCLE_COOLDOWN": f"{case.cooldown:g}", "MEMPROF_RUN_DIR": str(run), **_SETTINGS, **settings}
+    with started([*case.command], folder / "log", program=case.program, settings=given | dict(case.settings)) as server:
+        yield server
+
+
+def past(folder: Path) -> dict[str, object]:
+    """What the workers wrote down; empty before they have."""
+    for path in folder.glob("run/memprof-*/recycle-*"):
+        return json.loads(SlotFile(path).read(live=False) or b"{}")
+    return {}
+
+
+def wait_for(server: Server, condition: Callable[[], object], what: str) -> None:
+    server.wait_for(lambda: bool(condition()), SECONDS, what)
+
+
+def retired(server: Server) -> list[int]:
+    return [int(pid) for pid in _RETIRES.findall(server.log)]
+
+
+def recycles(server: Server) -> float:
+    found = re.search(r'^fogcompute_memory_recycles_total\{worker="all"\} (\S+)', server.get("/metrics"), re.MULTILINE)
+    return float(found[1]) if found else -1.0
+
+
+@pytest.mark.parametrize("case", RECYCLED, ids=lambda case: case.name)
+def test_workers_retire_under_load(case: Case, tmp_path: Path) -> None:
+    """No request is lost while three workers that leak retire; the fourth is not, for the hour's are used up."""
+    with running(case, tmp_path) as server:
+        server.inside(case.workers)
+        wait_for(server, lambda: past(tmp_path).get("fresh_mb"), "a fresh worker's size")
+        with Load(server.port) as load:
+            with load.leaking():
+                wait_for(server, lambda: len(retired(server)) == RETIREMENTS, "three retirements")
+                wait_for(server, lambda: not any(map(psutil.pid_exists, retired(server))), "the end of the three")
+                wait_for(server, lambda: "retired within the hour" in server.log, "the refusal of the fourth")
+            wait_for(server, lambda: recycles(server) == RETIREMENTS, "the metric")
+        log, tally = server.log, load.tally
+        assert len(retired(server)) == len(set(retired(server))) == RETIREMENTS, log
+        assert len(tally.pids - set(retired(server))) >= case.workers, "those that retired were replaced"
+    assert tally.dropped == [], log
+    assert tally.refused == 0, log
+    assert "Traceback" not in log
+    assert " failed with " not in log
+    write(case, tally)
+
+
+def write(case: Case, tally) -> None:
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    seen = {
+        "server": case.name,
+        "version": case.version,
+        "mechanism": case.mechanism,
+        "retired": RETIREMENTS,
+        "answered": tally.answered,
+        "dropped": len(tally.dropped),
+        "refused": tally.refused,
+        "stale": None if case.silent_close else tally.stale,
+        "gap_seconds": tally.gap_seconds,
+        "python": platform.python_version(),
+    }
+    number = RECYCLED.index(case)
+    (RESULTS / f"{number:02}.json").write_text(json.dumps(seen))
+
+
+@pytest.mark.parametrize("case", REFUSING, ids=lambda case: case.name)
+def test_a_server_that_cannot_refuses(case: Case, tmp_path: Path) -> None:
+    """Where nobody replaces a worker, or it would drop requests, none retires; the log says so and what to do."""
+    with running(case, tmp_path) as server, Load(server.port, 4) as load:
+        before = {process.pid for process in server.tree()}
+        wait_for(server, lambda: case.refusal in server.log, "the refusal")
+        with load.leaking():
+            pattern = r'^fogcompute_memory_recycle_refusals_total\{.*reason="server".*\} [1-9]'
+            wait_for(server, lambda: re.search(pattern, server.get("/metrics"), re.MULTILINE), "a refusal above it")
+        assert {process.pid for process in server.tree()} == before
+        assert server.log.count("memprof: no recycling: ") == case.workers, server.log
+        assert retired(server) == []
+    assert (load.tally.dropped, load.tally.refused) == ([], 0)
+
+
+def test_no_crash_loop_when_the_threshold_is_under_a_fresh_worker(tmp_path: Path) -> None:
+    """A threshold that each new worker is above from its first second on recycles none, and the log names a better."""
+    case = next(case for case in RECYCLED if case.name == "gunicorn gthread")
+    with running(case, tmp_path, MEMPROF_RECYCLE="20", MEMPROF_RECYCLE_MIN_LIFETIME="1") as server:
+        pids = set(server.inside(2))
+        with Load(server.port, 4) as load:
+            pattern = r'^fogcompute_memory_recycle_refusals_total\{.*reason="fresh".*\} [1-9]'
+            wait_for(server, lambda: re.search(pattern, server.get("/metrics"), re.MULTILINE), "the refusal")
+        assert "set it to at least" in server.log
+        assert load.tally.pids <= pids
+        assert retired(server) == []
+
+
+def test_an_endless_stream_is_cut_at_the_deadline(tmp_path: Path) -> None:
+    """A stream keeps uvicorn's worker alive after SIGTERM, without a replacement; at the deadline it ends for good."""
+    case = next(case for case in RECYCLED if case.name == "uvicorn --workers 2")
+    with running(case, tmp_path, MEMPROF_RECYCLE_DRAIN="3", MEMPROF_RECYCLE_PER_HOUR="1") as server:
+        server.inside(2)
+        wait_for(server, lambda: past(tmp_path).get("fresh_mb"), "a fresh worker's size")
+        with contextlib.ExitStack() as streams, Load(server.port) as load:
+            for _ in range(6):  # so many that each worker has some
+                connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+                streams.callback(connection.close)
+                connection.request("GET", "/stream")
+                connection.getresponse().read(1)
+            with load.leaking():
+                wait_for(server, lambda: len(retired(server)) == 1, "a retirement")
+            wait_for(server, lambda: "has not ended in 3 s (recycle_drain) and ends now" in server.log, "the deadline")
+            (pid,) = retired(server)
+            wait_for(server, lambda: not psutil.pid_exists(pid), "its end")
+            known = set(load.tally.pids)
+            wait_for(server, lambda: load.tally.pids - known, "its replacement")
+    assert load.tally.dropped == []
+    assert load.tally.refused == 0
