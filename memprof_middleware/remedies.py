@@ -172,7 +172,7 @@ class Remedies:
                     if remedy in wanted:
                         outcomes.append(self._try(remedy, objects))
                         self._tell(outcomes[-1])
-        finally:  # a callback that calls sys.exit() ends this thread, and the round
+        finally:  # gevent may end this greenlet at any time: the round is over then
             self.last = tuple(outcomes)
             self.ended_at = self._clock()
 
@@ -186,8 +186,10 @@ class Remedies:
         elif remedy == "trim":
             in_real_thread(self._trim)
         for callback in self.callbacks if remedy == "callbacks" else ():
-            with self._failures.caught("remedy"):
+            try:
                 callback()
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the application's: it must harm nothing
+                self._failures.record("remedy", error)
         seconds = time.perf_counter() - began
         after = self._held().heap_mb
         self.counts[remedy] += 1
