@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -26,8 +27,14 @@ def retire(mechanism: Mechanism) -> None:
     """
     if mechanism == "hypercorn":
         _retire_hypercorn()
-    else:
-        os.kill(os.getpid(), getattr(signal, mechanism))
+        return
+    number, main = getattr(signal, mechanism), threading.main_thread().ident
+    if mechanism == "SIGTERM" and main in sys._current_frames():
+        # To the main thread, the only one that runs Python's handlers: if the system hands the signal to another
+        # thread, granian's WSGI worker, whose main thread waits for nothing else, sleeps on (2 of 3 runs).
+        signal.pthread_kill(main, number)
+    else:  # uWSGI's handler is C; under gevent the main thread goes by another number, and its hub looks by itself
+        os.kill(os.getpid(), number)
 
 
 def end_after(seconds: float, in_flight: Callable[[], int], end: Callable[[int], None]) -> threading.Thread:

@@ -39,6 +39,23 @@ def test_a_signal_to_itself(name: str) -> None:
     assert heard == [number]
 
 
+def test_a_main_thread_that_only_waits_hears_it() -> None:
+    """As granian's for WSGI: the handler runs there, so the signal must interrupt that thread and no other."""
+    done = run(
+        "import os, signal, threading\n"
+        "from memprof_middleware.recycling import act\n"
+        "over = threading.Event()\n"
+        "signal.signal(signal.SIGTERM, lambda *_: over.set())\n"
+        "for _ in range(8):\n"
+        "    threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+        "threading.Timer(0.1, act.retire, ('SIGTERM',)).start()\n"
+        "over.wait()\n"
+        "print('over', flush=True)\n"
+        "os._exit(0)\n"
+    )
+    assert done.stdout == "over\n", done.stderr
+
+
 def test_no_hypercorn_here() -> None:
     """Without hypercorn's loop on the main thread nothing happens, and the error names its own option."""
     with pytest.raises(RecycleError, match="--max-requests"):
