@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _FRESH_SECONDS = 5.0
 # How long a server may take from starting the application to listening; until then its workers' file has no name.
 _BIND_SECONDS = 60.0
-_HIGH = frozenset({"heap_warning", "heap_critical"})
+_HIGH = frozenset({"heap_warning", "heap_critical", "shared_warning", "shared_critical"})
 
 
 class Recycler:
@@ -224,13 +224,13 @@ class Recycler:
             f"recycling worker {self._watched.worker}, process {os.getpid()}: heap {breach.heap_mb:.0f} MB, not below "
             f"recycle={self._rules.threshold_mb:g} in {breach.samples} snapshots over "
             f"{situation.now - breach.since:.0f} s, after {_listed(self.remedies.last)}; {situation.plan.server}: "
-            f"{situation.plan.why}; {self._watched.traffic.in_flight} requests in flight are finished first"
+            f"{situation.plan.why}; requests in flight, which are finished first: {self._watched.traffic.in_flight}"
         )
 
     def _give_up(self, in_flight: int, status: int) -> None:
         seconds = self._watched.config.recycle_drain
         self._watched.logger.warning(
-            "memprof: recycled process %d has not ended in %g s (recycle_drain) and ends now, %d requests in flight",
+            "memprof: recycled process %d has not ended in %g s (recycle_drain) and ends now; requests in flight: %d",
             os.getpid(),
             seconds,
             in_flight,

@@ -90,6 +90,7 @@ RECYCLED: tuple[Case, ...] = (
     _gunicorn("gthread", "--worker-class", "gthread", "--threads", "4"),
     _gunicorn("gevent", "--worker-class", "gevent", needs=("gevent",)),
     _gunicorn("uvicorn-worker", "--worker-class", "uvicorn_worker.UvicornWorker", app=ASGI, needs=("uvicorn-worker",)),
+    _gunicorn("asgi", "--worker-class", "asgi", app=ASGI),
     _uvicorn("--workers 2", "--workers", "2", mechanism=_SIGTERM),
     Case(
         name="hypercorn -w 2",

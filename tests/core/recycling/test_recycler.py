@@ -254,7 +254,7 @@ def test_the_deadline_ends_the_process(make, caplog) -> None:
     assert in_flight() == 3
     end(in_flight())
     assert worker.exits == [0]
-    assert "has not ended in 60 s (recycle_drain) and ends now, 3 requests in flight" in caplog.text
+    assert "has not ended in 60 s (recycle_drain) and ends now; requests in flight: 3" in caplog.text
 
 
 def test_a_supervised_process_ends_as_a_failure(make) -> None:
