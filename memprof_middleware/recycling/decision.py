@@ -146,7 +146,8 @@ def _guard(situation: Situation, rules: Rules) -> Decision | None:
         return Decision("young", "it is not known yet what a fresh worker uses")
     if situation.other_retires:
         return Decision("busy", "another worker is retiring")
-    retired = [time for time in situation.retired if situation.now - time < HOUR]
+    # Times to come are of before the machine was started anew: a folder on a disk may outlive it.
+    retired = [time for time in situation.retired if 0 <= situation.now - time < HOUR]
     if not retired:
         return None
     since = situation.now - retired[-1]

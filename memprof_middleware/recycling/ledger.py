@@ -131,13 +131,24 @@ def _past(file: SlotFile) -> Past | None:
 
 def _name(pid: int) -> str:
     """A process for as long as the machine runs: pids come again, start times do not."""
+    if pid == 0:
+        # The first process of a container: what starts it again is outside, and the next container's namespace is
+        # another one. A folder that outlives the container keeps the file for it.
+        return "0 0 0"
     try:
         namespace = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116 - not a path to anything
         # The process's own name, which may hold spaces and brackets, is the second field; the start the 22nd.
         start = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
-    except OSError:  # no procfs
-        namespace, start = 0, str(psutil.Process(pid).create_time())
+    except OSError:
+        namespace, start = 0, _start_elsewhere(pid)
     return f"{namespace} {pid} {start}"
+
+
+def _start_elsewhere(pid: int) -> str:
+    try:
+        return str(psutil.Process(pid).create_time())
+    except psutil.Error:  # another user's, and hidden
+        return "?"
 
 
 def _clear(folder: Path, namespace: str) -> None:
@@ -152,5 +163,5 @@ def _clear(folder: Path, namespace: str) -> None:
 def _is_gone(master: str) -> bool:
     try:
         return _name(int(master.split()[1])) != master
-    except (OSError, ValueError, IndexError, psutil.Error):
+    except (ValueError, IndexError):
         return True

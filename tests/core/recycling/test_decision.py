@@ -72,6 +72,7 @@ def test_each_guard_holds_it_back(changes: dict[str, object], reason: str) -> No
         {"retired": (NOW - 301,), "workers_then": 3},  # scaled down meanwhile: not waited for any longer
         {"retired": tuple(NOW - 3601 - 500 * n for n in reversed(range(6)))},
         {"retired": tuple(NOW - 3500 + 500 * n for n in range(5))},
+        {"retired": tuple(NOW + 500 * n for n in range(1, 9)), "workers_then": 9},  # of before a reboot
     ],
 )
 def test_each_guard_lets_go(changes: dict[str, object]) -> None:

@@ -115,6 +115,26 @@ def test_another_containers_files_stay(run) -> None:
     assert [path.name for path in files(run)] == ["recycle-theirs"]
 
 
+def test_the_first_process_of_a_container(run, monkeypatch) -> None:
+    """It has no parent to be named by: its next life, in another namespace, finds the file."""
+    monkeypatch.setattr(module.os, "getppid", lambda: 0)
+    ledger = Ledger("0.0.0.0:8000", run)
+    assert ledger.note_fresh(80.0)
+    assert Ledger("0.0.0.0:8000", run).read().fresh_mb == 80.0
+    assert ledger.master == "0 0 0"
+    assert not module._is_gone("0 0 0")
+
+
+def test_a_parent_that_cannot_be_seen(monkeypatch) -> None:
+    """With a hidden /proc the file is named by the pid alone, rather than that nobody may retire."""
+
+    def hidden(pid: int) -> object:
+        raise module.psutil.AccessDenied(pid)
+
+    monkeypatch.setattr(module.psutil, "Process", hidden)
+    assert module._name(999999999) == "0 999999999 ?"
+
+
 def test_a_pid_that_came_again_is_another_server() -> None:
     """Namespace, pid and start time name a server, so that a reused pid inherits no history."""
     import os
