@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import http.client
+import itertools
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -20,9 +22,10 @@ class Tally:
 
     Attributes:
         answered: full answers with a status below 500.
-        dropped: sent, and no full answer, or a status from 500 on; what was seen instead.
+        dropped: begun by the application, and no full answer, or a status from 500 on; what was seen instead.
         refused: connections that nobody accepted.
         stale: kept connections that were closed between two requests, which clients and proxies try again.
+        unread: new connections that were closed before the application saw their request, as above.
         pids: who answered.
         gap_seconds: the longest time in which nobody got an answer.
     """
@@ -31,6 +34,7 @@ class Tally:
     dropped: list[str] = dataclasses.field(default_factory=list)
     refused: int = 0
     stale: int = 0
+    unread: int = 0
     pids: set[int] = dataclasses.field(default_factory=set)
     gap_seconds: float = 0.0
 
@@ -38,8 +42,10 @@ class Tally:
 class Load:
     """Clients that ask without end: half of them keep their connections, half open a new one each time."""
 
-    def __init__(self, port: int, clients: int = 8) -> None:
-        self._port = port
+    def __init__(self, port: int, seen: Path, clients: int = 8) -> None:
+        self._port, self._seen = port, seen
+        self._numbers = itertools.count(1)
+        self._failed: dict[int, str] = {}
         self.tally = Tally()
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -59,6 +65,12 @@ class Load:
         self._over.set()
         for thread in self._threads:
             thread.join()
+        begun = set(self._seen.read_text().split())
+        for number, what in self._failed.items():
+            if str(number) in begun:
+                self.tally.dropped.append(what)
+            else:
+                self.tally.unread += 1
 
     @contextlib.contextmanager
     def leaking(self) -> Iterator[None]:
@@ -85,12 +97,12 @@ class Load:
 
     def _ask(self, connection: http.client.HTTPConnection, path: str, reused: bool, keeps: bool) -> bool:
         """One request; whether its connection can be used again."""
-        stage = "connect"
+        stage, number = "connect", next(self._numbers)
         try:
             if not reused:
                 connection.connect()
             stage = "wait"
-            connection.request("GET", path, headers={} if keeps else {"Connection": "close"})
+            connection.request("GET", f"{path}?{number}", headers={} if keeps else {"Connection": "close"})
             response = connection.getresponse()
             stage = "read"
             body = response.read()
@@ -101,7 +113,7 @@ class Load:
             if reused and stage == "wait":
                 self._count("stale")
             else:
-                self._count(f"{path} {stage}: {type(error).__name__}")
+                self._failed[number] = f"{path} {stage}: {type(error).__name__}"
         except (OSError, http.client.HTTPException) as error:
             self._count(f"{path} {stage}: {type(error).__name__}")
         else:

@@ -18,19 +18,20 @@ COLUMNS = (
     "how a worker retires",
     "retired",
     "answered",
-    "dropped",
+    "dropped in flight",
     "refused",
-    "kept connections closed",
+    "closed unread: new, kept",
     "longest time without an answer",
 )
 
 
 def row(seen: dict) -> str:
     """One server, as the run saw it."""
-    stale = "it closes each" if seen["stale"] is None else seen["stale"]
+    stale = "all" if seen["stale"] is None else seen["stale"]
+    unread = f"{seen['unread']}, {stale}"
     gap = f"{seen['gap_seconds']:.2f} s"
     keys = ("server", "version", "mechanism", "retired", "answered", "dropped", "refused")
-    return f"| {' | '.join(str(cell) for cell in (*(seen[key] for key in keys), stale, gap))} |"
+    return f"| {' | '.join(str(cell) for cell in (*(seen[key] for key in keys), unread, gap))} |"
 
 
 def main() -> int:

@@ -43,6 +43,7 @@ def running(case: Case, folder: Path, **settings: str) -> Iterator[Server]:
         pytest.skip(f"{case.package} is not installed")
     run = folder / "run"
     given = {"MEMPROF_RECYCLE_COOLDOWN": f"{case.cooldown:g}", "MEMPROF_RUN_DIR": str(run), **_SETTINGS, **settings}
+    given["RECYCLING_SEEN"] = str(folder / "seen")
     with started([*case.command], folder / "log", program=case.program, settings=given | dict(case.settings)) as server:
         yield server
 
@@ -73,7 +74,7 @@ def test_workers_retire_under_load(case: Case, tmp_path: Path) -> None:
     with running(case, tmp_path) as server:
         server.inside(case.workers)
         wait_for(server, lambda: past(tmp_path).get("fresh_mb"), "a fresh worker's size")
-        with Load(server.port) as load:
+        with Load(server.port, tmp_path / "seen") as load:
             with load.leaking():
                 wait_for(server, lambda: len(retired(server)) == RETIREMENTS, "three retirements")
                 wait_for(server, lambda: not any(map(psutil.pid_exists, retired(server))), "the end of the three")
@@ -84,6 +85,7 @@ def test_workers_retire_under_load(case: Case, tmp_path: Path) -> None:
         assert len(tally.pids - set(retired(server))) >= case.workers, "those that retired were replaced"
     assert tally.dropped == [], log
     assert tally.refused == 0, log
+    assert tally.unread <= RETIREMENTS, log
     assert "Traceback" not in log
     assert " failed with " not in log
     write(case, tally)
@@ -99,6 +101,7 @@ def write(case: Case, tally) -> None:
         "answered": tally.answered,
         "dropped": len(tally.dropped),
         "refused": tally.refused,
+        "unread": tally.unread,
         "stale": None if case.silent_close else tally.stale,
         "gap_seconds": tally.gap_seconds,
         "python": platform.python_version(),
@@ -110,7 +113,7 @@ def write(case: Case, tally) -> None:
 @pytest.mark.parametrize("case", REFUSING, ids=lambda case: case.name)
 def test_a_server_that_cannot_refuses(case: Case, tmp_path: Path) -> None:
     """Where nobody replaces a worker, or it would drop requests, none retires; the log says so and what to do."""
-    with running(case, tmp_path) as server, Load(server.port, 4) as load:
+    with running(case, tmp_path) as server, Load(server.port, tmp_path / "seen", 4) as load:
         before = {process.pid for process in server.tree()}
         wait_for(server, lambda: case.refusal in server.log, "the refusal")
         with load.leaking():
@@ -127,7 +130,7 @@ def test_no_crash_loop_when_the_threshold_is_under_a_fresh_worker(tmp_path: Path
     case = next(case for case in RECYCLED if case.name == "gunicorn gthread")
     with running(case, tmp_path, MEMPROF_RECYCLE="20", MEMPROF_RECYCLE_MIN_LIFETIME="1") as server:
         pids = set(server.inside(2))
-        with Load(server.port, 4) as load:
+        with Load(server.port, tmp_path / "seen", 4) as load:
             pattern = r'^fogcompute_memory_recycle_refusals_total\{.*reason="fresh".*\} [1-9]'
             wait_for(server, lambda: re.search(pattern, server.get("/metrics"), re.MULTILINE), "the refusal")
         assert "set it to at least" in server.log
@@ -141,14 +144,12 @@ def test_an_endless_stream_is_cut_at_the_deadline(tmp_path: Path) -> None:
     with running(case, tmp_path, MEMPROF_RECYCLE_DRAIN="3", MEMPROF_RECYCLE_PER_HOUR="1") as server:
         server.inside(2)
         wait_for(server, lambda: past(tmp_path).get("fresh_mb"), "a fresh worker's size")
-        with contextlib.ExitStack() as streams, Load(server.port) as load:
-            for _ in range(6):  # so many that each worker has some
-                connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
-                streams.callback(connection.close)
-                connection.request("GET", "/stream")
-                connection.getresponse().read(1)
-            with load.leaking():
-                wait_for(server, lambda: len(retired(server)) == 1, "a retirement")
+        with contextlib.ExitStack() as streams, Load(server.port, tmp_path / "seen") as load:
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+            streams.callback(connection.close)
+            connection.request("GET", "/leaking-stream")
+            connection.getresponse().read(1)
+            wait_for(server, lambda: len(retired(server)) == 1, "a retirement")
             wait_for(server, lambda: "has not ended in 3 s (recycle_drain) and ends now" in server.log, "the deadline")
             (pid,) = retired(server)
             wait_for(server, lambda: not psutil.pid_exists(pid), "its end")

@@ -13,6 +13,12 @@ from memprof_middleware import get_memory_profiler
 
 LEAK_MB, MOST_MB = 8, 200
 kept = []
+# Which requests reached the application: one that did and got no answer was lost in flight.
+seen = os.open(os.environ["RECYCLING_SEEN"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+
+def begin(number):
+    os.write(seen, f"{number}\n".encode())
 
 
 def leak():
@@ -31,6 +37,7 @@ def answer(path):
 
 
 def wsgi(environ, start_response):
+    begin(environ["QUERY_STRING"])
     body, seconds = answer(environ["PATH_INFO"])
     time.sleep(seconds)
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
@@ -44,18 +51,16 @@ async def asgi(scope, receive, send):
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
         return
-    await send_start(scope, send)
-    if scope["path"] == "/stream":
+    begin(scope["query_string"].decode())
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    if scope["path"] == "/leaking-stream":
         while True:
+            leak()
             await send({"type": "http.response.body", "body": f"{os.getpid()}\n".encode(), "more_body": True})
             await asyncio.sleep(0.05)
     body, seconds = answer(scope["path"])
     await asyncio.sleep(seconds)
     await send({"type": "http.response.body", "body": body})
-
-
-async def send_start(scope, send):
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
 
 
 wsgi_application = wsgi_memprof.MemProfMiddleware(wsgi)
