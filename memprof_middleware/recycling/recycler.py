@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import os
 import threading
-from collections import Counter
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from memprof_middleware.config import Config
 from memprof_middleware.model import MemorySnapshot
 from memprof_middleware.recycling import act, detection
-from memprof_middleware.recycling.decision import (
-    FINAL,
-    REFUSALS,
-    Breach,
-    Decision,
-    Rules,
-    Situation,
-    decide,
-    lasts,
-)
+from memprof_middleware.recycling.decision import Breach, Decision, Rules, Situation, decide, lasts
+from memprof_middleware.recycling.telling import Refusals, why
 from memprof_middleware.recycling.world import Probing, Watched, World
-from memprof_middleware.remedies import REMEDIES, Outcome, Remedies, Remedy
+from memprof_middleware.remedies import REMEDIES, Remedies, Remedy
 
 if TYPE_CHECKING:
     from memprof_middleware.recycling.ledger import Ledger, Past
@@ -78,9 +67,7 @@ class Recycler:
         self._born: float | None = None
         self._breach: Breach | None = None
         self._high = self._retiring = self._fresh_noted = False
-        self._told: set[str] = set()  # reasons, once in a breach
-        self._told_final: set[str] = set()  # reasons, once in a life
-        self._refusals: Counter[str] = Counter()
+        self._refusals = Refusals()
         self._total: int | None = None
         self._drain: threading.Thread | None = None
         self.remedies.forget()
@@ -93,7 +80,7 @@ class Recycler:
             "remedies": dict(self.remedies.counts),
             "remedy_freed_mb": dict(self.remedies.freed_mb),
             "recycles": self._total,
-            "recycle_refusals": dict(self._refusals),
+            "recycle_refusals": dict(self._refusals.counts),
         }
 
     def step(self, snapshot: MemorySnapshot | None) -> None:
@@ -114,7 +101,7 @@ class Recycler:
     def _note_breach(self, heap_mb: float, now: float) -> None:
         if self._watched.config.recycle is None or heap_mb < self._rules.threshold_mb:
             self._breach = None
-            self._told.clear()
+            self._refusals.breach_is_over()
         elif self._breach is None:
             self._breach = Breach(since=now, samples=1, heap_mb=heap_mb)
         else:
@@ -151,7 +138,8 @@ class Recycler:
         decision = decide(self._situation(snapshot, now, born, past, other_retires=ledger.busy), self._rules)
         if decision.retires:
             decision = self._retire(snapshot, now, born, ledger)
-        self._tell(decision, now)
+        due = self._breach is not None and lasts(self._breach, now, self._rules)
+        self._refusals.tell(decision, self._watched.logger, due=due)
 
     def _open(self, age: float) -> Ledger | None:
         if self._ledger is None:
@@ -199,12 +187,7 @@ class Recycler:
         return decision
 
     def _end(self, situation: Situation, mechanism: detection.Mechanism, ledger: Ledger) -> bool:
-        cause = self._cause(situation)
-        evidence = getattr(self._watched, "evidence", None)
-        if callable(evidence):
-            with self._watched.failures.caught("evidence"):
-                evidence(cause)
-        self._watched.logger.warning("memprof: %s", cause, extra={"memprof_recycle": situation.plan.server})
+        self._explain(situation)
         # The lock, and this, are kept until the process is dead: a second signal can hang a server.
         self._retiring = True
         try:
@@ -212,53 +195,36 @@ class Recycler:
         except Exception:
             ledger.take_back()
             raise
-        seconds = self._watched.config.recycle_drain
-        self._drain = act.end_after(
-            seconds, lambda: self._watched.traffic.in_flight, lambda n: self._give_up(n, situation.plan.exit_status)
-        )
+        with self._watched.failures.caught("recycle"):  # a thread may be refused; the lock is kept all the same
+            self._drain = act.end_after(
+                self._watched.config.recycle_drain,
+                lambda: self._watched.traffic.in_flight,
+                lambda in_flight: self._give_up(in_flight, situation.plan.exit_status),
+            )
         return True
 
-    def _cause(self, situation: Situation) -> str:
-        breach = situation.breach or Breach(since=situation.now, samples=0, heap_mb=0.0)
-        return (
-            f"recycling worker {self._watched.worker}, process {os.getpid()}: heap {breach.heap_mb:.0f} MB, not below "
-            f"recycle={self._rules.threshold_mb:g} in {breach.samples} snapshots over "
-            f"{situation.now - breach.since:.0f} s, after {_listed(self.remedies.last)}; {situation.plan.server}: "
-            f"{situation.plan.why}; requests in flight, which are finished first: {self._watched.traffic.in_flight}"
+    def _explain(self, situation: Situation) -> None:
+        cause = (
+            f"recycling worker {self._watched.worker}, process {os.getpid()}: "
+            f"{why(situation, self._rules, self.remedies.last)}; requests in flight, which are finished first: "
+            f"{self._watched.traffic.in_flight}"
         )
+        with self._watched.failures.caught("evidence"):
+            evidence = getattr(self._watched, "evidence", None)
+            if callable(evidence):
+                evidence(cause)
+        with self._watched.failures.caught("log"):
+            self._watched.logger.warning("memprof: %s", cause, extra={"memprof_recycle": situation.plan.server})
 
     def _give_up(self, in_flight: int, status: int) -> None:
         seconds = self._watched.config.recycle_drain
-        self._watched.logger.warning(
-            "memprof: recycled process %d has not ended in %g s (recycle_drain) and ends now; requests in flight: %d",
-            os.getpid(),
-            seconds,
-            in_flight,
-            extra={"memprof_recycle": "drain"},
-        )
+        text = "memprof: recycled process %d has not ended in %g s (recycle_drain) and ends now; requests in flight: %d"
+        with self._watched.failures.caught("log"):
+            self._watched.logger.warning(text, os.getpid(), seconds, in_flight, extra={"memprof_recycle": "drain"})
         self._world.exit(status)
-
-    def _tell(self, decision: Decision, now: float) -> None:
-        """Refusals that stay are told once in a life; those that pass, once in a breach; each is counted."""
-        if decision.reason not in REFUSALS:
-            return
-        if self._breach is not None and lasts(self._breach, now, self._rules):
-            self._refusals[decision.reason] += 1
-        final = decision.reason in FINAL
-        told = self._told_final if final else self._told
-        if decision.reason not in told:
-            told.add(decision.reason)
-            level = logging.WARNING if final else logging.INFO
-            text = "memprof: no recycling: %s" if final else "memprof: no recycling yet: %s"
-            extra = {"memprof_recycle_refusal": decision.reason}
-            self._watched.logger.log(level, text, decision.message, extra=extra)
 
 
 def _wanted(config: Config) -> tuple[Remedy, ...]:
     """What to try: what was chosen; before a worker is replaced also what costs less than a new worker."""
     implied = {"collect", "trim"} if config.recycle is not None else set()
     return tuple(remedy for remedy in REMEDIES if remedy in implied | set(config.remedies))
-
-
-def _listed(outcomes: Sequence[Outcome]) -> str:
-    return ", ".join(map(str, outcomes)) or "no remedy"
