@@ -52,7 +52,7 @@ class Situation:
         born: when the profiler began to watch this process.
         plan: how the server would have it.
         breach: the present one.
-        remedied: whether the soft remedies were tried in it.
+        remedied: whether the soft remedies were tried in it and did not help.
         fresh_mb: heap in use of a fresh worker, from this one or from one before; ``None``: not known yet.
         retired: when workers of this server retired, the last hour.
         workers_then: live workers when the last one retired.

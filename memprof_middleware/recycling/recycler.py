@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # The snapshot that tells what a fresh worker uses: the first one after so many seconds.
 _FRESH_SECONDS = 5.0
+# So many snapshots in a row must still be above after the remedies: the first may have been taken while they ran.
+_SAMPLES_AFTER = 2
 # How long a server may take from starting the application to listening; until then its workers' file has no name.
 _BIND_SECONDS = 60.0
 _HIGH = frozenset({"heap_warning", "heap_critical", "shared_warning", "shared_critical"})
@@ -67,6 +69,7 @@ class Recycler:
         self._born: float | None = None
         self._breach: Breach | None = None
         self._high = self._retiring = self._fresh_noted = False
+        self._last_resort, self._samples_after = False, 0  # the round of this breach, and snapshots since it ended
         self._refusals = Refusals()
         self._total: int | None = None
         self._drain: threading.Thread | None = None
@@ -92,7 +95,7 @@ class Recycler:
             self._born = now
         self.remedies.watch()
         self._note_breach(snapshot.heap_used_mb, now)
-        self._remedy(snapshot)
+        self._remedy(snapshot, now)
         if self._watched.config.recycle is not None:
             self._recycle(snapshot, now, self._born)
 
@@ -107,23 +110,20 @@ class Recycler:
         else:
             self._breach = dataclasses.replace(self._breach, samples=self._breach.samples + 1, heap_mb=heap_mb)
 
-    def _remedy(self, snapshot: MemorySnapshot) -> None:
-        """Begin a round when memory becomes high, and again now and then while it stays so."""
+    def _remedy(self, snapshot: MemorySnapshot, now: float) -> None:
+        """Begin a round when memory becomes high, now and then while it stays so, and before the worker is replaced."""
+        objects = (snapshot.total_objects or 0) + snapshot.frozen_objects
         before, self._high = self._high, any(alert.name in _HIGH for alert in self._watched.alerts)
-        begins = (self._high and not before) or (self._breach is not None and self._breach.samples == 1)
-        if begins or ((self._high or self._breach is not None) and not self.remedies.paused):
-            wanted = self._wanted if self._breach is not None else self._chosen()
-            if wanted:
-                self.remedies.begin(wanted, (snapshot.total_objects or 0) + snapshot.frozen_objects)
-
-    def _chosen(self) -> tuple[Remedy, ...]:
-        return tuple(remedy for remedy in REMEDIES if remedy in self._watched.config.remedies)
-
-    def _remedied(self, breach: Breach) -> bool:
-        ended = self.remedies.ended_at
-        if self.remedies.running:
-            return self.remedies.stuck
-        return self.remedies.spent or (ended is not None and ended >= breach.since)
+        chosen = tuple(remedy for remedy in self._wanted if remedy in self._watched.config.remedies)
+        if chosen and self._high and (not before or not self.remedies.paused):
+            self.remedies.begin(chosen, objects)
+        if self._breach is None or not lasts(self._breach, now, self._rules):
+            self._last_resort, self._samples_after = False, 0
+        elif not self._last_resort and not self.remedies.spent:
+            # Not before: in the middle of a burst what is in use later may be what is kept.
+            self._last_resort = self.remedies.begin(self._wanted, objects)
+        elif not self.remedies.running or self.remedies.stuck:
+            self._samples_after += 1
 
     # -- hard ----------------------------------------------------------------------------------------------------
 
@@ -159,7 +159,7 @@ class Recycler:
             born=born,
             plan=detection.plan(self._world.look(), supervised=self._watched.config.recycle_supervised),
             breach=breach,
-            remedied=breach is not None and self._remedied(breach),
+            remedied=self._samples_after >= _SAMPLES_AFTER,
             fresh_mb=past.fresh_mb,
             retired=past.retired,
             workers_then=past.workers,

@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from memprof_middleware.outputs.slot_file import SlotFile
+from memprof_middleware.probes.allocator import allocator_stats
 from tests.servers.harness import Server, started
 from tests.servers.recycling_cases import RECYCLED, REFUSING, Case
 from tests.servers.recycling_load import Load, Tally
@@ -168,6 +169,31 @@ def test_no_crash_loop_when_the_threshold_is_under_a_fresh_worker(tmp_path: Path
         assert "set it to at least" in server.log
         assert load.tally.pids <= pids
         assert retired(server) == []
+
+
+def test_a_remedy_that_helps_keeps_the_worker(tmp_path: Path) -> None:
+    """Memory that glibc keeps after a burst is given back, and the worker that had the burst is not replaced for it."""
+    if allocator_stats().name != "glibc":
+        pytest.skip("malloc is not glibc's here")
+    case = next(case for case in RECYCLED if case.name == "gunicorn sync")
+    with running(case, tmp_path) as server:
+        pids = set(server.inside(2))
+        wait_for(server, lambda: past(tmp_path).get("fresh_mb"), "a fresh worker's size")
+        assert int(server.get("/burst")) in pids
+        wait_for(server, lambda: "memprof: remedy trim " in server.log, "the trim")
+        found = re.search(r"remedy trim (\S+) -> (\S+) MB", server.log)
+        assert found is not None
+        assert float(found[1]) > THRESHOLD_MB > float(found[2])
+        taken = snapshots(server)
+        wait_for(server, lambda: snapshots(server) > taken + 10, "five more of each worker")
+        assert set(server.inside(2)) == pids
+        assert retired(server) == []
+
+
+def snapshots(server: Server) -> float:
+    """Taken by all workers."""
+    found = re.findall(r"^fogcompute_memory_snapshots_total{.*} (\S+)", server.get("/metrics"), re.MULTILINE)
+    return sum(map(float, found))
 
 
 def test_an_endless_stream_is_cut_at_the_deadline(tmp_path: Path) -> None:

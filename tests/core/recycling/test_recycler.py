@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 import pytest
 
@@ -20,7 +21,7 @@ def grown(make, **settings: object) -> Worker:
     """A worker that was fresh for a while and is above the threshold since."""
     worker = make(**settings)
     worker.step(100, steps=4)
-    worker.step(600, steps=4)
+    worker.step(600, steps=6)
     return worker
 
 
@@ -31,7 +32,7 @@ def test_it_retires_once(make, caplog) -> None:
     worker.step(600, steps=50)
     assert worker.retired == ["SIGTERM"]
     (line,) = [text for text in caplog.messages if "recycling worker" in text]
-    assert "heap 600 MB, not below recycle=500 in 4 snapshots over 60 s" in line
+    assert "heap 600 MB, not below recycle=500 in 6 snapshots over 100 s" in line
     assert "collect" in line
     assert "gunicorn: the arbiter replaces it" in line
     assert worker.failures.counts == {}
@@ -54,6 +55,7 @@ def test_a_peak_is_no_breach(make) -> None:
         worker.step(600, steps=3)
         worker.step(100)
     assert worker.retired == []
+    assert worker.recycler.told()["remedies"] == {}
 
 
 def test_a_remedy_that_helps_keeps_the_worker(make) -> None:
@@ -61,14 +63,14 @@ def test_a_remedy_that_helps_keeps_the_worker(make) -> None:
     worker = make(remedies="callbacks")
     worker.recycler.remedies.callbacks.append(lambda: setattr(worker.probes, "heap_mb", 150.0))
     worker.step(100, steps=4)
-    worker.step(600)
+    worker.step(600, steps=4)
     assert worker.recycler.told()["remedy_freed_mb"]["callbacks"] == pytest.approx(450)
     worker.step(150, steps=10)
     assert worker.retired == []
 
 
 def test_recycling_tries_the_harmless_remedies_by_itself(make) -> None:
-    """A collection costs less than a new worker, so it comes first, in the first snapshot of a breach; once."""
+    """A collection costs less than a new worker, so it comes first, when a breach lasts; once."""
     worker = make()
     worker.step(100, steps=4)
     assert worker.recycler.told()["remedies"] == {}
@@ -176,7 +178,7 @@ def test_evidence_is_taken_before(make) -> None:
     seen: list[tuple[str, list[str]]] = []
     worker.evidence = lambda cause: seen.append((cause, list(worker.retired)))
     worker.step(100, steps=4)
-    worker.step(600, steps=4)
+    worker.step(600, steps=6)
     assert worker.retired == ["SIGTERM"]
     ((cause, before),) = seen
     assert "recycling worker 0" in cause
@@ -188,7 +190,7 @@ def test_evidence_that_fails_stops_nothing(make) -> None:
     worker = make()
     worker.evidence = lambda cause: 1 / 0
     worker.step(100, steps=4)
-    worker.step(600, steps=4)
+    worker.step(600, steps=6)
     assert worker.retired == ["SIGTERM"]
     assert worker.failures.counts == {"evidence": 1}
 
@@ -232,7 +234,7 @@ def test_it_waits_until_the_server_listens(make) -> None:
     assert worker.retired == []
     worker.probes.address = "127.0.0.1:8000"
     worker.step(100, steps=2, seconds=6)
-    worker.step(600, steps=4, seconds=2)
+    worker.step(600, steps=6, seconds=2)
     assert worker.retired == ["SIGTERM"]
 
 
@@ -241,7 +243,7 @@ def test_a_jump_of_the_clock(make) -> None:
     worker = make()
     worker.step(100, steps=4)
     worker._camera._clock.now = 0.0
-    worker.step(600, steps=4)
+    worker.step(600, steps=6)
     assert worker.retired == ["SIGTERM"]
 
 
@@ -262,7 +264,7 @@ def test_a_supervised_process_ends_as_a_failure(make) -> None:
     worker = make(recycle_supervised=True)
     worker.surroundings = Surroundings(term_owner=frozenset({"uvicorn.server"}), term_handled=True)
     worker.step(100, steps=4)
-    worker.step(600, steps=4)
+    worker.step(600, steps=6)
     assert worker.retired == ["SIGTERM"]
     _, _, end = worker.recycler._drain
     end(0)
@@ -274,8 +276,38 @@ def test_trim_before_retirement(make) -> None:
     worker = make()
     worker.step(100, steps=4)
     worker.probes.allocated = AllocatorStats(in_use=2**20 * 100, retained=2**20 * 500, blocks=0, name="glibc")
-    worker.step(600)
+    worker.step(600, steps=4)
     assert worker.trims == 1
+
+
+def test_what_is_freed_late_is_trimmed_too(make) -> None:
+    """In the middle of a burst its memory is in use; the remedies come when the breach lasts, so they see it free."""
+    worker = make()
+    worker.step(100, steps=4)
+    worker.probes.allocated = AllocatorStats(in_use=2**20 * 600, retained=0, blocks=0, name="glibc")
+    worker.step(600, steps=2)
+    worker.probes.allocated = AllocatorStats(in_use=2**20 * 100, retained=2**20 * 500, blocks=0, name="glibc")
+    worker._trim = lambda: setattr(worker.probes, "heap_mb", 120.0)
+    worker.recycler.remedies._trim = worker._trim
+    worker.step(600, steps=2)
+    assert "trim 600.0 -> 120.0 MB" in str(worker.recycler.remedies.last[-1])
+    worker.step(120, steps=10)
+    assert worker.retired == []
+
+
+def test_a_remedy_that_hangs_does_not_keep_a_worker_for_ever(make) -> None:
+    """After its minute it is not waited for any longer, and the worker is replaced with it."""
+    worker = make(remedies="callbacks")
+    over = threading.Event()
+    worker.recycler.remedies.callbacks.append(lambda: over.wait(30))
+    worker.recycler.remedies.join = lambda seconds: None
+    worker.step(100, steps=4)
+    worker.step(600, steps=6)
+    assert worker.retired == []
+    worker.step(600, steps=4)
+    over.set()
+    assert worker.retired == ["SIGTERM"]
+    assert worker.failures.counts == {"remedy": 1}
 
 
 def test_remedies_alone(make) -> None:

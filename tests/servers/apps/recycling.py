@@ -26,10 +26,17 @@ def leak():
         kept.append(bytearray(os.urandom(1024)) * 1024 * LEAK_MB)
 
 
+def burst():
+    """200 MB in blocks that Python's own allocator does not serve; one in 97 stays, so that glibc keeps them all."""
+    kept.extend([bytearray(2048) for _ in range(100_000)][::97])
+
+
 def answer(path):
     """The body for a path, and how long to work for it."""
     if path == "/leak":
         leak()
+    if path == "/burst":
+        burst()
     if path == "/inside":
         names = [thread.name for thread in threading.enumerate()]
         return json.dumps({"pid": os.getpid(), "threads": names, "worker": get_memory_profiler().worker}).encode(), 0.02
