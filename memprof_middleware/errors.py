@@ -27,3 +27,7 @@ class EvidenceError(MemprofError):
 
 class RunDirectoryError(MemprofError):
     """There is no folder in which the workers of a server can find one another."""
+
+
+class RecycleError(MemprofError):
+    """This worker cannot retire as its server would have it."""

@@ -445,6 +445,10 @@ class MemoryMetrics(_Value):
         route_requests: requests answered so far, by route.
         route_windows: for the other workers: what this one's share of the attribution rests on.
         route_growth: what requests keep, by route, over all workers; told by the worker with the lowest number.
+        remedies: remedies that ran so far, by name.
+        remedy_freed_mb: what they gave back, by name.
+        recycles: workers of this server that retired so far; ``None``: recycling is off, or its file cannot be read.
+        recycle_refusals: snapshots at which this worker was to retire and did not, by reason.
         answering: whether this is the worker that answers.
         forecast: what is left of the limits, and for how long; ``None`` before the first snapshot.
         sinks: how the deliveries to other monitoring systems go.
@@ -469,6 +473,10 @@ class MemoryMetrics(_Value):
     route_requests: Mapping[str, int] = dataclasses.field(default_factory=dict)
     route_windows: RouteWindows | None = None
     route_growth: tuple[RouteGrowth, ...] = ()
+    remedies: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    remedy_freed_mb: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    recycles: int | None = None
+    recycle_refusals: Mapping[str, int] = dataclasses.field(default_factory=dict)
     answering: bool = False
     forecast: Forecast | None = None
     sinks: tuple[SinkHealth, ...] = ()

@@ -30,6 +30,7 @@ from memprof_middleware.outputs.baseline_file import read_baseline, write_baseli
 from memprof_middleware.outputs.failures import Failures
 from memprof_middleware.outputs.group import WorkerGroup
 from memprof_middleware.probes import Probes
+from memprof_middleware.recycling.recycler import Recycler
 from memprof_middleware.route_watch import RouteWatch, most_growth
 from memprof_middleware.sampler import Sampler
 from memprof_middleware.sinks import Sink, Sinks
@@ -44,6 +45,7 @@ _FIRST_SECONDS = 5.0
 _BIND_SECONDS = 60.0
 _STOP_SECONDS = 1.0
 _Callback = TypeVar("_Callback", bound=Callable[..., object])
+_Remedy = TypeVar("_Remedy", bound=Callable[[], object])
 
 
 class MemoryProfiler:
@@ -113,6 +115,7 @@ class MemoryProfiler:
         self.tuner = Tuner(self.config, self.failures)
         self._sinks = Sinks(self.config.sinks, sinks, self)
         self._alerts.callbacks.append(self._sinks.event)
+        self._recycler = Recycler(self, probes)
         self._baseline_given: MemorySnapshot | None = None
         self._forget()
         self._sampler = Sampler(
@@ -194,6 +197,8 @@ class MemoryProfiler:
             if self.config.background:
                 self._evidence.consider(self.workers(), self.metrics(), self.evidence)
         self._sinks.publish()
+        with self.failures.caught("recycle"):
+            self._recycler.step(self._snapshot)
         self._stepping = False
 
     def step_if_overdue(self) -> None:
@@ -375,6 +380,21 @@ class MemoryProfiler:
         self._alerts.callbacks.append(_callable(callback))
         return callback
 
+    def register_remedy(self, callback: _Remedy) -> _Remedy:
+        """Call a function when memory is high and ``remedies`` names ``callbacks``, to drop what can be made again.
+
+        It runs in a thread of its own, at most ``remedies_per_hour`` times an hour, and its effect is measured and
+        logged. One that raises or takes longer than a minute is counted and logged once, and stops nothing. May be used
+        as a decorator.
+
+        Raises:
+            ConfigError: not callable.
+        """
+        self._recycler.remedies.callbacks.append(_callable(callback, "no argument"))
+        if "callbacks" not in self.config.remedies:
+            self.logger.info("memprof: a remedy is registered and never called, for remedies does not name callbacks")
+        return callback
+
     # -- baseline ------------------------------------------------------------------------------------------------
 
     @property
@@ -506,6 +526,7 @@ class MemoryProfiler:
             route_growth=self._routes.growth,
             forecast=self._capacity.forecast,
             sinks=self._sinks.health(),
+            **self._recycler.told(),
         )
 
     def statistics(self) -> dict[str, Any]:
@@ -603,6 +624,7 @@ class MemoryProfiler:
         self._capacity.forget()
         self.tuner.forget()
         self._sinks.forget()
+        self._recycler.forget()
 
     def _last_time(self) -> float:
         return self._clock() if self._snapshot is None else self._snapshot.timestamp
@@ -614,9 +636,9 @@ def _remedy() -> str:
     return "the server or the machine may not let this process start threads"
 
 
-def _callable(callback: _Callback) -> _Callback:
+def _callable(callback: _Callback, arguments: str = "one argument") -> _Callback:
     if not callable(callback):
-        raise ConfigError(f"callback is of type {type(callback).__name__}: pass a function with one argument")
+        raise ConfigError(f"callback is of type {type(callback).__name__}: pass a function with {arguments}")
     return callback
 
 

@@ -471,6 +471,33 @@ CATALOGUE: tuple[MetricSpec, ...] = (
         ("sink",),
     ),
     MetricSpec(
+        "memory_remedies_total",
+        "counter",
+        "Remedies tried against high memory, by name.",
+        _labelled(lambda m: m.remedies),
+        ("remedy",),
+    ),
+    MetricSpec(
+        "memory_remedy_freed_bytes_total",
+        "counter",
+        "Heap in use before less after each remedy, in bytes.",
+        _labelled(lambda m: {remedy: mb * MB for remedy, mb in m.remedy_freed_mb.items()}),
+        ("remedy",),
+    ),
+    MetricSpec(
+        "memory_recycles_total",
+        "counter",
+        "Workers of this server that were recycled.",
+        _all(lambda workers: max((m.recycles for m in workers if m.recycles is not None), default=None)),
+    ),
+    MetricSpec(
+        "memory_recycle_refusals_total",
+        "counter",
+        "Snapshots at which a worker was due to be recycled and was not, by reason.",
+        _labelled(lambda m: m.recycle_refusals),
+        ("reason",),
+    ),
+    MetricSpec(
         "memory_profiler_info",
         "info",
         "Versions of the profiler and of Python.",
