@@ -9,8 +9,9 @@ from importlib import metadata
 
 from memprof_middleware.config import Config
 from memprof_middleware.demo import run_demo
-from memprof_middleware.errors import ConfigError
+from memprof_middleware.errors import ConfigError, EvidenceError
 from memprof_middleware.outputs import monitoring
+from memprof_middleware.outputs.explain import read_bundle, render_bundle
 from memprof_middleware.outputs.metrics import package_version
 
 _MONITORING = {
@@ -28,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands.add_parser("version", help="print the versions that a bug report needs")
     # The demo reads its own options (--host, --seconds, --keep, --help).
     commands.add_parser("demo", add_help=False, help="run a small shop that leaks, and find the leak in under a minute")
+    explain = commands.add_parser("explain", help="print an evidence file")
+    explain.add_argument("file", metavar="FILE", help="as the log names it")
     for kind, what in _MONITORING.items():
         _add_monitoring(commands.add_parser(kind, help=f"print {what}"), kind)
     arguments, options = parser.parse_known_args(argv)
@@ -35,6 +38,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run_demo(options)
     if options:
         parser.error(f"unrecognized arguments: {' '.join(options)}")
+    if arguments.command == "explain":
+        try:
+            print(render_bundle(read_bundle(arguments.file)), end="")
+        except (EvidenceError, ValueError) as error:
+            parser.error(str(error))
+        return 0
     if arguments.command in _MONITORING:
         return _print_monitoring(arguments, parser)
     print(f"memprof-middleware {package_version()}")

@@ -133,6 +133,15 @@ class Config:
         lambda v: v > 0,
         "more than 0",
     )
+    evidence: bool = _setting(
+        True,
+        "Write an evidence file when a leak is confirmed or 85 % of the limit is reached; at most two an hour.",
+    )
+    evidence_dir: str | None = _setting(
+        None,
+        "Where the private folder for evidence files is made, twenty of which are kept; unset: the folder for "
+        "temporary files.",
+    )
     route_min_bytes: float = _setting(
         100.0,
         "A route is called leaking only when a request keeps at least this many bytes, or an object.",

@@ -17,5 +17,9 @@ class ExporterError(MemprofError):
     """The standalone exporter cannot serve, for example because its port is taken."""
 
 
+class EvidenceError(MemprofError):
+    """An evidence file cannot be read."""
+
+
 class RunDirectoryError(MemprofError):
     """There is no folder in which the workers of a server can find one another."""

@@ -109,7 +109,8 @@ class LeakWatch:
         growths = find_growths(history, self._config, own)
         if by_hand or time.monotonic() >= self._search_due:
             self._search(history, to_search(growths, self._probes.rank))
-        scene = Scene({name: paths for name, (_, paths) in self._holders.items()}, self._places, self._probes.rank)
+        holders = {name: paths for name, (_, paths) in self._holders.items()}
+        scene = Scene(holders, self._places, self._probes.rank, self._probes.module)
         found: dict[str, Leak] = {}
         for incident in find_incidents(growths, scene):
             leak = self._verdict(incident, own, route_of)

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from memprof_middleware.analysis.baseline import drift
@@ -17,6 +18,7 @@ from memprof_middleware.analysis.route_leaks import group_growth
 from memprof_middleware.analysis.thresholds import CONDITIONS, breaches
 from memprof_middleware.config import Config
 from memprof_middleware.errors import BaselineError, ConfigError
+from memprof_middleware.evidence_watch import EvidenceWatch
 from memprof_middleware.governor import Governor
 from memprof_middleware.leak_watch import LeakWatch
 from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot, RouteGrowth
@@ -94,6 +96,7 @@ class MemoryProfiler:
         self._leak_callbacks: list[Callable[[Leak], object]] = []
         probes = probes or Probes()
         self._leaks = LeakWatch(probes, self.config, self.failures)
+        self._evidence = EvidenceWatch(probes, self.config, self.failures)
         self._routes = RouteWatch(self.traffic, probes, clock, self.config.warmup_snapshots, self.failures)
         self._camera = Camera(probes, self.config, clock, self.failures, self.traffic)
         self._group = WorkerGroup(probes.listener, self.config.run_dir, self.failures)
@@ -172,6 +175,8 @@ class MemoryProfiler:
             self.check_thresholds()
             self.judge_routes()
             self.publish()
+            if self.config.background:
+                self._evidence.consider(self.workers(), self.metrics(), self.evidence)
         self._stepping = False
 
     def step_if_overdue(self) -> None:
@@ -270,6 +275,20 @@ class MemoryProfiler:
         heap_mb = None if self._snapshot is None else self._snapshot.heap_size_mb
         self._alerts.update(self._routes.leaking(self.config, heap_mb), ("route_leak",), self._last_time())
         return self.route_growth()
+
+    def evidence(self, cause: str = "it was asked for") -> Path | None:
+        """Write an evidence bundle now, to be read with ``memprof explain``; never raises.
+
+        Args:
+            cause: why, in words.
+
+        Returns:
+            Where it is; ``None`` if it could not be written, or two were written within the hour.
+        """
+        self._sampler.enter_process()
+        return self._evidence.write(
+            cause, self.metrics(), self._history, self.route_growth(), self.logger, self._last_time()
+        )
 
     def route_growth(self) -> list[RouteGrowth]:
         """What was found out last by :meth:`judge_routes`, in this worker or in the one that does it for all."""
@@ -418,8 +437,8 @@ class MemoryProfiler:
     def publish(self) -> None:
         """Let a scrape, whichever worker answers it, see the state as it is now."""
         self._sampler.enter_process()
-        self._join()
         with self._publishing:  # figures that were taken later must not be overwritten by older ones
+            self._join()  # in here: a scrape must not see the slot taken and what comes with it not yet inherited
             self._published = self.metrics()
             self._group.publish(self._published)
 
@@ -525,6 +544,7 @@ class MemoryProfiler:
         self._snapshot = None
         self._baseline = None
         self._leaks.forget()
+        self._evidence.forget()
         self._alerts.forget()
         self.failures.forget()
         self._start_time = self._clock()

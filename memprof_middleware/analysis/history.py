@@ -122,6 +122,14 @@ class History(Sequence[MemorySnapshot]):
         """Indices of the snapshots from ``start`` on at which containers were measured."""
         return [number - self._first for number in self._measured if number - self._first >= start]
 
+    def types_grown(self, most: int) -> list[tuple[str, int, int]]:
+        """The types that grew most, with their first and last count."""
+        return _most_grown(self._types, self._first, self.seen - 1, most)
+
+    def paths_grown(self, most: int) -> list[tuple[str, int, int]]:
+        """The same of containers, from when each was first measured."""
+        return _most_grown(self._paths, self._first, self.seen - 1, most)
+
     def known_from(self, path: str) -> int:
         """Index of the first snapshot at which a container's length is known."""
         return max(0, self._paths.since(path) - self._first)
@@ -172,6 +180,12 @@ class History(Sequence[MemorySnapshot]):
         self._types.forget_before(self._first)
         self._paths.forget_before(self._first)
         del self._measured[: bisect_left(self._measured, self._first)]
+
+
+def _most_grown(tallies: Tallies, first: int, last: int, most: int) -> list[tuple[str, int, int]]:
+    found = [(name, tallies.number(name, max(first, tallies.since(name))), number) for name, number in tallies.at(last)]
+    grown = (one for one in found if one[2] > one[1])
+    return sorted(grown, key=lambda one: (one[1] - one[2], one[0]))[:most]
 
 
 def _restored(name: str, value: float) -> float | int | None:

@@ -45,12 +45,14 @@ class Scene:
     Attributes:
         holders: for a type, the paths to a sample of its instances, with the share of each, the largest first.
         places: containers by path.
-        rank: of a type's name: 0 the application's, 1 a library's, 2 the standard library's, 3 builtin.
+        rank: of a name: 0 the application's, 1 a library's, 2 the standard library's, 3 builtin.
+        module: the module that a name begins with.
     """
 
     holders: Mapping[str, Sequence[tuple[str, float]]]
     places: Mapping[str, Place]
     rank: Callable[[str], int]
+    module: Callable[[str], str]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -174,7 +176,9 @@ def _take_shadows(groups: dict[str, list[Growth]], scene: Scene) -> dict[str, li
     for index, root in enumerate(ranked):
         telling = any(scene.rank(growth.name) < _STANDARD for growth in groups[root])
         for home in ranked[:index]:
-            near = root.rpartition(".")[0] == home.rpartition(".")[0]
+            # Two containers of one object, not of one module.
+            owner = root.rpartition(".")[0]
+            near = owner == home.rpartition(".")[0] and owner != scene.module(root)
             if home in groups and (near or not telling) and _any_alike(groups[root], groups[home]):
                 shadows.setdefault(home, []).extend(groups.pop(root))
                 break

@@ -23,8 +23,10 @@ _CALM = 3
 # much of the mean: what has stopped does not leak.
 _LARGEST_PART = 0.7
 _STILL_RISING = 0.35
-# Growth must stand out of the unevenness of the windows by this much.
-_ABOVE_NOISE = 4.0
+# Growth must stand out of the unevenness of the windows by this much; of a part of them that was picked, by more.
+_ABOVE_NOISE, _PICKED_ABOVE_NOISE = 4.0, 8.0
+# The last eighth of the points tells how far they dip.
+_RECENT = 8
 # Windows with requests in them that a line is drawn through at the least, and how straight it is if they are so few.
 _FEWEST_WINDOWS = 3
 _STRAIGHT = 0.8
@@ -106,10 +108,11 @@ def find_retention(values: Sequence[float], load: Load, *, least: float, shortes
     whole = _judge(values, load, least)
     if whole is not None and (len(values) >= shortest or whole.steadiness >= _STRAIGHT):
         return whole
+    unevenness = median(abs(after - before) for before, after in pairwise(load.unloaded(values)))
     length = len(values) // 2
     while length >= shortest:
         begin = len(values) - length
-        found = _judge(values[begin:], load.since(begin), least)
+        found = _judge(values[begin:], load.since(begin), max(least, _PICKED_ABOVE_NOISE * unevenness))
         if found is not None and values[-1] > max(values[:begin]):
             return dataclasses.replace(found, begin=begin)
         length //= 2
@@ -121,15 +124,15 @@ def pace_of(values: Sequence[float], load: Load) -> float:
     points = list(_thinned(values, load))
     if load.served <= 0:
         points = [(float(number), flight, value) for number, (_, flight, value) in enumerate(points)]
-    floors = _floors(_unloaded(points))
-    first, *_, last = _parts(floors, [point[0] for point in points], 3)
+    requests = [point[0] for point in points]
+    first, *_, last = _parts(_floors(_unloaded(points), requests), requests, 3)
     return min(2.0, last / first) if first > 0 else 2.0 if last > 0 else 0.0
 
 
 def stalled_for(values: Sequence[float], load: Load) -> float:
     """Requests served since the floor of a series last rose."""
     points = list(_thinned(values, load))
-    floors = _floors(_unloaded(points))
+    floors = _floors(_unloaded(points), [point[0] for point in points])
     # By a hundredth of the whole, so that a full cache that trembles does not seem to grow.
     rise = 0.01 * (floors[-1] - floors[0])
     reached = next((point[0] for point, floor in zip(points, floors, strict=True) if floor >= floors[-1] - rise), 0.0)
@@ -147,8 +150,8 @@ def _judge(values: Sequence[float], load: Load, least: float) -> Retention | Non
     if sum(after[0] > before[0] for before, after in pairwise(points)) < _FEWEST_WINDOWS:
         return None  # hardly any traffic: a line through it says nothing
     levels = _unloaded(points)
-    floors = _floors(levels)
     requests = [point[0] for point in points]
+    floors = _floors(levels, requests)
     growth = floors[-1] - floors[0]
     parts = _parts(floors, requests, 4 if len(points) >= 12 else 3)
     mean = growth / len(parts)
@@ -199,9 +202,18 @@ def _unloaded(points: Sequence[_Point]) -> list[float]:
     return [value - each * flight for _, flight, value in points]
 
 
-def _floors(levels: Sequence[float]) -> list[float]:
-    """At each point the lowest level from there on."""
-    return list(accumulate(reversed(levels), min))[::-1]
+def _floors(levels: Sequence[float], requests: Sequence[float]) -> list[float]:
+    """At each point the lowest level from there on.
+
+    Of the last point nobody knows yet how far it will be undercut: it counts for no more than the lowest of the few
+    before it, carried on along the line.
+    """
+    few = len(levels) // _RECENT
+    before = len(levels) - few - 1
+    served = requests[before] - requests[0]
+    slope = max(0.0, (min(levels[before:]) - min(levels)) / served) if few and served > 0 else 0.0
+    ends = [level + slope * (requests[-1] - at) for level, at in zip(levels[before:], requests[before:], strict=True)]
+    return list(accumulate([min(ends), *reversed(levels[:-1])], min))[::-1]
 
 
 def _parts(floors: Sequence[float], requests: Sequence[float], number: int) -> list[float]:

@@ -6,14 +6,15 @@ own.
 
 from __future__ import annotations
 
-from array import array
+import struct
 from bisect import bisect_right
 from collections.abc import Mapping
 
 # Programs that make classes as they run would otherwise fill the history with names.
 MAX_NAMES = 5_000
-# The object and its two arrays, empty, and its place in the dict of names.
-_STEPS_BYTES = 48 + 2 * 80 + 100
+# The object and its bytes, empty, and its place in the dict of names.
+_STEPS_BYTES = 40 + 33 + 100
+_PAIR = struct.Struct("II")
 
 
 class Tallies:
@@ -45,6 +46,11 @@ class Tallies:
         """The numbers of a name at the snapshots from ``first`` to before ``end``; 0 where it was not seen."""
         steps = self._steps.get(name)
         return [0] * max(0, end - first) if steps is None else steps.expand(first, end)
+
+    def number(self, name: str, snapshot: int) -> int:
+        """The number of a name at one snapshot."""
+        steps = self._steps.get(name)
+        return 0 if steps is None else steps.at(snapshot)
 
     def since(self, name: str) -> int:
         """The snapshot from which on a name's number is known; 0 for one that was not seen."""
@@ -86,49 +92,58 @@ class Tallies:
 
 
 class _Steps:
-    """A count over time, kept as its changes."""
+    """A count over time, kept as its changes: pairs of a snapshot's number and the count from there on.
 
-    __slots__ = ("_counts", "_numbers")
+    In one ``bytes``, which the collector does not track: arrays would show in the census as somebody's leak. A change
+    makes it anew, so that a thread that reads meanwhile sees the old one whole.
+    """
+
+    __slots__ = ("_pairs",)
 
     def __init__(self, number: int, count: int) -> None:
-        self._numbers = array("I", [number])
-        self._counts = array("I", [count])
+        self._pairs = _PAIR.pack(number, count)
 
     def add(self, number: int, count: int) -> None:
-        if count != self._counts[-1]:
-            self._numbers.append(number)
-            self._counts.append(count)
+        if count != self.last:
+            self._pairs += _PAIR.pack(number, count)
 
     @property
     def first(self) -> int:
-        return self._numbers[0]
+        number: int = _PAIR.unpack_from(self._pairs)[0]
+        return number
 
     @property
     def last(self) -> int:
-        return self._counts[-1]
+        count: int = _PAIR.unpack_from(self._pairs, len(self._pairs) - _PAIR.size)[1]
+        return count
 
     @property
     def nbytes(self) -> int:
-        return _STEPS_BYTES + 8 * len(self._numbers)
+        return _STEPS_BYTES + len(self._pairs)
 
     def at(self, number: int) -> int:
-        index = bisect_right(self._numbers, number) - 1
-        return self._counts[index] if index >= 0 else 0
+        numbers, counts = self._columns()
+        index = bisect_right(numbers, number) - 1
+        return counts[index] if index >= 0 else 0
 
     def expand(self, first: int, end: int) -> list[int]:
+        numbers, counts = self._columns()
         values: list[int] = []
-        index = bisect_right(self._numbers, first) - 1
+        index = bisect_right(numbers, first) - 1
         number = first
         while number < end:
-            until = min(end, self._numbers[index + 1] if index + 1 < len(self._numbers) else end)
-            values.extend([self._counts[index] if index >= 0 else 0] * (until - number))
+            until = min(end, numbers[index + 1] if index + 1 < len(numbers) else end)
+            values.extend([counts[index] if index >= 0 else 0] * (until - number))
             number, index = until, index + 1
         return values
 
     def forget_before(self, number: int) -> bool:
         """Cut what is older than a snapshot that is kept; true if nothing but zeros is left."""
-        index = bisect_right(self._numbers, number) - 1
+        index = bisect_right(self._columns()[0], number) - 1
         if index > 0:
-            del self._numbers[:index]
-            del self._counts[:index]
-        return len(self._counts) == 1 and self._counts[0] == 0
+            self._pairs = self._pairs[index * _PAIR.size :]
+        return len(self._pairs) == _PAIR.size and self.last == 0
+
+    def _columns(self) -> tuple[memoryview, memoryview]:
+        pairs = memoryview(self._pairs).cast("I")
+        return pairs[::2], pairs[1::2]

@@ -14,7 +14,7 @@ from memprof_middleware.probes.gc_stats import GcStats, GcWatch
 from memprof_middleware.probes.holders import Holding, find_holders
 from memprof_middleware.probes.limits import ContainerMemory, MemoryLimit, container_memory, memory_limit
 from memprof_middleware.probes.listening import Listener, listener
-from memprof_middleware.probes.origins import rank_of
+from memprof_middleware.probes.origins import module_of, rank_of
 from memprof_middleware.probes.populations import count_populations
 from memprof_middleware.probes.process import MemoryShare, ProcessMemory, memory_share, process_memory
 from memprof_middleware.probes.real_thread import in_real_thread
@@ -95,9 +95,13 @@ class Probes:
         """Tasks by coroutine, threads by name, open files and sockets."""
         return count_populations(self._proc)
 
-    def rank(self, type_name: str) -> int:
-        """Whose a type is: 0 the application's, 1 a library's, 2 the standard library's, 3 builtin."""
-        return rank_of(type_name)
+    def rank(self, name: str) -> int:
+        """Whose a type or container is: 0 the application's, 1 a library's, 2 the standard library's, 3 builtin."""
+        return rank_of(name)
+
+    def module(self, name: str) -> str:
+        """The module that the name of a type or the path of a container begins with."""
+        return module_of(name)
 
     def tracemalloc(self) -> tuple[int, int] | None:
         """Traced memory, current and peak, in bytes; ``None`` while nothing traces."""

@@ -1,4 +1,4 @@
-"""Whose a type is: the application's, a library's, the standard library's or builtin."""
+"""Whose a name is: the application's, a library's, the standard library's or builtin."""
 
 from __future__ import annotations
 
@@ -9,18 +9,24 @@ from memprof_middleware.probes.roots import STANDARD, class_of, namespace_of_mod
 BUILTIN = STANDARD + 1
 
 
-def rank_of(type_name: str) -> int:
-    """0 for a type of the application, 1 a library's, 2 the standard library's, 3 builtin.
-
-    Args:
-        type_name: ``module.QualName``.
-    """
-    module = type_name
+def module_of(name: str) -> str:
+    """The module that a type's name or a container's path begins with; its first word if none is loaded."""
+    module = name
     while "." in module:
         module = module.rpartition(".")[0]
-        if module == "builtins":
-            return BUILTIN
-        found = sys.modules.get(module)
-        if found is not None:
-            return class_of(module, namespace_of_module(found))
-    return STANDARD
+        if module in sys.modules:
+            return module
+    return module
+
+
+def rank_of(name: str) -> int:
+    """0 for a name of the application, 1 a library's, 2 the standard library's, 3 builtin.
+
+    Args:
+        name: ``module.QualName``, or a path that begins with a module.
+    """
+    module = module_of(name)
+    if module == "builtins":
+        return BUILTIN
+    found = sys.modules.get(module)
+    return STANDARD if found is None else class_of(module, namespace_of_module(found))

@@ -1,0 +1,78 @@
+"""Where resident memory is, in lines that add up, and which of them grew."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from memprof_middleware.model import LeakKind, MemorySnapshot
+
+# A line carries the growth if it has more than half of it; growth below this is none, in MB.
+_MOST, _LEAST_MB = 0.5, 1.0
+
+ADVICE: dict[LeakKind, str] = {
+    "objects": "Look at what holds them and let go of them there, or bound it.",
+    "container": "Bound this container, or let its entries expire.",
+    "untracked": "Bytes, strings or numbers are kept. If no container of the program grows, a C extension keeps them: "
+    "compare its version with its changelog, or record with memray's native mode.",
+    "native": "Memory of a C library or large buffers: memray with native traces shows who asked for it.",
+    "fragmentation": "Freed and not given back to the system: fewer arenas (MALLOC_ARENA_MAX=2), another allocator "
+    "such as jemalloc, or a trim at a quiet moment.",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the ledger, in MB."""
+
+    name: str
+    mb: float
+
+
+def ledger(snapshot: MemorySnapshot) -> list[Line]:
+    """The resident memory of a process by where it is; the lines add up to it. Empty if it was not measured.
+
+    ``native in use`` and ``retained by the allocator`` are the C library's own figures (large Python objects are among
+    the first), known only where glibc is the allocator; Python's arenas for objects up to 512 bytes, thread stacks and
+    what else is mapped are the rest of anonymous memory.
+    """
+    anonymous, in_use, retained = snapshot.heap_used_mb, snapshot.native_in_use_mb, snapshot.native_retained_mb
+    if anonymous is None:
+        return []
+    lines: list[Line] = []
+    if in_use is None or retained is None:
+        lines.append(Line("Python and native data", anonymous))
+    else:
+        used = min(in_use, anonymous)
+        # After a trim the allocator still counts what is with the system again.
+        kept = min(retained, anonymous - used)
+        lines.append(Line("native in use, large Python objects", used))
+        lines.append(Line("retained by the allocator", kept))
+        lines.append(Line("Python objects, stacks", anonymous - used - kept))
+    lines.append(Line("files", snapshot.file_mb or 0.0))
+    lines.append(Line("shared", snapshot.shared_mb or 0.0))
+    return lines
+
+
+def grown(before: MemorySnapshot, after: MemorySnapshot) -> list[Line]:
+    """The change of each line between two snapshots."""
+    start = {line.name: line.mb for line in ledger(before)}
+    return [Line(line.name, line.mb - start[line.name]) for line in ledger(after) if line.name in start]
+
+
+def answer(before: MemorySnapshot, after: MemorySnapshot) -> str:
+    """Which line carries the growth, in a sentence."""
+    changes = grown(before, after)
+    total = sum(change.mb for change in changes)
+    if total < _LEAST_MB:
+        return "memory is level"
+    most = max(changes, key=lambda change: change.mb, default=None)
+    if most is None or most.mb < _MOST * total:
+        return f"{total:.1f} MB more, on several lines"
+    return f"{total:.1f} MB more, {most.mb:.1f} of it {most.name}" + "".join(_objects(before, after))
+
+
+def _objects(before: MemorySnapshot, after: MemorySnapshot) -> Iterator[str]:
+    if before.total_objects and after.total_objects and before.allocated_blocks and after.allocated_blocks:
+        objects, blocks = after.total_objects - before.total_objects, after.allocated_blocks - before.allocated_blocks
+        yield f" ({objects:+,} tracked objects, {blocks:+,} blocks)"
