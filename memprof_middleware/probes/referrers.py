@@ -51,7 +51,7 @@ def instances(wanted: Collection[int], window: int, *, generation: int | None = 
         window: which part, of ``WINDOW`` objects, counted from the end: 0 is the youngest of the oldest generation.
         generation: objects of this generation only.
     """
-    every: list[Any] = []
+    every: list[list[Any]] = []
     part: list[Any] = []
     kinds: list[type] = []
     sizes: list[int] = []
@@ -61,9 +61,9 @@ def instances(wanted: Collection[int], window: int, *, generation: int | None = 
     is_wanted = partial(map, frozenset(wanted).__contains__)
     of_tuples, of_others = list[bool](), list[bool]()
     _in_one_call(
-        partial(every.extend, itertools.chain.from_iterable(itertools.starmap(gc.get_objects, [(generation,)]))),
-        partial(sizes.extend, map(len, [every])),
-        partial(part.extend, itertools.chain.from_iterable(map(chosen, [every]))),
+        partial(every.extend, itertools.starmap(gc.get_objects, [(generation,)])),  # one list, of all objects
+        partial(sizes.extend, map(len, every)),
+        partial(part.extend, itertools.chain.from_iterable(map(chosen, every))),
         every.clear,
         partial(kinds.extend, map(type, part)),
         partial(of_tuples.extend, map(partial(operator.is_, tuple), kinds) if id(tuple) in wanted else ()),
