@@ -31,11 +31,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands.add_parser("demo", add_help=False, help="run a small shop that leaks, and find the leak in under a minute")
     explain = commands.add_parser("explain", help="print an evidence file")
     explain.add_argument("file", metavar="FILE", help="as the log names it")
+    commands.add_parser("top", add_help=False, help="show a server's memory in the terminal")
     for kind, what in _MONITORING.items():
         _add_monitoring(commands.add_parser(kind, help=f"print {what}"), kind)
     arguments, options = parser.parse_known_args(argv)
     if arguments.command == "demo":
         return run_demo(options)
+    if arguments.command == "top":
+        from memprof_middleware.terminal.command import run_top
+
+        return run_top(options)
     if options:
         parser.error(f"unrecognized arguments: {' '.join(options)}")
     if arguments.command == "explain":

@@ -271,6 +271,12 @@ class Config:
         lambda v: 1 <= v <= 86400,
         "1 to 86400 seconds",
     )
+    page_path: str | None = _setting(
+        "/memprof",
+        "Where the host serves the page for people, once `token` is set; empty: nowhere.",
+        lambda v: re.fullmatch(r"/[^\s?#]*[^\s?#/]", v) is not None,
+        "a path with a leading slash and no trailing one, such as '/memprof'",
+    )
     log_level: str | None = _setting(
         None,
         "Level of the `memprof` logger; unset: as the host's logging has it.",

@@ -31,3 +31,11 @@ class RunDirectoryError(MemprofError):
 
 class RecycleError(MemprofError):
     """This worker cannot retire as its server would have it."""
+
+
+class FlameError(MemprofError):
+    """A window for a flame graph cannot be opened, or came to nothing."""
+
+
+class TopError(MemprofError):
+    """``memprof top`` cannot show a server: no token, no answer, or not one that it understands."""

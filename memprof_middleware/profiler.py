@@ -22,6 +22,7 @@ from memprof_middleware.capacity import Capacity
 from memprof_middleware.config import Config
 from memprof_middleware.errors import BaselineError, ConfigError
 from memprof_middleware.evidence_watch import EvidenceWatch
+from memprof_middleware.flame_recorder import FlameRecorder, tightness
 from memprof_middleware.governor import Governor
 from memprof_middleware.leak_watch import LeakWatch
 from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot, RouteGrowth
@@ -29,6 +30,7 @@ from memprof_middleware.outputs.alerts import AlertBook, borrow_server_log, leak
 from memprof_middleware.outputs.baseline_file import read_baseline, write_baseline
 from memprof_middleware.outputs.failures import Failures
 from memprof_middleware.outputs.group import WorkerGroup
+from memprof_middleware.outputs.pasts import Pasts
 from memprof_middleware.probes import Probes
 from memprof_middleware.recycling.recycler import Recycler
 from memprof_middleware.route_watch import RouteWatch, most_growth
@@ -69,6 +71,8 @@ class MemoryProfiler:
         traffic: the requests of this process by route; adapters count here.
         failures: the profiler's own failures, by kind.
         tuner: the thresholds in force, each with its reason, and what this release changed.
+        flames: makes the flame graphs of this process.
+        pasts: the last hours of every worker of the server.
     """
 
     # What belongs to one process and is void after a fork.
@@ -116,6 +120,15 @@ class MemoryProfiler:
         self._sinks = Sinks(self.config.sinks, sinks, self)
         self._alerts.callbacks.append(self._sinks.event)
         self._recycler = Recycler(self, probes)
+        self.flames = FlameRecorder(
+            folder=lambda: None if self._group.slot is None else self._group.slot.folder,
+            worker=lambda: self.worker,
+            requests=lambda: self.requests,
+            tight=lambda: tightness(self._snapshot, probes, self.config),
+            clock=clock,
+            failures=self.failures,
+        )
+        self.pasts = Pasts(self._group, lambda: self._history)
         self._baseline_given: MemorySnapshot | None = None
         self._forget()
         self._sampler = Sampler(
@@ -124,7 +137,7 @@ class MemoryProfiler:
             background=self.config.background and self.config.enabled,
             on_process=self._enter_process,
             on_start=self._on_start,
-            unsettled=self._waits_for_server,
+            unsettled=self._between_steps,
         )
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -152,6 +165,7 @@ class MemoryProfiler:
         self._stopped = True
         self._sampler.stop()
         self._sinks.close(deadline)
+        self.flames.stop()
         self._camera.close()
         self._group.leave()
 
@@ -196,6 +210,9 @@ class MemoryProfiler:
             self.publish()
             if self.config.background:
                 self._evidence.consider(self.workers(), self.metrics(), self.evidence)
+            self._governor.spent(self.flames.take_cost(), time.monotonic())
+        with self.failures.caught("timeline"), self._governor.paying():
+            self.pasts.keep(self._published)
         self._sinks.publish()
         with self.failures.caught("recycle"):
             self._recycler.step(self._snapshot)
@@ -591,6 +608,14 @@ class MemoryProfiler:
         self.publish()
         return not self._group.settled
 
+    def _between_steps(self) -> bool:
+        """What cannot wait for the next snapshot, once a second; whether there is something of that kind."""
+        waits = self._waits_for_server()
+        if self.config.token is None:  # nobody can ask for a flame graph
+            return waits
+        self.flames.beat()
+        return True
+
     def _inherit(self, predecessor: MemoryMetrics) -> None:
         """Go on where the slot's last worker ended: its baseline, and its open leaks until they are seen to be over."""
         with self._lock:
@@ -619,6 +644,7 @@ class MemoryProfiler:
         self._heap_start_mb = None
         self._published = None
         self._group.forget()
+        self.flames.forget()
         self.traffic.forget()
         self._routes.forget()
         self._capacity.forget()
