@@ -15,9 +15,12 @@ _MOST_ROWS, _MOST_COLUMNS, _DEEPEST = 200, 8, 3
 _TITLES = {
     "ledger": "Where the memory is",
     "holders": "Who holds it",
-    "types": "Objects by type",
-    "containers": "Containers",
+    "types": "Types that grew most",
+    "containers": "Containers that grew most",
+    "populations": "Tasks, threads, files",
+    "snapshot": "The last snapshot",
     "tasks": "asyncio tasks",
+    "mb": "Memory",
     "threads": "Threads",
     "routes": "Routes",
     "versions": "Versions",
@@ -31,10 +34,11 @@ _MOMENTS = ("time", "since", "at", "timestamp", "start_time", "detected_at")
 _EPOCH_FROM = 1e9
 
 
-def section(key: str, value: object) -> str:
-    """A value under its name; nothing if it is empty."""
+def section(key: str, value: object, note: str = "") -> str:
+    """A value under its name, with a note beside it; nothing if it is empty."""
     body = anything(key, value, 0)
-    return f"<section><h2>{shown(title(key))}</h2>{body}</section>" if body else ""
+    told = f" <small>{shown(note)}</small>" if note else ""
+    return f"<section><h2>{shown(title(key))}{told}</h2>{body}</section>" if body else ""
 
 
 def anything(key: str, value: object, depth: int) -> str:
@@ -105,7 +109,7 @@ def cell(key: str, value: object) -> str:
         return DASH if value is None else _json(value) if isinstance(value, (Mapping, list)) else str(value)
     if key.endswith(_MOMENTS) and number > _EPOCH_FROM:
         return moment(number)
-    if key.endswith("_mb"):
+    if key.endswith("_mb") or key == "mb":
         return size(number)
     if key.endswith("bytes"):
         return nbytes(number)
