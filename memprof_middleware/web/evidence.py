@@ -119,9 +119,8 @@ def _series(value: object, times: object) -> str:
     """A picture for each series: on one axis a leak would lie flat beneath what is large."""
     charts = []
     for number, (name, points) in enumerate(list(_named(value, times))[:_MOST_CHARTS]):
-        known = [point for point in points if point[1] is not None]
-        if len(known) < 2:
-            continue
+        if sum(point[1] is not None for point in points) < 2 or not any(point[1] for point in points):
+            continue  # what was zero throughout tells nothing
         form, scale = form_of(name)
         drawn = [[at, None if figure is None else figure * scale] for at, figure in points]
         start, end = points[0][0], max(points[-1][0], points[0][0] + 1)
