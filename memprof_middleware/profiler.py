@@ -110,7 +110,7 @@ class MemoryProfiler:
         self._alerts = AlertBook(logger, self.failures)
         self._leak_callbacks: list[Callable[[Leak], object]] = []
         probes = probes or Probes()
-        self._leaks = LeakWatch(probes, self.config, self.failures)
+        self._leaks = LeakWatch(probes, self.config, self.failures, lambda: self._stopped and self._stepping)
         self._evidence = EvidenceWatch(probes, self.config, self.failures)
         self._routes = RouteWatch(self.traffic, probes, clock, self.config.warmup_snapshots, self.failures)
         self._camera = Camera(probes, self.config, clock, self.failures, self.traffic)

@@ -40,9 +40,10 @@ def test_fake_probes_tell_who_holds_what() -> None:
 def test_recorder_hears_leaks_and_alerts() -> None:
     """A recorder keeps what the callbacks were told."""
     clock, probes = FakeClock(), FakeProbes(heap_mb=850)
-    profiler = MemoryProfiler(Config(background=False), clock=clock, probes=probes)
+    profiler = MemoryProfiler(Config(background=False, leak_confirm_hours=0.05), clock=clock, probes=probes)
     recorder = Recorder().attach(profiler)
     for number in range(12):
+        probes.collections = (0, 0, number)
         probes.counts = {"shop.Cart": 100 + 100 * number}
         profiler.step()
         clock.advance(60)
