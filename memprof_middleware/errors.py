@@ -13,6 +13,10 @@ class BaselineError(MemprofError):
     """A baseline cannot be set, read or written."""
 
 
+class StateError(MemprofError):
+    """What was learned of an application cannot be read or kept."""
+
+
 class ExporterError(MemprofError):
     """The standalone exporter cannot serve, for example because its port is taken."""
 
@@ -23,6 +27,10 @@ class EvidenceError(MemprofError):
 
 class RunDirectoryError(MemprofError):
     """There is no folder in which the workers of a server can find one another."""
+
+
+class RecycleError(MemprofError):
+    """This worker cannot retire as its server would have it."""
 
 
 class FlameError(MemprofError):

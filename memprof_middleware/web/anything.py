@@ -15,9 +15,12 @@ _MOST_ROWS, _MOST_COLUMNS, _DEEPEST = 200, 8, 3
 _TITLES = {
     "ledger": "Where the memory is",
     "holders": "Who holds it",
-    "types": "Objects by type",
-    "containers": "Containers",
+    "types": "Types that grew most",
+    "containers": "Containers that grew most",
+    "populations": "Tasks, threads, files",
+    "snapshot": "The last snapshot",
     "tasks": "asyncio tasks",
+    "mb": "Memory",
     "threads": "Threads",
     "routes": "Routes",
     "versions": "Versions",
@@ -25,16 +28,19 @@ _TITLES = {
 }
 _NUM = ' class="num"'
 _SHORT = frozenset({"rss", "vms", "gc", "cpu", "pid", "fds"})
+# Numbers that are names.
+_PLAIN = frozenset({"pid", "worker", "schema", "port"})
 _UNITS = ("_mb", "_bytes", "_percent", "_seconds")
 _MOMENTS = ("time", "since", "at", "timestamp", "start_time", "detected_at")
 # Seconds since the epoch are later than this in every bundle; a time span is never so long.
 _EPOCH_FROM = 1e9
 
 
-def section(key: str, value: object) -> str:
-    """A value under its name; nothing if it is empty."""
+def section(key: str, value: object, note: str = "") -> str:
+    """A value under its name, with a note beside it; nothing if it is empty."""
     body = anything(key, value, 0)
-    return f"<section><h2>{shown(title(key))}</h2>{body}</section>" if body else ""
+    told = f" <small>{shown(note)}</small>" if note else ""
+    return f"<section><h2>{shown(title(key))}{told}</h2>{body}</section>" if body else ""
 
 
 def anything(key: str, value: object, depth: int) -> str:
@@ -59,10 +65,13 @@ def anything(key: str, value: object, depth: int) -> str:
 
 def _pairs(key: str, value: Mapping[Any, Any]) -> str:
     items = list(value.items())
+    # Settings stand as somebody would write them.
+    raw = key == "settings"
     if all(number_of(item) is not None for _, item in items) and len({form_of(str(name))[1] for name, _ in items}) == 1:
         items.sort(key=lambda pair: -float(pair[1]))  # counts by name: the most first
     rows = "".join(
-        f'<tr><th scope="row">{shown(_named(str(name)))}</th>{_data(str(name), item)}</tr>'
+        f'<tr><th scope="row">{shown(str(name) if raw else _named(str(name)))}</th>'
+        f"{_data('', str(item)) if raw and item is not None else _data(str(name), item)}</tr>"
         for name, item in items[:_MOST_ROWS]
     )
     return f"{_wrapped(key, f'<tbody>{rows}</tbody>')}{_more(len(items))}"
@@ -100,12 +109,12 @@ def _more(number: int) -> str:
 
 def cell(key: str, value: object) -> str:
     """A single value as text, with the unit that its name says."""
-    number = number_of(value)
+    number = None if key in _PLAIN else number_of(value)
     if number is None:
         return DASH if value is None else _json(value) if isinstance(value, (Mapping, list)) else str(value)
     if key.endswith(_MOMENTS) and number > _EPOCH_FROM:
         return moment(number)
-    if key.endswith("_mb"):
+    if key.endswith("_mb") or key == "mb":
         return size(number)
     if key.endswith("bytes"):
         return nbytes(number)

@@ -10,26 +10,35 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from memprof_middleware.web.anything import form_of, items_of, moment, nbytes, number_of, section, title
-from memprof_middleware.web.charts import lines
+from memprof_middleware.model import RouteGrowth
+from memprof_middleware.web.anything import cell, form_of, items_of, moment, nbytes, number_of, section, title
+from memprof_middleware.web.charts import lines, spark
 from memprof_middleware.web.flame import shown
 from memprof_middleware.web.words import DASH, count, percent, signed
 
 _BADGES = {"confirmed": "bad", "suspected": "warn", "resolved": "ok"}
 _MOST_CHARTS = 40
 # What stands in the head or has a section of its own.
-_TOLD = frozenset({"schema", "time", "cause", "leaks", "series", "host", "pid", "worker", "version"})
+_TOLD = frozenset(
+    {"schema", "time", "cause", "leaks", "series", "times", "host", "pid", "worker", "version", "growth", "routes"}
+)
+# What is read first; what is not named here comes before what is read last.
+_FIRST = ("ledger", "holders", "types", "containers", "populations")
+_LAST = ("versions", "snapshot", "settings")
 
 
 def evidence(bundle: Mapping[str, Any]) -> str:
     """The content of a report on a bundle."""
-    series = _series(bundle.get("series"))
+    series = _series(bundle.get("series"), bundle.get("times"))
     known = [
         _head(bundle),
         _leaks(bundle),
         f'<section id="series"><h2>Over time</h2>{series}</section>' if series else "",
+        _routes(bundle),
     ]
-    others = [section(key, value) for key, value in bundle.items() if key not in _TOLD]
+    rest = [key for key in bundle if key not in {*_TOLD, *_FIRST, *_LAST}]
+    notes = {"ledger": str(bundle.get("growth") or "")}
+    others = [section(key, bundle.get(key), notes.get(key, "")) for key in (*_FIRST, *rest, *_LAST)]
     return f'{"".join(known)}<div class="two">{"".join(others)}</div>'
 
 
@@ -78,9 +87,12 @@ def _leak(leak: Mapping[str, Any]) -> str:
     )
     why = "".join(f"<li>{shown(str(sentence))}</li>" for sentence in items_of(leak.get("evidence")))
     also = ", ".join(map(str, items_of(leak.get("also"))))
+    advice = f"<p>{shown(str(leak['advice']))}</p>" if leak.get("advice") else ""
+    numbers = [number_of(value) for value in items_of(leak.get("series"))]
+    shape = spark(list(enumerate(numbers)), 160, 24, "leaking") if len(numbers) > 1 else ""
     name, kind = shown(str(leak.get("name", DASH))), shown(str(leak.get("kind", "")))
     return (
-        f'<h3>{badge}<code>{name}</code> <small>{kind}</small></h3><dl class="facts">{listed}</dl>'
+        f'<h3>{badge}<code>{name}</code> <small>{kind}</small> {shape}</h3><dl class="facts">{listed}</dl>{advice}'
         f"{f'<p>With it grow: {shown(also)}</p>' if also else ''}{f'<ul>{why}</ul>' if why else ''}"
     )
 
@@ -92,13 +104,23 @@ def _kept(leak: Mapping[str, Any], write: Callable[[Any], str]) -> str:
     return f"{write(kept) if kept >= 10 else f'{kept:.2g}'} kept per request"
 
 
-def _series(value: object) -> str:
+def _routes(bundle: Mapping[str, Any]) -> str:
+    lines = []
+    for route in items_of(bundle.get("routes")):
+        try:
+            lines.append(str(RouteGrowth.from_dict(route)))
+        except (ValueError, TypeError, AttributeError):  # of another version
+            lines.append(cell("route", route))
+    listed = "".join(f"<li>{shown(line)}</li>" for line in lines)
+    return f'<section id="routes"><h2>Routes that keep memory</h2><ul>{listed}</ul></section>' if listed else ""
+
+
+def _series(value: object, times: object) -> str:
     """A picture for each series: on one axis a leak would lie flat beneath what is large."""
     charts = []
-    for number, (name, points) in enumerate(list(_named(value))[:_MOST_CHARTS]):
-        known = [point for point in points if point[1] is not None]
-        if len(known) < 2:
-            continue
+    for number, (name, points) in enumerate(list(_named(value, times))[:_MOST_CHARTS]):
+        if sum(point[1] is not None for point in points) < 2 or not any(point[1] for point in points):
+            continue  # what was zero throughout tells nothing
         form, scale = form_of(name)
         drawn = [[at, None if figure is None else figure * scale] for at, figure in points]
         start, end = points[0][0], max(points[-1][0], points[0][0] + 1)
@@ -107,10 +129,10 @@ def _series(value: object) -> str:
     return f'<div class="two">{"".join(charts)}</div>' if charts else ""
 
 
-def _named(value: object) -> Iterable[tuple[str, list[tuple[float, float | None]]]]:
+def _named(value: object, beside: object = None) -> Iterable[tuple[str, list[tuple[float, float | None]]]]:
     """Series in any of three shapes: columns beside ``times``, points by name, or a list with names and points."""
     if isinstance(value, Mapping):
-        times = value.get("times") or value.get("time") or value.get("timestamp")
+        times = value.get("times") or value.get("time") or value.get("timestamp") or beside
         for name, column in value.items():
             if isinstance(column, Mapping):
                 yield from ((f"{name} {inner}", points) for inner, points in _named({"times": times, **column}))

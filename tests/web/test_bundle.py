@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from memprof_middleware import Config, MemoryProfiler
+from memprof_middleware.cli import main
 from memprof_middleware.flame_model import FlameResult, FlameSummary, Frame, Stack
+from memprof_middleware.outputs.evidence import bundle
+from memprof_middleware.testing import FakeClock, FakeProbes
 from memprof_middleware.web.bundle import bundle_report, flame_report, offline, state_report
 from memprof_middleware.web.source import Looking
 from tests.web.scene import NOW, Scene, leak
@@ -98,6 +103,36 @@ def test_a_bundle_tells_its_story():
     ):
         assert words in html, words
     assert html.count('class="chart"') == 2
+
+
+def test_a_bundle_that_was_really_written(tmp_path, capsys):
+    """What the profiler writes is told in full by ``memprof explain FILE --html``: series, ledger, types, settings."""
+    probes, clock = FakeProbes(), FakeClock()
+    profiler = MemoryProfiler(Config(background=False), clock=clock, probes=probes)
+    for number in range(12):
+        probes.counts = {"builtins.dict": 1000, "shop.models.Session": 100 * number}
+        profiler.step()
+        clock.advance(60)
+    written = bundle(
+        "memory at 85 % of the limit", profiler.metrics(), profiler.history, profiler.config, [], "glibc", {"poll": 45}
+    )
+    profiler.stop()
+    file = tmp_path / "bundle.json"
+    file.write_text(json.dumps(written))
+    assert main(["explain", str(file), "--html"]) == 0
+    html = capsys.readouterr().out
+    for words in (
+        "memory at 85 % of the limit",
+        "shop.models.Session",
+        "poll",
+        "glibc",
+        "leak_confirm_requests",
+        "RSS",
+    ):
+        assert words in html, words
+    assert html.count('class="chart"') >= 3
+    assert html.index("Types that grew most") < html.index("Settings")
+    assert "metrics_token" not in html
 
 
 def test_hostile_names_are_text():
