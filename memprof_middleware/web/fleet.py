@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from memprof_middleware.config import Config
-from memprof_middleware.model import MemoryMetrics
+from memprof_middleware.model import Forecast, MemoryMetrics, Outlook
 from memprof_middleware.outputs.track import Track
 from memprof_middleware.web.series import Series, last_life, part, per_hour, rounded, thinned
 
@@ -54,9 +54,7 @@ def _live(metrics: MemoryMetrics, track: Track | None, config: Config, now: floa
         "used_percent": None if snapshot is None else snapshot.heap_percent,
         "growth_mb_per_hour": growth,
         "growth_seen_seconds": seen,
-        "time_left": time_left(
-            getattr(metrics, "forecast", None), "worker", used, limit, growth if leaks else None, seen
-        ),
+        "time_left": time_left(metrics.forecast, "worker", used, limit, growth if leaks else None, seen),
         "objects": None if snapshot is None else snapshot.total_objects,
         "requests": metrics.requests,
         "snapshots": metrics.snapshots_taken,
@@ -94,8 +92,8 @@ def _life(track: Track, name: str, seconds: float) -> Series:
 
 
 def time_left(
-    forecast: Any,
-    whose: str,
+    forecast: Forecast | None,
+    whose: Literal["worker", "shared"],
     used_mb: float | None,
     limit_mb: float | None,
     leak_mb_per_hour: float | None,
@@ -105,16 +103,15 @@ def time_left(
 
     Args:
         forecast: as the worker tells it; ``None`` while it tells nothing.
-        whose: ``"worker"`` or ``"shared"``.
+        whose: of the worker's own limit, or of the one that all share.
         used_mb: what is used now.
         limit_mb: the limit.
         leak_mb_per_hour: growth; ``None`` where no leak is confirmed: what grows for good reasons stops.
         seen_seconds: how long growth was watched; it is trusted twelve times as far ahead.
     """
-    outlook = getattr(forecast, whose, None)
-    low, high = getattr(outlook, "low_seconds", None), getattr(outlook, "high_seconds", None)
-    if low is not None:
-        return {"low_seconds": low, "high_seconds": _finite(high), "by": "forecast"}
+    outlook: Outlook | None = None if forecast is None else getattr(forecast, whose)
+    if outlook is not None and outlook.low_seconds is not None:
+        return {"low_seconds": outlook.low_seconds, "high_seconds": _finite(outlook.high_seconds), "by": "forecast"}
     if used_mb is None or limit_mb is None or not leak_mb_per_hour or leak_mb_per_hour <= 0:
         return None
     seconds = max(0.0, limit_mb - used_mb) / leak_mb_per_hour * 3600

@@ -86,7 +86,7 @@ def _shared(
     found = shared_memory([one.snapshot for one in metrics if one.snapshot])
     if found is None:
         return None
-    forecast = next((f for one in metrics if getattr(f := getattr(one, "forecast", None), "shared", None)), None)
+    forecast = next((one.forecast for one in metrics if one.forecast and one.forecast.shared), None)
     confirmed = any(leak["state"] == "confirmed" for leak in leaks)
     growth = sum(row["growth_mb_per_hour"] or 0.0 for row in rows if row["live"])
     seen = max((row["growth_seen_seconds"] or 0.0 for row in rows), default=0.0)

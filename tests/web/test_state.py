@@ -6,14 +6,13 @@ import dataclasses
 import json
 from array import array
 from pathlib import Path
-from types import SimpleNamespace
 
 import jsonschema
 import pytest
 
 import memprof_middleware.web as web
 from memprof_middleware import Config
-from memprof_middleware.model import Estimate, RouteGrowth
+from memprof_middleware.model import Estimate, Forecast, Outlook, RouteGrowth
 from memprof_middleware.web.state import SCHEMA, build_state
 from tests.web.scene import CACHE, LEAKING, LIMIT_MB, NOW, OVER, Scene, leak
 
@@ -109,25 +108,18 @@ def test_the_forecast_is_believed():
     """Where a worker tells a range, the range is said, and the earliest one comes first."""
     scene = Scene()
     object.__setattr__  # noqa: B018
-    told = [
-        SimpleNamespace(worker=SimpleNamespace(low_seconds=low, high_seconds=high), shared=None)
-        for low, high in ((9000.0, 12000.0), (6900.0, 10800.0), (None, None), (20000.0, float("inf")))
+    ranges = ((9000.0, 12000.0), (6900.0, 10800.0), (None, None), (20000.0, None))
+    told = [Outlook(used_mb=400.0, limit_mb=512.0, low_seconds=low, high_seconds=high) for low, high in ranges]
+    scene.metrics = [
+        dataclasses.replace(one, forecast=Forecast(worker=outlook))
+        for one, outlook in zip(scene.metrics, told, strict=True)
     ]
-    scene.metrics = [_with_forecast(one, forecast) for one, forecast in zip(scene.metrics, told, strict=True)]
     found = state(scene)
     assert found["verdict"]["first_to_end"]["pid"] == 4243
     assert "in 1 h 55 min to 3 h 00 min (00:20 to 01:25 UTC)." in sentence(found)
     left = {row["pid"]: row["time_left"] for row in found["workers"]}
     assert left[4251] == {"low_seconds": 20000.0, "high_seconds": None, "by": "forecast"}
     assert left[4244]["by"] == "pace"
-
-
-def _with_forecast(metrics, forecast):
-    class WithForecast:
-        def __getattr__(self, name):
-            return forecast if name == "forecast" else getattr(metrics, name)
-
-    return WithForecast()
 
 
 def test_a_limit_that_all_share_is_reached_by_all():
