@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -21,7 +22,8 @@ from demokit.traffic import Traffic  # noqa: E402
 SECONDS, MOST_SECONDS = 90, 240
 # Worker by worker: how many looks at its memory make a line to look at.
 POINTS = 20
-WORKERS = "3"
+# A limit such as a small container has, so that the leak reaches it some time.
+WORKERS, LIMIT_MB = "3", "96"
 WIDTH, HEIGHT = 1180, 1180
 
 
@@ -32,7 +34,8 @@ def main() -> int:
         print("no Chromium is installed: apt-get install chromium", file=sys.stderr)
         return 2
     os.environ["WEB_CONCURRENCY"] = WORKERS  # gunicorn reads it
-    server = Server(HOSTS["flask"])
+    folder = tempfile.mkdtemp(prefix="memprof-picture-")
+    server = Server(HOSTS["flask"], {"MEMPROF_HEAP_SIZE_MB": LIMIT_MB, "MEMPROF_EVIDENCE_DIR": folder})
     try:
         server.start()
         with Traffic(server.port):
@@ -43,6 +46,7 @@ def main() -> int:
             _take(f"{server.url}/memprof/", server.token, browser_path, ROOT / "docs/page.png")
     finally:
         server.stop()
+        shutil.rmtree(folder)
     return 0
 
 

@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -78,6 +78,10 @@ class ServerError(Exception):
 class Server:
     """The shop's server, on a free port of the loopback interface.
 
+    Args:
+        host: what serves it.
+        settings: more for its environment.
+
     Attributes:
         host: what serves it.
         port: where it listens.
@@ -85,8 +89,9 @@ class Server:
         log: what it has written so far: time (seconds since the epoch) and line.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, settings: Mapping[str, str] | None = None) -> None:
         self.host = host
+        self._settings = settings or {}
         self.port = _free_port()
         self.token = secrets.token_urlsafe(9)
         self.log: deque[tuple[float, str]] = deque(maxlen=_LOG_LINES)
@@ -161,6 +166,7 @@ class Server:
             "SHOP_DATABASE": str(folder / "shop.sqlite3"),
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
             "PYTHONUNBUFFERED": "1",
+            **self._settings,
         }
         return subprocess.Popen(
             self.host.arguments(self.port),
