@@ -93,7 +93,25 @@ def _choose(every: list[Any], others: Any, tuples: Any, found: list[Any]) -> lis
 
 
 def _in_one_call(*steps: Callable[[], object]) -> None:
-    collections.deque(map(operator.call, steps), maxlen=0)
+    """Run C functions one after the other, with nothing in between.
+
+    Up to 3.11 any of them may start a collection, whose callbacks are Python code, in which threads take turns. So the
+    collector is off within the call, and as it was before for whoever sees it afterwards.
+    """
+    was_on: list[bool] = []
+    restore = map(operator.call, itertools.compress([gc.enable], was_on))
+    program: list[Callable[[], object]] = [
+        partial(was_on.extend, itertools.starmap(gc.isenabled, [()])),
+        gc.disable,
+        *steps,
+        partial(collections.deque, restore, 0),
+    ]
+    try:
+        collections.deque(map(operator.call, program), maxlen=0)
+    except BaseException:
+        if any(was_on):
+            gc.enable()  # a step has failed, for want of memory perhaps
+        raise
 
 
 def classes_named(names: Collection[str], name_of: Callable[[type], str]) -> dict[int, str]:

@@ -434,6 +434,18 @@ def test_nothing_is_kept(shop: Any) -> None:
         gc.enable()
 
 
+@pytest.mark.parametrize("on", [True, False])
+def test_the_collector_stays_as_it_was(on: bool) -> None:
+    """Whether it is on or off, it is so afterwards."""
+    if not on:
+        gc.disable()
+    try:
+        find_holders([ITEM], most_seconds=PLENTY, pause=lambda _: None)
+        assert gc.isenabled() is on
+    finally:
+        gc.enable()
+
+
 def test_a_tuple_in_the_making_has_one_owner(shop: Any) -> None:
     """Tuples that another thread is filling with held instances are not disturbed."""
     shop.KEPT = [Item() for _ in range(2_000)]
