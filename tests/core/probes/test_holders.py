@@ -434,6 +434,13 @@ def test_nothing_is_kept(shop: Any) -> None:
         gc.enable()
 
 
+@pytest.mark.parametrize("length", [1, 10, 25, 26])
+def test_tuples_of_every_length(shop: Any, length: int) -> None:
+    """A tuple on the way is a step as any other, also at a length at which it might be in the making."""
+    shop.ROWS = [tuple(Item() if place == 0 else place for place in range(length)) for _ in range(20)]
+    assert only() == "shop.ROWS[*][*]"
+
+
 @pytest.mark.parametrize("on", [True, False])
 def test_the_collector_stays_as_it_was(on: bool) -> None:
     """Whether it is on or off, it is so afterwards."""
