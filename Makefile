@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
-.PHONY: demo test test-all e2e tools dashboard picture bench performance bench-routes leakbench lint docs clean
+.PHONY: demo test test-all e2e tools dashboard picture bench performance bench-routes leakbench accuracy lint docs clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/memprof demo --host $(HOST) $(if $(KEEP),--keep)
@@ -46,9 +46,14 @@ bench-routes: $(VENV)/bench.stamp
 	$(BIN)/python -m benchmarks.routes
 	$(BIN)/python -m benchmarks.routes.real
 
-# Verdicts on labelled applications, each in an environment of its own; a corpus beside the project is found by itself.
-leakbench: $(VENV)/bench.stamp
-	$(BIN)/python -m benchmarks.leakbench $(ARGS)
+# Verdicts on labelled applications, each in an environment of its own, and other tools' beside them: an hour.
+# ARGS="--only hl-bytes -v": one of them, some seconds. A corpus beside the project is found by itself.
+leakbench: $(VENV)/dev.stamp
+	$(BIN)/python -m benchmarks.leakbench $(or $(ARGS),--full)
+
+# The page, from benchmarks/leakbench/measured.json; FROM=benchmarks/results/leakbench.json takes a run over.
+accuracy: $(VENV)/dev.stamp
+	$(BIN)/python -m benchmarks.leakbench.page $(FROM)
 
 docs: $(VENV)/dev.stamp
 	$(BIN)/sphinx-build --fail-on-warning --quiet docs docs/_build

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SECONDS = 35
 SHORTEST, LONGEST = 15, 300
+# So that a run on a busy machine still ends within a minute.
+PATIENCE = 15
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,16 +44,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="memprof demo", description="Find the leak in a small shop.")
     parser.add_argument("--host", choices=sorted(HOSTS), default="asgi", help="default: asgi")
     parser.add_argument("--seconds", type=_seconds, default=SECONDS, help=f"of traffic; default: {SECONDS}")
+    parser.add_argument(
+        "--patience",
+        type=_patience,
+        default=PATIENCE,
+        metavar="SECONDS",
+        help=f"go on for so much longer until the leak is found and the cache is full; default: {PATIENCE}",
+    )
     parser.add_argument("--keep", action="store_true", help="leave the shop serving and print its URLs")
     arguments = parser.parse_args(argv)
     missing = [name for name in ("rich", *HOSTS[arguments.host].packages) if importlib.util.find_spec(name) is None]
     if missing:
         print(f"memprof demo needs {', '.join(missing)}: pip install 'memprof-middleware[demo]'", file=sys.stderr)
         return 2
-    return _demo(arguments.host, arguments.seconds, keep=arguments.keep)
+    return _demo(arguments.host, arguments.seconds, arguments.patience, keep=arguments.keep)
 
 
-def _demo(name: str, seconds: int, *, keep: bool) -> int:
+def _demo(name: str, seconds: int, patience: int, *, keep: bool) -> int:
     from demokit.report import print_report
     from demokit.server import HOSTS, INTERRUPTS, Server, ServerError
 
@@ -62,7 +71,7 @@ def _demo(name: str, seconds: int, *, keep: bool) -> int:
     try:
         console.print(f"Starting the shop: {server.host.title}", style="dim", highlight=False)
         server.start()
-        run = _run(console, name, server, seconds)
+        run = _run(console, name, server, seconds, patience)
         print_report(console, run)
         status = 1 if run.verdict.problems else 0
         if keep and not run.died:
@@ -83,7 +92,7 @@ def _demo(name: str, seconds: int, *, keep: bool) -> int:
     return status
 
 
-def _run(console: Console, name: str, server: Server, seconds: int) -> Run:
+def _run(console: Console, name: str, server: Server, seconds: int, patience: int) -> Run:
     """Let visitors come for a while and watch what the shop tells about itself."""
     import shop
     from demokit.progress import progress_for
@@ -94,7 +103,7 @@ def _run(console: Console, name: str, server: Server, seconds: int) -> Run:
 
     timeline = Timeline(server.url, began=time.time())
     with Traffic(server.port) as traffic, progress_for(console, seconds) as progress:
-        _watch(server, timeline, traffic, progress, seconds)
+        _watch(server, timeline, traffic, progress, range(seconds, seconds + patience + 1))
     answered, failed = traffic.counts()
     calls = timeline.calls(server.log)
     verdict = judge(
@@ -120,9 +129,12 @@ def _run(console: Console, name: str, server: Server, seconds: int) -> Run:
     )
 
 
-def _watch(server: Server, timeline: Timeline, traffic: Traffic, progress: Progress, seconds: int) -> None:
-    """Scrape every second until the time is over or the server is gone."""
-    for second in range(1, seconds + 1):
+def _watch(server: Server, timeline: Timeline, traffic: Traffic, progress: Progress, ends: range) -> None:
+    """Scrape every second until one of the ends at which there is something to tell, the last end, or the server's."""
+    import shop
+    from demokit.verdict import is_decided
+
+    for second in range(1, ends[-1] + 1):
         time.sleep(max(0.0, timeline.began + second - time.time()))
         # A server that does not answer shows in the timeline as a gap, and in the verdict if it is gone.
         with contextlib.suppress(OSError):
@@ -130,7 +142,10 @@ def _watch(server: Server, timeline: Timeline, traffic: Traffic, progress: Progr
         if server.exit_status is not None:
             return
         answered, _ = traffic.counts()
-        progress.show(second, answered.total(), timeline.points, timeline.calls(server.log))
+        calls = timeline.calls(server.log)
+        progress.show(second, answered.total(), timeline.points, calls)
+        if second in ends and is_decided(timeline.points, calls, shop.CACHE_SIZE):
+            return
 
 
 def _keep(console: Console, server: Server, status: int) -> int:
@@ -156,6 +171,13 @@ def _seconds(text: str) -> int:
     seconds = int(text)
     if not SHORTEST <= seconds <= LONGEST:
         raise argparse.ArgumentTypeError(f"{seconds} is out of range; allowed: {SHORTEST} to {LONGEST}")
+    return seconds
+
+
+def _patience(text: str) -> int:
+    seconds = int(text)
+    if not 0 <= seconds <= LONGEST:
+        raise argparse.ArgumentTypeError(f"{seconds} is out of range; allowed: 0 to {LONGEST}")
     return seconds
 
 

@@ -454,8 +454,8 @@ class MemoryProfiler:
     def publish(self) -> None:
         """Let a scrape, whichever worker answers it, see the state as it is now."""
         self._sampler.enter_process()
-        self._join()
         with self._publishing:  # figures that were taken later must not be overwritten by older ones
+            self._join()  # in here: a scrape must not see the slot taken and what comes with it not yet inherited
             self._published = self.metrics()
             self._group.publish(self._published)
 

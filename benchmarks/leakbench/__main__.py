@@ -1,6 +1,7 @@
 """Runs the labelled applications and says how right the verdicts are; ``make leakbench`` calls it.
 
 python -m benchmarks.leakbench --only hl-bytes-in-dict [--variant fixed] [--batches 20] -v
+python -m benchmarks.leakbench --full      what the page shows: two lengths of batch, and the others beside ours
 """
 
 from __future__ import annotations
@@ -9,102 +10,108 @@ import argparse
 import datetime
 import json
 import os
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks import harness
-from benchmarks.leakbench import judge, report, scenario
-from benchmarks.leakbench.environments import python_for
-from benchmarks.leakbench.scenario import Scenario
+from benchmarks.leakbench import judge, plain_rule, report, scenario
+from benchmarks.leakbench.judge import Outcome
+from benchmarks.leakbench.run import Pair, RunError, prepare, run_all
 
 BATCHES = 40
-_SECONDS = 900
-Run = tuple[Scenario, str, str]  # with variant and detector
+OURS, RULE = "memprof", "plain rule"
+TOOLS = (OURS, "objgraph", "leak_hunter", "memalot")
+RESULT = harness.RESULTS / "leakbench.json"
 
 
-def run(one: Scenario, variant: str, detector: str, batch: int) -> list[dict[str, Any]]:
-    """The lines that one run writes, one a batch.
-
-    Raises:
-        RuntimeError: it failed; the message holds its errors.
-    """
-    python = python_for(one, variant)
-    environ = {key: value for key, value in os.environ.items() if not key.startswith(("MEMPROF_", "PYTHON"))}
-    environ |= {
-        "PYTHONPATH": os.pathsep.join((str(harness.ROOT), str(harness.ROOT / "integrations"))),
-        "PYTHONHASHSEED": "0",
-        "PYTHONSAFEPATH": "1",
-        "SCENARIO_VARIANT": variant,
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder, "lines")
-        command = [str(python), "-W", "ignore", "-m", "benchmarks.leakbench.runner", str(one.folder)]
-        command += ["--detector", detector, "--batch", str(batch), "--out", str(out)]
-        done = subprocess.run(
-            command, cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=_SECONDS
-        )
-        lines = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
-    if done.returncode or not lines:
-        raise RuntimeError(f"{one.name} ({variant}, {detector}) ended with {done.returncode}:\n{done.stderr[-3000:]}")
-    return lines
-
-
-def batch_of(one: Scenario, batches: int) -> int:
-    """Requests a batch; 0 batches: as many as when the label was measured."""
-    return max(1, one.requests // batches) if batches else one.step
-
-
-def run_all(chosen: Iterable[tuple[Scenario, str]], batches: int, jobs: int, *, verbose: bool) -> list[judge.Outcome]:
-    """Run them, print each as it ends, in their order."""
-
-    def one(pair: tuple[Scenario, str]) -> list[dict[str, Any]] | str:
-        try:
-            return run(*pair, "memprof", batch_of(pair[0], batches))
-        except (RuntimeError, subprocess.TimeoutExpired) as error:
-            return str(error)
-
-    pairs = list(chosen)
-    for chosen_one, variant in pairs:  # one after the other: two must not make the same environment
-        python_for(chosen_one, variant)
-    outcomes = []
-    with ThreadPoolExecutor(jobs) as pool:
-        for (chosen_one, variant), lines in zip(pairs, pool.map(one, pairs), strict=True):
-            if isinstance(lines, str):
-                print(f"FAILED: {lines}", flush=True)
-                continue
-            if verbose:
-                print(report.diary(chosen_one, variant, lines), flush=True)
-            outcome = judge.judge(chosen_one, variant, lines)
-            outcomes.append(outcome)
-            print(report.line(outcome), flush=True)
+def ours(pairs: Sequence[Pair], batches: int, jobs: int, *, verbose: bool) -> dict[str, list[Outcome]]:
+    """The outcomes of this profiler and, on the same series, of the plain rule."""
+    outcomes: dict[str, list[Outcome]] = {OURS: [], RULE: []}
+    for (one, variant), lines in run_all(pairs, OURS, batches, jobs):
+        if isinstance(lines, RunError):
+            print(f"FAILED: {lines}", flush=True)
+            outcomes[OURS].append(judge.failed(one, variant, str(lines)))
+            continue
+        if verbose:
+            print(report.diary(one, variant, lines), flush=True)
+        outcomes[OURS].append(judge.judge(one, variant, lines))
+        outcomes[RULE].append(judge.judge(one, variant, plain_rule.verdicts(lines)))
+        print(report.line(outcomes[OURS][-1]), flush=True)
     return outcomes
 
 
+def theirs(peer: str, pairs: Sequence[Pair], jobs: int, shown: Mapping[tuple[str, str], int | None]) -> list[Outcome]:
+    """The outcomes of another tool, in runs of its own; when a leak could be seen is as it was in our run."""
+    print(f"\n{peer}", flush=True)
+    outcomes = []
+    for (one, variant), lines in run_all(pairs, peer, BATCHES, jobs):
+        if isinstance(lines, RunError):
+            print(f"could not be driven in {one.name} ({variant}): {lines.last_line}", flush=True)
+            outcomes.append(judge.failed(one, variant, lines.last_line))
+            continue
+        outcomes.append(judge.judge(one, variant, lines, shown=shown.get((one.name, variant))))
+        print(report.line(outcomes[-1]), flush=True)
+    return outcomes
+
+
+def full(pairs: Sequence[Pair], tools: Sequence[str], jobs: int) -> None:
+    """What the page shows. Some tools only: the figures of the others stay as they are."""
+    began = time.monotonic()
+    results: dict[str, Any] = json.loads(RESULT.read_text()) if RESULT.exists() else {"lengths": {}, "seconds": 0.0}
+    earlier, kept = results["seconds"], results["lengths"]
+
+    def keep() -> None:  # after each: a later one that fails takes nothing away
+        results["seconds"] = earlier + time.monotonic() - began
+        harness.save(results, RESULT)
+
+    results |= {
+        "machine": harness.machine() | {"load_before": os.getloadavg()[0]},
+        "taken": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "own": [one.name for one in scenario.find(scenario.OWN)],
+    }
+    for name, batches in (("40", BATCHES), ("label", 0)) if OURS in tools else ():
+        print(f"\n## {report.LENGTHS[name]}", flush=True)
+        kept.setdefault(name, {}).update(_plain(ours(pairs, batches, jobs, verbose=False)))
+        keep()
+    shown = {(one["scenario"], one["variant"]): one["visible"] for one in kept.get("40", {}).get(OURS, ())}
+    for peer in (tool for tool in tools if tool != OURS):
+        kept.setdefault("40", {}).update(_plain({peer: theirs(peer, pairs, jobs, shown)}))
+        keep()
+    print("\n" + report.page_tables(results))
+    print(f"\n{results['seconds']:.0f} s; figures in {RESULT.relative_to(harness.ROOT)}")
+
+
+def _plain(outcomes: Mapping[str, Sequence[Outcome]]) -> dict[str, Any]:
+    return {tool: [one.to_dict() for one in ones] for tool, ones in outcomes.items()}
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.leakbench", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.leakbench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="may be repeated; a part will do")
     parser.add_argument("--variant", choices=("buggy", "fixed"))
     parser.add_argument(
         "--batches", type=int, default=BATCHES, help=f"in a run; {BATCHES}; 0: one for each sample of the label's own"
     )
     parser.add_argument("--jobs", type=int, default=2, help="runs at once")
+    parser.add_argument("--full", action="store_true", help="both lengths of batch, and the comparison; an hour")
+    parser.add_argument("--tool", action="append", choices=TOOLS, help="with --full: not all; may be repeated")
     parser.add_argument("-v", "--verbose", action="store_true", help="the open leaks after each batch")
     given = parser.parse_args()
     everything = [one for folder in scenario.folders() for one in scenario.find(folder)]
     chosen = [one for one in everything if not given.only or any(part in one.name for part in given.only)]
     if not chosen:
         parser.error(f"no such scenario; there are {', '.join(one.name for one in everything)}")
-    began = time.monotonic()
+    chosen = prepare(chosen)
     pairs = [(one, v) for one in chosen for v in one.variants if given.variant in {None, v}]
-    outcomes = run_all(pairs, given.batches, given.jobs, verbose=given.verbose)
+    if given.full:
+        full(pairs, given.tool or TOOLS, given.jobs)
+        return
+    outcomes = ours(pairs, given.batches, given.jobs, verbose=given.verbose)[OURS]
     print("\n" + report.totals(outcomes))
-    print(f"\n{time.monotonic() - began:.0f} s; {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC")
     sys.stdout.flush()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import subprocess
@@ -34,14 +35,21 @@ def python_for(scenario: Scenario, variant: str) -> Path:
     key = hashlib.sha256("\n".join((*pins, *_OURS, *_PEERS)).encode()).hexdigest()[:10]
     folder = cache() / f"{version}-{key}"
     python, stamp = folder / "bin" / "python", folder / "made"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another run may want it too
+        _make(interpreters[version], folder, stamp, pins)
+    return python
+
+
+def _make(interpreter: Path, folder: Path, stamp: Path, pins: list[str]) -> None:
     if not stamp.exists():
-        pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
-        _run([str(interpreters[version]), "-m", "venv", "--clear", str(folder)])
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+        _run([str(interpreter), "-m", "venv", "--clear", str(folder)])
         _run([*pip, *pins, *_OURS])
         for peer in _PEERS:  # one that does not fit beside the pins is left out, and the table says so
             _run([*pip, peer, *pins], must=False)
         stamp.touch()
-    return python
 
 
 def _run(command: list[str], *, must: bool = True) -> None:

@@ -44,6 +44,7 @@ class Outcome:
         also_open: names of leaks open at the end that do not touch the culprit.
         failures: the profiler's own failures by kind.
         seconds: processor time of a step, the longest.
+        broken: why it could not be run.
     """
 
     scenario: str
@@ -63,6 +64,10 @@ class Outcome:
     also_open: tuple[str, ...] = ()
     failures: Mapping[str, int] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
+    broken: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self) | {"verdict": dict(self.verdict), "failures": dict(self.failures)}
 
     @property
     def wait(self) -> int | None:
@@ -72,8 +77,21 @@ class Outcome:
         return max(0, self.found - self.visible)
 
 
-def judge(scenario: Scenario, variant: str, lines: Sequence[Line]) -> Outcome:
-    """The outcome of a run."""
+def failed(scenario: Scenario, variant: str, why: str) -> Outcome:
+    """The outcome of a run that did not come to its end."""
+    leaks = scenario.leaks and variant == "buggy"
+    return Outcome(scenario=scenario.name, variant=variant, leaks=leaks, batches=0, broken=why[-300:])
+
+
+def judge(scenario: Scenario, variant: str, lines: Sequence[Line], *, shown: int | None = None) -> Outcome:
+    """The outcome of a run.
+
+    Args:
+        scenario: what was run.
+        variant: ``buggy`` or ``fixed``.
+        lines: what it wrote, one a batch.
+        shown: the batch from which on the leak shows, for lines without a series.
+    """
     leaks = scenario.leaks and variant == "buggy"
     every = [(line["batch"], leak) for line in lines for leak in line["leaks"]]
     wrong = [leak for _, leak in every if not leaks]
@@ -86,14 +104,14 @@ def judge(scenario: Scenario, variant: str, lines: Sequence[Line]) -> Outcome:
         accused=accused,
         suspected=tuple(dict.fromkeys(leak["name"] for leak in wrong if leak["name"] not in accused)),
         incidents=len(lines[-1]["leaks"]),
-        failures=lines[-1]["failures"],
-        seconds=max(line["seconds"] for line in lines),
+        failures=lines[-1].get("failures", {}),
+        seconds=max(line.get("seconds", 0.0) for line in lines),
     )
     if not leaks:
         return outcome
     outcome = dataclasses.replace(
         outcome,
-        visible=visible(scenario, lines),
+        visible=visible(scenario, lines) if "types" in lines[-1] else shown,
         also_open=tuple(leak["name"] for leak in lines[-1]["leaks"] if not touches(scenario, leak)),
     )
     touching = [(batch, leak) for batch, leak in every if touches(scenario, leak)]
@@ -142,10 +160,11 @@ def kind_is_right(scenario: Scenario, leak: Line) -> bool:
 
 
 def visible(scenario: Scenario, lines: Sequence[Line]) -> int | None:
-    """The batch in which a culprit's count (without a type: the blocks given out) set its third record."""
+    """The batch in which a culprit's count set its third record; without a type, the blocks or bytes given out."""
+    shapeless = "native_mb" if scenario.label["kind"] == "native" else "blocks"
     found = []
     for name in scenario.culprits or [""]:
-        values = [line["types"].get(name, 0) if name else line["blocks"] for line in lines]
+        values = [line["types"].get(name, 0) if name else line.get(shapeless) or 0 for line in lines]
         records = [i for i in range(1, len(values)) if values[i] > max(values[:i])]
         found += records[_RECORDS - 1 : _RECORDS]
     return min(found, default=None)

@@ -11,6 +11,15 @@ from benchmarks.leakbench import judge
 from benchmarks.leakbench.judge import Outcome
 from benchmarks.leakbench.scenario import Scenario
 
+LENGTHS = {"40": "Forty batches a run", "label": "A batch for each sample of the label (6 to 32 a run)"}
+NAMES = {
+    "memprof": "**memprof-middleware**",
+    "plain rule": "plain rule",
+    "objgraph": "objgraph.growth",
+    "leak_hunter": "python-leak-hunter",
+    "memalot": "memalot",
+}
+
 
 def line(outcome: Outcome) -> str:
     """One run in one line."""
@@ -24,6 +33,8 @@ def line(outcome: Outcome) -> str:
     else:
         marks = {"culprit": outcome.culprit, "holder": outcome.holder, "kind": outcome.kind}
         leak = outcome.verdict
+        if not leak["holder"]:
+            del marks["holder"]
         told = (
             f"found in batch {outcome.found} ({outcome.wait} after it shows), confirmed {outcome.confirmed}; "
             + ", ".join(f"{what} {'ok' if right else 'WRONG'}" for what, right in marks.items())
@@ -61,10 +72,11 @@ def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """The totals: parts of one, and batches."""
     leaks = [one for one in outcomes if one.leaks]
     found = [one for one in leaks if one.found is not None]
-    healthy = [one for one in outcomes if not one.leaks]
+    healthy = [one for one in outcomes if not one.leaks and not one.broken]
     accused = [one for one in healthy if one.accused]
     return {
         "leaks": len(leaks),
+        "broken": sum(bool(one.broken) for one in outcomes),
         "found": len(found),
         "healthy": len(healthy),
         "accused": len(accused),
@@ -87,17 +99,110 @@ def totals(outcomes: Sequence[Outcome]) -> str:
     rows = [
         ("leaks found", f"{got['found']} of {got['leaks']}", _percent(got["recall"]), "95 %"),
         ("healthy apps accused", f"{got['accused']} of {got['healthy']}", "", "0"),
-        ("healthy apps suspected", f"{got['suspected']} of {got['healthy']}", "", ""),
+        ("healthy apps suspected, at any time", f"{got['suspected']} of {got['healthy']}", "", ""),
         ("precision", "", _percent(got["precision"]), "100 %"),
         ("leaks confirmed", "", _percent(got["confirmed"]), ""),
         ("culprit named, of those found", "", _percent(got["culprit"]), "95 %"),
         ("holder named, of those found", "", _percent(got["holder"]), "85 %"),
         ("kind right, of those found", "", _percent(got["kind"]), "95 %"),
         ("batches until found, median", harness.number(got["batches"], 0), "", ""),
-        ("of them after it shows, median", harness.number(got["wait"], 0), "", ""),
+        ("batches from when it shows until found, median", harness.number(got["wait"], 0), "", ""),
         ("the same, longest", harness.number(got["longest_wait"], 0), "", "10"),
     ]
-    return harness.table(("what", "", "", "target"), rows)
+    if got["broken"]:
+        rows.append(("runs that failed", f"{got['broken']}", "", "0"))
+    return harness.table(("what", "measured", "", "target"), rows)
+
+
+def page_tables(results: Mapping[str, Any]) -> str:
+    """The page's tables: totals by length of batch, the comparison, every scenario."""
+    own = set(results["own"])
+    parts = []
+    for key, title in LENGTHS.items():
+        outcomes = _outcomes(results, key).get("memprof", [])
+        parts += [f"### {title}", totals(outcomes)]
+    parts += ["### Beside others", comparison(_outcomes(results, "40"))]
+    outcomes = _outcomes(results, "40").get("memprof", [])
+    for title, chosen in (
+        ("Every leak of the corpus", [one for one in outcomes if one.leaks and one.scenario not in own]),
+        ("Every leak of the project's own", [one for one in outcomes if one.leaks and one.scenario in own]),
+    ):
+        if chosen:
+            parts += [f"### {title}", _leaks(chosen)]
+    return "\n\n".join([*parts, "### Every healthy application", _healthy([one for one in outcomes if not one.leaks])])
+
+
+def comparison(tools: Mapping[str, Sequence[Outcome]]) -> str:
+    """The totals of all tools, side by side."""
+    rows = []
+    for name, outcomes in tools.items():
+        got = figures(outcomes)
+        rows.append(
+            (
+                NAMES[name],
+                f"{got['found']} of {got['leaks']}",
+                f"{got['accused']} of {got['healthy']}",
+                _percent(got["precision"]),
+                _percent(got["culprit"]),
+                _percent(got["holder"]),
+                harness.number(got["batches"], 0),
+                str(got["broken"] or ""),
+            )
+        )
+    header = ("tool", "leaks found", "healthy accused", "precision", "culprit", "holder", "batches, median", "failed")
+    return harness.table(header, rows)
+
+
+def _outcomes(results: Mapping[str, Any], length: str) -> dict[str, list[Outcome]]:
+    return {tool: [Outcome(**one) for one in ones] for tool, ones in results["lengths"].get(length, {}).items()}
+
+
+def _leaks(outcomes: Sequence[Outcome]) -> str:
+    rows = []
+    for one in outcomes:
+        if one.found is None:
+            rows.append((one.scenario, "failed" if one.broken else "**missed**", *[""] * 6))
+            continue
+        leak = one.verdict
+        rows.append(
+            (
+                one.scenario,
+                leak["state"],
+                _mark(leak["kind"], right=one.kind),
+                _mark(f"`{leak['name']}`", right=one.culprit),
+                _mark(leak["holder"], right=one.holder) if leak["holder"] else "-",
+                leak["route"] or "-",
+                f"{one.found} ({one.wait})",
+                "-" if one.confirmed is None else str(one.confirmed),
+            )
+        )
+    header = (
+        "scenario",
+        "verdict",
+        "kind",
+        "culprit",
+        "holder",
+        "route",
+        "found in batch (of that after it shows)",
+        "confirmed",
+    )
+    return harness.table(header, rows)
+
+
+def _healthy(outcomes: Sequence[Outcome]) -> str:
+    rows = [
+        (
+            f"{one.scenario}{' (fixed)' if one.variant == 'fixed' else ''}",
+            "failed" if one.broken else ", ".join(one.accused) or "-",
+            ", ".join(one.suspected) or "-",
+        )
+        for one in outcomes
+    ]
+    return harness.table(("scenario", "accused", "suspected"), rows)
+
+
+def _mark(text: str, *, right: bool) -> str:
+    return text if right else f"{text} (wrong)"
 
 
 def _part(some: int, of: int) -> float | None:

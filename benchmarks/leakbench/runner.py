@@ -20,8 +20,6 @@ from typing import IO, Any
 from benchmarks.leakbench import drive, drive_asgi, scenario
 
 _COLLECTIONS = 3
-# The types of a line's series: those that grew most since the first batch, and those that the label names.
-_MOST_TYPES = 60
 
 
 def main() -> None:
@@ -41,11 +39,9 @@ def main() -> None:
     os._exit(0)  # threads, loops and pools that leaked must not keep us
 
 
-def series(first: Counter[str], wanted: list[str]) -> dict[str, Any]:
-    """What any detector could see now: objects by type, blocks and bytes given out."""
-    counts = type_counts()
-    grown = sorted(counts, key=lambda name: first[name] - counts[name])[:_MOST_TYPES]
-    return {"blocks": sys.getallocatedblocks(), "types": {name: counts[name] for name in {*grown, *wanted}}}
+def series() -> dict[str, Any]:
+    """What any detector could see now: objects by type, and the blocks given out."""
+    return {"blocks": sys.getallocatedblocks(), "types": type_counts()}
 
 
 def type_counts() -> Counter[str]:

@@ -35,6 +35,11 @@ class Scenario:
         return self.folder.name
 
     @property
+    def own(self) -> bool:
+        """Whether it is one of the project's, which anybody can run."""
+        return self.folder.parent == OWN
+
+    @property
     def leaks(self) -> bool:
         return bool(self.label["leaks"])
 
@@ -46,6 +51,8 @@ class Scenario:
     @property
     def step(self) -> int:
         """Requests between two samples when the label was measured; traffic profiles have an entry for each."""
+        if "step" in self.label:
+            return int(self.label["step"])
         requests = self.label["series"]["requests"]
         return int(requests[1] - requests[0])
 

@@ -50,11 +50,12 @@ class _Lines:
 
 class _Bar:
     def __init__(self, console: Console, bar: Bar, seconds: int) -> None:
-        self._console, self._bar, self._told = console, bar, 0
+        self._console, self._bar, self._seconds, self._told = console, bar, seconds, 0
         self._task = bar.add_task("the first visitors come", total=seconds)
 
     def show(self, second: int, answered: int, points: Sequence[Point], calls: Sequence[Call]) -> None:
-        self._bar.update(self._task, completed=second, description=_state(answered, points, ()))
+        total = max(second, self._seconds)  # a run may go on for longer
+        self._bar.update(self._task, completed=second, total=total, description=_state(answered, points, ()))
         for call in calls[self._told :]:
             self._console.print(Text(f"{call.time:>3.0f} s  leak found: {call.name} ({call.severity})", "bold red"))
         self._told = len(calls)

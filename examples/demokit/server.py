@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 EXAMPLES = Path(__file__).resolve().parent.parent
-START_SECONDS = 20.0
+START_SECONDS = 30.0
 # Ctrl-C, a polite kill, a terminal that was closed.
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOP_SECONDS = 5.0

@@ -28,6 +28,11 @@ class Verdict:
     problems: tuple[str, ...]
 
 
+def is_decided(points: Sequence[Point], calls: Sequence[Call], bound: int) -> bool:
+    """Whether a run has shown what it is there to show: the leak was called and the cache has reached its bound."""
+    return any(call.name == LEAKING for call in calls) and any(point.cached >= bound for point in points)
+
+
 def judge(
     points: Sequence[Point],
     calls: Sequence[Call],

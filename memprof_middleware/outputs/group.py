@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from memprof_middleware.errors import RunDirectoryError
 from memprof_middleware.model import MemoryMetrics
 from memprof_middleware.outputs.failures import Failures
+from memprof_middleware.probes.replacement import will_be_replaced
 
 if TYPE_CHECKING:
     from memprof_middleware.outputs.workers import WorkerSlot
@@ -24,10 +25,18 @@ class WorkerGroup:
         listener: tells where the server listens; ``None`` while it does not.
         run_dir: a folder to use instead of the usual ones.
         failures: where a failure to join or to publish is counted.
+        replaced: whether the server replaces this worker, which is about to leave.
     """
 
-    def __init__(self, listener: Callable[[], Listener | None], run_dir: str | None, failures: Failures) -> None:
-        self._listener, self._run_dir, self._failures = listener, run_dir, failures
+    def __init__(
+        self,
+        listener: Callable[[], Listener | None],
+        run_dir: str | None,
+        failures: Failures,
+        replaced: Callable[[Listener], bool] = will_be_replaced,
+    ) -> None:
+        self._listener, self._run_dir, self._failures, self._replaced = listener, run_dir, failures, replaced
+        self._found: Listener | None = None
         self._slot: WorkerSlot | None = None
         self.forget()
 
@@ -55,6 +64,7 @@ class WorkerGroup:
                 found = self._listener()
                 if found is None:
                     return None
+                self._found = found
                 try:
                     from memprof_middleware.outputs.workers import WorkerSlot
 
@@ -98,7 +108,7 @@ class WorkerGroup:
             if slot is not None:
                 atexit.unregister(self.leave)
                 with self._failures.caught("leave"):
-                    slot.leave()
+                    slot.leave(replaced=self._found is not None and self._replaced(self._found))
 
     def open(self) -> None:
         """Look for a slot again after :meth:`leave`."""

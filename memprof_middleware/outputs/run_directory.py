@@ -29,8 +29,7 @@ def run_directory(given: str | None = None) -> Path:
         RunDirectoryError: none can be used; the message says why for each.
     """
     refused = []
-    for parent in _parents(given):
-        folder = private_path(parent)
+    for folder in _candidates(given):
         try:
             if given is not None:
                 folder.parent.mkdir(mode=0o700, exist_ok=True)
@@ -42,10 +41,25 @@ def run_directory(given: str | None = None) -> Path:
     raise RunDirectoryError(f"no folder for the workers: {'; '.join(refused)}; set run_dir to one that can be used")
 
 
-def private_path(parent: str) -> Path:
-    """Where the folder of this user is, or would be, in another one; nothing is made."""
+def private_folders(given: str | None = None) -> list[Path]:
+    """Those folders of :func:`run_directory` that are there and private, whether or not they take more data.
+
+    A server whose first folder filled up meanwhile has workers in more than one.
+    """
+    return [folder for folder in _candidates(given) if _is_private(folder)]
+
+
+def _candidates(given: str | None) -> Iterator[Path]:
     # One spelling of each path: a process that opens its own slot by another would lose its lock.
-    return Path(os.path.realpath(parent)) / f"memprof-{os.geteuid()}"
+    return (Path(os.path.realpath(parent)) / f"memprof-{os.geteuid()}" for parent in _parents(given))
+
+
+def _is_private(folder: Path) -> bool:
+    try:
+        _check_private(folder)
+    except OSError:
+        return False
+    return True
 
 
 def _parents(given: str | None) -> Iterator[str]:
@@ -62,14 +76,18 @@ def _make_private(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
-        found = folder.lstat()  # not stat: a link is not followed
-        if not stat.S_ISDIR(found.st_mode):
-            raise OSError("it is a link or no folder") from None
-        if found.st_uid != os.geteuid():
-            raise OSError("it belongs to another user") from None
-        if stat.S_IMODE(found.st_mode) & 0o077:
-            raise OSError("others may enter it: its mode must be 0700") from None
+        _check_private(folder)
     # Said to be writable is not enough: a tiny /dev/shm may be full.
     with tempfile.TemporaryFile(dir=folder, buffering=0) as probe:
         if probe.write(bytes(_ROOM)) < _ROOM:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _check_private(folder: Path) -> None:
+    found = folder.lstat()  # not stat: a link is not followed
+    if not stat.S_ISDIR(found.st_mode):
+        raise OSError("it is a link or no folder")
+    if found.st_uid != os.geteuid():
+        raise OSError("it belongs to another user")
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        raise OSError("others may enter it: its mode must be 0700")

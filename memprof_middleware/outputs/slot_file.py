@@ -1,6 +1,7 @@
 """A file that one process holds and writes, and others read: live as long as its holder lives.
 
 The holder keeps a lock on it, which the kernel drops when the process ends, however it ends; no pid is ever trusted.
+A second lock says that what stands in the file is the holder's own, and not a dead one's whose file it has taken over.
 POSIX record locks are used rather than ``flock``: they are not inherited, so a child that a worker forks does not keep
 a dead worker alive. Their price: closing any descriptor of the file drops them, so a process never opens its own file
 twice.
@@ -33,8 +34,11 @@ _LOOKS = 10
 # struct flock of 64-bit Linux: type, whence, start, length, pid.
 _CAN_ASK = platform.system() == "Linux" and struct.calcsize("P") == 8
 _FLOCK = struct.Struct("@hhqqi4x")
-# Files that this process holds: their descriptors, by path.
+# The bytes that are locked by who holds the file, and by who has written in it.
+_HOLDS, _SPEAKS = 0, 1
+# Files that this process holds: their descriptors, by path; and those of them that it has written.
 _held: dict[Path, int] = {}
+_written: set[Path] = set()
 # Between opening a file and noting that it is held, no other thread may open and close it.
 _opening = threading.RLock()
 
@@ -46,6 +50,7 @@ def _after_fork_in_child() -> None:
         with contextlib.suppress(OSError):  # a server may have closed all there was
             os.close(descriptor)
     _held.clear()
+    _written.clear()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
@@ -74,7 +79,7 @@ class SlotFile:
         while True:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
-                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _HOLDS)
                 with contextlib.suppress(FileNotFoundError):
                     if os.fstat(descriptor).st_ino == self.path.stat().st_ino:
                         _held[self.path] = descriptor
@@ -100,12 +105,13 @@ class SlotFile:
     def release(self) -> None:
         """Let go. In a child after a fork this closes the inherited descriptor and leaves the parent's lock."""
         with _opening:
+            _written.discard(self.path)
             descriptor = _held.pop(self.path, None)
             if descriptor is not None:
                 os.close(descriptor)
 
     def write(self, payload: bytes) -> None:
-        """Replace the payload; only for the holder.
+        """Replace the payload; only for the holder, who is live for readers from now on.
 
         Raises:
             OSError: it cannot be written, for example because the disk is full.
@@ -115,6 +121,10 @@ class SlotFile:
         first, second = (_content(_held[self.path], place) for place in _PLACES)
         place, number = (_PLACES[1], first[0] + 1) if first > second else (_PLACES[0], second[0] + 1)
         self._write(_HEADER.pack(_MARK, number, len(payload), zlib.crc32(payload)) + payload, place)
+        if self.path not in _written:
+            # Waits for a moment at most, where a reader tries the lock.
+            fcntl.lockf(_held[self.path], fcntl.LOCK_EX, 1, _SPEAKS)
+            _written.add(self.path)
 
     def reserve(self) -> None:
         """Take the room for usual payloads now; only for the holder. A payload that is there stays.
@@ -133,7 +143,7 @@ class SlotFile:
     def read(self, *, live: bool) -> bytes | None:
         """The payload; ``None`` if there is none, or if it must be of a live holder and is not."""
         with contextlib.suppress(OSError), self._open() as descriptor:
-            if not live or self._is_locked(descriptor):
+            if not live or self._is_locked(descriptor, _SPEAKS):
                 looks = (max(_content(descriptor, place) for place in _PLACES) for _ in range(_LOOKS))
                 return next((payload for number, payload in looks if number), None)
         return None
@@ -141,7 +151,7 @@ class SlotFile:
     def is_live(self) -> bool:
         """Whether a process holds the file."""
         with contextlib.suppress(OSError), self._open() as descriptor:
-            return self._is_locked(descriptor)
+            return self._is_locked(descriptor, _HOLDS)
         return False
 
     @contextlib.contextmanager
@@ -156,15 +166,15 @@ class SlotFile:
             finally:
                 os.close(descriptor)
 
-    def _is_locked(self, descriptor: int) -> bool:
+    def _is_locked(self, descriptor: int, byte: int) -> bool:
         if self.path in _held:
-            return True
+            return byte == _HOLDS or self.path in _written
         if _CAN_ASK:
             # Asks without taking: a lock taken for the blink of an eye would turn away a worker that claims the slot.
-            answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+            answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0))
             return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
         try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
         except OSError:
             return True
         return False

@@ -17,7 +17,7 @@ from typing import Any
 from memprof_middleware.errors import RunDirectoryError
 from memprof_middleware.model import MemoryMetrics
 from memprof_middleware.outputs.flame_desk import FOLDER as FLAME_FOLDER
-from memprof_middleware.outputs.run_directory import PAST, run_directory
+from memprof_middleware.outputs.run_directory import PAST, private_folders, run_directory
 from memprof_middleware.outputs.slot_file import SlotFile
 
 _MOST_SLOTS = 1024
@@ -44,6 +44,7 @@ class WorkerSlot:
 
     def __init__(self, address: str, run_dir: str | None = None, server: str | None = None) -> None:
         base = run_directory(run_dir)
+        self._run_dir = run_dir
         self._folder = base / hashlib.sha256(f"{_network()}\n{address}".encode()).hexdigest()[:16]
         try:
             _clear_abandoned(base)
@@ -52,7 +53,7 @@ class WorkerSlot:
             raise RunDirectoryError(f"{self._folder}: {error.strerror}; set run_dir to another folder") from error
         self._server = server
         self._claimed = time.time()
-        self._parsed: dict[int, tuple[int, MemoryMetrics | None]] = {}
+        self._parsed: dict[Path, tuple[int, MemoryMetrics | None]] = {}
         self.predecessor = self._succeed()
 
     @property
@@ -62,8 +63,14 @@ class WorkerSlot:
 
     @property
     def past(self) -> Path:
-        """The file for the past of this slot; those of the others lie beside it."""
+        """The file for the past of this slot."""
         return self._folder / f"{self.number}{PAST}"
+
+    @property
+    def pasts(self) -> dict[str, Path]:
+        """The files for the pasts of all slots, by worker, those of workers that have ended included."""
+        found = (path for folder in self._folders() for path in sorted(folder.glob(f"*{PAST}")))
+        return {path.name.removesuffix(PAST): path for path in found} | {str(self.number): self.past}
 
     @property
     def run(self) -> str:
@@ -80,15 +87,17 @@ class WorkerSlot:
 
     def others(self) -> list[MemoryMetrics]:
         """What the other live workers of the server published last, by slot."""
-        found = ((number, self._file(number).read(live=True)) for number in self._other_numbers())
-        others = (self._remembered(number, payload) for number, payload in found if payload)
+        files = (file for folder in self._folders() for file in _files(folder) if file.path != self._own.path)
+        found = ((file.path, file.read(live=True)) for file in sorted(files, key=lambda file: int(file.path.name)))
+        others = (self._remembered(path, payload) for path, payload in found if payload)
         return [metrics for metrics in others if metrics is not None]
 
-    def leave(self) -> None:
-        """Give the slot back. The last worker to leave takes the files with it."""
+    def leave(self, *, replaced: bool = False) -> None:
+        """Give the slot back. The last worker to leave takes the files with it, unless it has a successor to come."""
         self.forget()
         # First let go, then look: of workers that leave together, the last one sees nobody.
-        _remove_if_dead(self._folder)
+        if not replaced:
+            _remove_if_dead(self._folders())
 
     def forget(self) -> None:
         """Let go of the file without a word, as a child must after a fork."""
@@ -98,12 +107,11 @@ class WorkerSlot:
         while True:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             try:
-                number = next(number for number in range(_MOST_SLOTS) if self._file(number).acquire())
+                number = next(number for number in range(_MOST_SLOTS) if self._take(number))
             except FileNotFoundError:
                 continue  # the last worker of a server that ends took the folder with it
             except StopIteration:
                 raise OSError(errno.EBUSY, f"all {_MOST_SLOTS} slots are taken") from None
-            self._own = self._file(number)
             try:
                 self._own.reserve()
             except OSError:
@@ -111,10 +119,33 @@ class WorkerSlot:
                 raise
             return number
 
+    def _folders(self) -> list[Path]:
+        """The server's folders, its own first: where that was full, later workers are in another."""
+        found = (base / self._folder.name for base in private_folders(self._run_dir))
+        return [self._folder, *(folder for folder in found if folder != self._folder)]
+
+    def _take(self, number: int) -> bool:
+        self._own = SlotFile(self._folder / str(number))
+        if self._is_taken_elsewhere(number) or not self._own.acquire():
+            return False
+        if self._is_taken_elsewhere(number):  # meanwhile: each of two sees the other one, and both go on
+            self._own.release()
+            return False
+        return True
+
+    def _is_taken_elsewhere(self, number: int) -> bool:
+        return any(SlotFile(folder / str(number)).is_live() for folder in self._folders()[1:])
+
     def _succeed(self) -> MemoryMetrics | None:
         """Take over from the slot's last holder, whose figures must not show as those of a live worker any more."""
         last = self._own.read(live=False)
         predecessor = None
+        for dead in (SlotFile(folder / str(self.number)) for folder in self._folders()[1:]):
+            elsewhere = dead.read(live=False)
+            if elsewhere is not None:
+                last = elsewhere  # and the newer one, since of two files of a slot the other is removed
+                with contextlib.suppress(OSError):
+                    dead.remove()
         if last and self._server is not None:
             predecessor = _metrics(last, "metrics", self._server) or _metrics(last, "predecessor", self._server)
         self._write(predecessor, "predecessor")
@@ -124,18 +155,12 @@ class WorkerSlot:
         data = {"server": self._server, role: metrics and metrics.to_dict()}
         self._own.write(json.dumps(data, separators=(",", ":")).encode())
 
-    def _file(self, number: int) -> SlotFile:
-        return SlotFile(self._folder / str(number))
-
-    def _other_numbers(self) -> list[int]:
-        return [number for number in _numbers(self._folder) if number != self.number]
-
-    def _remembered(self, number: int, payload: bytes) -> MemoryMetrics | None:
+    def _remembered(self, path: Path, payload: bytes) -> MemoryMetrics | None:
         """A worker publishes once an interval and may be scraped more often: read again only what is new."""
         checksum = zlib.crc32(payload)
-        if self._parsed.get(number, (None,))[0] != checksum:
-            self._parsed[number] = checksum, _metrics(payload, "metrics")
-        return self._parsed[number][1]
+        if self._parsed.get(path, (None,))[0] != checksum:
+            self._parsed[path] = checksum, _metrics(payload, "metrics")
+        return self._parsed[path][1]
 
 
 def _metrics(payload: bytes, role: str, server: str | None = None) -> MemoryMetrics | None:
@@ -167,16 +192,22 @@ def _clear_abandoned(base: Path) -> None:
         with contextlib.suppress(OSError):  # somebody else clears at the same time
             paths = [folder, *(folder / str(number) for number in _numbers(folder))]
             if _OURS.fullmatch(folder.name) and all(path.stat().st_mtime < oldest for path in paths):
-                _remove_if_dead(folder)
+                _remove_if_dead([folder])
 
 
-def _remove_if_dead(folder: Path) -> None:
-    files = [SlotFile(folder / str(number)) for number in _numbers(folder)]
-    if not any(file.is_live() for file in files):
+def _remove_if_dead(folders: list[Path]) -> None:
+    files = {folder: _files(folder) for folder in folders}
+    if any(file.is_live() for found in files.values() for file in found):
+        return
+    for folder, found in files.items():
         with contextlib.suppress(OSError):  # somebody else removes or claims at the same time
-            for file in files:
+            for file in found:
                 file.remove()
             shutil.rmtree(folder / FLAME_FOLDER, ignore_errors=True)
             for past in folder.glob(f"*{PAST}*"):
                 past.unlink()
             folder.rmdir()
+
+
+def _files(folder: Path) -> list[SlotFile]:
+    return [SlotFile(folder / str(number)) for number in _numbers(folder)]

@@ -13,6 +13,7 @@ from memprof_middleware.probes.entries import LEAVES, mro_of, namespace_of
 _read = object.__getattribute__
 # Reading a class's names from its code takes 100 us; a class whose attributes are set from elsewhere is given up.
 _TRIES = 3
+_ASKED = 16
 _NAMES = 400
 # An instance with more names than this keeps things under names: it is a container.
 NAMESPACE = 256
@@ -25,7 +26,7 @@ _EXCEPTION = ("__traceback__", "__context__", "__cause__")
 class _Known:
     """What is known of one class."""
 
-    __slots__ = ("_descriptors", "asked", "candidates", "exception", "names", "slots", "spaces", "tries")
+    __slots__ = ("_descriptors", "asked", "bounds", "candidates", "exception", "names", "slots", "spaces", "tries")
 
     def __init__(self, kind: type) -> None:
         bases = mro_of(kind)
@@ -39,9 +40,10 @@ class _Known:
         ]
         self._descriptors: dict[str, bool] = {}
         self.names: list[str] = []
+        self.bounds: list[str] | None = None
         self.candidates: list[str] | None = None
         self.tries = _TRIES
-        self.asked = False
+        self.asked = 0
 
     def runs_code(self, name: str) -> bool:
         """Whether a name may run code when it is read. What is no descriptor is a default that instances shadow."""
@@ -77,7 +79,7 @@ class Attributes:
             obj: an instance.
             children: what it refers to, leaves left out.
             thorough: for an attribute that no method of the class names, such as ``app.state``, have the instance make
-                its ``__dict__``, once for each class; the names are known then for its other instances too.
+                its ``__dict__``, a few of each class; the names are known then for its other instances too.
         """
         kind = type(obj)
         known = self._of(kind)
@@ -91,8 +93,8 @@ class Attributes:
             before = len(found)
             self._inline(obj, known.learn(kind), left, found)
             known.names.extend(name for name, _ in found[before:])
-        if left and thorough and not known.asked:
-            known.asked = True
+        if left and thorough and known.asked < _ASKED:
+            known.asked += 1
             known.names.extend(name for name in _names_in_dict(obj, known) if name not in known.names)
             self._inline(obj, known.names, left, found)
         if left and known.exception:
@@ -119,12 +121,10 @@ class Attributes:
         """The capacity that an instance names, such as ``maxsize=500``, if it is at least the length."""
         kind = type(obj)
         known = self._of(kind)
-        found: list[int] = []
-        for name in itertools.chain(known.learn(kind), (name for name, _ in known.slots)):
-            if _BOUND.search(name.lower()):
-                value = self.read(obj, name)
-                if type(value) is int:
-                    found.append(value)
+        if known.bounds is None:
+            names = itertools.chain(known.learn(kind), (name for name, _ in known.slots))
+            known.bounds = [name for name in names if _BOUND.search(name.lower())]
+        found = [value for name in known.bounds if type(value := self.read(obj, name)) is int]
         return min((value for value in found if value >= length), default=None)
 
     def read(self, obj: Any, name: str) -> Any:

@@ -14,8 +14,10 @@ from memprof_middleware.probes.edges import Edges, Step, with_label
 from memprof_middleware.probes.referrers import WINDOW, instances, referrers
 
 HELD_OUTSIDE = "held outside Python"
+UNHELD = "nobody, or not collected yet"
 PAUSE_SECONDS = 0.001
-_LEVELS = 40
+# On a heap of millions of objects each level is a stall of 50 ms and more: only what is near is found there.
+_LEVELS, _FEW_LEVELS, _BIG = 40, 6, 2_000_000
 _REFERRERS = 5_000
 # A search for the referrers of 48 objects takes twice as long as for one; on small heaps it may be for more.
 _WIDTH = 48_000_000
@@ -38,6 +40,7 @@ class Climb:
     def __init__(self, deadline: float, pause: Callable[[float], object], heap: int) -> None:
         self._deadline, self._pause = deadline, pause
         self._most = max(16, min(512, _WIDTH // max(1, heap)))
+        self._levels = _LEVELS if heap < _BIG else _FEW_LEVELS
         self._edges = Edges()
         # The only references to objects of the program, given up level by level.
         self._level: dict[int, Any] = {}
@@ -53,7 +56,9 @@ class Climb:
         self._open = set(range(len(objects)))
         for number, one in enumerate(objects):
             self._level[id(one)] = one
-            self._reach.setdefault(id(one), {})[number] = Step((), kind=id(type(one)))
+            step = self._reach.setdefault(id(one), {})[number] = Step((), kind=id(type(one)))
+            if (path := self._edges.soft_root(one, step)) is not None:
+                self._soft[number] = 0, path
 
     def answer(self, number: int) -> str:
         """The path to an object; empty if the time did not suffice."""
@@ -66,7 +71,7 @@ class Climb:
     def run(self) -> None:
         """Climb until all have a root, nothing refers to them, or the time is over."""
         last = 0.0
-        for depth in range(_LEVELS):
+        for depth in range(self._levels):
             began = time.thread_time()
             if not self._level or began + last > self._deadline:
                 break

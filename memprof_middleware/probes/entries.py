@@ -89,21 +89,21 @@ def newest_keys(container: Any, number: int) -> list[Any]:
     return [key for key in keys if id(type(key)) not in LEAVES]
 
 
-def spread(container: Any, base: type, number: int) -> list[Any]:
-    """Entries at even distances, from the first on."""
-    size = length_of(container, base)
-    step = max(1, size // max(1, number))
+def spread(container: Any, base: type, number: int, *, but_last: int = 0) -> list[Any]:
+    """Entries at even distances, from the first on, without the last ones."""
+    size = max(0, length_of(container, base) - but_last)
+    step = max(1, -(-size // number))
     try:
         if base is dict:
             stop = size if size <= _STEPPED else number
             return list(itertools.islice(dict.values(container), 0, stop, step if size <= _STEPPED else 1))
         if base is list or base is tuple:
-            return list(base.__getitem__(container, slice(None, None, step)))
+            return list(base.__getitem__(container, slice(0, size, step)))
         if base is collections.deque:
             # Its middle is far from both ends: every step there is a walk.
             return list(itertools.islice(collections.deque.__iter__(container), number))
         if base is LRU:
-            return _cached(container)[::step]
+            return _cached(container)[: -but_last or None : step]
     except RuntimeError:
         pass
     return []

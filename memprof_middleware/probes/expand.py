@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Of a long container so many of the newest entries and so many at even distances are looked into.
 _ENDS = 32
 _NESTED = 5  # containers in containers without a name between them
-_CHAIN = 100_000
+_CHAIN = 50_000
 
 
 class Expander:
@@ -39,13 +39,17 @@ class Expander:
             id(types.FunctionType): self._function,
             id(types.TracebackType): self._traceback,
             id(contextvars.Context): self._context,
+            id(property): self._wrapper,
+            id(classmethod): self._wrapper,
+            id(staticmethod): self._wrapper,
+            id(types.MethodType): self._wrapper,
         }.get(id(kind))
         if exact is not None:
             return exact
         if is_class(kind):
             return self._class
         module = type_name(kind).partition(".")[0]
-        if module in roots.OURS:
+        if module in roots.OURS or module == "typing":
             return lambda _: None
         base = entries.container_base(kind)
         if base is not None:
@@ -84,6 +88,12 @@ class Expander:
             if type(child) is dict and id(child) not in known:
                 self._walk.space(list(child.items()), entry)  # its own attributes, or its annotations
 
+    def _wrapper(self, entry: Entry) -> None:
+        """A property or a method: its functions, and of a bound method the object."""
+        for child in gc.get_referents(entry[0]):
+            if type(child) is not dict:
+                self._walk.add(child, entry[1], "" if type(child) is types.FunctionType else "__self__", entry)
+
     def _traceback(self, entry: Entry) -> None:
         at: types.TracebackType | None = entry[0]
         length = 0
@@ -103,12 +113,14 @@ class Expander:
             if length <= 2 * _ENDS and base is not LRU:
                 part = entries.everything(container, base)
             else:
-                part = [*entries.newest(container, base, _ENDS), *entries.spread(container, base, _ENDS)]
+                part = entries.newest(container, base, _ENDS)
+                part.extend(entries.spread(container, base, _ENDS, but_last=_ENDS))
+            weight *= max(1.0, length / max(1, len(part)))
             if base is dict:
                 part.extend(entries.newest_keys(container, _ENDS))
             starred = f"{path}[*]"
             if not starred.endswith("[*]" * _NESTED):
-                self._walk.entries(part, starred, weight * max(1.0, length / max(1, len(part))), rank)
+                self._walk.entries(part, starred, weight, rank)
         if not plain:
             for name, child in self._walk.attributes.of_container(container):
                 self._walk.add(child, path, name, entry)
@@ -147,7 +159,7 @@ class Expander:
         while type(at) is kind and id(at) not in self._walk.seen and length < _CHAIN:
             length += 1
             if length <= _ENDS:
-                self._walk.next.append((at, path, weight, None, rank))
+                self._walk.next.push(at, path, weight, None, rank)
             self._walk.seen.add(id(at))
             at = self._walk.attributes.read(at, label)
         if length > 1:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from memprof_middleware.probes.census import type_name
-from memprof_middleware.probes.climb import PAUSE_SECONDS, Climb
+from memprof_middleware.probes.climb import HELD_OUTSIDE, PAUSE_SECONDS, UNHELD, Climb
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
 from memprof_middleware.probes.referrers import WINDOW, classes_named, instances
 
@@ -27,7 +27,8 @@ class Holding:
     Attributes:
         paths: the shortest path to each sampled instance, without what differs between them, and the share of the
             sample that has it; the most frequent first. Such as ``app.SESSIONS[*].user``, ``task app.watchdog.upload``,
-            ``frame of app.worker.batch``, ``held outside Python``.
+            ``frame of app.worker.batch``, ``held outside Python``,
+            or ``nobody, or not collected yet`` of young ones that nothing refers to.
         sampled: instances looked at.
         complete: the time sufficed for all of them.
     """
@@ -48,7 +49,8 @@ def find_holders(
 
     Each level of the way is one look through the heap for all instances together, which nothing can interrupt: 16-25 ms
     for each million objects. So this is for the few types that are suspected, and not often. Instances of the oldest
-    generation are preferred: "held outside Python" is the truth only of what has survived a full collection.
+    generation are preferred, and only of these "held outside Python" is said: a full collection between two answers
+    makes it certain, since a closed cycle that is garbage lies in the oldest generation until then.
 
     Args:
         type_names: the types, as ``module.QualName``.
@@ -63,7 +65,7 @@ def _find(
     names: tuple[str, ...], samples: int, most_seconds: float, pause: Callable[[float], object]
 ) -> dict[str, Holding]:
     deadline = time.thread_time() + most_seconds
-    chosen, heap = _sample(names, samples, deadline, pause)
+    chosen, young, heap = _sample(names, samples, deadline, pause)
     owners = [name for name, objects in chosen.items() for _ in objects]
     climb = Climb(deadline, pause, heap)
     climb.start([one for objects in chosen.values() for one in objects])
@@ -73,6 +75,8 @@ def _find(
     for name in names:
         mine = [number for number, owner in enumerate(owners) if owner == name]
         found = [climb.answer(number) for number in mine]
+        if name in young:
+            found = [UNHELD if path == HELD_OUTSIDE else path for path in found]
         counts = Counter(path for path in found if path)
         paths = tuple((path, count / len(mine)) for path, count in counts.most_common(_MOST_PATHS))
         result[name] = Holding(paths, len(mine), complete=all(found))
@@ -81,9 +85,10 @@ def _find(
 
 def _sample(
     names: tuple[str, ...], samples: int, deadline: float, pause: Callable[[float], object]
-) -> tuple[dict[str, list[Any]], int]:
+) -> tuple[dict[str, list[Any]], set[str], int]:
     classes = classes_named(set(names), type_name)
     chosen: dict[str, list[Any]] = {}
+    young: set[str] = set()
     heap = 0
     for generation in (2, None):
         found: dict[str, list[Any]] = {}
@@ -107,7 +112,9 @@ def _sample(
             pause(PAUSE_SECONDS)
         for name, ones in found.items():
             chosen[name] = _spread(ones, samples)
-    return chosen, heap
+            if generation is None:
+                young.add(name)
+    return chosen, young, heap
 
 
 def _spread(ones: list[Any], samples: int) -> list[Any]:

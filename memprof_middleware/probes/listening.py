@@ -8,6 +8,7 @@ import dataclasses
 import os
 import stat
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -19,10 +20,12 @@ class Listener:
         address: where the server listens, such as ``127.0.0.1:8000``.
         server: names this run of the server, by the process that keeps the socket open while workers come and go;
             ``None`` if there is none or it cannot be seen.
+        sockets: the inodes of the sockets that are bound there.
     """
 
     address: str
     server: str | None = None
+    sockets: tuple[int, ...] = ()
 
 
 def listener(proc: Path = Path("/proc")) -> Listener | None:
@@ -49,7 +52,8 @@ def listener(proc: Path = Path("/proc")) -> Listener | None:
                 address, listens = _look(fd)
                 bound.setdefault(address, []).append(found.st_ino)
                 if listens:
-                    return Listener(address, _keeper(proc / str(os.getppid()), bound[address]))
+                    sockets = tuple(bound[address])
+                    return Listener(address, keeper(proc / str(os.getppid()), sockets), sockets)
     return None
 
 
@@ -76,8 +80,13 @@ def _look(fd: int) -> tuple[str, bool]:
     return os.fsdecode(name) if isinstance(name, bytes) else os.path.realpath(name), listens
 
 
-def _keeper(parent: Path, sockets: list[int]) -> str | None:
-    """The parent with its start time, since pids come again, if it holds one of these sockets."""
+def keeper(parent: Path, sockets: Iterable[int]) -> str | None:
+    """The parent with its start time, since pids come again, if it holds one of these sockets.
+
+    Args:
+        parent: its folder in procfs.
+        sockets: inodes.
+    """
     links = {f"socket:[{inode}]" for inode in sockets}
     with contextlib.suppress(OSError):
         if any(_link(fd) in links for fd in (parent / "fd").iterdir()):

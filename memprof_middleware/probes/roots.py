@@ -41,16 +41,18 @@ def modules() -> list[tuple[str, dict[str, Any], int]]:
     A module is entered before those that it imports, so in this order an object is met where it is defined, not where
     it is imported.
     """
-    found = []
+    found: dict[int, tuple[str, dict[str, Any], int]] = {}
     for name, module in reversed(list(sys.modules.items())):
         kind = type(module)
         if type(name) is not str or is_ours(name) or name in _REGISTRIES:
             continue
         if kind is types.ModuleType or any(base is types.ModuleType for base in mro_of(kind)):
             space = namespace_of_module(module)
-            if type(space) is dict:
-                found.append((name, space, class_of(name, space)))
-    return found
+            # One that goes by two names, as __main__ does with multiprocessing, is known by its own.
+            own = space.get("__name__") if type(space) is dict else None
+            if type(space) is dict and (id(space) not in found or (type(own) is str and own == name)):
+                found[id(space)] = (name, space, class_of(name, space))
+    return list(found.values())
 
 
 def class_of(name: str, space: dict[str, Any]) -> int:
@@ -217,9 +219,9 @@ def thread_name(name: Any) -> str:
 
 
 def our_spaces() -> set[int]:
-    """Identities of the namespaces of our own modules."""
+    """Identities of the namespaces of our own modules, and of those that hold nothing themselves."""
     return {
         id(namespace_of_module(module))
         for name, module in list(sys.modules.items())
-        if is_ours(name) and type(module) is types.ModuleType
+        if (is_ours(name) or name in _REGISTRIES) and type(module) is types.ModuleType
     }

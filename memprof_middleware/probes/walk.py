@@ -26,6 +26,39 @@ _DISTANCE = {roots.APPLICATION: 0, roots.LIBRARY: 2, roots.STANDARD: 3}
 _LOOP, _TASK, _FRAME = 1, 4, 5
 
 
+class Level:
+    """What is still to be looked at, at one distance.
+
+    Lists side by side, not a list of tuples: a hundred thousand new tuples would make the collector run.
+    """
+
+    __slots__ = ("_bounds", "_paths", "_ranks", "_weights", "objects")
+
+    def __init__(self) -> None:
+        self.objects: list[Any] = []
+        self._paths: list[str] = []
+        self._weights: list[float] = []
+        self._bounds: list[int | None] = []
+        self._ranks: list[int] = []
+
+    def push(self, child: Any, path: str, weight: float, bound: int | None, rank: int) -> None:
+        """Add one at the end."""
+        self.objects.append(child)
+        self._paths.append(path)
+        self._weights.append(weight)
+        self._bounds.append(bound)
+        self._ranks.append(rank)
+
+    def turn(self) -> None:
+        """From now on the first comes first."""
+        for part in (self.objects, self._paths, self._weights, self._bounds, self._ranks):
+            part.reverse()
+
+    def pop(self) -> Entry:
+        """Take the last one."""
+        return self.objects.pop(), self._paths.pop(), self._weights.pop(), self._bounds.pop(), self._ranks.pop()
+
+
 class Walk:
     """One walk; ``steps()`` does it piece by piece, ``tally`` is what it measured.
 
@@ -42,8 +75,8 @@ class Walk:
         self.spaces: set[int] = set()
         self.attributes = Attributes()
         self.tally = Tally(least, self.attributes)
-        self._pending: list[list[Entry]] = [[] for _ in range(_DEEPEST + 2)]
-        self.next: list[Entry] = []
+        self._pending = [Level() for _ in range(_DEEPEST + 2)]
+        self.next = self._pending[0]
         self._expander = Expander(self)
         self._expanders: dict[int, Callable[[Entry], None]] = {}
         self._roles: dict[int, int] = dict.fromkeys(LEAVES, _LEAF)
@@ -51,7 +84,7 @@ class Walk:
     def clear(self) -> None:
         """Let go of everything that is still to be looked at."""
         self._pending.clear()
-        self.next.clear()
+        self.next = Level()
         self._expanders.clear()
         del self._expander  # which refers to this walk
 
@@ -60,9 +93,9 @@ class Walk:
         self._start()
         for depth in range(_DEEPEST + 1):
             level = self._pending[depth]
-            level.reverse()
+            level.turn()
             self.next = self._pending[depth + 1]
-            while level:
+            while level.objects:
                 if self.visited >= self._most:
                     self.complete = False
                     return
@@ -79,19 +112,19 @@ class Walk:
         for name, space, rank in roots.modules():
             self.seen.add(id(space))
             self.spaces.add(id(space))
-            self._pending[_DISTANCE[rank]].append((space, name, 1.0, None, rank))
+            self._pending[_DISTANCE[rank]].push(space, name, 1.0, None, rank)
         tasks = roots.tasks()
         for loop in roots.loops(tasks):
-            self._into(self._pending[_LOOP], loop, "event loop", 1.0, roots.LIBRARY)
+            self._into(self._pending[_LOOP], loop, "event loop")
         for task in tasks[-_TASKS:]:
-            self._into(self._pending[_TASK], task, roots.task_name(task), 1.0, roots.LIBRARY)
+            self._into(self._pending[_TASK], task, roots.task_name(task))
         for frame in roots.running_frames():
             if roots.LIVE_LOCALS or roots.is_application(frame):
                 for name, value in roots.locals_of(frame):
                     path = f"{roots.frame_name(frame)}.{name}"
-                    self._into(self._pending[_FRAME], value, path, 1.0, roots.LIBRARY)
+                    self._into(self._pending[_FRAME], value, path)
         context = contextvars.copy_context()
-        self._into(self._pending[_LOOP], context, "context", 1.0, roots.LIBRARY)
+        self._into(self._pending[_LOOP], context, "context")
 
     def _expand(self, entry: Entry) -> None:
         kind = type(entry[0])
@@ -102,12 +135,10 @@ class Walk:
             expander = self._expanders[id(kind)] = self._expander.for_type(kind)
         expander(entry)
 
-    def _into(
-        self, level: list[Entry], child: Any, path: str, weight: float, rank: int, bound: int | None = None
-    ) -> None:
+    def _into(self, level: Level, child: Any, path: str) -> None:
         if id(type(child)) not in LEAVES and id(child) not in self.seen:
             self.seen.add(id(child))
-            level.append((child, path, weight, bound, rank))
+            level.push(child, path, 1.0, None, roots.LIBRARY)
 
     def add(self, child: Any, path: str, label: str, entry: Entry, bound: int | None = None) -> None:
         """A child under a name; classes and functions go by their own names."""
@@ -132,7 +163,7 @@ class Walk:
         else:
             name = f"{path}.<{roots.coroutine_name(child) or type_name(kind).rpartition('.')[2]}>"
         self.seen.add(id(child))
-        self.next.append((child, name, entry[2], bound, entry[4]))
+        self.next.push(child, name, entry[2], bound, entry[4])
 
     def space(self, items: list[tuple[Any, Any]], entry: Entry) -> None:
         """The names and values of a namespace."""
@@ -157,7 +188,7 @@ class Walk:
             if role != _LEAF and id(child) not in seen:
                 if role == _OTHER:
                     seen.add(id(child))
-                    into.append((child, path, weight, None, rank))
+                    into.push(child, path, weight, None, rank)
                 else:
                     self.add(child, path, ENTRY, (child, path, weight, None, rank))
 

@@ -155,9 +155,9 @@ def test_hostile_types(host):
 def test_the_real_thing(host):
     """With the real probes and the real thread, a scrape soon shows figures of this process."""
     client = host.serve(config=Config())
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while ("fogcompute_memory_rss_mb",) not in (told := samples(client.get("/metrics").text)):
-        assert time.monotonic() < deadline, "no snapshot in 20 s"
+        assert time.monotonic() < deadline, "no snapshot in 60 s"
         time.sleep(0.05)
     rss = psutil.Process().memory_info().rss / 2**20
     assert told["fogcompute_memory_rss_mb",] == pytest.approx(rss, rel=0.5)

@@ -32,6 +32,8 @@ BOUNDS: dict[str, tuple[list[object], list[object]]] = {
     "leak_min_objects": ([1], [0, 1.5]),
     "leak_min_snapshots": ([4], [3]),
     "leak_confirm_requests": ([1, 100_000], [0, 1.5]),
+    "evidence": ([True, "off"], ["maybe"]),
+    "evidence_dir": ([None, "", "/var/tmp", pathlib.Path("/var/tmp")], [1, True]),
     "leak_confirm_hours": ([0.01, 48], [0, -1, "soon"]),
     "cpu_budget": ([0.01, 1, "0.5", 100], [0, 0.001, 101, "much"]),
     "max_stall": ([1, 10.0, "50"], [0, 0.5, "long"]),

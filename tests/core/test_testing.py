@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from memprof_middleware import Config, MemoryProfiler
+from memprof_middleware.probes import Container, Containers, Holding
 from memprof_middleware.testing import FakeClock, FakeProbes, Recorder
 
 
@@ -23,6 +24,17 @@ def test_fake_probes_show_what_they_are_told() -> None:
     assert (snapshot.object_counts, snapshot.total_objects, snapshot.frozen_objects) == ({"a.B": 7}, 7, 9)
     assert (snapshot.gc_collections, snapshot.heap_size_source) == ((3, 2, 1), "fake")
     assert (snapshot.tracemalloc_current_mb, snapshot.tracemalloc_peak_mb) == (1.0, 2.0)
+
+
+def test_fake_probes_tell_who_holds_what() -> None:
+    """Containers, holders and populations are those that the test set; what it did not name is held by nobody."""
+    probes = FakeProbes()
+    kept = Container("shop.SESSIONS", "dict", 12, None, False, ("shop.Session",))
+    probes.kept, probes.growing = Containers((kept,)), {"task shop.watchdog": 3}
+    probes.held = {"shop.Session": Holding((("shop.SESSIONS[*]", 1.0),), 8)}
+    assert probes.containers().found == (kept,)
+    assert probes.holders(["shop.Session", "shop.Cart"]) == probes.held | {"shop.Cart": Holding()}
+    assert probes.populations() == {"task shop.watchdog": 3}
 
 
 def test_recorder_hears_leaks_and_alerts() -> None:

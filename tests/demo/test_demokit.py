@@ -58,6 +58,16 @@ def test_what_went_wrong_is_said(kit, cached, called, changes, problem):
     assert problem in verdict.problems[0]
 
 
+@pytest.mark.parametrize(
+    ("cached", "called", "decided"),
+    [(FULL, ["shop.Session"], True), (FULL, ["builtins.list"], False), ([200.0, 599.0], ["shop.Session"], False)],
+)
+def test_a_run_goes_on_until_it_has_shown_both(kit, cached, called, decided):
+    """A slow machine is given more time while the leak was not called or the cache is not full."""
+    calls = [kit("demokit.timeline").Call(9.0, name, "high", "") for name in called]
+    assert kit("demokit.verdict").is_decided(_points(kit, cached), calls, 600) is decided
+
+
 def test_alerts_are_read_from_any_host_log(kit):
     """A leak is found in the log whatever the host writes before it; the end of a leak is no new one."""
     timeline = kit("demokit.timeline").Timeline("http://127.0.0.1:1", began=100.0)
@@ -157,7 +167,9 @@ def test_a_missing_package_is_told_in_one_line(kit, monkeypatch, capsys):
     assert err == "memprof demo needs rich, uvicorn: pip install 'memprof-middleware[demo]'\n"
 
 
-@pytest.mark.parametrize("options", [["--seconds", "3"], ["--seconds", "soon"], ["--host", "cherrypy"]])
+@pytest.mark.parametrize(
+    "options", [["--seconds", "3"], ["--seconds", "soon"], ["--patience", "301"], ["--host", "cherrypy"]]
+)
 def test_a_wrong_option_is_refused(kit, capsys, options):
     """The message names the option, the value and what is allowed."""
     with pytest.raises(SystemExit) as ended:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.servers.harness import gunicorn_options, started
+from tests.servers.harness import START_SECONDS, gunicorn_options, started
 
 pytestmark = pytest.mark.server
 
@@ -50,7 +50,9 @@ def test_one_line_in_their_own_view(server):
     running, theirs, bare = server
     pids = list(running.inside(2))
     if not bare:
-        running.wait_for(lambda: running.get("/metrics").count("memory_rss_mb{") == 2, 10, "a snapshot of both workers")
+        running.wait_for(
+            lambda: running.get("/metrics").count("memory_rss_mb{") == 2, START_SECONDS, "a snapshot of both workers"
+        )
     seen = parsed(running.get("/own-metrics"))
     orders = sum(1 for _ in range(4) if running.get("/inside"))
     assert parsed(running.get("/own-metrics"))["shop_orders"][""] == seen["shop_orders"][""] + orders
@@ -69,5 +71,7 @@ def test_our_own_metrics_by_themselves(server):
     running.inside(2)
     if bare:
         pytest.skip("there is none without us")
-    running.wait_for(lambda: running.get("/metrics").count("memory_rss_mb{") == 2, 10, "a snapshot of both workers")
+    running.wait_for(
+        lambda: running.get("/metrics").count("memory_rss_mb{") == 2, START_SECONDS, "a snapshot of both workers"
+    )
     assert set(parsed(running.get("/metrics"))["fogcompute_memory_rss_mb"]) == {"0", "1"}

@@ -60,7 +60,7 @@ def ask(exporter: MemoryExporter, path: str, method: str = "GET", **headers: str
     return response
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -111,6 +111,24 @@ def test_after_leaving_no_slot_is_taken_again(group):
     assert slot_file._held
 
 
+@pytest.mark.parametrize("replaced", [True, False])
+def test_the_last_one_keeps_the_files_for_a_successor(tmp_path, failures, replaced):
+    """A worker that its server is about to replace leaves its figures to its successor, else nothing."""
+    asked: list[Listener] = []
+    group = WorkerGroup(lambda: HERE, str(tmp_path), failures, replaced=lambda found: asked.append(found) or replaced)
+    group.join()
+    group.publish(figures(group))
+    group.leave()
+    assert asked == [HERE]
+    assert not slot_file._held
+    assert bool([path for path in tmp_path.rglob("*") if path.is_file()]) is replaced
+    successor = WorkerGroup(lambda: HERE, str(tmp_path), failures, replaced=lambda found: False)
+    predecessor = successor.join()
+    assert (predecessor is not None) is replaced
+    successor.leave()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
 def test_threads_join_once(group):
     """Requests that come at the same moment take one slot."""
     gate = threading.Barrier(8)
@@ -205,6 +223,30 @@ class TestProfiler:
         assert told.alerts == []
         assert told.leaks == []
         assert sum(own.leak_detections.values()) == 0
+
+    def test_a_scrape_never_comes_between_slot_and_inheritance(self, make, child, monkeypatch):
+        """A scrape in another thread, in the moment in which a successor takes its slot, shows the open leak too."""
+        self.predecessor(make, child)
+        profiler = make(background=True, interval=3600)
+        inheriting, go_on, answers = threading.Event(), threading.Event(), []
+        inherit = profiler._inherit
+
+        def slow(predecessor: MemoryMetrics) -> None:
+            inheriting.set()
+            assert go_on.wait(60)
+            inherit(predecessor)
+
+        monkeypatch.setattr(profiler, "_inherit", slow)
+        start = threading.Thread(target=profiler.publish)
+        start.start()
+        assert inheriting.wait(60)
+        scrape = threading.Thread(target=lambda: answers.extend(profiler.workers()))
+        scrape.start()
+        scrape.join(0.1)  # as long as it takes if it does not wait
+        go_on.set()
+        start.join()
+        scrape.join()
+        assert [[leak.name for leak in worker.leaks] for worker in answers] == [["shop.Cart"]]
 
     def test_a_leak_that_goes_on_stays(self, make, child):
         """A successor that leaks on keeps the leak open, by its own figures, without a second alert."""

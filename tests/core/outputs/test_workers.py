@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 
 from memprof_middleware.errors import RunDirectoryError
 from memprof_middleware.model import Leak, MemoryMetrics, MemorySnapshot
-from memprof_middleware.outputs import slot_file, workers
+from memprof_middleware.outputs import run_directory, slot_file, workers
 from memprof_middleware.outputs.workers import WorkerSlot
 
 ADDRESS = "127.0.0.1:8000"
@@ -96,7 +97,7 @@ def test_new_figures_are_read(slots, tmp_path, child):
     assert first is again
     assert first.requests == 1
     os.write(writing, b"x")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while mine.others()[0].requests != 2:
         assert time.monotonic() < deadline
     os.close(reading)
@@ -249,7 +250,7 @@ class TestFiles:
                         os._exit(code)
                 pids.append(pid)
             os.close(reading)
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while len(files(tmp_path)) < 4:
                 assert time.monotonic() < deadline
             os.close(writing)
@@ -292,6 +293,102 @@ class TestFiles:
             os.utime(path, (1, 1))
         WorkerSlot(ADDRESS, str(tmp_path), SERVER).leave()
         assert (run / "2024" / "7").read_text() == (tmp_path / "7").read_text() == "the user's"
+
+
+class TestTwoFolders:
+    """A server whose first folder filled up: its later workers are in the second one."""
+
+    @pytest.fixture
+    def second(self, tmpfs, tmp_path, monkeypatch):
+        """``second(True)``: from now on the first folder takes no data; returns both."""
+        first, last = tmpfs("size=1m"), tmp_path / "last"
+        last.mkdir()
+        monkeypatch.setattr(run_directory, "_parents", lambda given: iter([str(first), str(last)]))
+
+        def full(yes: bool) -> tuple[Path, Path]:
+            hog = first / "hog"
+            hog.unlink(missing_ok=True)
+            if yes:
+                with hog.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+                    while file.write(bytes(4096)):
+                        pass
+            return first, last
+
+        return full
+
+    @staticmethod
+    def take(**more) -> int:
+        slot = WorkerSlot(ADDRESS, None, SERVER)
+        slot.publish(figures(slot, **more))
+        return slot.number
+
+    @pytest.fixture
+    def mine(self, second):
+        """A slot of this process, in the first folder."""
+        found = WorkerSlot(ADDRESS, None, SERVER)
+        found.publish(figures(found))
+        yield found
+        found.leave()
+
+    def test_they_see_one_another(self, second, mine, child):
+        """Numbers are given out once over both folders, and a look from either shows all."""
+        second(True)
+        later = [child(self.take) for _ in range(2)]
+        assert [worker.result for worker in later] == [1, 2]
+        assert [found.pid for found in mine.others()] == [worker.pid for worker in later]
+        pids = child(lambda: [found.pid for found in WorkerSlot(ADDRESS, None, SERVER).others()]).result
+        assert pids == [os.getpid(), *(worker.pid for worker in later)]
+
+    def test_a_successor_in_the_other_folder(self, second, mine, child):
+        """A slot's successor inherits from whichever folder its predecessor was in, there and back again."""
+        first, last = second(False)
+        child(lambda: self.take(requests=1)).kill()
+
+        def succeed(requests: int) -> list[int]:
+            slot = WorkerSlot(ADDRESS, None, SERVER)
+            slot.publish(figures(slot, requests=requests))
+            return [slot.number, slot.predecessor.requests]
+
+        second(True)
+        there = child(lambda: succeed(2))
+        assert there.result == [1, 1]
+        assert len(files(last)) == 1
+        there.kill()
+        second(False)
+        back = child(lambda: succeed(3))
+        assert back.result == [1, 2]
+        assert files(last) == []
+        assert len(files(first)) == 2
+
+    def test_the_last_one_out_clears_both(self, second, child):
+        """Wherever the last worker is, it takes all files of the server with it."""
+        child(self.take).kill()
+        first, last = second(True)
+        WorkerSlot(ADDRESS, None, SERVER).leave()
+        second(False)
+        assert files(first) == files(last) == []
+
+    def test_a_worker_in_the_other_folder_keeps_the_files(self, second, child):
+        """While one lives in the other folder nothing is taken away."""
+        alive = child(self.take)
+        first, _ = second(True)
+        slot = WorkerSlot(ADDRESS, None, SERVER)
+        slot.leave()
+        second(False)
+        assert alive.result == 0
+        assert len(files(first)) == 1
+
+    def test_a_planted_folder_is_not_looked_into(self, second, child):
+        """A link in the place of the second folder, even to figures of the same user, is passed over."""
+        second(True)
+        other = child(self.take)
+        _, last = second(False)
+        (last / f"memprof-{os.geteuid()}").rename(last / "elsewhere")
+        (last / f"memprof-{os.geteuid()}").symlink_to(last / "elsewhere")
+        slot = WorkerSlot(ADDRESS, None, SERVER)
+        assert slot.others() == []
+        slot.leave()
+        assert other.result == 0
 
 
 def test_no_slot_left(tmp_path, slots, monkeypatch):

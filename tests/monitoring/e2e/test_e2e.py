@@ -24,6 +24,8 @@ MUTED = {
 LEAK_MB_PER_SECOND = 3
 # The longest window that a panel looks at is six and a half hours: 39 s here.
 LEAK_SECONDS = 42
+# For what must happen, not for how fast: the machine may be busy with much else.
+DEADLINE_SECONDS = 120
 APP, TWIN = "memprof-app", "memprof-exporter"
 
 
@@ -56,9 +58,13 @@ def story(stack: Any, monitoring: Path) -> Story:
         since, last = last, time.monotonic()
         leak(LEAK_MB_PER_SECOND * (last - since))
 
-    stack.until(lambda: stack.each_worker("/release") or len(stack.ask("up == 1")) == 2, 30, "both targets to be up")
+    stack.until(
+        lambda: stack.each_worker("/release") or len(stack.ask("up == 1")) == 2,
+        DEADLINE_SECONDS,
+        "both targets to be up",
+    )
     baselines = f'fogcompute_memory_baseline_drift_mb{{job="{APP}"}}'
-    stack.until(lambda: len(stack.ask(baselines)) == stack.workers, 30, "the baseline of every worker")
+    stack.until(lambda: len(stack.ask(baselines)) == stack.workers, DEADLINE_SECONDS, "every baseline")
 
     told.leak, last = time.time(), time.monotonic()
     while time.time() < told.leak + LEAK_SECONDS:
@@ -71,7 +77,7 @@ def story(stack: Any, monitoring: Path) -> Story:
         lambda: (
             leak_on() or (stack.delivered("firing").keys() >= DELIVERED and stack.suppressed().keys() >= MUTED.keys())
         ),
-        30,
+        DEADLINE_SECONDS,
         f"{DELIVERED} to arrive and {set(MUTED)} to be muted",
     )
     told.muted = stack.suppressed()
@@ -80,7 +86,9 @@ def story(stack: Any, monitoring: Path) -> Story:
     told.release = time.time()
     stack.each_worker("/release")
     stack.until(
-        lambda: stack.delivered("resolved").keys() >= stack.delivered("firing").keys(), 40, "the resolved messages"
+        lambda: stack.delivered("resolved").keys() >= stack.delivered("firing").keys(),
+        DEADLINE_SECONDS,
+        "the resolved messages",
     )
     tell(stack, told)
     return told
@@ -151,14 +159,21 @@ def test_the_end_of_the_leak_is_told(stack, story):
 
 def test_a_healthy_application_raises_nothing(stack, story):
     """The same application under the same visits has no alert, firing or pending to fire, in all that time."""
-    seconds = int(time.time() - story.leak) + 30
-    assert stack.ask(f'count_over_time(ALERTS{{job="{TWIN}",worker!="all",alertstate="firing"}}[{seconds}s])') == []
+
+    def seconds() -> int:
+        return int(time.time() - story.leak) + 1
+
+    def watched_for_as_long() -> bool:
+        # A busy machine misses a scrape now and then: the twin is watched on until it was seen as often as the leak.
+        stack.get(stack.twin, "/")
+        found = stack.ask(f'count_over_time(fogcompute_memory_heap_percent{{job="{TWIN}"}}[{seconds()}s])')
+        return len(found) == stack.workers and all(int(series["value"][1]) > LEAK_SECONDS for series in found)
+
+    stack.until(watched_for_as_long, DEADLINE_SECONDS, f"{LEAK_SECONDS} scrapes of each worker of the twin")
+    assert stack.ask(f'count_over_time(ALERTS{{job="{TWIN}",worker!="all",alertstate="firing"}}[{seconds()}s])') == []
     # All workers together are judged against this machine's memory, which others use too.
     told = [alert["labels"] for _, _, alert in stack.deliveries]
     assert not [labels for labels in told if labels["job"] != APP and labels["worker"] != "all"]
-    watched = stack.ask(f'count_over_time(fogcompute_memory_heap_percent{{job="{TWIN}"}}[{seconds}s])')
-    assert len(watched) == stack.workers
-    assert all(int(series["value"][1]) > LEAK_SECONDS for series in watched)
 
 
 def test_every_panel_of_the_dashboard_has_data(story):

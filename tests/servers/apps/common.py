@@ -17,16 +17,21 @@ class Session:
     """What leaks."""
 
 
+def keep_busy() -> None:
+    """Keep this worker from the next request, which goes to its sibling; a sleep would let gevent serve it too."""
+    until = time.monotonic() + 0.02
+    while time.monotonic() < until:
+        pass
+
+
 def answer(path: str) -> bytes | None:
     """The application: the body for a path."""
     if path == "/leak":
         sessions.extend(Session() for _ in range(300))
-        return b"leaked"
+        keep_busy()
+        return json.dumps({"pid": os.getpid()}).encode()
     if path == "/inside":
-        # Keeps this worker busy, so that the next request goes to its sibling; a sleep would let gevent serve it too.
-        until = time.monotonic() + 0.02
-        while time.monotonic() < until:
-            pass
+        keep_busy()
         names = [thread.name for thread in threading.enumerate()]
         worker = None if BARE else get_memory_profiler().worker
         return json.dumps({"pid": os.getpid(), "threads": names, "worker": worker}).encode()

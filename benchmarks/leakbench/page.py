@@ -1,0 +1,73 @@
+"""Writes ``docs/accuracy.md`` from the figures of a run; ``make accuracy`` calls it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks import harness
+from benchmarks.leakbench import report
+
+MEASURED = Path(__file__).with_name("measured.json")
+PAGE = harness.ROOT / "docs" / "accuracy.md"
+_INTRODUCTION = """\
+How often a verdict is right: on released packages that leaked, on their fixed releases, on leaks made hard to see and
+on healthy applications that look as if they leaked. A leak is found when a verdict that touches it is open, suspected
+or confirmed, within the requests that the label gives; a healthy application is accused when anything is confirmed in
+it at any time, also if that is withdrawn later."""
+_METHOD = """\
+`make leakbench` runs each application in an environment of its own behind the middleware, with the traffic of its label
+and a step of the profiler after each batch, and writes the figures to `benchmarks/results/leakbench.json`.
+The applications in `benchmarks/leakbench/scenarios` come with the project; the corpus of released packages is read from
+a folder beside it, or from the one that `LEAKBENCH_CORPUS` names. One of them:
+
+    python -m benchmarks.leakbench --only own-lru-method -v
+
+`make accuracy FROM=benchmarks/results/leakbench.json` takes a run over as `benchmarks/leakbench/measured.json` and
+writes this page from it.
+
+How it is judged:
+
+- *culprit*: the verdict is called by a type that leaks or by the container that it leaks into. Where C code lost the
+  memory and no type grows, the kind is all that can be named.
+- *holder*: its text names the place (`app.TASKS`), or says that it is held outside Python where that is so.
+- *kind*: objects or a container for live objects, untracked or a container for bytes and texts, native for native.
+- *shows*: the batch in which the count of a culprit set its third record.
+- The plain rule: a type that grew in ten snapshots by more than 50 % and by more than 100 objects, upwards in at least
+  seven of the nine steps. It sees the same series as the profiler.
+- The others have runs of their own, without the middleware. `objgraph.growth()` and memalot list types and judge none:
+  a type is accused that objgraph lists after six batches in a row, or memalot in both of its reports, of objects that
+  outlived eight to sixteen batches. python-leak-hunter measures two equal windows over the whole run, so it has its
+  verdict at the end; its `why_alive` is asked about the type it suspects. memalot was not asked for referrers nor for
+  untracked objects: with the latter, one of its snapshots of a small application took 15 to 30 s."""
+
+
+def page(results: dict[str, Any]) -> str:
+    """The page, in Markdown."""
+    machine = results["machine"]
+    measured = f"{machine['processor']}, {machine['cores']} cores; {machine['system']}; {results['taken']}"
+    parts = (
+        "# Accuracy",
+        "<!-- Written by `make accuracy` from benchmarks/leakbench/measured.json: change it there. -->",
+        _INTRODUCTION,
+        "## Measured on",
+        f"{measured}; it took {results['seconds']:.0f} s",
+        "## To repeat it",
+        _METHOD,
+        "## Figures",
+        report.page_tables(results),
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> None:
+    if len(sys.argv) > 1:
+        shutil.copy(sys.argv[1], MEASURED)
+    PAGE.write_text(page(json.loads(MEASURED.read_text())))
+
+
+if __name__ == "__main__":
+    main()
