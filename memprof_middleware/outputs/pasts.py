@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from memprof_middleware.outputs.run_directory import PAST
-from memprof_middleware.outputs.timeline import TYPES, read, read_all, record
+from memprof_middleware.outputs.timeline import TYPES, read, record
 from memprof_middleware.outputs.track import Track, row_of, track_of
 
 if TYPE_CHECKING:
@@ -46,15 +45,17 @@ class Pasts:
             columns: names as in :data:`~memprof_middleware.outputs.track.COLUMNS`.
         """
         slot = self._group.slot
-        tracks = {} if slot is None else read_all(slot.past.parent, columns)
+        files = {} if slot is None else slot.pasts
+        found = {worker: read(path, columns) for worker, path in files.items()}
+        tracks = {worker: track for worker, track in found.items() if track is not None and track.times}
         alone = None if own.worker in tracks else track_of(self._history(), own, followed(own))
         if alone is not None:
             tracks[own.worker] = alone
 
         def detail(worker: str) -> Track | None:
-            if slot is None or (alone is not None and worker == alone.worker):
+            if alone is not None and worker == alone.worker:
                 return alone
-            return read(slot.past.with_name(f"{worker}{PAST}"))
+            return read(files[worker]) if worker in files else None
 
         return tracks, detail
 

@@ -126,12 +126,6 @@ def read(path: Path, columns: Sequence[str] | None = None) -> Track | None:
     return None
 
 
-def read_all(folder: Path, columns: Sequence[str]) -> dict[str, Track]:
-    """These figures of every slot of a server, by worker."""
-    found = (read(path, columns) for path in sorted(folder.glob(f"*{PAST}")))
-    return {track.worker: track for track in found if track is not None and len(track.times)}
-
-
 def _track(fd: int, worker: str, columns: Sequence[str] | None) -> Track:
     wanted = {name: number for number, name in enumerate(COLUMNS) if columns is None or name in columns}
     names = [] if columns is not None else _names(fd)

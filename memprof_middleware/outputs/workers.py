@@ -63,8 +63,14 @@ class WorkerSlot:
 
     @property
     def past(self) -> Path:
-        """The file for the past of this slot; those of the others lie beside it."""
+        """The file for the past of this slot."""
         return self._folder / f"{self.number}{PAST}"
+
+    @property
+    def pasts(self) -> dict[str, Path]:
+        """The files for the pasts of all slots, by worker, those of workers that have ended included."""
+        found = (path for folder in self._folders() for path in sorted(folder.glob(f"*{PAST}")))
+        return {path.name.removesuffix(PAST): path for path in found} | {str(self.number): self.past}
 
     @property
     def run(self) -> str:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tempfile
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 from memprof_middleware.errors import EvidenceError
 from memprof_middleware.outputs.explain import read_bundle
 from memprof_middleware.outputs.exposition import Response
-from memprof_middleware.outputs.run_directory import private_path
+from memprof_middleware.outputs.run_directory import private_folders
 from memprof_middleware.profiler import MemoryProfiler
 from memprof_middleware.web import messages
 from memprof_middleware.web.messages import Request
 from memprof_middleware.web.shell import page
 
-_NAME = re.compile(r"(memprof-\d{8}T\d{6}Z-\d+)\.json")
+_NAME = re.compile(r"(memprof-\d{8}T\d{6}Z-(\d+))\.json")
 _REQUEST = re.compile(r"bundle/(memprof-\d{8}T\d{6}Z-\d+)(\.json|\.html)?")
 _MOST = 8
 
@@ -27,16 +29,18 @@ class BundleRoutes:
 
     Args:
         profiler: its settings say where the files are.
+        pids: tells the processes whose evidence is shown: in the folder there is that of all programs of this user.
     """
 
-    def __init__(self, profiler: MemoryProfiler) -> None:
+    def __init__(self, profiler: MemoryProfiler, pids: Callable[[], Collection[int]]) -> None:
+        self._pids = pids
         self._parent = profiler.config.evidence_dir or tempfile.gettempdir()
         self._read: dict[str, tuple[int, dict[str, Any]]] = {}  # by name: a file is written once, and read once
 
-    def listed(self) -> list[dict[str, Any]]:
-        """The newest evidence files of this user, the newest first; what cannot be read is left out."""
+    def listed(self, pids: Collection[int]) -> list[dict[str, Any]]:
+        """The newest evidence files of these processes, the newest first; what cannot be read is left out."""
         found = []
-        for path in sorted(self._files(), key=lambda path: path.name, reverse=True)[:_MOST]:
+        for path in sorted(self._files(pids), key=lambda path: path.name, reverse=True)[:_MOST]:
             try:
                 found.append(self._entry(path))
             except (OSError, EvidenceError):  # just removed by a worker that made room, or another's work
@@ -48,7 +52,7 @@ class BundleRoutes:
         if request.method not in {"GET", "HEAD"}:
             return messages.text(request, "use GET or HEAD\n", 405, ("Allow", "GET, HEAD"))
         asked = _REQUEST.fullmatch(request.path)
-        path = asked and next((path for path in self._files() if path.stem == asked[1]), None)
+        path = asked and next((path for path in self._files(self._pids()) if path.stem == asked[1]), None)
         if asked is None or path is None:
             return messages.text(request, "there is no such evidence (any more): the last twenty files are kept\n", 404)
         save = ("Content-Disposition", f'attachment; filename="{asked[1]}{asked[2] or ""}"')
@@ -70,17 +74,19 @@ class BundleRoutes:
         main = f'{evidence(data)}<p class="do">{files}</p>'
         return messages.html(request, page(f"memprof: {headline(data)}", main, up=request.up))
 
-    def _files(self) -> list[Path]:
-        """Regular files with a name that we give; a link is none."""
-        folder = private_path(self._parent) / "evidence"
-        try:
-            return [
-                Path(entry.path)
-                for entry in os.scandir(folder)
-                if _NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
-            ]
-        except OSError:  # nothing was ever written
-            return []
+    def _files(self, pids: Collection[int]) -> list[Path]:
+        """Regular files with a name that we give, of these processes; a link is none."""
+        found: list[Path] = []
+        for folder in private_folders(self._parent):
+            with contextlib.suppress(OSError):  # nothing was ever written
+                found += [
+                    Path(entry.path)
+                    for entry in os.scandir(folder / "evidence")
+                    if (name := _NAME.fullmatch(entry.name))
+                    and int(name[2]) in pids
+                    and entry.is_file(follow_symlinks=False)
+                ]
+        return found
 
     def _entry(self, path: Path) -> dict[str, Any]:
         size = path.stat().st_size

@@ -30,6 +30,6 @@ def extensions(profiler: MemoryProfiler, looking: Looking) -> dict[str, Callable
             request, text, 200, ("Content-Disposition", f'attachment; filename="memprof-{stamp}.html"')
         )
 
-    bundles = BundleRoutes(profiler)
+    bundles = BundleRoutes(profiler, looking.pids)
     looking.bundles = bundles.listed
     return {"bundle": bundles, "flame": FlameRoutes(profiler), "save": save}

@@ -208,11 +208,11 @@ def cost(state: Mapping[str, Any]) -> str:
         f'<td class="num">{_milliseconds(found["snapshot_seconds"])}</td>'
         f'<td class="num">{_milliseconds(found["census_stall_seconds"])}</td></tr>'
     )
-    head = ("", "#CPU of one core", "#last time", "#longest stall")
+    head = ("", "#CPU", "#last time", "#longest stall")
     failures = several(found["failures"], "failure") if found["failures"] else "no failure"
     told = f"<p><small>{size(found['history_mb'])} of memory for its history; {failures} inside of it.</small></p>"
     table = _table("Costs table", head, body, tight=True)
-    return _section("cost", "What memprof itself costs", table + told, "in the worker where it costs most")
+    return _section("cost", "What memprof itself costs", table + told, "of one core, where it is most")
 
 
 def _milliseconds(seconds: float | None) -> str:

@@ -57,6 +57,15 @@ def test_read_and_saved(page):
     assert b'src="' not in saved.body
 
 
+def test_of_other_programs(page):
+    """Evidence of a program that is none of this server's workers is neither listed nor read."""
+    other = page.file.with_name("memprof-20990101T000000Z-1.json")
+    other.write_bytes(page.file.read_bytes())
+    assert [one["id"] for one in json.loads(page("/api/state.json").body)["bundles"]] == [page.id]
+    assert page(f"/bundle/{other.stem}").status == 404
+    assert page(f"/bundle/{other.stem}.json").status == 404
+
+
 def test_behind_the_token(page):
     """Without it there is nothing to read."""
     for kind in ("", ".json", ".html"):
@@ -67,14 +76,16 @@ def test_behind_the_token(page):
 def test_nothing_else(page, path):
     """Names that we do not give lead nowhere, and neither does a link under one that we give."""
     assert page(f"/bundle{path}").status == 404
-    link = page.file.with_name("memprof-20990101T000000Z-1.json")
-    link.symlink_to("/etc/passwd")
-    assert page("/bundle/memprof-20990101T000000Z-1.json").status == 404
+    link = page.file.with_name(f"memprof-20990101T000000Z-{os.getpid()}.json")
+    if not link.is_symlink():
+        link.symlink_to("/etc/passwd")
+    assert page(f"/bundle/{link.name}").status == 404
 
 
 def test_a_file_that_is_no_evidence(page):
-    """What somebody else put there is left out of the list and refused in words; nothing fails."""
-    page.file.with_name("memprof-20990101T000000Z-1.json").write_text("{}")
+    """What is no evidence is left out of the list and refused in words; nothing fails."""
+    other = page.file.with_name(f"memprof-20990101T000000Z-{os.getpid()}.json")
+    other.write_text("{}")
     assert len(json.loads(page("/api/state.json").body)["bundles"]) == 1
-    assert page("/bundle/memprof-20990101T000000Z-1").status == 404
+    assert page(f"/bundle/{other.stem}").status == 404
     assert page("/bundle", method="POST").status == 405
