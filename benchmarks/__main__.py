@@ -11,7 +11,7 @@ import time
 
 from benchmarks import harness
 
-NAMES = ("request_cost", "load", "census", "steady", "footprint")
+NAMES = ("request_cost", "load", "census", "steady", "footprint", "web_page")
 # Not on the page of figures yet.
 OTHERS = ("holders",)
 

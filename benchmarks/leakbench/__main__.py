@@ -23,6 +23,7 @@ from benchmarks.leakbench.run import Pair, RunError, prepare, run_all
 BATCHES = 40
 OURS, RULE = "memprof", "plain rule"
 TOOLS = (OURS, "objgraph", "leak_hunter", "memalot")
+SLOW = ("memalot",)  # minutes of processor time a scenario: only when it is named
 RESULT = harness.RESULTS / "leakbench.json"
 
 
@@ -98,7 +99,7 @@ def main() -> None:
     )
     parser.add_argument("--jobs", type=int, default=2, help="runs at once")
     parser.add_argument("--full", action="store_true", help="both lengths of batch, and the comparison; an hour")
-    parser.add_argument("--tool", action="append", choices=TOOLS, help="with --full: not all; may be repeated")
+    parser.add_argument("--tool", action="append", choices=TOOLS, help="with --full; by default all but memalot")
     parser.add_argument("-v", "--verbose", action="store_true", help="the open leaks after each batch")
     given = parser.parse_args()
     everything = [one for folder in scenario.folders() for one in scenario.find(folder)]
@@ -108,7 +109,7 @@ def main() -> None:
     chosen = prepare(chosen)
     pairs = [(one, v) for one in chosen for v in one.variants if given.variant in {None, v}]
     if given.full:
-        full(pairs, given.tool or TOOLS, given.jobs)
+        full(pairs, given.tool or [tool for tool in TOOLS if tool not in SLOW], given.jobs)
         return
     outcomes = ours(pairs, given.batches, given.jobs, verbose=given.verbose)[OURS]
     print("\n" + report.totals(outcomes))

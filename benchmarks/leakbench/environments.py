@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
 import os
 import subprocess
@@ -27,7 +28,7 @@ def python_for(scenario: Scenario, variant: str) -> Path:
     Raises:
         RuntimeError: this machine has no such Python, or the pins cannot be installed.
     """
-    interpreters = find_interpreters()
+    interpreters = _interpreters()
     version = next((version for version in scenario.pythons if version in interpreters), None)
     if version is None:
         raise RuntimeError(f"{scenario.name} needs Python {' or '.join(scenario.pythons)}: install one with pyenv")
@@ -40,6 +41,11 @@ def python_for(scenario: Scenario, variant: str) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another run may want it too
         _make(interpreters[version], folder, stamp, pins)
     return python
+
+
+@functools.cache
+def _interpreters() -> dict[str, Path]:
+    return find_interpreters()  # starts each of them to see whether it runs
 
 
 def _make(interpreter: Path, folder: Path, stamp: Path, pins: list[str]) -> None:

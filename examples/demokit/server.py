@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import http.client
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -80,12 +81,14 @@ class Server:
     Attributes:
         host: what serves it.
         port: where it listens.
+        token: opens its page for people.
         log: what it has written so far: time (seconds since the epoch) and line.
     """
 
     def __init__(self, host: Host) -> None:
         self.host = host
         self.port = _free_port()
+        self.token = secrets.token_urlsafe(9)
         self.log: deque[tuple[float, str]] = deque(maxlen=_LOG_LINES)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[str] | None = None
@@ -152,6 +155,7 @@ class Server:
         paths = [str(EXAMPLES), environment.get("PYTHONPATH", "")]
         environment |= {
             "MEMPROF_INTERVAL": "1",
+            "MEMPROF_TOKEN": self.token,
             "MEMPROF_LEAK_CONFIRM_REQUESTS": "800",  # what takes an hour elsewhere
             "MEMPROF_TOP_TYPES": "200",  # so that the timeline sees a type from its first objects on
             "SHOP_DATABASE": str(folder / "shop.sqlite3"),

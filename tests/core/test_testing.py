@@ -27,7 +27,7 @@ def test_fake_probes_show_what_they_are_told() -> None:
 
 
 def test_fake_probes_tell_who_holds_what() -> None:
-    """Containers, holders and populations are those that the test set; what it did not name is held by nobody."""
+    """Containers, holders and populations are those that the test set; any other type is held by nobody."""
     probes = FakeProbes()
     kept = Container("shop.SESSIONS", "dict", 12, None, False, ("shop.Session",))
     probes.kept, probes.growing = Containers((kept,)), {"task shop.watchdog": 3}
@@ -40,10 +40,9 @@ def test_fake_probes_tell_who_holds_what() -> None:
 def test_recorder_hears_leaks_and_alerts() -> None:
     """A recorder keeps what the callbacks were told."""
     clock, probes = FakeClock(), FakeProbes(heap_mb=850)
-    profiler = MemoryProfiler(Config(background=False, leak_confirm_hours=0.05), clock=clock, probes=probes)
+    profiler = MemoryProfiler(Config(background=False), clock=clock, probes=probes)
     recorder = Recorder().attach(profiler)
     for number in range(12):
-        probes.collections = (0, 0, number)
         probes.counts = {"shop.Cart": 100 + 100 * number}
         profiler.step()
         clock.advance(60)

@@ -64,9 +64,15 @@ def on_alert(alert: Alert) -> str:
     return alert.message
 
 
+@profiler.register_remedy
+def drop_cache() -> int:
+    return 7
+
+
 # The decorators give the function back as it was.
 on_leak(profiler.detect_leaks()[0])
 assert_type(on_alert(profiler.alerts[0]), str)
+assert_type(drop_cache(), int)
 
 
 async def serve() -> None:

@@ -161,6 +161,21 @@ def test_a_linked_chain(shop: Any) -> None:
         shop.LAST = shop.LAST.previous
 
 
+def test_functions_wrapped_again_and_again(shop: Any) -> None:
+    """A function that is wrapped at each request is a chain of closures, followed to its end."""
+
+    def wrap(inner: Any, item: Item) -> Any:
+        def wrapper() -> Any:
+            return inner, item
+
+        return wrapper
+
+    shop.call = None
+    for _ in range(300):
+        shop.call = wrap(shop.call, Item())
+    assert only() == "shop.call.<closure>.inner….<closure>.item"
+
+
 def test_tasks_and_contexts(shop: Any) -> None:
     """What a pending task has is held by who holds the task, by the names of the coroutine and of the variable."""
     current: contextvars.ContextVar[Any] = contextvars.ContextVar("current")

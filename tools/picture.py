@@ -1,0 +1,56 @@
+"""Takes the README's picture: the demo shop on a real server, real visitors, and its page in a real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "examples"))
+
+from demokit.server import HOSTS, Server  # noqa: E402
+from demokit.traffic import Traffic  # noqa: E402
+
+SECONDS = 90
+WORKERS = "3"
+WIDTH, HEIGHT = 1180, 1180
+
+
+def main() -> int:
+    """Write docs/page.png; returns the exit status."""
+    browser_path = shutil.which("chromium")
+    if browser_path is None:
+        print("no Chromium is installed: apt-get install chromium", file=sys.stderr)
+        return 2
+    os.environ["WEB_CONCURRENCY"] = WORKERS  # gunicorn reads it
+    server = Server(HOSTS["flask"])
+    try:
+        server.start()
+        with Traffic(server.port):
+            time.sleep(SECONDS)
+            _take(f"{server.url}/memprof/", server.token, browser_path, ROOT / "docs/page.png")
+    finally:
+        server.stop()
+    return 0
+
+
+def _take(url: str, token: str, browser_path: str, target: Path) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+        page.goto(url)
+        page.fill("#token", token)
+        page.click("button[type=submit]")
+        page.wait_for_selector("#verdict")
+        page.screenshot(path=target)
+        page.screenshot(path=ROOT / "build/pictures/demo-full.png", full_page=True)
+        browser.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
