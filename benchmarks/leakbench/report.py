@@ -170,9 +170,9 @@ def _leaks(outcomes: Sequence[Outcome]) -> str:
             one.scenario,
             leak["state"],
             _mark(leak["kind"], right=one.kind),
-            _mark(f"`{leak['name']}`", right=one.culprit),
-            _mark(leak["holder"], right=one.holder) if leak["holder"] else "-",
-            leak["route"] or "-",
+            _mark(_code(leak["name"]), right=one.culprit),
+            _mark(_code(leak["holder"]), right=one.holder) if leak["holder"] else "-",
+            _code(leak["route"]),
             f"{one.found} ({one.wait})",
             "-" if one.confirmed is None else str(one.confirmed),
             _open(one),
@@ -183,19 +183,24 @@ def _leaks(outcomes: Sequence[Outcome]) -> str:
 
 
 def _open(one: Outcome) -> str:
-    return f"{one.incidents}" + (f" ({', '.join(one.also_open)})" if one.also_open else "")
+    return f"{one.incidents}" + (f" ({_code(*one.also_open)})" if one.also_open else "")
 
 
 def _healthy(outcomes: Sequence[Outcome]) -> str:
     rows = [
         (
             f"{one.scenario}{' (fixed)' if one.variant == 'fixed' else ''}",
-            "failed" if one.broken else ", ".join(one.accused) or "-",
-            ", ".join(one.suspected) or "-",
+            "failed" if one.broken else _code(*one.accused),
+            _code(*one.suspected),
         )
         for one in outcomes
     ]
     return harness.table(("scenario", "accused", "suspected"), rows)
+
+
+def _code(*texts: str) -> str:
+    """As code, in which nothing is Markdown."""
+    return ", ".join(f"`{text}`".replace("|", "/") for text in texts if text) or "-"
 
 
 def _mark(text: str, *, right: bool) -> str:
