@@ -15,6 +15,9 @@ GROWTH_SECONDS = 2 * 3600.0
 _SPARK_BUCKETS = 24
 # A worker that is late by this is silent: twice its interval, and what a busy machine may add.
 _LATE_INTERVALS, _LATE_SECONDS = 2.0, 5.0
+# A day ahead of two hours: enough for a night on call, and not a month ahead of a minute.
+_AHEAD = 12.0
+_UNKNOWN = ("used_mb", "limit_mb", "used_percent", "growth_mb_per_hour", "growth_seen_seconds", "time_left", "objects")
 # How long a worker that is gone is still shown, so that who was killed is not overlooked.
 _GONE_SECONDS = 3600.0
 
@@ -35,7 +38,9 @@ def _live(metrics: MemoryMetrics, track: Track | None, config: Config, now: floa
     heard = metrics.start_time if snapshot is None else snapshot.timestamp
     silent = now - heard > _LATE_INTERVALS * config.interval + _LATE_SECONDS
     used, limit = (None, None) if snapshot is None else (snapshot.heap_used_mb, snapshot.heap_size_mb)
-    growth = None if track is None else _growth(track, "heap_used_mb")
+    past = None if track is None else _life(track, "heap_used_mb", GROWTH_SECONDS)
+    growth = None if past is None else per_hour(past)
+    seen = past.times[-1] - past.times[0] if past is not None and past.times else None
     leaks = any(leak.state == "confirmed" for leak in metrics.leaks)
     row = _row(metrics.worker, metrics.pid, track)
     return row | {
@@ -48,7 +53,10 @@ def _live(metrics: MemoryMetrics, track: Track | None, config: Config, now: floa
         "limit_source": "" if snapshot is None else snapshot.heap_size_source,
         "used_percent": None if snapshot is None else snapshot.heap_percent,
         "growth_mb_per_hour": growth,
-        "time_left": time_left(getattr(metrics, "forecast", None), "worker", used, limit, growth if leaks else None),
+        "growth_seen_seconds": seen,
+        "time_left": time_left(
+            getattr(metrics, "forecast", None), "worker", used, limit, growth if leaks else None, seen
+        ),
         "objects": None if snapshot is None else snapshot.total_objects,
         "requests": metrics.requests,
         "snapshots": metrics.snapshots_taken,
@@ -66,7 +74,7 @@ def _gone(track: Track, now: float) -> dict[str, Any]:
         "answering": False,
         "silent_seconds": round(max(0.0, now - track.times[-1]), 1),
         "rss_mb": None if math.isnan(rss) else rss,
-        **dict.fromkeys(("used_mb", "limit_mb", "used_percent", "growth_mb_per_hour", "time_left", "objects")),
+        **dict.fromkeys(_UNKNOWN),
         "limit_source": "",
         "requests": 0,
         "snapshots": 0,
@@ -79,10 +87,6 @@ def _row(worker: str, pid: int, track: Track | None) -> dict[str, Any]:
     return {"worker": worker, "pid": pid, "recent": rounded(recent)}
 
 
-def _growth(track: Track, name: str) -> float | None:
-    return per_hour(_life(track, name, GROWTH_SECONDS))
-
-
 def _life(track: Track, name: str, seconds: float) -> Series:
     """The last part of a past, of the slot's present worker only."""
     start = track.times[-1] - seconds if track.times else 0.0
@@ -90,7 +94,12 @@ def _life(track: Track, name: str, seconds: float) -> Series:
 
 
 def time_left(
-    forecast: Any, whose: str, used_mb: float | None, limit_mb: float | None, leak_mb_per_hour: float | None
+    forecast: Any,
+    whose: str,
+    used_mb: float | None,
+    limit_mb: float | None,
+    leak_mb_per_hour: float | None,
+    seen_seconds: float | None,
 ) -> dict[str, Any] | None:
     """When a limit is reached: the forecast's range; while it has none, by the pace of a confirmed leak.
 
@@ -100,6 +109,7 @@ def time_left(
         used_mb: what is used now.
         limit_mb: the limit.
         leak_mb_per_hour: growth; ``None`` where no leak is confirmed: what grows for good reasons stops.
+        seen_seconds: how long growth was watched; it is trusted twelve times as far ahead.
     """
     outlook = getattr(forecast, whose, None)
     low, high = getattr(outlook, "low_seconds", None), getattr(outlook, "high_seconds", None)
@@ -108,6 +118,8 @@ def time_left(
     if used_mb is None or limit_mb is None or not leak_mb_per_hour or leak_mb_per_hour <= 0:
         return None
     seconds = max(0.0, limit_mb - used_mb) / leak_mb_per_hour * 3600
+    if seconds > _AHEAD * (seen_seconds or 0.0):
+        return None
     return {"low_seconds": seconds, "high_seconds": seconds, "by": "pace"}
 
 

@@ -89,12 +89,13 @@ def _shared(
     forecast = next((f for one in metrics if getattr(f := getattr(one, "forecast", None), "shared", None)), None)
     confirmed = any(leak["state"] == "confirmed" for leak in leaks)
     growth = sum(row["growth_mb_per_hour"] or 0.0 for row in rows if row["live"])
+    seen = max((row["growth_seen_seconds"] or 0.0 for row in rows), default=0.0)
     return {
         "used_mb": found.used_mb,
         "size_mb": found.size_mb,
         "percent": found.percent,
         "contained": found.contained,
-        "time_left": time_left(forecast, "shared", found.used_mb, found.size_mb, growth if confirmed else None),
+        "time_left": time_left(forecast, "shared", found.used_mb, found.size_mb, growth if confirmed else None, seen),
     }
 
 

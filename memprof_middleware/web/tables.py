@@ -36,7 +36,7 @@ def _limits(state: Mapping[str, Any]) -> str:
     shared = state["shared"]
     if shared is not None and shared["size_mb"] and sum(row["live"] for row in state["workers"]) > 1:
         who = "the container uses" if shared["contained"] else "together they use"
-        words.append(f"{who} {size(shared['used_mb'])}, {shared['percent']:.0f} %")
+        words.append(f"{who} {size(shared['used_mb'])}, {_share(shared['percent'])}")
     return "; ".join(words)
 
 
@@ -100,7 +100,7 @@ def _leak(leak: Mapping[str, Any], state: Mapping[str, Any]) -> str:
     grown = size(leak["growth_per_hour"] / MB) if in_bytes else count(leak["growth_per_hour"])
     ends = [size(leak[key] / MB) if in_bytes else count(leak[key]) for key in ("first", "last")]
     kept = leak["growth_per_request"]
-    per_request = "" if kept is None else f"<br><small>{_kept(kept, in_bytes=in_bytes)} kept per request</small>"
+    told = "" if kept is None else f"{_kept(kept, in_bytes=in_bytes)} kept per request, of whatever route"
     also = ", ".join(leak["also"])
     note = "; ".join(filter(None, (leak["note"], f"with it: {also}" if also else "")))
     of = len([row for row in state["workers"] if row["live"]])
@@ -110,7 +110,7 @@ def _leak(leak: Mapping[str, Any], state: Mapping[str, Any]) -> str:
         f'<span class="pct">{percent(leak["confidence"])}</span></td>'
         f'<th scope="row"><code>{named(leak["name"])}</code>{_small(note)}{_evidence(leak["evidence"])}</th>'
         f'<td class="num">{signed(grown)}/h<br><small>{ends[0]} to {ends[1]} {escape(leak["unit"])}</small></td>'
-        f"<td>{_known(leak, 'holder')}{_small(where)}</td><td>{_known(leak, 'route')}{per_request}</td>"
+        f"<td>{_known(leak, 'holder')}{_small(where)}</td><td>{_known(leak, 'route')}{_small(told)}</td>"
         f'<td class="num">{clock(leak["since"], state["now"])}</td></tr>'
     )
 

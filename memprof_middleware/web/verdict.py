@@ -111,7 +111,7 @@ def _of_leak(
         _fact(
             "Comes from",
             leak["route"] or "not known yet",
-            "" if kept is None else f"{_amount(leak, kept)} kept per request",
+            "" if kept is None else f"{_amount(leak, kept)} kept per request, of whatever route",
             code=bool(leak["route"]),
         ),
         _fact("Since", f"{clock(leak['since'], now)} UTC", told_after),

@@ -65,7 +65,7 @@ def test_a_confirmed_leak_comes_first():
     assert sentence(found).startswith("Worker 4242 reaches its limit of 512 MiB in about 1 h 4")
     facts = {fact["name"]: (fact["value"], fact["note"]) for fact in verdict["facts"]}
     assert facts["Held by"][0].startswith("shop.cart.SESSIONS")
-    assert facts["Comes from"] == ("POST /cart/add", "1 kept per request")
+    assert facts["Comes from"] == ("POST /cart/add", "1 kept per request, of whatever route")
     assert facts["Since"] == ("18:36 UTC", "2 h 10 min after the start at 16:26")
     assert facts["Confidence"][0] == "97 %"
 
@@ -146,6 +146,16 @@ def test_a_limit_that_all_share_is_reached_by_all():
     assert found["shared"]["contained"]
     assert found["verdict"]["first_to_end"]["pid"] is None
     assert sentence(found).startswith("All 4 workers together reach their limit of 2.0 GiB in about 44 min")
+
+
+def test_a_minute_tells_nothing_of_days():
+    """The pace of a leak is trusted twelve times as far ahead as it was watched; beyond that nothing is foreseen."""
+    scene = Scene()
+    for number in range(4):
+        replaced(scene, number, heap_size_mb=8192.0)
+    found = state(scene)
+    assert found["verdict"]["first_to_end"] is None
+    assert sentence(found) == "No limit is foreseen to be reached yet."
 
 
 def test_workers_are_in_the_order_of_their_end():
