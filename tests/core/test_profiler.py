@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from memprof_middleware import Alert, BaselineError, Config, ConfigError, Leak, MemoryProfiler, get_memory_profiler
-from memprof_middleware import profiler as profiler_module
-from memprof_middleware.profiler import profiler_for
+from memprof_middleware import process_profiler as profiler_module
+from memprof_middleware.process_profiler import profiler_for
 from memprof_middleware.testing import FakeClock, FakeProbes, Recorder
 
 fork_test = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
