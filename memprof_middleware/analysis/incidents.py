@@ -108,7 +108,7 @@ def find_incidents(growths: Sequence[Growth], scene: Scene) -> list[Incident]:
 
 
 def _of_memory(growth: Growth, slow: Sequence[Incident]) -> Incident:
-    """Memory that nothing explains: a container of the application that grows, however slowly, may hold large things."""
+    """Memory that nothing explains: a container of the application, however slowly it grows, may hold large things."""
     holder = max(slow, key=lambda incident: (incident.leader.steadiness, incident.leader.amount), default=None)
     if holder is None or growth.kind == "fragmentation":
         return Incident(growth, (), holder=OUTSIDE if growth.kind != "fragmentation" else "")
