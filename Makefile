@@ -58,6 +58,7 @@ accuracy: $(VENV)/dev.stamp
 # When memory is used up: the forecast beside straight lines, on made and recorded series; needs no server. QUICK=1.
 bench-forecast: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.forecast $(if $(QUICK),--quick)
+	$(BIN)/python -m benchmarks.forecast.novelty
 
 docs: $(VENV)/dev.stamp
 	$(BIN)/sphinx-build --fail-on-warning --quiet docs docs/_build

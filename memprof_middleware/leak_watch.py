@@ -152,7 +152,11 @@ class LeakWatch:
 
     def _is_better(self, growth: Growth, before: Leak) -> bool:
         """Whether a suspicion had better be told under another name: the application's type came up after a builtin."""
-        if before.state == "confirmed" or growth.kind != "objects":
+        if before.state == "confirmed":
+            return False
+        if before.kind not in {"objects", "container"}:
+            return growth.kind in {"objects", "container"}
+        if growth.kind != "objects":
             return False
         return self._probes.rank(growth.name) < (self._probes.rank(before.name) if before.kind == "objects" else 2)
 

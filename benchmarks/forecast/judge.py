@@ -37,7 +37,7 @@ class Outcome:
 def judge(method: str, series: Series) -> Outcome:
     hit = series.hit
     said = list(METHODS[method](series.until_hit()))
-    wait = 1 if method == "memprof" else HELD
+    wait = HELD[method]
     alarms = [
         said[index].at
         for index in range(wait - 1, len(said))

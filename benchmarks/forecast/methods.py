@@ -138,4 +138,5 @@ METHODS: dict[str, Method] = {
     "Theil-Sen of the floor, 6 h": theil_sen_floor(6),
     "memprof": ours,
 }
-HELD = 3  # an alarm is one when three moments in a row say so; memprof waits by itself
+# An alarm is one when so many moments in a row say so: half an hour, the rule's `for`; memprof waits by itself.
+HELD = dict.fromkeys(METHODS, 3) | {"the rule without a forecast": 8, "memprof": 1}

@@ -42,6 +42,7 @@ class Outcome:
         verdict: that verdict, as ``Leak.to_dict()``.
         incidents: how many leaks were open at the end.
         also_open: names of leaks open at the end that do not touch the culprit.
+        beside: names of such leaks that were confirmed, at any time.
         failures: the profiler's own failures by kind.
         seconds: processor time of a step, the longest.
         broken: why it could not be run.
@@ -62,6 +63,7 @@ class Outcome:
     verdict: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     incidents: int = 0
     also_open: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     failures: Mapping[str, int] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
     broken: str = ""
@@ -94,15 +96,16 @@ def judge(scenario: Scenario, variant: str, lines: Sequence[Line], *, shown: int
     """
     leaks = scenario.leaks and variant == "buggy"
     every = [(line["batch"], leak) for line in lines for leak in line["leaks"]]
-    wrong = [leak for _, leak in every if not leaks]
-    accused = tuple(dict.fromkeys(leak["name"] for leak in wrong if leak["state"] == "confirmed"))
+    confirmed = [leak for _, leak in every if leak["state"] == "confirmed"]
+    accused = () if leaks else tuple(dict.fromkeys(leak["name"] for leak in confirmed))
+    suspected = () if leaks else tuple(dict.fromkeys(leak["name"] for _, leak in every if leak["name"] not in accused))
     outcome = Outcome(
         scenario=scenario.name,
         variant=variant,
         leaks=leaks,
         batches=len(lines),
         accused=accused,
-        suspected=tuple(dict.fromkeys(leak["name"] for leak in wrong if leak["name"] not in accused)),
+        suspected=suspected,
         incidents=len(lines[-1]["leaks"]),
         failures=lines[-1].get("failures", {}),
         seconds=max(line.get("seconds", 0.0) for line in lines),
@@ -113,6 +116,7 @@ def judge(scenario: Scenario, variant: str, lines: Sequence[Line], *, shown: int
         outcome,
         visible=visible(scenario, lines) if "types" in lines[-1] else shown,
         also_open=tuple(leak["name"] for leak in lines[-1]["leaks"] if not touches(scenario, leak)),
+        beside=tuple(dict.fromkeys(leak["name"] for leak in confirmed if not touches(scenario, leak))),
     )
     touching = [(batch, leak) for batch, leak in every if touches(scenario, leak)]
     if not touching:

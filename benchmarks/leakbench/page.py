@@ -22,9 +22,8 @@ _METHOD = """\
 `make leakbench` runs each application in an environment of its own behind the middleware, with the traffic of its label
 and a step of the profiler after each batch, and writes the figures to `benchmarks/results/leakbench.json`.
 The applications in `benchmarks/leakbench/scenarios` come with the project; the corpus of released packages is read from
-a folder beside it, or from the one that `LEAKBENCH_CORPUS` names. One of them:
-
-    python -m benchmarks.leakbench --only own-lru-method -v
+a folder beside it, or from the one that `LEAKBENCH_CORPUS` names. `make leakbench ARGS="--only own-lru-method -v"` runs
+one of them and shows the open leaks after each batch.
 
 `make accuracy FROM=benchmarks/results/leakbench.json` takes a run over as `benchmarks/leakbench/measured.json` and
 writes this page from it.
@@ -38,11 +37,13 @@ How it is judged:
 - *shows*: the batch in which the count of a culprit set its third record.
 - The plain rule: a type that grew in ten snapshots by more than 50 % and by more than 100 objects, upwards in at least
   seven of the nine steps. It sees the same series as the profiler.
-- The others have runs of their own, without the middleware. `objgraph.growth()` and memalot list types and judge none:
-  a type is accused that objgraph lists after six batches in a row, or memalot in both of its reports, of objects that
-  outlived eight to sixteen batches. python-leak-hunter measures two equal windows over the whole run, so it has its
-  verdict at the end; its `why_alive` is asked about the type it suspects. memalot was not asked for referrers nor for
-  untracked objects: with the latter, one of its snapshots of a small application took 15 to 30 s."""
+- The others have runs of their own, without the middleware. `objgraph.growth()` lists types and judges none:
+  a type is accused that it lists after six batches in a row. In the same way a type is accused that memalot names in
+  both of its reports, of objects that outlived eight to sixteen batches. python-leak-hunter measures two equal windows
+  over the whole run, so it has its
+  verdict at the end; its `why_alive` is asked about the type it suspects.
+- memalot is run only when it is named (`--tool memalot`), and then without referrers and untracked objects: with the
+  latter, one of its snapshots of a small application took 15 to 30 s, and without it takes 2 to 5 s."""
 
 
 def page(results: dict[str, Any]) -> str:

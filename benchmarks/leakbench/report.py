@@ -83,6 +83,7 @@ def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "suspected": sum(1 for one in healthy if one.suspected or one.accused),
         "recall": _part(len(found), len(leaks)),
         "precision": _part(len(found), len(found) + len(accused)),
+        "beside": sum(bool(one.beside) for one in leaks),
         "confirmed": _part(sum(one.confirmed is not None for one in leaks), len(leaks)),
         "culprit": _part(sum(one.culprit for one in found), len(found)),
         "holder": _part(sum(one.holder for one in found), len(found)),
@@ -101,6 +102,7 @@ def totals(outcomes: Sequence[Outcome]) -> str:
         ("healthy apps accused", f"{got['accused']} of {got['healthy']}", "", "0"),
         ("healthy apps suspected, at any time", f"{got['suspected']} of {got['healthy']}", "", ""),
         ("precision", "", _percent(got["precision"]), "100 %"),
+        ("leaks with something else confirmed beside them", f"{got['beside']} of {got['leaks']}", "", ""),
         ("leaks confirmed", "", _percent(got["confirmed"]), ""),
         ("culprit named, of those found", "", _percent(got["culprit"]), "95 %"),
         ("holder named, of those found", "", _percent(got["holder"]), "85 %"),
@@ -161,44 +163,44 @@ def _leaks(outcomes: Sequence[Outcome]) -> str:
     rows = []
     for one in outcomes:
         if one.found is None:
-            rows.append((one.scenario, "failed" if one.broken else "**missed**", *[""] * 6))
+            rows.append((one.scenario, "failed" if one.broken else "**missed**", *[""] * 6, _open(one)))
             continue
         leak = one.verdict
-        rows.append(
-            (
-                one.scenario,
-                leak["state"],
-                _mark(leak["kind"], right=one.kind),
-                _mark(f"`{leak['name']}`", right=one.culprit),
-                _mark(leak["holder"], right=one.holder) if leak["holder"] else "-",
-                leak["route"] or "-",
-                f"{one.found} ({one.wait})",
-                "-" if one.confirmed is None else str(one.confirmed),
-            )
+        row = (
+            one.scenario,
+            leak["state"],
+            _mark(leak["kind"], right=one.kind),
+            _mark(_code(leak["name"]), right=one.culprit),
+            _mark(_code(leak["holder"]), right=one.holder) if leak["holder"] else "-",
+            _code(leak["route"]),
+            f"{one.found} ({one.wait})",
+            "-" if one.confirmed is None else str(one.confirmed),
+            _open(one),
         )
-    header = (
-        "scenario",
-        "verdict",
-        "kind",
-        "culprit",
-        "holder",
-        "route",
-        "found in batch (of that after it shows)",
-        "confirmed",
-    )
-    return harness.table(header, rows)
+        rows.append(row)
+    header = ("scenario", "verdict", "kind", "culprit", "holder", "route", "found (after it shows)", "confirmed")
+    return harness.table((*header, "open at the end (not it)"), rows)
+
+
+def _open(one: Outcome) -> str:
+    return f"{one.incidents}" + (f" ({_code(*one.also_open)})" if one.also_open else "")
 
 
 def _healthy(outcomes: Sequence[Outcome]) -> str:
     rows = [
         (
             f"{one.scenario}{' (fixed)' if one.variant == 'fixed' else ''}",
-            "failed" if one.broken else ", ".join(one.accused) or "-",
-            ", ".join(one.suspected) or "-",
+            "failed" if one.broken else _code(*one.accused),
+            _code(*one.suspected),
         )
         for one in outcomes
     ]
     return harness.table(("scenario", "accused", "suspected"), rows)
+
+
+def _code(*texts: str) -> str:
+    """As code, in which nothing is Markdown."""
+    return ", ".join(f"`{text}`".replace("|", "/") for text in texts if text) or "-"
 
 
 def _mark(text: str, *, right: bool) -> str:

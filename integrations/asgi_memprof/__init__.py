@@ -9,8 +9,8 @@ from asgi_memprof.page import respond
 from asgi_memprof.routes import RouteNames
 from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.outputs.exposition import MetricsEndpoint
-from memprof_middleware.profiler import get_memory_profiler as get_profiler
-from memprof_middleware.profiler import profiler_for
+from memprof_middleware.process_profiler import get_memory_profiler as get_profiler
+from memprof_middleware.process_profiler import profiler_for
 from memprof_middleware.traffic import UNMATCHED
 from memprof_middleware.web.app import PageEndpoint
 

@@ -14,7 +14,7 @@ from werkzeug.local import LocalProxy
 from memprof_middleware import Config, ConfigError, MemoryProfiler
 from memprof_middleware.outputs.exposition import MetricsEndpoint
 from memprof_middleware.outputs.report import render_report
-from memprof_middleware.profiler import profiler_for
+from memprof_middleware.process_profiler import profiler_for
 from memprof_middleware.traffic import UNMATCHED, counted_body, label
 from memprof_middleware.web.app import PageEndpoint
 

@@ -13,7 +13,7 @@ from memprof_middleware.profiler import MemoryProfiler
 
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 48
-UNUSUAL = 2.4  # novelty that no healthy series of the bench reached
+UNUSUAL = 2.4  # a healthy worker comes so far once in months (benchmarks/forecast/novelty.py)
 
 
 def render_report(profiler: MemoryProfiler) -> str:

@@ -13,6 +13,7 @@ from memprof_middleware.outputs.metrics import ALL, CATALOGUE, MetricSpec
 PREFIX = "memprof."
 # The same as gc_collections_total, which has the generation as a label.
 _TWICE = frozenset({"memory_gc_collections_gen0", "memory_gc_collections_gen1", "memory_gc_collections_gen2"})
+_TOLD_FOR_ALL = frozenset({"memory_route_growth_bytes_per_request", "memory_route_growth_objects_per_request"})
 # The unit by the end of a name: what is cut off, the unit, and the factor to it.
 _UNITS = (("_mb", "By", MB), ("_bytes", "By", 1.0), ("_seconds", "s", 1.0), ("_percent", "%", 1.0))
 _SPELLED = {"By": "_bytes", "s": "_seconds", "%": ""}
@@ -71,11 +72,12 @@ def of_kind(kind: Kind, metrics: MemoryMetrics) -> Iterator[Figure]:
     """This worker's figures of one kind.
 
     What is about all workers is left out, since one worker's figures do not tell it; but for what one of them finds
-    out about routes and tells for all.
+    out about routes and tells for all, where what it says of single workers is left out.
     """
     names = kind.spec.labels
+    about = ALL if kind.spec.name in _TOLD_FOR_ALL else metrics.worker
     for labels, number in kind.spec.samples([metrics]):
-        if number is not None and math.isfinite(number) and (labels[0] != ALL or "route" in names):
+        if number is not None and math.isfinite(number) and labels[0] == about:
             yield Figure(kind, number * kind.factor, tuple(zip(names, labels[1:], strict=True)) if names else ())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import time
 from collections.abc import Sequence
@@ -23,10 +22,6 @@ class FiguresSource(Protocol):
     """What the sinks ask: a :class:`~memprof_middleware.MemoryProfiler`, or a stand-in."""
 
     failures: Failures
-
-    @property
-    def logger(self) -> logging.Logger:
-        """Where trouble with a sink is told."""
 
     def now(self) -> float:
         """The time, in seconds since the epoch."""
@@ -49,7 +44,7 @@ class Sinks:
 
     def __init__(self, names: Sequence[str], given: Sequence[Sink], source: FiguresSource) -> None:
         self._source = source
-        self._threads = [SinkThread(sink, lambda: source.logger, source.now) for sink in chosen(names, given)]
+        self._threads = [SinkThread(sink, source.failures, source.now) for sink in chosen(names, given)]
         self.forget()
 
     def publish(self) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 
 from memprof_middleware.model import Alert, MemoryMetrics, SinkHealth
-from memprof_middleware.outputs.failures import described
+from memprof_middleware.outputs.failures import Failures, described
 from memprof_middleware.sinks.sink import Sink
 
 # Alerts that wait for a sink that is down; the oldest goes first.
@@ -27,13 +26,13 @@ class SinkThread:
 
     Args:
         sink: who gets them.
-        logger: asked for the logger when there is something to tell.
+        failures: knows the logger that trouble is told to, and counts it when that fails.
         clock: tells the time, in seconds since the epoch.
     """
 
-    def __init__(self, sink: Sink, logger: Callable[[], logging.Logger], clock: Callable[[], float]) -> None:
+    def __init__(self, sink: Sink, failures: Failures, clock: Callable[[], float]) -> None:
         self.sink = sink
-        self._logger, self._clock = logger, clock
+        self._failures, self._clock = failures, clock
         # What a sink does not override it does not want, and what only takes note says nothing of how it fares.
         calls = {"snapshot": type(sink).snapshot is not Sink.snapshot, "event": not sink.alerts_with_figures}
         self._deliveries = {call for call, counts in calls.items() if counts}
@@ -188,18 +187,20 @@ class SinkThread:
     def _count_delivery(self, what: str) -> None:
         self._delivered += 1
         self._last_delivery = self._clock()
-        self._successes += what == self._trouble or self._trouble == "open"
+        self._successes += self._trouble in {what, "open", "close"}
         if self._trouble is not None and self._successes >= _SUCCESSES_TO_BE_UP:
             self._trouble = None
-            self._logger().info(
-                "memprof: sink %s delivers again", self.sink.name, extra={"memprof_sink": self.sink.name}
-            )
+            with self._failures.caught("log"):
+                self._failures.logger.info(
+                    "memprof: sink %s delivers again", self.sink.name, extra={"memprof_sink": self.sink.name}
+                )
 
     def _tell_down(self, error: Exception) -> None:
-        self._logger().warning(
-            "memprof: sink %s cannot deliver: %s; it is tried again, further failures are only counted (metric "
-            "memory_sink_failed_total), and the application is not affected",
-            self.sink.name,
-            described(error),
-            extra={"memprof_sink": self.sink.name},
-        )
+        with self._failures.caught("log"):
+            self._failures.logger.warning(
+                "memprof: sink %s cannot deliver: %s; it is tried again, further failures are only counted (metric "
+                "memory_sink_failed_total), and the application is not affected",
+                self.sink.name,
+                described(error),
+                extra={"memprof_sink": self.sink.name},
+            )

@@ -205,6 +205,9 @@ def test_a_verdict_on_something_else_finds_no_leak(leak):
     outcome = judge.judge(one(), "buggy", lines(leak))
     assert outcome.found is None
     assert outcome.also_open == (leak["name"],)
+    assert outcome.beside == ()
+    confirmed = judge.judge(one(), "buggy", lines({}, leak | {"state": "confirmed"}))
+    assert (confirmed.found, confirmed.beside) == (3, (leak["name"],))
 
 
 def test_a_leak_in_c_is_found_by_its_kind():

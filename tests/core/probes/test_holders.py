@@ -434,6 +434,25 @@ def test_nothing_is_kept(shop: Any) -> None:
         gc.enable()
 
 
+@pytest.mark.parametrize("length", [1, 10, 25, 26])
+def test_tuples_of_every_length(shop: Any, length: int) -> None:
+    """A tuple on the way is a step as any other, also at a length at which it might be in the making."""
+    shop.ROWS = [tuple(Item() if place == 0 else place for place in range(length)) for _ in range(20)]
+    assert only() == "shop.ROWS[*][*]"
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_the_collector_stays_as_it_was(on: bool) -> None:
+    """Whether it is on or off, it is so afterwards."""
+    if not on:
+        gc.disable()
+    try:
+        find_holders([ITEM], most_seconds=PLENTY, pause=lambda _: None)
+        assert gc.isenabled() is on
+    finally:
+        gc.enable()
+
+
 def test_a_tuple_in_the_making_has_one_owner(shop: Any) -> None:
     """Tuples that another thread is filling with held instances are not disturbed."""
     shop.KEPT = [Item() for _ in range(2_000)]

@@ -46,7 +46,10 @@ def test_what_is_about_all_workers_is_left_out() -> None:
         route="GET /cart", unit="bytes", requests=9, windows=3, kept=1.0, share=1.0, per_hour=1.0,
         per_request=Estimate(2048.0, 2000.0, 2100.0),
     )  # fmt: skip
-    found = values(figures(route_growth=(growth,)))
+    differs = dataclasses.replace(growth, worker="5", per_request=Estimate(9000.0, 8000.0, 10000.0))
+    metrics = figures(route_growth=(growth, differs))
+    assert len({(figure.kind, figure.labels) for figure in told(metrics)}) == len(list(told(metrics)))
+    found = values(metrics)
     assert not {name for name in found if "shared" in name or name == "memprof.workers"}
     assert found["memprof.route_growth_bytes_per_request"] == {(("route", "GET /cart"),): 2048.0}
 

@@ -329,3 +329,21 @@ def test_noted_alerts_do_not_end_trouble(source: Source, running: Running, caplo
         sinks.event(alert(subject=f"t{number}"))
         wait_for(lambda number=number: sinks.health()[0].failed > number, "another failure")
     assert len(caplog.messages) == 1
+
+
+def test_a_log_that_raises_stops_no_sink(source: Source, running: Running) -> None:
+    """A filter of the host's that raises is a counted failure, and the sink's thread goes on."""
+
+    def refuse(_record: logging.LogRecord) -> bool:
+        raise RuntimeError("no")
+
+    taker = Taker()
+    taker.errors = [SinkError("away")]
+    source.logger.addFilter(refuse)
+    try:
+        sinks = running(taker)
+        source.publish(sinks)
+        wait_for(lambda: sinks.health()[0].delivered, "the figures")
+    finally:
+        source.logger.removeFilter(refuse)
+    assert source.failures.counts["log"]

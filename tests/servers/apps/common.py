@@ -9,7 +9,8 @@ from memprof_middleware import get_memory_profiler
 
 # Without the profiler, to compare with: threads, warnings and the time that a shutdown takes.
 BARE = os.environ.get("BARE") == "1"
-SETTINGS = {"interval": 1.0, "warmup_snapshots": 1, "leak_min_snapshots": 4}
+# Two seconds stand for the hours after which a leak is confirmed.
+SETTINGS = {"interval": 1.0, "warmup_snapshots": 1, "leak_min_snapshots": 4, "leak_confirm_hours": 0.0005}
 sessions = []
 leaking = []
 
