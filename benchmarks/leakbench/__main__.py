@@ -58,7 +58,7 @@ def theirs(peer: str, pairs: Sequence[Pair], jobs: int, shown: Mapping[tuple[str
 
 
 def full(pairs: Sequence[Pair], tools: Sequence[str], jobs: int) -> None:
-    """What the page shows. Some tools only: the figures of the others stay as they are."""
+    """What the page shows. Some tools or scenarios only: the figures of the others stay as they are."""
     began = time.monotonic()
     results: dict[str, Any] = json.loads(RESULT.read_text()) if RESULT.exists() else {"lengths": {}, "seconds": 0.0}
     earlier, kept = results["seconds"], results["lengths"]
@@ -74,18 +74,22 @@ def full(pairs: Sequence[Pair], tools: Sequence[str], jobs: int) -> None:
     }
     for name, batches in (("40", BATCHES), ("label", 0)) if OURS in tools else ():
         print(f"\n## {report.LENGTHS[name]}", flush=True)
-        kept.setdefault(name, {}).update(_plain(ours(pairs, batches, jobs, verbose=False)))
+        _merge(kept.setdefault(name, {}), ours(pairs, batches, jobs, verbose=False))
         keep()
     shown = {(one["scenario"], one["variant"]): one["visible"] for one in kept.get("40", {}).get(OURS, ())}
     for peer in (tool for tool in tools if tool != OURS):
-        kept.setdefault("40", {}).update(_plain({peer: theirs(peer, pairs, jobs, shown)}))
+        _merge(kept.setdefault("40", {}), {peer: theirs(peer, pairs, jobs, shown)})
         keep()
     print("\n" + report.page_tables(results))
     print(f"\n{results['seconds']:.0f} s; figures in {RESULT.relative_to(harness.ROOT)}")
 
 
-def _plain(outcomes: Mapping[str, Sequence[Outcome]]) -> dict[str, Any]:
-    return {tool: [one.to_dict() for one in ones] for tool, ones in outcomes.items()}
+def _merge(kept: dict[str, Any], outcomes: Mapping[str, Sequence[Outcome]]) -> None:
+    """Take over new outcomes; those of runs that were not repeated stay."""
+    for tool, ones in outcomes.items():
+        known = {(one["scenario"], one["variant"]): one for one in kept.get(tool, ())}
+        known |= {(one.scenario, one.variant): one.to_dict() for one in ones}
+        kept[tool] = [known[key] for key in sorted(known)]
 
 
 def main() -> None:
