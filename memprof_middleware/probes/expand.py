@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from memprof_middleware.probes import entries, roots
-from memprof_middleware.probes.census import type_name
+from memprof_middleware.probes.census import OURS, type_name
 from memprof_middleware.probes.entries import LRU, is_class, length_of, mro_of, namespace_of
 from memprof_middleware.probes.tally import Entry
 
@@ -51,7 +51,7 @@ class Expander:
         if is_class(kind):
             return self._class
         module = type_name(kind).partition(".")[0]
-        if module in roots.OURS or module == "typing":
+        if module in OURS or module == "typing":
             return lambda _: None
         base = entries.container_base(kind)
         if base is not None:

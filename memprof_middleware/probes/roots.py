@@ -13,11 +13,10 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from memprof_middleware.probes.census import type_name
+from memprof_middleware.probes.census import OURS, type_name
 from memprof_middleware.probes.entries import mro_of
 
 APPLICATION, LIBRARY, STANDARD = range(3)
-OURS = ("memprof_middleware", "asgi_memprof", "wsgi_memprof", "flask_memprof", "django_memprof")
 _STDLIB = tuple(f"{path}{os.sep}" for path in {sysconfig.get_paths()["stdlib"], sysconfig.get_paths()["platstdlib"]})
 _PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _SUSPENDED = ((types.CoroutineType, "cr"), (types.GeneratorType, "gi"), (types.AsyncGeneratorType, "ag"))
