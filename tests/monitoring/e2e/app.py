@@ -1,24 +1,41 @@
 """A small shop under the profiler. ``/leak`` keeps what it makes until ``/release``; everything else is healthy.
 
+From the first ``/leak`` on sessions leak too, a portion for each time that the profiler has counted the objects: so
+their growth is as even on a busy machine as on an idle one.
+
 Nobody can choose the worker that answers. So a visitor who wants every worker to do something once asks, with one and
 the same number of a round, until each has answered; those that did it before do nothing.
 """
 
 import os
+import threading
+import time
 
 from flask import Flask, request
 
-from flask_memprof import MemProf
+from flask_memprof import MemProf, get_profiler
 
 app = Flask(__name__)
 MemProf(app)
 KEPT: list[object] = []
 DONE: set[str] = set()
+LEAKING = threading.Event()
+PORTION = 1500
 
 
 class Session:
     def __init__(self, number: int) -> None:
         self.number = number
+
+
+def leak_sessions(profiler) -> None:
+    seen = None
+    while LEAKING.is_set():
+        snapshot = profiler.metrics().snapshot
+        if snapshot is not None and snapshot.census_timestamp != seen:
+            seen = snapshot.census_timestamp
+            KEPT.append([Session(number) for number in range(PORTION)])
+        time.sleep(0.05)
 
 
 @app.get("/")
@@ -33,11 +50,15 @@ def leak():
     number, mb = request.headers["X-Round"], float(request.headers["X-MB"])
     if number not in DONE:
         DONE.add(number)
-        KEPT.append(([Session(number) for number in range(int(500 * mb))], b"x" * int(mb * 2**20)))
+        KEPT.append(b"x" * int(mb * 2**20))
+    if not LEAKING.is_set():
+        LEAKING.set()
+        threading.Thread(target=leak_sessions, args=(get_profiler(),), daemon=True).start()
     return {"pid": os.getpid()}
 
 
 @app.get("/release")
 def release():
+    LEAKING.clear()
     KEPT.clear()
     return {"pid": os.getpid()}
