@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
-.PHONY: demo test test-all e2e tools dashboard bench performance bench-routes leakbench accuracy lint docs clean
+.PHONY: demo test test-all e2e tools dashboard picture bench performance bench-routes bench-forecast leakbench accuracy lint docs clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/memprof demo --host $(HOST) $(if $(KEEP),--keep)
@@ -26,6 +26,10 @@ tools: $(VENV)/dev.stamp
 # The dashboard, after a change of tools/dashboard.py.
 dashboard: $(VENV)/dev.stamp
 	$(BIN)/python tools/dashboard.py > monitoring/grafana/dashboards/memprof.json
+
+# The README's picture of the page, from the demo's real data; needs Chromium.
+picture: $(VENV)/dev.stamp
+	$(BIN)/python tools/picture.py
 
 # The tests on every interpreter that the machine has, each in an environment of its own.
 test-all:
@@ -50,6 +54,11 @@ leakbench: $(VENV)/dev.stamp
 # The page, from benchmarks/leakbench/measured.json; FROM=benchmarks/results/leakbench.json takes a run over.
 accuracy: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.leakbench.page $(FROM)
+
+# When memory is used up: the forecast beside straight lines, on made and recorded series; needs no server. QUICK=1.
+bench-forecast: $(VENV)/dev.stamp
+	$(BIN)/python -m benchmarks.forecast $(if $(QUICK),--quick)
+	$(BIN)/python -m benchmarks.forecast.novelty
 
 docs: $(VENV)/dev.stamp
 	$(BIN)/sphinx-build --fail-on-warning --quiet docs docs/_build

@@ -13,7 +13,7 @@ from benchmarks import harness
 
 NAMES = ("request_cost", "load", "census", "steady", "footprint")
 # Not on the page of figures yet.
-OTHERS = ("holders",)
+OTHERS = ("holders", "web_page")
 
 
 def main() -> None:

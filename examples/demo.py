@@ -151,7 +151,13 @@ def _watch(server: Server, timeline: Timeline, traffic: Traffic, progress: Progr
 def _keep(console: Console, server: Server, status: int) -> int:
     """Serve until Ctrl-C, which is the regular end here; a server that ends by itself is a failure."""
     console.print("\nThe shop goes on serving. Ctrl-C ends it.", highlight=False)
-    for path, what in (("/", "the product list"), ("/search?q=blue", "a search"), ("/metrics", "for Prometheus")):
+    page = f"the page for people; its token is {server.token}"
+    for path, what in (
+        ("/", "the product list"),
+        ("/search?q=blue", "a search"),
+        ("/metrics", "for Prometheus"),
+        ("/memprof/", page),
+    ):
         console.print(f"  {server.url}{path}  {what}", markup=False, highlight=False, soft_wrap=True)
     try:
         server.wait()

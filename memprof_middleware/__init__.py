@@ -5,7 +5,8 @@ from memprof_middleware.errors import BaselineError, ConfigError, ExporterError,
 from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot
 from memprof_middleware.outputs.exporter import MemoryExporter, get_memory_exporter
 from memprof_middleware.outputs.metrics import MemoryCollector
-from memprof_middleware.profiler import MemoryProfiler, get_memory_profiler
+from memprof_middleware.process_profiler import get_memory_profiler
+from memprof_middleware.profiler import MemoryProfiler
 
 __all__ = [
     "Alert",

@@ -31,16 +31,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands.add_parser("demo", add_help=False, help="run a small shop that leaks, and find the leak in under a minute")
     explain = commands.add_parser("explain", help="print an evidence file")
     explain.add_argument("file", metavar="FILE", help="as the log names it")
+    explain.add_argument("--html", action="store_true", help="as one HTML file that opens offline (> it.html)")
+    commands.add_parser("top", add_help=False, help="show a server's memory in the terminal")
     for kind, what in _MONITORING.items():
         _add_monitoring(commands.add_parser(kind, help=f"print {what}"), kind)
     arguments, options = parser.parse_known_args(argv)
     if arguments.command == "demo":
         return run_demo(options)
+    if arguments.command == "top":
+        from memprof_middleware.terminal.command import run_top
+
+        return run_top(options)
     if options:
         parser.error(f"unrecognized arguments: {' '.join(options)}")
     if arguments.command == "explain":
         try:
-            print(render_bundle(read_bundle(arguments.file)), end="")
+            if arguments.html:
+                from memprof_middleware.web.bundle import bundle_report
+
+                print(bundle_report(read_bundle(arguments.file)), end="")
+            else:
+                print(render_bundle(read_bundle(arguments.file)), end="")
         except (EvidenceError, ValueError) as error:
             parser.error(str(error))
         return 0

@@ -16,6 +16,7 @@ from memprof_middleware.errors import ConfigError
 ENV_PREFIX = "MEMPROF_"
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
+SINK_NAMES = ("log", "otel", "otlp", "dogstatsd", "statsd", "sentry")
 
 
 def _setting(
@@ -107,6 +108,23 @@ class Config:
         "How many times its previous rate garbage collection must run to be a spike.",
         lambda v: v > 1,
         "more than 1",
+    )
+    thresholds: str = _setting(
+        "fixed",
+        "`auto`: thresholds that are left at their default are learned from the application's first days.",
+        lambda v: v in {"fixed", "auto"},
+        "'fixed' or 'auto'",
+    )
+    release: str | None = _setting(
+        None,
+        "The version of the application: each is learned anew, and compared with the one before.",
+        lambda v: len(v) <= 64 and v.isprintable(),
+        "up to 64 printable characters, such as '2.4.1'",
+    )
+    state_dir: str | None = _setting(
+        None,
+        "A folder of this application alone, where what was learned is kept; unset: beside `baseline_file`, else "
+        "nothing is kept.",
     )
     leak_growth_percent: float = _setting(
         50.0,
@@ -201,6 +219,64 @@ class Config:
         "8 or more printable ASCII characters",
         secret=True,
     )
+    sinks: tuple[str, ...] = _setting(
+        (),
+        "Other monitoring systems that hear of figures and alerts.",
+        lambda v: set(v) <= set(SINK_NAMES) and len(set(v)) == len(v),
+        ", ".join(SINK_NAMES) + "; each once",
+    )
+    remedies: tuple[str, ...] = _setting(
+        (),
+        "What is tried at high memory, measured and logged: `collect` (a full collection), `callbacks` (what the "
+        "application registered with `register_remedy`), `trim` (glibc gives free memory back to the system).",
+        lambda v: set(v) <= {"collect", "callbacks", "trim"},
+        "any of 'collect', 'callbacks', 'trim'",
+    )
+    remedies_per_hour: int = _setting(
+        6, "Rounds of remedies in an hour, at most, in one worker.", lambda v: 1 <= v <= 60, "1 to 60"
+    )
+    recycle: float | None = _setting(
+        None,
+        "Heap in use, in MB, at which a worker finishes its requests and ends, for the server to replace it; unset: "
+        "never.",
+        lambda v: v > 0,
+        "more than 0",
+    )
+    recycle_supervised: bool = _setting(
+        False,
+        "`true`: something starts a server of a single process again when it ends (systemd, Docker, Kubernetes), so it "
+        "may recycle too.",
+    )
+    recycle_patience: float = _setting(
+        60.0,
+        "Seconds that the heap must stay at or above `recycle`, in at least three snapshots.",
+        lambda v: 1 <= v <= 86400,
+        "1 to 86400 seconds",
+    )
+    recycle_min_lifetime: float = _setting(
+        60.0, "Seconds that a worker lives at least.", lambda v: 1 <= v <= 86400, "1 to 86400 seconds"
+    )
+    recycle_cooldown: float = _setting(
+        30.0,
+        "Seconds between two retirements in one server, at least; more than a new worker takes to serve.",
+        lambda v: 1 <= v <= 86400,
+        "1 to 86400 seconds",
+    )
+    recycle_per_hour: int = _setting(
+        6, "Retirements of one server in an hour, at most.", lambda v: 1 <= v <= 1000, "1 to 1000"
+    )
+    recycle_drain: float = _setting(
+        60.0,
+        "Seconds after which a retiring worker ends even if requests (endless streams) are still in flight.",
+        lambda v: 1 <= v <= 86400,
+        "1 to 86400 seconds",
+    )
+    page_path: str | None = _setting(
+        "/memprof",
+        "Where the host serves the page for people, once `token` is set; empty: nowhere.",
+        lambda v: re.fullmatch(r"/[^\s?#]*[^\s?#/]", v) is not None,
+        "a path with a leading slash and no trailing one, such as '/memprof'",
+    )
     log_level: str | None = _setting(
         None,
         "Level of the `memprof` logger; unset: as the host's logging has it.",
@@ -215,6 +291,12 @@ class Config:
             raise ConfigError(
                 f"heap_critical_percent={self.heap_critical_percent!r} is not above "
                 f"heap_warning_percent={self.heap_warning_percent!r}: raise the one or lower the other"
+            )
+
+        if self.recycle is not None and self.heap_size_mb is not None and self.recycle >= self.heap_size_mb:
+            raise ConfigError(
+                f"recycle={self.recycle!r} is not below heap_size_mb={self.heap_size_mb!r}: a worker would be killed "
+                "before it is recycled; lower the one or raise the other"
             )
 
     @classmethod

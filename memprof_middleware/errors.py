@@ -13,6 +13,10 @@ class BaselineError(MemprofError):
     """A baseline cannot be set, read or written."""
 
 
+class StateError(MemprofError):
+    """What was learned of an application cannot be read or kept."""
+
+
 class ExporterError(MemprofError):
     """The standalone exporter cannot serve, for example because its port is taken."""
 
@@ -23,3 +27,15 @@ class EvidenceError(MemprofError):
 
 class RunDirectoryError(MemprofError):
     """There is no folder in which the workers of a server can find one another."""
+
+
+class RecycleError(MemprofError):
+    """This worker cannot retire as its server would have it."""
+
+
+class FlameError(MemprofError):
+    """A window for a flame graph cannot be opened, or came to nothing."""
+
+
+class TopError(MemprofError):
+    """``memprof top`` cannot show a server: no token, no answer, or not one that it understands."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -19,6 +20,7 @@ from memprof_middleware.config import Config
 from memprof_middleware.model import MB, SEVERITIES, Leak
 from memprof_middleware.outputs.failures import Failures
 from memprof_middleware.probes import Probes
+from memprof_middleware.probes.real_thread import real_sleep
 
 # While nothing is suspected, containers are measured with every so many snapshots.
 _CALM_STEPS = 10
@@ -29,6 +31,10 @@ _LOOK_AGAIN = 2.0
 _COLUMNS = {UNTRACKED: ("allocated_blocks", 1.0), NATIVE: ("native_in_use_mb", MB), FRAGMENTATION: ("heap_used_mb", MB)}
 
 
+class _Halted(Exception):  # noqa: N818 - no error: the work is no longer wanted
+    """The profiler stops."""
+
+
 class LeakWatch:
     """What one process knows of its leaks.
 
@@ -36,11 +42,17 @@ class LeakWatch:
         probes: the instruments.
         config: the limits.
         failures: where a failure is counted.
+        halted: whether the profiler stops, which ends a walk or a search in its next pause.
     """
 
-    def __init__(self, probes: Probes, config: Config, failures: Failures) -> None:
-        self._probes, self._config, self._failures = probes, config, failures
+    def __init__(self, probes: Probes, config: Config, failures: Failures, halted: Callable[[], bool]) -> None:
+        self._probes, self._config, self._failures, self._halted = probes, config, failures, halted
         self.forget()
+
+    def _pause(self, seconds: float) -> None:
+        if self._halted():
+            raise _Halted
+        real_sleep(seconds)
 
     def forget(self) -> None:
         """Begin anew: what was seen before a fork belongs to the parent."""
@@ -77,8 +89,8 @@ class LeakWatch:
             return 0.0
         self._calm_steps = _CALM_STEPS
         seconds = 0.0
-        with self._failures.caught("probe_containers"):
-            walk = self._probes.containers()
+        with self._failures.caught("probe_containers"), contextlib.suppress(_Halted):
+            walk = self._probes.containers(pause=self._pause)
             self._places = {
                 found.path: Place(found.path, None if found.unbounded else found.bound, found.holds)
                 for found in walk.found
@@ -140,7 +152,11 @@ class LeakWatch:
 
     def _is_better(self, growth: Growth, before: Leak) -> bool:
         """Whether a suspicion had better be told under another name: the application's type came up after a builtin."""
-        if before.state == "confirmed" or growth.kind != "objects":
+        if before.state == "confirmed":
+            return False
+        if before.kind not in {"objects", "container"}:
+            return growth.kind in {"objects", "container"}
+        if growth.kind != "objects":
             return False
         return self._probes.rank(growth.name) < (self._probes.rank(before.name) if before.kind == "objects" else 2)
 
@@ -175,8 +191,8 @@ class LeakWatch:
                 due.append((name, count))
         if due:
             began = time.thread_time()
-            with self._failures.caught("probe_holders"):
-                found = self._probes.holders([name for name, _ in due])
+            with self._failures.caught("probe_holders"), contextlib.suppress(_Halted):
+                found = self._probes.holders([name for name, _ in due], pause=self._pause)
                 for name, count in due:
                     paths = found[name].paths if name in found else ()
                     if paths or name not in self._holders:

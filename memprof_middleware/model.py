@@ -325,9 +325,10 @@ class Alert(_Value):
     """A condition that began or ended.
 
     Attributes:
-        name: the condition: ``heap_warning``, ``heap_critical``, ``heap_growth``, ``gc_spike``, ``leak`` or
-            ``route_leak``.
-        subject: what it is about, where one condition can hold for many: the leaking type or route.
+        name: the condition: ``heap_warning``, ``heap_critical``, ``heap_growth``, ``gc_spike``, ``exhaustion``,
+            ``leak`` or ``route_leak``.
+        subject: what it is about, where one condition can hold for many: the leaking type or route; of an exhaustion
+            ``worker`` or ``shared``.
         severity: ``low`` to ``critical``.
         message: a sentence for people.
         value: the figure that was judged.
@@ -346,6 +347,78 @@ class Alert(_Value):
     timestamp: float
     subject: str = ""
     active: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Outlook(_Value):
+    """What is left of a limit, and for how long. ``None``: not known, or there is nothing to say.
+
+    Attributes:
+        used_mb: memory in use.
+        limit_mb: the limit it counts against.
+        low_seconds: until the limit is reached if the peaks go on rising as they do: the early end of the range.
+        high_seconds: the same by the floor: the late end. Both are ``None`` unless the floor rises steadily.
+        mb_per_hour: how fast the floor rises; only with a range.
+        seen_hours: the period that the range rests on; it is trusted half as far ahead.
+        novelty: how far memory stands above all of the last 24 hours, in units of its own noise; above 2 is unusual.
+    """
+
+    used_mb: float
+    limit_mb: float | None = None
+    low_seconds: float | None = None
+    high_seconds: float | None = None
+    mb_per_hour: float | None = None
+    seen_hours: float | None = None
+    novelty: float | None = None
+
+    @property
+    def headroom_mb(self) -> float | None:
+        """What may still be used; 0 above the limit."""
+        return None if self.limit_mb is None else max(0.0, self.limit_mb - self.used_mb)
+
+    @property
+    def span(self) -> str:
+        """The range for people: ``40 min to 2.5 h``; empty if there is none."""
+        if self.low_seconds is None or self.high_seconds is None:
+            return ""
+        ends = (self.low_seconds, self.high_seconds)
+        low, high = (f"{s / 60:.0f} min" if s < 5400 else f"{s / 3600:.1f} h" for s in ends)
+        return low if low == high else f"{low} to {high}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Forecast(_Value):
+    """What is left of the limits that a worker lives under.
+
+    Attributes:
+        worker: of its own limit.
+        shared: of the one that all workers share; ``None`` where nothing is shared or known.
+        shared_past: the past of the shared figure, packed, for the worker that takes this one's place; told by the
+            worker with the lowest number.
+    """
+
+    worker: Outlook | None = None
+    shared: Outlook | None = None
+    shared_past: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class SinkHealth(_Value):
+    """How one worker's deliveries to another monitoring system go.
+
+    Attributes:
+        name: the sink.
+        delivered: figures and alerts that it took; for a sink that is read, how often it was read.
+        dropped: figures that newer ones replaced before it took them, and alerts that it could not be given.
+        failed: calls that raised.
+        last_delivery: when it took something last, seconds since the epoch; ``None``: never in this process.
+    """
+
+    name: str
+    delivered: int = 0
+    dropped: int = 0
+    failed: int = 0
+    last_delivery: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -372,7 +445,13 @@ class MemoryMetrics(_Value):
         route_requests: requests answered so far, by route.
         route_windows: for the other workers: what this one's share of the attribution rests on.
         route_growth: what requests keep, by route, over all workers; told by the worker with the lowest number.
+        remedies: remedies that ran so far, by name.
+        remedy_freed_mb: what they gave back, by name.
+        recycles: workers of this server that retired so far; ``None``: recycling is off, or its file cannot be read.
+        recycle_refusals: snapshots at which this worker was to retire and did not, by reason.
         answering: whether this is the worker that answers.
+        forecast: what is left of the limits, and for how long; ``None`` before the first snapshot.
+        sinks: how the deliveries to other monitoring systems go.
     """
 
     worker: str
@@ -394,4 +473,10 @@ class MemoryMetrics(_Value):
     route_requests: Mapping[str, int] = dataclasses.field(default_factory=dict)
     route_windows: RouteWindows | None = None
     route_growth: tuple[RouteGrowth, ...] = ()
+    remedies: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    remedy_freed_mb: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    recycles: int | None = None
+    recycle_refusals: Mapping[str, int] = dataclasses.field(default_factory=dict)
     answering: bool = False
+    forecast: Forecast | None = None
+    sinks: tuple[SinkHealth, ...] = ()

@@ -8,17 +8,21 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from memprof_middleware.analysis.baseline import drift
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.route_leaks import group_growth
-from memprof_middleware.analysis.thresholds import CONDITIONS, breaches
+from memprof_middleware.analysis.sharing import shared_memory
+from memprof_middleware.analysis.thresholds import CONDITIONS, breaches, heap_growth
+from memprof_middleware.capacity import CONDITION as EXHAUSTION
+from memprof_middleware.capacity import Capacity
 from memprof_middleware.config import Config
 from memprof_middleware.errors import BaselineError, ConfigError
 from memprof_middleware.evidence_watch import EvidenceWatch
+from memprof_middleware.flame_recorder import FlameRecorder, tightness
 from memprof_middleware.governor import Governor
 from memprof_middleware.leak_watch import LeakWatch
 from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot, RouteGrowth
@@ -26,18 +30,24 @@ from memprof_middleware.outputs.alerts import AlertBook, borrow_server_log, leak
 from memprof_middleware.outputs.baseline_file import read_baseline, write_baseline
 from memprof_middleware.outputs.failures import Failures
 from memprof_middleware.outputs.group import WorkerGroup
+from memprof_middleware.outputs.pasts import Pasts
 from memprof_middleware.probes import Probes
+from memprof_middleware.recycling.recycler import Recycler
 from memprof_middleware.route_watch import RouteWatch, most_growth
 from memprof_middleware.sampler import Sampler
+from memprof_middleware.sinks import Sink, Sinks
 from memprof_middleware.snapshot import Camera
 from memprof_middleware.traffic import Traffic
+from memprof_middleware.tuner import Tuner
 
 # A thread that is this late does not run at all; nor does one that has not begun after so many seconds.
 _OVERDUE_INTERVALS = 2.0
 _FIRST_SECONDS = 5.0
 # How long a server may take from starting the application to listening.
 _BIND_SECONDS = 60.0
+_STOP_SECONDS = 1.0
 _Callback = TypeVar("_Callback", bound=Callable[..., object])
+_Remedy = TypeVar("_Remedy", bound=Callable[[], object])
 
 
 class MemoryProfiler:
@@ -51,14 +61,18 @@ class MemoryProfiler:
         clock: tells the time, in seconds since the epoch; a test replays hours with a clock of its own.
         logger: where alerts go; by default the logger ``memprof``.
         probes: the instruments; a test passes recorded ones.
+        sinks: other monitoring systems that hear of figures and alerts, beside those that the settings name.
 
     Raises:
-        ConfigError: a setting in the environment is not valid.
+        ConfigError: a setting in the environment is not valid, or two sinks have one name.
 
     Attributes:
         config: the settings.
         traffic: the requests of this process by route; adapters count here.
         failures: the profiler's own failures, by kind.
+        tuner: the thresholds in force, each with its reason, and what this release changed.
+        flames: makes the flame graphs of this process.
+        pasts: the last hours of every worker of the server.
     """
 
     # What belongs to one process and is void after a fork.
@@ -83,6 +97,7 @@ class MemoryProfiler:
         clock: Callable[[], float] = time.time,
         logger: logging.Logger | None = None,
         probes: Probes | None = None,
+        sinks: Sequence[Sink] = (),
     ) -> None:
         self.config = Config.from_env() if config is None else config
         self._clock = clock
@@ -95,11 +110,25 @@ class MemoryProfiler:
         self._alerts = AlertBook(logger, self.failures)
         self._leak_callbacks: list[Callable[[Leak], object]] = []
         probes = probes or Probes()
-        self._leaks = LeakWatch(probes, self.config, self.failures)
+        self._leaks = LeakWatch(probes, self.config, self.failures, lambda: self._stopped and self._stepping)
         self._evidence = EvidenceWatch(probes, self.config, self.failures)
         self._routes = RouteWatch(self.traffic, probes, clock, self.config.warmup_snapshots, self.failures)
         self._camera = Camera(probes, self.config, clock, self.failures, self.traffic)
         self._group = WorkerGroup(probes.listener, self.config.run_dir, self.failures)
+        self._capacity = Capacity(self.failures)
+        self.tuner = Tuner(self.config, self.failures)
+        self._sinks = Sinks(self.config.sinks, sinks, self)
+        self._alerts.callbacks.append(self._sinks.event)
+        self._recycler = Recycler(self, probes)
+        self.flames = FlameRecorder(
+            folder=lambda: None if self._group.slot is None else self._group.slot.folder,
+            worker=lambda: self.worker,
+            requests=lambda: self.requests,
+            tight=lambda: tightness(self._snapshot, probes, self.config),
+            clock=clock,
+            failures=self.failures,
+        )
+        self.pasts = Pasts(self._group, lambda: self._history)
         self._baseline_given: MemorySnapshot | None = None
         self._forget()
         self._sampler = Sampler(
@@ -108,7 +137,7 @@ class MemoryProfiler:
             background=self.config.background and self.config.enabled,
             on_process=self._enter_process,
             on_start=self._on_start,
-            unsettled=self._waits_for_server,
+            unsettled=self._between_steps,
         )
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -132,8 +161,11 @@ class MemoryProfiler:
 
     def stop(self) -> None:
         """Stop watching and leave the process as it was found. May be called again; returns within a second."""
+        deadline = time.monotonic() + _STOP_SECONDS
         self._stopped = True
         self._sampler.stop()
+        self._sinks.close(deadline)
+        self.flames.stop()
         self._camera.close()
         self._group.leave()
 
@@ -145,6 +177,7 @@ class MemoryProfiler:
     def _start(self) -> None:
         self._stopped = False
         self._group.open()
+        self._sinks.open()
         self._sampler.start()
 
     async def start_memory_profiler(self) -> None:
@@ -177,6 +210,12 @@ class MemoryProfiler:
             self.publish()
             if self.config.background:
                 self._evidence.consider(self.workers(), self.metrics(), self.evidence)
+            self._governor.spent(self.flames.take_cost(), time.monotonic())
+        with self.failures.caught("timeline"), self._governor.paying():
+            self.pasts.keep(self._published)
+        self._sinks.publish()
+        with self.failures.caught("recycle"):
+            self._recycler.step(self._snapshot)
         self._stepping = False
 
     def step_if_overdue(self) -> None:
@@ -257,12 +296,34 @@ class MemoryProfiler:
         A condition is logged and passed to the callbacks once when it begins and once when it ends.
         """
         self._sampler.enter_process()
-        others = [other.snapshot for other in self._group.others(os.getpid()) if other.snapshot]
+        siblings = self._group.others(os.getpid())
+        others = [other.snapshot for other in siblings if other.snapshot]
         with self._lock, self._governor.paying():
-            found = breaches(self._history, self.config, self._alerts.names(), others)
+            found = breaches(self._history, self.config, self._alerts.names(), others, self.tuner.levels)
             now = self._last_time()
         self._alerts.update(found, CONDITIONS, now)
+        self._judge_capacity(siblings)
+        self._learn(siblings, others)
         return self._alerts.active
+
+    def _judge_capacity(self, siblings: list[MemoryMetrics]) -> None:
+        if self._snapshot is not None:
+            with self.failures.caught("capacity"):
+                with self._lock, self._governor.paying():
+                    coming = self._capacity.see(self._snapshot, siblings, self.worker)
+                self._alerts.update(coming, (EXHAUSTION,), self._last_time())
+
+    def _learn(self, siblings: list[MemoryMetrics], others: list[MemorySnapshot]) -> None:
+        if self._snapshot is not None and self.tuner.active:
+            with self.failures.caught("learn"), self._lock, self._governor.paying():
+                shared = shared_memory([self._snapshot, *others])
+                growth = heap_growth(self._history, self.config.warmup_snapshots)
+                self.tuner.see(
+                    self._snapshot,
+                    None if shared is None else shared.percent,
+                    None if growth is None else growth.percent,
+                    first=all(int(self.worker) < int(sibling.worker) for sibling in siblings),
+                )
 
     def judge_routes(self) -> list[RouteGrowth]:
         """What a request keeps, by route, over all workers of the server; the routes that keep most first.
@@ -334,6 +395,21 @@ class MemoryProfiler:
             ConfigError: not callable.
         """
         self._alerts.callbacks.append(_callable(callback))
+        return callback
+
+    def register_remedy(self, callback: _Remedy) -> _Remedy:
+        """Call a function when memory is high and ``remedies`` names ``callbacks``, to drop what can be made again.
+
+        It runs in a thread of its own, at most ``remedies_per_hour`` times an hour, and its effect is measured and
+        logged. One that raises or takes longer than a minute is counted and logged once, and stops nothing. May be used
+        as a decorator.
+
+        Raises:
+            ConfigError: not callable.
+        """
+        self._recycler.remedies.callbacks.append(_callable(callback, "no argument"))
+        if "callbacks" not in self.config.remedies:
+            self.logger.info("memprof: a remedy is registered and never called, for remedies does not name callbacks")
         return callback
 
     # -- baseline ------------------------------------------------------------------------------------------------
@@ -465,6 +541,9 @@ class MemoryProfiler:
             route_requests=self.traffic.read()[0],
             route_windows=self._routes.published(),
             route_growth=self._routes.growth,
+            forecast=self._capacity.forecast,
+            sinks=self._sinks.health(),
+            **self._recycler.told(),
         )
 
     def statistics(self) -> dict[str, Any]:
@@ -487,6 +566,7 @@ class MemoryProfiler:
             "active_alerts": [alert.name for alert in self._alerts.active],
             "leak_detections": dict(self._leaks.detections),
             "failures": dict(self.failures.counts),
+            **self.tuner.statistics(),
         }
 
     # -- inside --------------------------------------------------------------------------------------------------
@@ -494,6 +574,7 @@ class MemoryProfiler:
     def _enter_process(self) -> None:
         """Begin in a process: what came over a fork belongs to the parent."""
         self._forget()
+        self.tuner.open()
         if self.config.baseline_file is not None and self._baseline_given is None:
             with self.failures.caught("baseline_file"):
                 self.load_baseline(self.config.baseline_file)
@@ -527,6 +608,14 @@ class MemoryProfiler:
         self.publish()
         return not self._group.settled
 
+    def _between_steps(self) -> bool:
+        """What cannot wait for the next snapshot, once a second; whether there is something of that kind."""
+        waits = self._waits_for_server()
+        if self.config.token is None:  # nobody can ask for a flame graph
+            return waits
+        self.flames.beat()
+        return True
+
     def _inherit(self, predecessor: MemoryMetrics) -> None:
         """Go on where the slot's last worker ended: its baseline, and its open leaks until they are seen to be over."""
         with self._lock:
@@ -535,6 +624,7 @@ class MemoryProfiler:
             self._leaks.inherit(predecessor.leaks)
         confirmed = [leak for leak in predecessor.leaks if leak.state == "confirmed"]
         self._alerts.adopt([leak_breach(leak, self.config) for leak in confirmed], self._last_time())
+        self._alerts.adopt(self._capacity.inherit(predecessor), self._last_time())
 
     def _forget(self) -> None:
         self._lock = threading.Lock()
@@ -554,8 +644,13 @@ class MemoryProfiler:
         self._heap_start_mb = None
         self._published = None
         self._group.forget()
+        self.flames.forget()
         self.traffic.forget()
         self._routes.forget()
+        self._capacity.forget()
+        self.tuner.forget()
+        self._sinks.forget()
+        self._recycler.forget()
 
     def _last_time(self) -> float:
         return self._clock() if self._snapshot is None else self._snapshot.timestamp
@@ -567,52 +662,7 @@ def _remedy() -> str:
     return "the server or the machine may not let this process start threads"
 
 
-def _callable(callback: _Callback) -> _Callback:
+def _callable(callback: _Callback, arguments: str = "one argument") -> _Callback:
     if not callable(callback):
-        raise ConfigError(f"callback is of type {type(callback).__name__}: pass a function with one argument")
+        raise ConfigError(f"callback is of type {type(callback).__name__}: pass a function with {arguments}")
     return callback
-
-
-_default: MemoryProfiler | None = None
-_early: MemoryProfiler | None = None  # made because it was asked for before any adapter had made one
-_default_lock = threading.Lock()
-
-
-def get_memory_profiler() -> MemoryProfiler:
-    """The profiler of this process: the first that an adapter made, else one with the environment's settings.
-
-    Raises:
-        ConfigError: a setting in the environment is not valid.
-    """
-    global _early
-    if _default is None:
-        _early = profiler_for()
-    return profiler_for()
-
-
-def profiler_for(profiler: MemoryProfiler | None = None, config: Config | None = None) -> MemoryProfiler:
-    """The profiler that an adapter works with: the one given, one made from a configuration, or the process's own.
-
-    Settings that the configuration leaves at their default come from the environment. What is given or made here
-    first is from then on what :func:`get_memory_profiler` returns.
-
-    Raises:
-        ConfigError: both are given, or a setting is not valid.
-    """
-    global _default
-    if profiler is not None and config is not None:
-        raise ConfigError("profiler= and config= are both given: a ready profiler has its settings already, pass one")
-    if profiler is None and config is not None:
-        profiler = MemoryProfiler(config.with_env())
-        if _default is not None and _default is _early:
-            # Starlette makes its middleware with the first request, long after a callback was registered.
-            profiler.logger.warning(
-                "memprof: get_memory_profiler() was called before this configuration was known and returned another "
-                "profiler, whose callbacks hear nothing; make one with MemoryProfiler(config) and pass it as profiler="
-            )
-    with _default_lock:
-        if profiler is None:
-            profiler = _default or MemoryProfiler()
-        if _default is None:
-            _default = profiler
-    return profiler

@@ -24,6 +24,10 @@ from memprof_middleware.profiler import MemoryProfiler
 __all__ = ["FakeClock", "FakeProbes", "Recorder"]
 
 
+def _no_pause(_seconds: float) -> None:
+    """Nothing waits here."""
+
+
 class FakeClock:
     """A clock that stands still until it is told to go on: ``MemoryProfiler(config, clock=FakeClock())``."""
 
@@ -128,12 +132,17 @@ class FakeProbes(Probes):
         cost = self.census_seconds / stride
         return Census(sum(self.counts.values()), dict(self.counts), stride, cost, cost, cost)
 
-    def containers(self, *, most_visited: int = 300_000) -> Containers:  # noqa: ARG002 - what is kept is told
+    def containers(self, *, pause: Callable[[float], object] = _no_pause) -> Containers:  # noqa: ARG002 - nothing waits
         """``kept``."""
         self._break("containers")
         return self.kept
 
-    def holders(self, type_names: Sequence[str], *, most_seconds: float = 0.5) -> Mapping[str, Holding]:  # noqa: ARG002
+    def holders(
+        self,
+        type_names: Sequence[str],
+        *,
+        pause: Callable[[float], object] = _no_pause,  # noqa: ARG002 - nothing waits
+    ) -> Mapping[str, Holding]:
         """``held``, of the types that are asked for."""
         self._break("holders")
         return {name: self.held.get(name, Holding()) for name in type_names}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from memprof_middleware import profiler as profiler_module
+from memprof_middleware import process_profiler as profiler_module
 from memprof_middleware.outputs import exporter as exporter_module
 
 # A thread that was told to stop may need a moment for the snapshot under way, and longer on a busy machine.

@@ -25,6 +25,11 @@ def shared(name: str) -> str:
     return f'fogcompute_memory_shared_{name}{{job=~"$job", instance=~"$instance", worker="all"}}'
 
 
+def either(name: str) -> str:
+    """A figure of the chosen workers, and of all workers of the chosen instances together."""
+    return f'{metric(name)} or fogcompute_memory_{name}{{job=~"$job", instance=~"$instance", worker="all"}}'
+
+
 def query(expr: str, legend: str = WORKER, *, instant: bool = False) -> prometheus.Dataquery:
     """One PromQL query."""
     built = prometheus.Dataquery().datasource(DATASOURCE).expr(expr).legend_format(legend)
@@ -140,8 +145,8 @@ FLEET = [
     ),
     number(
         "First limit reached in",
-        "If the growth of the last six hours goes on. Empty: nothing grows, or the workers are younger than that.",
-        f"min(worker:{metric('time_to_limit:seconds')})",
+        "The early end of the forecast. Empty: no memory rises steadily towards its limit.",
+        f"min({either('time_to_limit_low_seconds')})",
         "s",
         steps((None, RED), (3600, ORANGE), (86400, GREEN)),
     ),
@@ -227,6 +232,22 @@ WORKERS = [
         width=6,
     ),
 ]
+CAPACITY = [
+    graph(
+        "Time to the limit",
+        "The early and the late end of the forecast. No line: no memory rises steadily towards its limit.",
+        "s",
+        (either("time_to_limit_low_seconds"), f"early {WORKER}"),
+        (either("time_to_limit_high_seconds"), f"late {WORKER}"),
+    ),
+    graph(
+        "Unlike its past",
+        "How far memory stands above all of the day before, in units of its noise. Line: MemoryAnomaly.",
+        "none",
+        (either("novelty"), WORKER),
+        limit=2.4,
+    ),
+]
 LEAKS = [
     graph(
         "Leaking types",
@@ -306,6 +327,7 @@ def build() -> models.Dashboard:
     for title, panels in (
         ("Fleet", FLEET),
         ("One worker", WORKERS),
+        ("Capacity", CAPACITY),
         ("Leaks and drift", LEAKS),
         ("The profiler itself", COST),
     ):

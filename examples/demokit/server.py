@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import http.client
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -14,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -77,15 +78,22 @@ class ServerError(Exception):
 class Server:
     """The shop's server, on a free port of the loopback interface.
 
+    Args:
+        host: what serves it.
+        settings: more for its environment.
+
     Attributes:
         host: what serves it.
         port: where it listens.
+        token: opens its page for people.
         log: what it has written so far: time (seconds since the epoch) and line.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, settings: Mapping[str, str] | None = None) -> None:
         self.host = host
+        self._settings = settings or {}
         self.port = _free_port()
+        self.token = secrets.token_urlsafe(9)
         self.log: deque[tuple[float, str]] = deque(maxlen=_LOG_LINES)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[str] | None = None
@@ -152,11 +160,13 @@ class Server:
         paths = [str(EXAMPLES), environment.get("PYTHONPATH", "")]
         environment |= {
             "MEMPROF_INTERVAL": "1",
+            "MEMPROF_TOKEN": self.token,
             "MEMPROF_LEAK_CONFIRM_REQUESTS": "800",  # what takes an hour elsewhere
             "MEMPROF_TOP_TYPES": "200",  # so that the timeline sees a type from its first objects on
             "SHOP_DATABASE": str(folder / "shop.sqlite3"),
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
             "PYTHONUNBUFFERED": "1",
+            **self._settings,
         }
         return subprocess.Popen(
             self.host.arguments(self.port),

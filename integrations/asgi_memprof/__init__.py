@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
+from asgi_memprof.page import respond
 from asgi_memprof.routes import RouteNames
 from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.outputs.exposition import MetricsEndpoint
-from memprof_middleware.profiler import get_memory_profiler as get_profiler
-from memprof_middleware.profiler import profiler_for
+from memprof_middleware.process_profiler import get_memory_profiler as get_profiler
+from memprof_middleware.process_profiler import profiler_for
 from memprof_middleware.traffic import UNMATCHED
+from memprof_middleware.web.app import PageEndpoint
 
 __all__ = ["MemProfMiddleware", "get_profiler", "make_metrics_app"]
 
@@ -38,6 +40,7 @@ class MemProfMiddleware:
 
     Attributes:
         profiler: the profiler at work.
+        page: the page for people, served below ``page_path`` once ``token`` is set.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class MemProfMiddleware:
         self._metrics = _metrics_app(self._endpoint)
         # A path that no request can have, where the metrics are not mounted.
         self._path = self.profiler.config.metrics_path or "\0"
+        self.page = PageEndpoint(self.profiler)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -70,6 +74,11 @@ class MemProfMiddleware:
             await self._metrics(scope, receive, send)
             return
         root = scope.get("root_path", "")
+        if scope["type"] == "http":
+            below = self.page.below(scope["path"].removeprefix(root))
+            if below is not None:
+                await respond(self.page, below, scope, receive, send)
+                return
         watched = self._names.watched(scope, send)
         self._traffic.started += 1
         try:

@@ -42,7 +42,7 @@ def make_metrics_app(
     """
     from django_memprof.middleware import metrics_view
     from memprof_middleware.outputs.exposition import MetricsEndpoint
-    from memprof_middleware.profiler import profiler_for
+    from memprof_middleware.process_profiler import profiler_for
 
     if profiler is None and config is None:
         profiler = get_profiler()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,6 +15,8 @@ from django.utils.decorators import sync_and_async_middleware
 import django_memprof
 from memprof_middleware.outputs.exposition import MetricsEndpoint
 from memprof_middleware.traffic import UNMATCHED, EndOnce, Traffic, label
+from memprof_middleware.web.app import MOST_BYTES, PageEndpoint, is_secure, too_large
+from memprof_middleware.web.messages import Request
 
 
 @sync_and_async_middleware
@@ -27,22 +30,27 @@ def MemProfMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[H
     endpoint = MetricsEndpoint(profiler)
     view = metrics_view(endpoint)
     path = profiler.config.metrics_path
+    page = PageEndpoint(profiler)
     traffic = profiler.traffic
 
-    def is_mine(request: HttpRequest) -> bool:
+    def mine(request: HttpRequest) -> Callable[[HttpRequest], HttpResponse] | None:
         profiler.ensure_running()
+        below = page.below(request.path_info)
+        if below is not None:
+            return partial(page_response, page, path=below)
         if request.path_info != path:
-            return False
+            return None
         if host_route(path):
             endpoint.yield_to_host()
-            return False
-        return True
+            return None
+        return view
 
     if iscoroutinefunction(get_response):
 
         async def asynchronous(request: HttpRequest) -> Any:
-            if is_mine(request):
-                return view(request)
+            own = mine(request)
+            if own is not None:  # the page takes its time: not on the event loop, where all requests wait
+                return view(request) if own is view else await asyncio.to_thread(own, request)
             with _begun(traffic, request):
                 response = await get_response(request)
             return _counted(traffic, request, response)
@@ -50,8 +58,9 @@ def MemProfMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[H
         return asynchronous
 
     def synchronous(request: HttpRequest) -> Any:
-        if is_mine(request):
-            return view(request)
+        own = mine(request)
+        if own is not None:
+            return own(request)
         with _begun(traffic, request):
             response = get_response(request)
         return _counted(traffic, request, response)
@@ -103,6 +112,24 @@ def metrics_view(endpoint: MetricsEndpoint) -> Callable[[HttpRequest], HttpRespo
         return HttpResponse(response.body, status=response.status, headers=dict(response.headers))
 
     return metrics
+
+
+def page_response(page: PageEndpoint, request: HttpRequest, path: str) -> HttpResponse:
+    """The answer of the page for people; ``path`` as ``page.below`` gives it."""
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    size = int(length) if length.isdigit() else 0
+    asked = Request(
+        method=request.method or "",
+        path=path,
+        query=request.META.get("QUERY_STRING", ""),
+        headers=headers,
+        body=request.read(size) if 0 < size <= MOST_BYTES else b"",
+        client=request.META.get("REMOTE_ADDR"),
+        secure=is_secure(request.scheme or "", headers),
+    )
+    response = too_large(asked) if size > MOST_BYTES else page.respond(asked)
+    return HttpResponse(response.body, status=response.status, headers=dict(response.headers))
 
 
 def host_route(path: str) -> bool:

@@ -14,8 +14,9 @@ from werkzeug.local import LocalProxy
 from memprof_middleware import Config, ConfigError, MemoryProfiler
 from memprof_middleware.outputs.exposition import MetricsEndpoint
 from memprof_middleware.outputs.report import render_report
-from memprof_middleware.profiler import profiler_for
+from memprof_middleware.process_profiler import profiler_for
 from memprof_middleware.traffic import UNMATCHED, counted_body, label
+from memprof_middleware.web.app import PageEndpoint
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -76,6 +77,7 @@ class _Shell:
         self._traffic = profiler.traffic
         self._endpoint = MetricsEndpoint(profiler)
         self._path = profiler.config.metrics_path
+        self.page = PageEndpoint(profiler)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         self._profiler.ensure_running()
@@ -84,6 +86,9 @@ class _Shell:
             if all(rule.rule.rstrip("/") != self._path for rule in self._flask.url_map.iter_rules()):
                 return self._endpoint.wsgi(environ, start_response)
             self._endpoint.yield_to_host()
+        below = self.page.below(environ.get("PATH_INFO", ""))
+        if below is not None:
+            return self.page.wsgi(environ, start_response, below)
         self._traffic.started += 1
         try:
             body = self._app(environ, start_response)

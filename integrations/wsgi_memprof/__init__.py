@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.outputs.exposition import MetricsEndpoint
-from memprof_middleware.profiler import get_memory_profiler as get_profiler
-from memprof_middleware.profiler import profiler_for
+from memprof_middleware.process_profiler import get_memory_profiler as get_profiler
+from memprof_middleware.process_profiler import profiler_for
 from memprof_middleware.traffic import UNMATCHED, counted_body, folded, label
+from memprof_middleware.web.app import PageEndpoint
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -35,6 +36,7 @@ class MemProfMiddleware:
 
     Attributes:
         profiler: the profiler at work.
+        page: the page for people, served below ``page_path`` once ``token`` is set.
     """
 
     def __init__(
@@ -51,12 +53,16 @@ class MemProfMiddleware:
         self._route_name = route_name
         self._metrics = MetricsEndpoint(self.profiler).wsgi
         self._path = self.profiler.config.metrics_path
+        self.page = PageEndpoint(self.profiler)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
         self.profiler.ensure_running()
         if environ.get("PATH_INFO") == self._path:
             return self._metrics(environ, start_response)
+        below = self.page.below(environ.get("PATH_INFO", ""))
+        if below is not None:
+            return self.page.wsgi(environ, start_response, below)
         route = self._folded(environ) if self._route_name is None else ""
         status = [""]
         if self._route_name is None and not self._traffic.knows(route):

@@ -16,7 +16,6 @@ from memprof_middleware.model import MB, Leak, LeakKind
 # So many objects or entries are growth at the least, if each request adds its share.
 LEAST_OBJECTS = 8
 UNTRACKED, NATIVE, FRAGMENTATION = "untracked Python data", "native memory", "retained free memory"
-_OURS = ("memprof_middleware.", "asgi_memprof.", "wsgi_memprof.", "flask_memprof.", "django_memprof.")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ def _types(history: History, start: int, config: Config, known: Mapping[str, Lea
     judge = _Judge(Load.of(history, indices), config, known)
     middle = start + (len(history) - start) // 2
     names = {*history.grown(LEAST_OBJECTS - 1, start), *history.grown(LEAST_OBJECTS - 1, middle), *by_rule}
-    for name in sorted(name for name in names if not name.startswith(_OURS)):
+    for name in sorted(names):
         counts = history.counts(name)
         values = [counts[index] for index in indices]
         growth = judge.grows(name, "objects", values, LEAST_OBJECTS)

@@ -97,12 +97,22 @@ def find_incidents(growths: Sequence[Growth], scene: Scene) -> list[Incident]:
     groups = _by_root(list(_types(growths)), scene)
     _attach_paths(groups, [growth for growth in growths if growth.kind == "container"], scene)
     shadows = _take_shadows(groups, scene)
-    found = [_incident(root, members, shadows.get(root, []), scene) for root, members in groups.items()]
-    found = [incident for incident in found if incident.bound is None and _is_significant(incident, scene)]
+    grouped = [_incident(root, members, shadows.get(root, []), scene) for root, members in groups.items()]
+    unbound = [incident for incident in grouped if incident.bound is None]
+    found = [incident for incident in unbound if _is_significant(incident, scene)]
+    slow = [i for i in unbound if i not in found and i.leader.kind == "container" and not scene.rank(i.leader.name)]
     for growth in growths:
         if growth.kind in {"untracked", "native", "fragmentation"} and not _is_explained(growth, found):
-            found.append(Incident(growth, (), holder=OUTSIDE if growth.kind != "fragmentation" else ""))
+            found.append(_of_memory(growth, slow))
     return found
+
+
+def _of_memory(growth: Growth, slow: Sequence[Incident]) -> Incident:
+    """Memory that nothing explains: a container of the application, however slowly it grows, may hold large things."""
+    holder = max(slow, key=lambda incident: (incident.leader.steadiness, incident.leader.amount), default=None)
+    if holder is None or growth.kind == "fragmentation":
+        return Incident(growth, (), holder=OUTSIDE if growth.kind != "fragmentation" else "")
+    return dataclasses.replace(holder, others=(*holder.others, growth))
 
 
 def _types(growths: Iterable[Growth]) -> Iterable[Growth]:

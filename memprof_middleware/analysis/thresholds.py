@@ -6,9 +6,11 @@ import dataclasses
 import math
 import statistics
 from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
 
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.sharing import shared_memory
+from memprof_middleware.analysis.tuning import Levels, levels_of
 from memprof_middleware.config import Config
 from memprof_middleware.model import MemorySnapshot, Severity
 
@@ -16,6 +18,7 @@ from memprof_middleware.model import MemorySnapshot, Severity
 _RELEASE = 0.95
 # A young worker grows for good reasons; growth is judged over at most six hours, at least half an hour.
 _GROWTH_HOURS = (0.5, 6.0)
+_LEARNED_GROWTH_HOURS = 3.0
 # A rate of collections is compared with its own recent past, and a handful of collections is no spike.
 _GC_PAST = 10
 _GC_MIN_COLLECTIONS = 10
@@ -36,7 +39,11 @@ class Breach:
 
 
 def breaches(
-    history: History, config: Config, active: Collection[str] = (), others: Sequence[MemorySnapshot] = ()
+    history: History,
+    config: Config,
+    active: Collection[str] = (),
+    others: Sequence[MemorySnapshot] = (),
+    levels: Levels | None = None,
 ) -> list[Breach]:
     """The thresholds that the last snapshot passes.
 
@@ -45,22 +52,24 @@ def breaches(
         config: the thresholds.
         others: the last snapshots of the server's other workers, which share a limit with this one.
         active: names of the conditions that hold already; they are released a little below their threshold.
+        levels: the thresholds in force; by default those of the configuration.
     """
     if not len(history):
         return []
+    levels = levels or levels_of(config)
     last = history[-1]
     found = [
-        *_heap(last, config),
-        *_shared([last, *others], config),
-        *_growth(history, config),
-        *_gc_spike(history, config),
+        *_heap(last, levels),
+        *_shared([last, *others], levels),
+        *_growth(history, config, levels),
+        *_gc_spike(history, config, levels),
     ]
     return [
         breach for breach in found if breach.value > breach.threshold * (_RELEASE if breach.name in active else 1.0)
     ]
 
 
-def _heap(snapshot: MemorySnapshot, config: Config) -> Iterator[Breach]:
+def _heap(snapshot: MemorySnapshot, levels: Levels) -> Iterator[Breach]:
     percent = snapshot.heap_percent
     if percent is None:
         return
@@ -68,11 +77,11 @@ def _heap(snapshot: MemorySnapshot, config: Config) -> Iterator[Breach]:
         f"heap at {percent:.1f} % of its limit: {snapshot.heap_used_mb:.0f} of {snapshot.heap_size_mb:.0f} MB "
         f"(limit from {snapshot.heap_size_source})"
     )
-    yield Breach("heap_warning", "medium", percent, config.heap_warning_percent, message)
-    yield Breach("heap_critical", "critical", percent, config.heap_critical_percent, message)
+    yield Breach("heap_warning", "medium", percent, levels.heap_warning.value, message)
+    yield Breach("heap_critical", "critical", percent, levels.heap_critical.value, message)
 
 
-def _shared(snapshots: Sequence[MemorySnapshot], config: Config) -> Iterator[Breach]:
+def _shared(snapshots: Sequence[MemorySnapshot], levels: Levels) -> Iterator[Breach]:
     """Eight workers at 12 % each are a container at 96 %."""
     shared = shared_memory(snapshots)
     percent = None if shared is None else shared.percent
@@ -80,11 +89,19 @@ def _shared(snapshots: Sequence[MemorySnapshot], config: Config) -> Iterator[Bre
         return  # alone, the heap's own thresholds say it all
     who = "the container is" if shared.contained else f"{len(snapshots)} workers together are"
     message = f"{who} at {percent:.1f} % of the limit: {shared.used_mb:.0f} of {shared.size_mb:.0f} MB"
-    yield Breach("shared_warning", "medium", percent, config.heap_warning_percent, message)
-    yield Breach("shared_critical", "critical", percent, config.heap_critical_percent, message)
+    yield Breach("shared_warning", "medium", percent, levels.shared_warning.value, message)
+    yield Breach("shared_critical", "critical", percent, levels.shared_critical.value, message)
 
 
-def _growth(history: History, config: Config) -> Iterator[Breach]:
+class Growth(NamedTuple):
+    """Growth of the heap per hour, in MB and in percent of where it began, and over how many hours it was seen."""
+
+    mb: float
+    percent: float
+    hours: float
+
+
+def heap_growth(history: History, warmup_snapshots: int) -> Growth | None:
     """Growth by the median of the slopes between thirds of the period: a single transient does not move it."""
     shortest, longest = (hours * 3600 for hours in _GROWTH_HOURS)
     now = history[-1].timestamp
@@ -94,10 +111,10 @@ def _growth(history: History, config: Config) -> Iterator[Breach]:
             zip(history.series("timestamp"), history.series("heap_used_mb"), strict=True),
             start=history.seen - len(history),
         )
-        if number >= config.warmup_snapshots and now - time <= longest and not math.isnan(heap)
+        if number >= warmup_snapshots and now - time <= longest and not math.isnan(heap)
     ]
     if len(points) < 6 or points[-1][0] - points[0][0] < shortest:
-        return
+        return None
     third = len(points) // 3
     slopes = [
         (heap_b - heap_a) / (time_b - time_a) * 3600
@@ -106,19 +123,25 @@ def _growth(history: History, config: Config) -> Iterator[Breach]:
     ]
     start = statistics.median(heap for _, heap in points[:third])
     if not slopes or start <= 0:
-        return
+        return None
     per_hour = statistics.median(slopes)
-    hours = (points[-1][0] - points[0][0]) / 3600
-    yield Breach(
-        "heap_growth",
-        "medium",
-        100.0 * per_hour / start,
-        config.heap_growth_percent_per_hour,
-        f"heap grows by {per_hour:.1f} MB ({100.0 * per_hour / start:.1f} %) per hour, seen over {hours:.1f} h",
-    )
+    return Growth(per_hour, 100.0 * per_hour / start, (points[-1][0] - points[0][0]) / 3600)
 
 
-def _gc_spike(history: History, config: Config) -> Iterator[Breach]:
+def _growth(history: History, config: Config, levels: Levels) -> Iterator[Breach]:
+    found = heap_growth(history, config.warmup_snapshots)
+    if found is not None:
+        yield Breach(
+            "heap_growth",
+            "medium",
+            found.percent,
+            # Seen over an hour, noise is growth; what was learned rests on longer looks.
+            levels.heap_growth.value if found.hours >= _LEARNED_GROWTH_HOURS else config.heap_growth_percent_per_hour,
+            f"heap grows by {found.mb:.1f} MB ({found.percent:.1f} %) per hour, seen over {found.hours:.1f} h",
+        )
+
+
+def _gc_spike(history: History, config: Config, levels: Levels) -> Iterator[Breach]:
     """Full collections in the last interval against the median rate of the intervals before."""
     rates = [rate for rate in history.series("gc_per_hour")[-_GC_PAST - 1 :] if not math.isnan(rate)]
     if len(rates) < 3:
@@ -126,6 +149,10 @@ def _gc_spike(history: History, config: Config) -> Iterator[Breach]:
     *past, now = rates
     before, after = history.full_collections()[-2:]
     if after - before < _GC_MIN_COLLECTIONS:
+        return
+    if levels.gc_per_hour is not None:
+        level = levels.gc_per_hour
+        yield Breach("gc_spike", "medium", now, level.value, f"{now:.0f} full collections per hour, {level.reason}")
         return
     usual = statistics.median(past)
     factor = now / usual if usual else math.inf

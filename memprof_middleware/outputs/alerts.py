@@ -103,7 +103,7 @@ class AlertBook:
     def _tell(self, alert: Alert) -> None:
         with self._failures.caught("log"):
             self.logger.log(
-                _LEVELS[alert.severity] if alert.active else logging.INFO,
+                level_of(alert),
                 "memprof: %s [%s] %s",
                 alert.name,
                 alert.severity if alert.active else "resolved",
@@ -113,6 +113,11 @@ class AlertBook:
         for callback in list(self.callbacks):
             with self._failures.caught("alert_callback"):
                 callback(alert)
+
+
+def level_of(alert: Alert) -> int:
+    """The level of the logging module that an alert is told at."""
+    return _LEVELS[alert.severity] if alert.active else logging.INFO
 
 
 def _began(breach: Breach, timestamp: float) -> Alert:

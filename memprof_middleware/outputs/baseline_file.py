@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from pathlib import Path
 
 from memprof_middleware.errors import BaselineError
 from memprof_middleware.model import MemorySnapshot
+from memprof_middleware.outputs.private_file import write_private
 
 
 def write_baseline(path: str | os.PathLike[str], baseline: MemorySnapshot) -> None:
@@ -17,17 +17,9 @@ def write_baseline(path: str | os.PathLike[str], baseline: MemorySnapshot) -> No
     Raises:
         BaselineError: the file cannot be written.
     """
-    new = Path(f"{os.fspath(path)}.{os.getpid()}.new")
     try:
-        # Written beside and moved into place: a reader never sees half a file.
-        new.unlink(missing_ok=True)
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(baseline.to_dict(), file)
-        new.replace(path)
+        write_private(path, json.dumps(baseline.to_dict()))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            new.unlink(missing_ok=True)
         raise BaselineError(f"baseline file {os.fspath(path)!r} cannot be written: {error.strerror}") from error
 
 

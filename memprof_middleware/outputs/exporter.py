@@ -13,7 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from memprof_middleware.errors import ConfigError, ExporterError
 from memprof_middleware.outputs.exposition import MetricsEndpoint, Response, plain
-from memprof_middleware.profiler import MemoryProfiler, get_memory_profiler
+from memprof_middleware.process_profiler import get_memory_profiler
+from memprof_middleware.profiler import MemoryProfiler
 
 DEFAULT_PORT = 9202
 # A process whose last snapshot is older than this many intervals is not healthy.

@@ -39,10 +39,16 @@ class Response:
 
 _REASONS = {
     200: "OK",
+    303: "See Other",
+    308: "Permanent Redirect",
+    400: "Bad Request",
     401: "Unauthorized",
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    409: "Conflict",
+    413: "Content Too Large",
+    429: "Too Many Requests",
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
@@ -122,7 +128,7 @@ def _answer(registry: CollectorRegistry, method: str, headers: Mapping[str, str]
         ("Vary", "Accept, Accept-Encoding"),
         ("Cache-Control", "no-store"),
     ]
-    if len(body) >= _GZIP_FROM and _accepts_gzip(headers.get("accept-encoding", "")):
+    if len(body) >= _GZIP_FROM and accepts_gzip(headers.get("accept-encoding", "")):
         # Level 1: a scrape is small and frequent, and the host's processor is not ours.
         body = gzip.compress(body, compresslevel=1, mtime=0)
         found.append(("Content-Encoding", "gzip"))
@@ -170,7 +176,8 @@ def _is_allowed(networks: tuple[str, ...], client: str | None) -> bool:
     return any(one in network for one in (address, mapped) if one is not None for network in allowed)
 
 
-def _accepts_gzip(header: str) -> bool:
+def accepts_gzip(header: str) -> bool:
+    """Whether an ``Accept-Encoding`` header allows it."""
     weights: dict[str, float] = {}
     for part in header.lower().split(","):
         coding, _, parameter = part.partition(";")

@@ -36,8 +36,7 @@ class Failures:
         """Count a failure, and log it if it is the first of its kind."""
         self.counts[kind] += 1
         if self.counts[kind] == 1:
-            # A foreign error's type and place only: its text may hold the program's data.
-            what = str(error) if isinstance(error, MemprofError) else type(error).__name__ + _place(error)
+            what = described(error)
             try:
                 self.logger.warning(
                     "memprof: %s failed with %s; the application is not affected, further failures of this kind are "
@@ -52,6 +51,11 @@ class Failures:
     def forget(self) -> None:
         """Count from zero: a new process begins."""
         self.counts.clear()
+
+
+def described(error: BaseException) -> str:
+    """An error for the log; of a foreign one its type and place only: its text may hold the program's data."""
+    return str(error) if isinstance(error, MemprofError) else type(error).__name__ + _place(error)
 
 
 def _place(error: BaseException) -> str:

@@ -50,6 +50,11 @@ class WorkerGroup:
         """Whether this process has found its place, or looks for none (any more)."""
         return self._slot is not None or self._closed
 
+    @property
+    def slot(self) -> WorkerSlot | None:
+        """The slot; ``None`` while alone."""
+        return self._slot
+
     def join(self) -> MemoryMetrics | None:
         """Take a slot, once the server listens; the predecessor's figures if there was one. May be called again."""
         with self._lock:

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from memprof_middleware.analysis.route_leaks import group_growth
 from memprof_middleware.analysis.sharing import SharedMemory, shared_memory
-from memprof_middleware.model import MB, SEVERITIES, MemoryMetrics, MemorySnapshot
+from memprof_middleware.model import MB, SEVERITIES, MemoryMetrics, MemorySnapshot, Outlook
 
 # Label values of one sample, the worker first, and its number; ``None``: not measured, left out.
 Sample = tuple[tuple[str, ...], float | None]
@@ -102,6 +102,17 @@ def _shared(value: Callable[[SharedMemory], float | None]) -> Callable[[Workers]
         return None if shared is None else value(shared)
 
     return _all(sample)
+
+
+def _outlook(value: Callable[[Outlook], float | None]) -> Callable[[Workers], Iterator[Sample]]:
+    """Of each worker's own limit, and of the shared one by the first worker that knows it."""
+
+    def samples(workers: Workers) -> Iterator[Sample]:
+        known = [(worker.worker, worker.forecast) for worker in workers if worker.forecast]
+        yield from (((worker,), value(told.worker)) for worker, told in known if told.worker)
+        yield from [((ALL,), value(told.shared)) for _, told in known if told.shared][:1]
+
+    return samples
 
 
 def _growth(worker: MemoryMetrics) -> float | None:
@@ -280,6 +291,30 @@ CATALOGUE: tuple[MetricSpec, ...] = (
         _each(lambda m: sum(leak.state == "confirmed" for leak in m.leaks)),
     ),
     MetricSpec(
+        "memory_headroom_bytes",
+        "gauge",
+        "What may still be used of the limit, in bytes; of the shared one with the worker all.",
+        _outlook(lambda outlook: _bytes(outlook.headroom_mb)),
+    ),
+    MetricSpec(
+        "memory_time_to_limit_low_seconds",
+        "gauge",
+        "Time to the limit, the early end of the range, in seconds; absent unless memory rises steadily towards it.",
+        _outlook(lambda outlook: outlook.low_seconds),
+    ),
+    MetricSpec(
+        "memory_time_to_limit_high_seconds",
+        "gauge",
+        "The same, the late end of the range.",
+        _outlook(lambda outlook: outlook.high_seconds),
+    ),
+    MetricSpec(
+        "memory_novelty",
+        "gauge",
+        "How far memory stands above all of the last 24 hours, in units of its noise; above 2 is unusual.",
+        _outlook(lambda outlook: outlook.novelty),
+    ),
+    MetricSpec(
         "memory_leaking_objects",
         "gauge",
         "Live objects or entries of what leaks now, by how bad and how sure it is; the twenty worst.",
@@ -406,6 +441,61 @@ CATALOGUE: tuple[MetricSpec, ...] = (
         "Failures inside the profiler, by kind.",
         _labelled(lambda m: m.failures),
         ("kind",),
+    ),
+    MetricSpec(
+        "memory_sink_delivered_total",
+        "counter",
+        "Figures and alerts that a sink took, or times that it was read.",
+        _labelled(lambda m: {sink.name: sink.delivered for sink in m.sinks}),
+        ("sink",),
+    ),
+    MetricSpec(
+        "memory_sink_dropped_total",
+        "counter",
+        "Figures that newer ones replaced before a sink took them, and alerts that it could not be given.",
+        _labelled(lambda m: {sink.name: sink.dropped for sink in m.sinks}),
+        ("sink",),
+    ),
+    MetricSpec(
+        "memory_sink_failed_total",
+        "counter",
+        "Deliveries to a sink that failed; they are tried again.",
+        _labelled(lambda m: {sink.name: sink.failed for sink in m.sinks}),
+        ("sink",),
+    ),
+    MetricSpec(
+        "memory_sink_last_delivery_timestamp_seconds",
+        "gauge",
+        "When a sink took something last, seconds since the epoch.",
+        _labelled(lambda m: {sink.name: sink.last_delivery for sink in m.sinks if sink.last_delivery is not None}),
+        ("sink",),
+    ),
+    MetricSpec(
+        "memory_remedies_total",
+        "counter",
+        "Remedies tried against high memory, by name.",
+        _labelled(lambda m: m.remedies),
+        ("remedy",),
+    ),
+    MetricSpec(
+        "memory_remedy_freed_bytes_total",
+        "counter",
+        "Heap in use before less after each remedy, in bytes.",
+        _labelled(lambda m: {remedy: mb * MB for remedy, mb in m.remedy_freed_mb.items()}),
+        ("remedy",),
+    ),
+    MetricSpec(
+        "memory_recycles_total",
+        "counter",
+        "Workers of this server that were recycled.",
+        _all(lambda workers: max((m.recycles for m in workers if m.recycles is not None), default=None)),
+    ),
+    MetricSpec(
+        "memory_recycle_refusals_total",
+        "counter",
+        "Snapshots at which a worker was due to be recycled and was not, by reason.",
+        _labelled(lambda m: m.recycle_refusals),
+        ("reason",),
     ),
     MetricSpec(
         "memory_profiler_info",

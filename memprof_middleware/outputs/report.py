@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from memprof_middleware.model import Leak, MemorySnapshot
+from memprof_middleware.model import Forecast, Leak, MemorySnapshot, Outlook
 from memprof_middleware.outputs.alerts import describe
 from memprof_middleware.outputs.metrics import package_version
 from memprof_middleware.profiler import MemoryProfiler
 
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 48
+UNUSUAL = 2.4  # a healthy worker comes so far once in months (benchmarks/forecast/novelty.py)
 
 
 def render_report(profiler: MemoryProfiler) -> str:
@@ -40,6 +41,8 @@ def _lines(profiler: MemoryProfiler) -> Iterator[str]:
     yield f"as of {_time(snapshot.timestamp)}, {metrics.snapshots_taken} snapshots, {metrics.requests} requests"
     yield ""
     yield from _memory(snapshot)
+    if metrics.forecast is not None:
+        yield from _forecast(metrics.forecast)
     if len(profiler.history) > 1:
         yield f"  heap     {sparkline(profiler.history.series('heap_used_mb'))}"
         yield f"  objects  {sparkline(profiler.history.series('total_objects'))}"
@@ -57,6 +60,7 @@ def _lines(profiler: MemoryProfiler) -> Iterator[str]:
             f" ({_change(drift.objects_percent, ' %')})"
             + (f": significant ({'; '.join(drift.reasons)})" if drift.significant else "")
         )
+    yield from _learned(profiler)
     for alert in profiler.alerts:
         yield f"Alert since {_time(alert.since)}: {alert.name} [{alert.severity}] {alert.message}"
     yield ""
@@ -83,6 +87,36 @@ def _memory(snapshot: MemorySnapshot) -> Iterator[str]:
     if snapshot.tracemalloc_current_mb is not None:
         peak = _number(snapshot.tracemalloc_peak_mb)
         yield f"Traced   {snapshot.tracemalloc_current_mb:.1f} MB now, {peak} MB at most"
+
+
+def _learned(profiler: MemoryProfiler) -> Iterator[str]:
+    if profiler.tuner.change is not None:
+        sentence = str(profiler.tuner.change)
+        yield sentence[0].upper() + sentence[1:]
+    if profiler.config.thresholds == "auto":
+        yield "Thresholds"
+        for name, level in profiler.tuner.levels.described().items():
+            yield f"  {name.replace('_', ' '):16}{level.value:7.1f}  ({level.reason})"
+
+
+def _forecast(forecast: Forecast) -> Iterator[str]:
+    whose = ((forecast.worker, "of its own limit"), (forecast.shared, "of the limit that all workers share"))
+    known = [(outlook, text) for outlook, text in whose if outlook is not None]
+    left = [f"{_number(outlook.headroom_mb)} MB {text}" for outlook, text in known if outlook.headroom_mb is not None]
+    if left:
+        yield f"Left     {', '.join(left)}"
+    for outlook, text in known:
+        yield from _coming(outlook, text)
+
+
+def _coming(outlook: Outlook, whose: str) -> Iterator[str]:
+    if outlook.span:
+        yield (
+            f"  at the end {whose} in {outlook.span}, if it goes on as in the last {outlook.seen_hours:.0f} h"
+            f" ({outlook.mb_per_hour:+,.1f} MB an hour)"
+        )
+    if outlook.novelty is not None and outlook.novelty > UNUSUAL:
+        yield f"  unusual: what counts {whose[3:]} is {outlook.novelty:.1f} times its noise above all of the last day"
 
 
 def _routes(profiler: MemoryProfiler) -> Iterator[str]:

@@ -13,6 +13,8 @@ from memprof_middleware.errors import RunDirectoryError
 
 # What must fit: the file of one worker, and some.
 _ROOM = 131072
+# How the file is called that holds the past of a slot: its number and this.
+PAST = ".past"
 
 
 def run_directory(given: str | None = None) -> Path:
@@ -47,9 +49,14 @@ def private_folders(given: str | None = None) -> list[Path]:
     return [folder for folder in _candidates(given) if _is_private(folder)]
 
 
-def _candidates(given: str | None) -> Iterator[Path]:
+def private_path(parent: str) -> Path:
+    """Where the folder of this user is, or would be, in another one; nothing is made."""
     # One spelling of each path: a process that opens its own slot by another would lose its lock.
-    return (Path(os.path.realpath(parent)) / f"memprof-{os.geteuid()}" for parent in _parents(given))
+    return Path(os.path.realpath(parent)) / f"memprof-{os.geteuid()}"
+
+
+def _candidates(given: str | None) -> Iterator[Path]:
+    return map(private_path, _parents(given))
 
 
 def _is_private(folder: Path) -> bool:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import time
 import zlib
 from pathlib import Path
@@ -15,7 +16,8 @@ from typing import Any
 
 from memprof_middleware.errors import RunDirectoryError
 from memprof_middleware.model import MemoryMetrics
-from memprof_middleware.outputs.run_directory import private_folders, run_directory
+from memprof_middleware.outputs.flame_desk import FOLDER as FLAME_FOLDER
+from memprof_middleware.outputs.run_directory import PAST, private_folders, run_directory
 from memprof_middleware.outputs.slot_file import SlotFile
 
 _MOST_SLOTS = 1024
@@ -50,8 +52,30 @@ class WorkerSlot:
         except OSError as error:
             raise RunDirectoryError(f"{self._folder}: {error.strerror}; set run_dir to another folder") from error
         self._server = server
+        self._claimed = time.time()
         self._parsed: dict[Path, tuple[int, MemoryMetrics | None]] = {}
         self.predecessor = self._succeed()
+
+    @property
+    def folder(self) -> Path:
+        """What the server's workers share; the last one to leave takes it along."""
+        return self._folder
+
+    @property
+    def past(self) -> Path:
+        """The file for the past of this slot."""
+        return self._folder / f"{self.number}{PAST}"
+
+    @property
+    def pasts(self) -> dict[str, Path]:
+        """The files for the pasts of all slots, by worker, those of workers that have ended included."""
+        found = (path for folder in self._folders() for path in sorted(folder.glob(f"*{PAST}")))
+        return {path.name.removesuffix(PAST): path for path in found} | {str(self.number): self.past}
+
+    @property
+    def run(self) -> str:
+        """Names this run of the server; where nothing does, this process."""
+        return self._server or f"{os.getpid()} {self._claimed}"
 
     def publish(self, metrics: MemoryMetrics) -> None:
         """Let the other workers see these figures.
@@ -179,6 +203,9 @@ def _remove_if_dead(folders: list[Path]) -> None:
         with contextlib.suppress(OSError):  # somebody else removes or claims at the same time
             for file in found:
                 file.remove()
+            shutil.rmtree(folder / FLAME_FOLDER, ignore_errors=True)
+            for past in folder.glob(f"*{PAST}*"):
+                past.unlink()
             folder.rmdir()
 
 

@@ -17,7 +17,7 @@ from memprof_middleware.probes.listening import Listener, listener
 from memprof_middleware.probes.origins import module_of, rank_of
 from memprof_middleware.probes.populations import count_populations
 from memprof_middleware.probes.process import MemoryShare, ProcessMemory, memory_share, process_memory
-from memprof_middleware.probes.real_thread import in_real_thread
+from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
 
 __all__ = [
     "AllocatorStats",
@@ -83,13 +83,19 @@ class Probes:
         """Live objects by type, counted in slices; every ``stride``-th of them."""
         return take_census(stride)
 
-    def containers(self, *, most_visited: int = 300_000) -> Containers:
-        """How long the containers are that the program keeps, by path."""
-        return find_containers(most_visited=most_visited)
+    def containers(self, *, pause: Callable[[float], object] = real_sleep) -> Containers:
+        """How long the containers are that the program keeps, by path.
 
-    def holders(self, type_names: Sequence[str], *, most_seconds: float = 0.5) -> Mapping[str, Holding]:
-        """Who holds the young instances of some types; dear, so for suspects only."""
-        return find_holders(type_names, most_seconds=most_seconds)
+        Args:
+            pause: called between slices with the seconds to wait; what it raises ends the walk.
+        """
+        return find_containers(pause=pause)
+
+    def holders(
+        self, type_names: Sequence[str], *, pause: Callable[[float], object] = real_sleep
+    ) -> Mapping[str, Holding]:
+        """Who holds the young instances of some types; dear, so for suspects only. Arguments as for containers."""
+        return find_holders(type_names, pause=pause)
 
     def populations(self) -> dict[str, int]:
         """Tasks by coroutine, threads by name, open files and sockets."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 import types
 from collections import Counter
@@ -11,7 +10,7 @@ from typing import Any
 
 from memprof_middleware.probes import entries, roots
 from memprof_middleware.probes.edges import Edges, Step, with_label
-from memprof_middleware.probes.referrers import WINDOW, instances, referrers
+from memprof_middleware.probes.referrers import WINDOW, greenlet_frames, instances, referrers
 
 HELD_OUTSIDE = "held outside Python"
 UNHELD = "nobody, or not collected yet"
@@ -24,6 +23,7 @@ _WIDTH = 48_000_000
 # So many objects in a row of one type are a linked chain, which is followed in memory, not by a search for each link.
 _CHAIN = 3
 _LINKS = 300_000
+_BETWEEN = frozenset((id(dict), id(tuple), id(list), id(types.CellType)))
 # After a task or a context was met, something nearer to the program is looked for a little longer.
 _AFTER_SOFT = 4
 
@@ -162,7 +162,7 @@ class Climb:
     def _look_at_frames(self) -> None:
         """The collector does not see the variables of functions that are just running; the last place to look."""
         waiting = self._open - self._soft.keys()
-        for frame in roots.running_frames():
+        for frame in [*roots.running_frames(), *greenlet_frames()]:
             for name, value in roots.locals_of(frame):
                 for number, step in self._reach.get(id(value), {}).items():
                     if number in waiting:
@@ -172,18 +172,25 @@ class Climb:
 
 
 def _links(kind: int) -> dict[int, Any]:
-    """By the identity of each instance of a type the instance that refers to it, itself or by its dict."""
+    """By the identity of each instance of a type the instance that refers to it, itself or by what lies between."""
     found: dict[int, Any] = {}
     window, size = 0, 1
     while window * WINDOW < size and len(found) < _LINKS:
         ones, size = instances({kind}, window)
         for one in ones:
-            for child in gc.get_referents(one):
-                if id(type(child)) == kind:
-                    found[id(child)] = one
-                elif type(child) is dict and len(child) <= 64:
-                    found.update((id(value), one) for value in list(child.values()) if id(type(value)) == kind)
+            found.update((id(child), one) for child in _same_below(one, kind, 2) if child is not one)
         window += 1
+    return found
+
+
+def _same_below(one: Any, kind: int, steps: int) -> list[Any]:
+    """The instances of a type that an object refers to, by way of small dicts, tuples, lists and cells."""
+    found = []
+    for child in entries.referents(one):
+        if id(type(child)) == kind:
+            found.append(child)
+        elif steps and id(type(child)) in _BETWEEN and (type(child) is types.CellType or len(child) <= 64):
+            found.extend(_same_below(child, kind, steps - 1))
     return found
 
 

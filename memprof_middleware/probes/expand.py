@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from memprof_middleware.probes import entries, roots
-from memprof_middleware.probes.census import type_name
+from memprof_middleware.probes.census import OURS, type_name
 from memprof_middleware.probes.entries import LRU, is_class, length_of, mro_of, namespace_of
 from memprof_middleware.probes.tally import Entry
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _ENDS = 32
 _NESTED = 5  # containers in containers without a name between them
 _CHAIN = 50_000
+# What refers to so much is a container, though written in C and none of Python's.
+_OPAQUE = 64
 
 
 class Expander:
@@ -49,7 +51,7 @@ class Expander:
         if is_class(kind):
             return self._class
         module = type_name(kind).partition(".")[0]
-        if module in roots.OURS or module == "typing":
+        if module in OURS or module == "typing":
             return lambda _: None
         base = entries.container_base(kind)
         if base is not None:
@@ -76,7 +78,10 @@ class Expander:
         code = function.__code__
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=False):
             for value in gc.get_referents(cell):
-                self._walk.add(value, f"{path}.<closure>", name, entry)
+                if type(value) is types.FunctionType and value.__code__ is code:
+                    self._wrappers(value, f"{path}.<closure>.{name}", entry)
+                else:
+                    self._walk.add(value, f"{path}.<closure>", name, entry)
         defaults = function.__defaults__ or ()
         first = code.co_argcount - len(defaults)
         for name, value in zip(code.co_varnames[first:], defaults, strict=False):
@@ -93,6 +98,18 @@ class Expander:
         for child in gc.get_referents(entry[0]):
             if type(child) is not dict:
                 self._walk.add(child, entry[1], "" if type(child) is types.FunctionType else "__self__", entry)
+
+    def _wrappers(self, function: types.FunctionType, path: str, entry: Entry) -> None:
+        """A function in a function in a function of one kind: something is wrapped again and again."""
+        code, length = function.__code__, 1
+        inner = [function]
+        while inner and length < _CHAIN:
+            self._walk.seen.add(id(inner[0]))
+            values = [value for cell in inner[0].__closure__ or () for value in gc.get_referents(cell)]
+            inner = [one for one in values if type(one) is types.FunctionType and one.__code__ is code]
+            inner = [one for one in inner if id(one) not in self._walk.seen]
+            length += len(inner[:1])
+        self._walk.tally.add((function, path, entry[2], None, entry[4]), "function", length)
 
     def _traceback(self, entry: Entry) -> None:
         at: types.TracebackType | None = entry[0]
@@ -141,7 +158,10 @@ class Expander:
     def _instance(self, entry: Entry) -> None:
         obj, path = entry[0], entry[1]
         kind = type(obj)
-        for label, child in self._walk.attributes.named(obj, entries.referents(obj), thorough="[*]" not in path):
+        children = entries.referents(obj)
+        if len(children) >= _OPAQUE:
+            self._walk.tally.add(entry, type_name(kind), len(children))
+        for label, child in self._walk.attributes.named(obj, children, thorough="[*]" not in path):
             if label and type(child) is kind and path.endswith(f".{label}"):
                 self._chain(entry, label)
             else:

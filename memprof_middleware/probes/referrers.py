@@ -2,7 +2,8 @@
 
 ``gc.get_referrers`` and ``gc.get_objects`` also give out tuples that another thread is just filling. As soon as anybody
 else holds one of these, filling it fails there with a SystemError. So everything up to the choice is one C call, in
-which no other thread runs: a list of C functions, called by C. A tuple with an empty place is left out.
+which no other thread runs: a list of C functions, called by C. A tuple with an empty place is left out, and so is one
+that is full for the moment, which nothing refers to yet.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ import gc
 import itertools
 import operator
 import sys
-from collections.abc import Callable, Collection
+import types
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import Any
 
 # Objects whose types are asked in one go: 100 ns each, beside the 10 ns for each object of the heap.
 WINDOW = 150_000
+_MOST_FRAMES = 20_000
+_DOUBTS = 16
 
 
 def referrers(objects: list[Any]) -> list[Any]:
@@ -29,10 +33,11 @@ def referrers(objects: list[Any]) -> list[Any]:
     every: list[Any] = []
     kinds: list[type] = []
     found: list[Any] = []
+    others, tuples = map(partial(operator.is_not, tuple), kinds), map(partial(operator.is_, tuple), kinds)
     _in_one_call(
         partial(every.extend, itertools.chain.from_iterable(itertools.starmap(gc.get_referrers, [objects]))),
         partial(kinds.extend, map(type, every)),
-        *_choose(every, map(partial(operator.is_not, tuple), kinds), map(partial(operator.is_, tuple), kinds), found),
+        *_choose(every, others, tuples, found, doubts=_DOUBTS),
         every.clear,
     )
     # What only we hold is gone for everybody else: copies of the arguments that the interpreter made, for one.
@@ -49,7 +54,7 @@ def instances(wanted: Collection[int], window: int, *, generation: int | None = 
         window: which part, of ``WINDOW`` objects, counted from the end: 0 is the youngest of the oldest generation.
         generation: objects of this generation only.
     """
-    every: list[Any] = []
+    every: list[list[Any]] = []
     part: list[Any] = []
     kinds: list[type] = []
     sizes: list[int] = []
@@ -59,9 +64,9 @@ def instances(wanted: Collection[int], window: int, *, generation: int | None = 
     is_wanted = partial(map, frozenset(wanted).__contains__)
     of_tuples, of_others = list[bool](), list[bool]()
     _in_one_call(
-        partial(every.extend, itertools.chain.from_iterable(itertools.starmap(gc.get_objects, [(generation,)]))),
-        partial(sizes.extend, map(len, [every])),
-        partial(part.extend, itertools.chain.from_iterable(map(chosen, [every]))),
+        partial(every.extend, itertools.starmap(gc.get_objects, [(generation,)])),  # one list, of all objects
+        partial(sizes.extend, map(len, every)),
+        partial(part.extend, itertools.chain.from_iterable(map(chosen, every))),
         every.clear,
         partial(kinds.extend, map(type, part)),
         partial(of_tuples.extend, map(partial(operator.is_, tuple), kinds) if id(tuple) in wanted else ()),
@@ -76,22 +81,87 @@ def _without(chosen: list[bool], tuples: list[bool]) -> Any:
     return map(operator.gt, chosen, itertools.chain(tuples, itertools.repeat(False)))
 
 
-def _choose(every: list[Any], others: Any, tuples: Any, found: list[Any]) -> list[Callable[[], object]]:
-    """Steps that put what is chosen into a list: of the tuples only those that are whole."""
+def _choose(
+    every: list[Any], others: Any, tuples: Any, found: list[Any], *, doubts: int = 0
+) -> list[Callable[[], object]]:
+    """Steps that put what is chosen into a list: of the tuples only those that are made.
+
+    Args:
+        every: the objects.
+        others: for each, whether it is chosen and no tuple.
+        tuples: for each, whether it is chosen and a tuple.
+        found: where they go.
+        doubts: full tuples of which the owners are looked for, which takes a search through the heap; the others of
+            them are left out.
+    """
     some: list[Any] = []
+    whole: list[Any] = []
+    doubtful: list[Any] = []
+    owners: list[Any] = []
+    owned: set[int] = set()
+    ours = frozenset(map(id, (every, found, some, whole, doubtful, owners)))
+    full = map(operator.eq, map(len, map(gc.get_referents, some)), map(len, some))
+    # An owner is no tuple, which may be in the making itself, and no module, which CPython 3.12.1 must not be asked of.
+    is_owner = map(
+        operator.and_,
+        map(operator.not_, map(ours.__contains__, map(id, owners))),
+        map(operator.and_, _are_not(tuple, owners), _are_not(types.ModuleType, owners)),
+    )
+    search = itertools.starmap(gc.get_referrers, filter(None, [doubtful]))  # none where there is no doubt
+    below = itertools.chain.from_iterable(map(gc.get_referents, itertools.compress(owners, is_owner)))
     return [
         partial(found.extend, itertools.compress(every, others)),
         partial(some.extend, itertools.compress(every, tuples)),
-        partial(
-            found.extend,
-            itertools.compress(some, map(operator.eq, map(len, map(gc.get_referents, some)), map(len, some))),
-        ),
-        some.clear,
+        partial(whole.extend, itertools.compress(some, full)),
+        partial(found.extend, itertools.compress(whole, map(operator.not_, _may_grow(whole)))),
+        partial(doubtful.extend, itertools.islice(itertools.compress(whole, _may_grow(whole)), doubts)),
+        partial(owners.extend, itertools.chain.from_iterable(search)),
+        partial(owned.update, map(id, below)),
+        partial(found.extend, itertools.compress(doubtful, map(owned.__contains__, map(id, doubtful)))),
+        *(rest.clear for rest in (some, whole, doubtful, owners)),
     ]
 
 
+def _are_not(kind: type, objects: list[Any]) -> Iterator[bool]:
+    return map(partial(operator.is_not, kind), map(type, objects))
+
+
+def _may_grow(tuples: list[Any]) -> Iterator[bool]:
+    return map(_ROOMS.__contains__, map(len, tuples))
+
+
+def _rooms() -> Iterator[int]:
+    """The lengths at which ``tuple(iterator)`` makes more room: there a tuple in the making is full for a moment.
+
+    Source: PySequence_Tuple in CPython's Objects/abstract.c, up to 3.13.
+    """
+    room = 10
+    while room < 2**31:
+        yield room
+        room += 10
+        room += room >> 2
+
+
 def _in_one_call(*steps: Callable[[], object]) -> None:
-    collections.deque(map(operator.call, steps), maxlen=0)
+    """Run C functions one after the other, with nothing in between.
+
+    Up to 3.11 any of them may start a collection, whose callbacks are Python code, in which threads take turns. So the
+    collector is off within the call, and as it was before for whoever sees it afterwards.
+    """
+    was_on: list[bool] = []
+    restore = map(operator.call, itertools.compress([gc.enable], was_on))
+    program: list[Callable[[], object]] = [
+        partial(was_on.extend, itertools.starmap(gc.isenabled, [()])),
+        gc.disable,
+        *steps,
+        partial(collections.deque, restore, 0),
+    ]
+    try:
+        collections.deque(map(operator.call, program), maxlen=0)
+    except BaseException:
+        if any(was_on):
+            gc.enable()  # a step has failed, for want of memory perhaps
+        raise
 
 
 def classes_named(names: Collection[str], name_of: Callable[[type], str]) -> dict[int, str]:
@@ -110,3 +180,27 @@ def classes_named(names: Collection[str], name_of: Callable[[type], str]) -> dic
                 seen.add(id(below))
                 level.append(below)
     return found
+
+
+def greenlet_frames() -> list[types.FrameType]:
+    """The frames of all greenlets that wait; none if greenlet is not loaded. The collector does not see into them."""
+    base = vars(sys.modules["greenlet"]).get("greenlet") if "greenlet" in sys.modules else None
+    if base is None:
+        return []
+    kinds: list[type] = [base]
+    for kind in kinds:
+        kinds.extend(type.__subclasses__(kind))
+    found: list[types.FrameType] = []
+    window, size = 0, 1
+    while window * WINDOW < size:
+        ones, size = instances(set(map(id, kinds)), window)
+        for one in ones:
+            frame = base.gr_frame.__get__(one)
+            while type(frame) is types.FrameType and len(found) < _MOST_FRAMES:
+                found.append(frame)
+                frame = frame.f_back
+        window += 1
+    return found
+
+
+_ROOMS = frozenset(_rooms())

@@ -8,22 +8,21 @@ import os
 import re
 import sys
 import sysconfig
-import threading
 import types
 import weakref
 from collections.abc import Callable
 from typing import Any
 
-from memprof_middleware.probes.census import type_name
+from memprof_middleware.probes.census import OURS, type_name
 from memprof_middleware.probes.entries import mro_of
 
 APPLICATION, LIBRARY, STANDARD = range(3)
-OURS = ("memprof_middleware", "asgi_memprof", "wsgi_memprof", "flask_memprof", "django_memprof")
 _STDLIB = tuple(f"{path}{os.sep}" for path in {sysconfig.get_paths()["stdlib"], sysconfig.get_paths()["platstdlib"]})
 _PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _SUSPENDED = ((types.CoroutineType, "cr"), (types.GeneratorType, "gi"), (types.AsyncGeneratorType, "ag"))
 # Lists of what lives for other reasons; their own are found by other ways.
 _REGISTRIES = frozenset({"asyncio.tasks", "_asyncio"})
+_MOST_FRAMES = 2_000
 _DIGITS = re.compile(r"\d+")
 namespace_of_module: Callable[[Any], dict[str, Any]] = vars(types.ModuleType)["__dict__"].__get__
 # 3.13 shows a frame's locals as they are; before, f_locals makes a copy that lives as long as the frame.
@@ -94,15 +93,15 @@ def is_application(frame: types.FrameType) -> bool:
 
 
 def running_frames() -> list[types.FrameType]:
-    """The frames of all threads but this one, innermost first."""
-    here = threading.get_ident()
+    """The frames of all threads but this one, innermost first, without our own."""
     found: list[types.FrameType] = []
-    for ident, frame in sys._current_frames().items():
-        if ident != here:
-            at: types.FrameType | None = frame
-            while at is not None and len(found) < 2000:
+    here = sys._getframe()  # not by the thread's number: eventlet puts a greenlet's in its place
+    for frame in list(sys._current_frames().values()):
+        at: types.FrameType | None = None if frame is here else frame
+        while at is not None and len(found) < _MOST_FRAMES:
+            if not is_ours(at.f_globals.get("__name__")):
                 found.append(at)
-                at = at.f_back
+            at = at.f_back
     return found
 
 

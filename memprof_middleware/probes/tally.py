@@ -84,8 +84,8 @@ class Tally:
 
     def _holds(self, container: Any, base: type, rank: int) -> tuple[str, ...]:
         sample = entries.newest(container, base, _SAMPLE)
-        if base is LRU:
-            return entries.types_below(sample, steps=3, most=160)
+        if base is LRU:  # arguments are tuples of what is of interest, so one step further
+            return entries.types_below(sample[:8], steps=3, most=400)
         if base is dict:
             sample.extend(entries.newest_keys(container, _SAMPLE))
         return entries.types_below(sample, steps=0 if rank == roots.STANDARD else 2, most=64)

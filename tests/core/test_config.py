@@ -28,6 +28,9 @@ BOUNDS: dict[str, tuple[list[object], list[object]]] = {
     "heap_critical_percent": ([80.1, 100], [80, 100.1, 0]),
     "heap_growth_percent_per_hour": ([0.1], [0, -1]),
     "gc_spike_factor": ([1.01], [1, 0]),
+    "thresholds": (["fixed", "auto"], ["", "automatic", "AUTO", 1]),
+    "release": ([None, "", "2.4.1", "x" * 64], ["x" * 65, "1.0\n", 3]),
+    "state_dir": ([None, "", "/var/lib/shop", pathlib.Path("/var/lib/shop")], [1, True]),
     "leak_growth_percent": ([0.1, 100], [0, 100.1]),
     "leak_min_objects": ([1], [0, 1.5]),
     "leak_min_snapshots": ([4], [3]),
@@ -35,17 +38,31 @@ BOUNDS: dict[str, tuple[list[object], list[object]]] = {
     "evidence": ([True, "off"], ["maybe"]),
     "evidence_dir": ([None, "", "/var/tmp", pathlib.Path("/var/tmp")], [1, True]),
     "leak_confirm_hours": ([0.01, 48], [0, -1, "soon"]),
+    "remedies": (
+        [(), "", "collect", "trim, collect", ["callbacks"], ("trim", "collect", "callbacks")],
+        ["restart", "trim;collect", 1, None],
+    ),
+    "remedies_per_hour": ([1, 60], [0, 61, 1.5]),
+    "recycle": ([None, "", 0.5, "512"], [0, -1, "80%", INFINITY, True]),
+    "recycle_supervised": ([True, "no"], ["systemd", 1]),
+    "recycle_patience": ([1, 86400], [0, 86401]),
+    "recycle_min_lifetime": ([1, 86400], [0, 86401]),
+    "recycle_cooldown": ([1, 86400], [0, 86401]),
+    "recycle_per_hour": ([1, 1000], [0, 1001, 1.5]),
+    "recycle_drain": ([1, 86400], [0, 86401]),
     "cpu_budget": ([0.01, 1, "0.5", 100], [0, 0.001, 101, "much"]),
     "max_stall": ([1, 10.0, "50"], [0, 0.5, "long"]),
     "tracemalloc": ([True], ["deep"]),
     "namespace": (["a", "_x9"], ["9x", "a-b", "", "a b", "ä", "a\n"]),
     "metrics_path": ([None, "", "/m", "/a/b.c"], ["metrics", "/", "/metrics/", "/a b", "/a?b", "/a#b", 3]),
+    "page_path": ([None, "", "/m", "/internal/memory"], ["memprof", "/", "/memprof/", "/a b", "/a?b", "/a#b", 3]),
     "metrics_token": ([None, "", "x" * 8], ["x" * 7, "pässword", "tab\tinside", 12345678]),
     "metrics_allow": (
         [(), "", "10.0.0.1", "10.0.0.0/8, ::1", ["10.1.2.3/8"], {"::1"}],
         ["localhost", ["10.0.0.0/33"], 5, [1]],
     ),
     "token": ([None, "x" * 8], ["short", "naïve-token"]),
+    "sinks": ([(), "", "otlp, dogstatsd", ["log"]], ["kafka", "log,log", 5, [1], "LOG"]),
     "log_level": ([None, "info", "DEBUG"], ["loud", 20]),
 }
 
@@ -159,6 +176,13 @@ def test_contradictions_are_found_across_sources() -> None:
     config = Config(heap_critical_percent=85.0)
     with pytest.raises(ConfigError, match=r"heap_critical_percent=85\.0 is not above heap_warning_percent=88\.0"):
         config.with_env({"MEMPROF_HEAP_WARNING_PERCENT": "88"})
+
+
+def test_recycling_above_the_limit_is_a_contradiction() -> None:
+    """A worker that would be killed before it is recycled is said to be so, with both values."""
+    with pytest.raises(ConfigError, match=r"recycle=512\.0 is not below heap_size_mb=512\.0.*lower the one"):
+        Config(recycle=512, heap_size_mb=512)
+    assert Config(recycle=511, heap_size_mb=512).recycle == 511
 
 
 def test_secrets_are_not_shown() -> None:

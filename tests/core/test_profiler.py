@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from memprof_middleware import Alert, BaselineError, Config, ConfigError, Leak, MemoryProfiler, get_memory_profiler
-from memprof_middleware import profiler as profiler_module
-from memprof_middleware.profiler import profiler_for
+from memprof_middleware import process_profiler as profiler_module
+from memprof_middleware.process_profiler import profiler_for
 from memprof_middleware.testing import FakeClock, FakeProbes, Recorder
 
 fork_test = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -254,6 +254,21 @@ def test_a_leak_is_told_once_and_ends(rig: Rig) -> None:
         ("leak", "shop.Cart", False),
     ]
     assert rig.profiler.metrics().leaks == ()
+
+
+def test_the_profilers_own_windows_are_no_leak() -> None:
+    """Over the hours in which its own bounded buffers fill, a profiler in an idle process calls none of its types."""
+    clock = FakeClock()
+    profiler = MemoryProfiler(Config(background=False, cpu_budget=100, max_stall=1000), clock=clock)
+    try:
+        for _ in range(150):
+            clock.advance(60)
+            profiler.step()
+            assert [leak.name for leak in profiler.detect_leaks() if "memprof" in leak.name] == []
+        names = profiler.take_snapshot().object_counts
+    finally:
+        profiler.stop()
+    assert not [name for name in names if name.startswith("memprof_middleware.")]
 
 
 def test_a_leak_that_gets_worse_counts_again(rig: Rig) -> None:

@@ -27,7 +27,7 @@ def test_fake_probes_show_what_they_are_told() -> None:
 
 
 def test_fake_probes_tell_who_holds_what() -> None:
-    """Containers, holders and populations are those that the test set; what it did not name is held by nobody."""
+    """Containers, holders and populations are those that the test set; any other type is held by nobody."""
     probes = FakeProbes()
     kept = Container("shop.SESSIONS", "dict", 12, None, False, ("shop.Session",))
     probes.kept, probes.growing = Containers((kept,)), {"task shop.watchdog": 3}

@@ -138,6 +138,10 @@ def test_keep_leaves_the_shop_serving_until_ctrl_c(demo):
     url = run.read_until("/metrics  for Prometheus").split()[0]
     with urllib.request.urlopen(url, timeout=10) as answer:
         assert b"fogcompute_memory_active_leaks" in answer.read()
+    address, *_, token = run.read_until("/memprof/  the page for people").split()
+    asked = urllib.request.Request(address, headers={"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        assert b"shop.Session" in answer.read()
     assert run.others()
     run.process.send_signal(signal.SIGINT)
     assert run.wait() == 0, run.output

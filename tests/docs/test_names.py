@@ -69,9 +69,10 @@ def test_every_page_is_linked_from_the_readme() -> None:
 def test_every_alert_is_described() -> None:
     """The page about leaks has a row for each condition that the analysis can raise."""
     from memprof_middleware.analysis.thresholds import CONDITIONS
+    from memprof_middleware.capacity import CONDITION as EXHAUSTION
 
     rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "leaks.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert set(rows) == {*CONDITIONS, "leak"}
+    assert set(rows) == {*CONDITIONS, EXHAUSTION, "leak"}
 
 
 def test_every_failure_is_described() -> None:

@@ -126,7 +126,17 @@ def test_the_dependencies(wheel: Path) -> None:
     required = found.get_all("Requires-Dist") or []
     core = {line.split(";")[0].split(">")[0].strip() for line in required if "extra ==" not in line}
     assert core == {"psutil", "prometheus-client"}
-    assert set(found.get_all("Provides-Extra") or []) == {"asgi", "wsgi", "flask", "django", "demo"}
+    assert set(found.get_all("Provides-Extra") or []) == {
+        "asgi",
+        "wsgi",
+        "flask",
+        "django",
+        "demo",
+        "memray",
+        "otel",
+        "otlp",
+        "top",
+    }
     assert found["Requires-Python"] == ">=3.11"
     assert found["License-Expression"] == "MIT"
 

@@ -121,7 +121,7 @@ class Server:
         return Scrape(self.get("/metrics"))
 
     def leak_in_each(self, workers: int) -> None:
-        """Request the leaking route until every worker has answered once: nobody can choose who does."""
+        """Make every worker leak from now on: request the route until each has answered, as nobody can choose who."""
         answered: set[int] = set()
 
         def all_have() -> bool:
@@ -131,14 +131,14 @@ class Server:
         self.wait_for(all_have, START_SECONDS, f"a leak in each of {workers} workers")
 
     def leak_until_told(self, workers: int) -> Scrape:
-        """Let every worker leak until the log has an alert for each and one scrape shows the leak in all of them.
+        """Let every worker leak; wait until the log has an alert for each and one scrape shows the leak in all of them.
 
         A worker logs its leak before it publishes it, so neither of the two is enough. Returns that scrape.
         """
         scrapes: list[Scrape] = []
+        self.leak_in_each(workers)
 
         def told() -> bool:
-            self.leak_in_each(workers)
             scrapes.append(self.scrape())
             leaks, found = scrapes[-1].of("active_leaks"), scrapes[-1].of("object_count", object_type=LEAKING)
             open_leaks = [worker for worker in found if leaks.get(worker, 0) >= 1]

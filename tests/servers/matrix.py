@@ -154,6 +154,7 @@ CASES: tuple[Case, ...] = (
         command=("-m", "hypercorn", "--bind", "127.0.0.1:{port}", "-w", "2", "asgi_app:application"),
         starts="lifespan",
         respawns=False,
+        reload=_hang_up,
         leaves="when its first worker has ended it kills the others",
     ),
     Case(

@@ -22,6 +22,7 @@ from memprof_middleware import (
     get_memory_profiler,
 )
 from memprof_middleware.analysis.history import History
+from memprof_middleware.sinks import DogStatsdSink, OtlpSink, Sink
 from memprof_middleware.testing import FakeClock, FakeProbes, Recorder
 
 config = Config(interval=10, metrics_allow=("10.0.0.0/8",), metrics_path=None)
@@ -63,9 +64,15 @@ def on_alert(alert: Alert) -> str:
     return alert.message
 
 
+@profiler.register_remedy
+def drop_cache() -> int:
+    return 7
+
+
 # The decorators give the function back as it was.
 on_leak(profiler.detect_leaks()[0])
 assert_type(on_alert(profiler.alerts[0]), str)
+assert_type(drop_cache(), int)
 
 
 async def serve() -> None:
@@ -82,3 +89,15 @@ try:
     profiler.load_baseline("baseline.json")
 except MemprofError as error:
     logging.getLogger(__name__).warning("%s", error)
+
+
+class ChatSink(Sink):
+    name = "chat"
+
+    def event(self, alert: Alert, metrics: MemoryMetrics) -> None:
+        assert_type(alert.message, str)
+        assert_type(metrics.worker, str)
+
+
+MemoryProfiler(Config(sinks=("log", "otlp")), sinks=[ChatSink(), DogStatsdSink(), OtlpSink(name="second")])
+MemoryProfiler(sinks=["otlp"])  # type: ignore[list-item]  # names go into the settings

@@ -162,6 +162,16 @@ def test_memory_that_nothing_explains() -> None:
     assert names(explained, scene({"shop.Session": "shop.S[*]"})) == [("shop.Session", "shop.S[*]")]
 
 
+def test_a_few_large_things_in_a_container_of_ones_own() -> None:
+    """An entry in 150 requests is too slow to be told by itself; with memory that nothing else explains, it is."""
+    slow = growth("app.BROKEN", 0.0067, "container")
+    native = growth("native memory", 2000, "native")
+    [incident] = find_incidents([slow, native], scene())
+    assert (incident.leader.name, incident.holder) == ("app.BROKEN", "app.BROKEN")
+    assert incident.names == {"app.BROKEN", "native memory"}
+    assert names([growth("lib.LOG", 0.0067, "container"), native], scene()) == [("native memory", OUTSIDE)]
+
+
 def test_native_memory_beside_blocks_is_theirs() -> None:
     """Bytes of the C library are told only if neither blocks nor objects account for them."""
     native = growth("native memory", 1e6, "native")

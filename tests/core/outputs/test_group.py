@@ -269,6 +269,36 @@ class TestProfiler:
         assert profiler.detect_leaks() == []
         assert [(alert.name, alert.active) for alert in told.alerts] == [("leak", False)]
 
+    def test_the_forecast_of_what_is_shared_outlives_its_worker(self, make, child):
+        """The successor of a killed worker goes on with the container's past, and does not tell its alert again."""
+
+        def grow(profiler, steps, used=300.0):
+            for step in range(steps):
+                profiler.test_probes.container_mb = (used + 2 * step, 1000.0)
+                profiler.take_snapshot()
+                profiler.check_thresholds()
+                profiler._clock.advance(120)
+
+        def work() -> list[str]:
+            profiler = make()
+            grow(profiler, 285)
+            profiler.publish()
+            return [alert.subject for alert in profiler.alerts if alert.name == "exhaustion"]
+
+        dead = child(work)
+        assert dead.result == ["shared"]
+        dead.kill()
+        profiler = make()
+        profiler._clock.advance(285 * 120)
+        told = Recorder().attach(profiler)
+        profiler.publish()
+        grow(profiler, 2, 870.0)
+        assert [alert.subject for alert in profiler.alerts if alert.name == "exhaustion"] == ["shared"]
+        assert [alert for alert in told.alerts if alert.name == "exhaustion"] == []
+        forecast = profiler.metrics().forecast
+        assert forecast.shared.low_seconds is not None
+        assert forecast.worker.novelty is None
+
     def test_another_server_is_no_predecessor(self, make, child):
         """After a restart nothing of the old run is taken over."""
         self.predecessor(make, child)

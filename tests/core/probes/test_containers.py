@@ -7,6 +7,7 @@ import collections
 import contextvars
 import functools
 import gc
+import queue
 import sys
 import threading
 import types
@@ -224,6 +225,30 @@ def test_linked_chains_are_one_entry(shop: Any) -> None:
     assert found("shop.HEAD.following").length in {4_999, 5_000}
     while head is not None:  # else five thousand nested deallocations
         head = head.following
+
+
+def test_functions_wrapped_again_and_again(shop: Any) -> None:
+    """A function that is wrapped at each request is a chain of closures as long as there were requests."""
+
+    def wrap(inner: Any) -> Any:
+        def wrapper() -> Any:
+            return inner
+
+        return wrapper
+
+    shop.call = None
+    for _ in range(300):
+        shop.call = wrap(shop.call)
+    assert found("shop.call.<closure>.inner").length == 299
+
+
+def test_containers_written_in_c(shop: Any) -> None:
+    """A queue whose contents lie in C is as long as what it refers to."""
+    shop.JOBS = queue.SimpleQueue()
+    for number in range(200):
+        shop.JOBS.put([number])
+    lengths = {one.path: one.length for one in walk().found if one.path.startswith("shop.JOBS")}
+    assert 200 in lengths.values()
 
 
 def test_thread_locals_of_other_threads(shop: Any) -> None:

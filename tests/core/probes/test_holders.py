@@ -161,6 +161,21 @@ def test_a_linked_chain(shop: Any) -> None:
         shop.LAST = shop.LAST.previous
 
 
+def test_functions_wrapped_again_and_again(shop: Any) -> None:
+    """A function that is wrapped at each request is a chain of closures, followed to its end."""
+
+    def wrap(inner: Any, item: Item) -> Any:
+        def wrapper() -> Any:
+            return inner, item
+
+        return wrapper
+
+    shop.call = None
+    for _ in range(300):
+        shop.call = wrap(shop.call, Item())
+    assert only() == "shop.call.<closure>.inner….<closure>.item"
+
+
 def test_tasks_and_contexts(shop: Any) -> None:
     """What a pending task has is held by who holds the task, by the names of the coroutine and of the variable."""
     current: contextvars.ContextVar[Any] = contextvars.ContextVar("current")
@@ -415,6 +430,25 @@ def test_nothing_is_kept(shop: Any) -> None:
     try:
         del shop.KEPT
         assert [one() for one in watched if one() is not None] == []
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("length", [1, 10, 25, 26])
+def test_tuples_of_every_length(shop: Any, length: int) -> None:
+    """A tuple on the way is a step as any other, also at a length at which it might be in the making."""
+    shop.ROWS = [tuple(Item() if place == 0 else place for place in range(length)) for _ in range(20)]
+    assert only() == "shop.ROWS[*][*]"
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_the_collector_stays_as_it_was(on: bool) -> None:
+    """Whether it is on or off, it is so afterwards."""
+    if not on:
+        gc.disable()
+    try:
+        find_holders([ITEM], most_seconds=PLENTY, pause=lambda _: None)
+        assert gc.isenabled() is on
     finally:
         gc.enable()
 

@@ -1,0 +1,81 @@
+"""The past of one worker, as the page and others read it: times and figures, oldest first."""
+
+from __future__ import annotations
+
+import dataclasses
+from array import array
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from memprof_middleware.analysis.history import History
+    from memprof_middleware.model import MemoryMetrics
+
+OF_SNAPSHOT = (
+    "rss_mb",
+    "heap_used_mb",
+    "heap_size_mb",
+    "container_used_mb",
+    "native_in_use_mb",
+    "native_retained_mb",
+    "file_mb",
+    "shared_mb",
+    "total_objects",
+    "allocated_blocks",
+    "gc_per_hour",
+    "gc_pause_seconds",
+)
+OF_WORKER = ("pid", "requests", "cpu_seconds")
+COLUMNS = (*OF_WORKER, *OF_SNAPSHOT)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """What is known of the past of a slot. Not known is ``nan``; a change of ``pid`` is a new worker.
+
+    Attributes:
+        worker: the slot.
+        times: seconds since the epoch.
+        figures: by the names in ``COLUMNS``.
+        types: live objects of the types that were followed.
+    """
+
+    worker: str
+    times: array[float]
+    figures: Mapping[str, array[float]]
+    types: Mapping[str, array[float]] = dataclasses.field(default_factory=dict)
+
+    def figure(self, name: str) -> array[float]:
+        """One figure of every row."""
+        return self.figures.get(name) or array("f", [float("nan")]) * len(self.times)
+
+
+def row_of(metrics: MemoryMetrics) -> dict[str, Any]:
+    """The row that these figures make."""
+    snapshot = metrics.snapshot
+    row: dict[str, Any] = {name: getattr(snapshot, name, None) for name in OF_SNAPSHOT}
+    row |= {name: getattr(metrics, name) for name in OF_WORKER}
+    return row | {
+        "time": snapshot and snapshot.timestamp,
+        "counted": snapshot is not None and snapshot.census_timestamp == snapshot.timestamp,
+    }
+
+
+def track_of(history: History, metrics: MemoryMetrics, types: list[str]) -> Track:
+    """The past of a process that shares none: what it keeps itself."""
+    figures = {name: array("f", history.series(name)) for name in OF_SNAPSHOT if _is_kept(history, name)}
+    figures["pid"] = array("f", [metrics.pid]) * len(history)
+    return Track(
+        worker=metrics.worker,
+        times=array("d", history.series("timestamp")),
+        figures=figures,
+        types={name: array("f", history.counts(name)) for name in types},
+    )
+
+
+def _is_kept(history: History, name: str) -> bool:
+    try:
+        history.series(name)
+    except KeyError:
+        return False
+    return True

@@ -1,0 +1,166 @@
+"""Whether a worker retires now: a pure function of what is known and of the rules."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from memprof_middleware.recycling.detection import Plan
+
+HOUR = 3600.0
+# A peak is not a breach: so many snapshots in a row must be above.
+SAMPLES = 3
+# A fresh worker above this part of the threshold would be there again at once.
+FRESH_SHARE = 0.8
+# For how many cooldowns a replacement is waited for; a server may have been scaled down meanwhile.
+_REPLACEMENT_COOLDOWNS = 10.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Rules:
+    """The settings, in MB and seconds.
+
+    Attributes:
+        threshold_mb: heap in use at which a worker is to be replaced.
+        patience: how long a breach must last.
+        min_lifetime: how long a worker must have lived.
+        cooldown: time between two retirements in one server.
+        per_hour: retirements of one server in an hour, at most.
+    """
+
+    threshold_mb: float
+    patience: float
+    min_lifetime: float
+    cooldown: float
+    per_hour: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Breach:
+    """An unbroken run of snapshots at or above the threshold; times by the monotonic clock."""
+
+    since: float
+    samples: int
+    heap_mb: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Situation:
+    """What is known, at one moment.
+
+    Attributes:
+        now: by the machine's monotonic clock, as all times here.
+        born: when the profiler began to watch this process.
+        plan: how the server would have it.
+        breach: the present one.
+        remedied: whether the soft remedies were tried in it and did not help.
+        fresh_mb: heap in use of a fresh worker, from this one or from one before; ``None``: not known yet.
+        retired: when workers of this server retired, the last hour.
+        workers_then: live workers when the last one retired.
+        workers_now: live workers.
+        other_retires: whether another worker is retiring.
+        limit_mb: memory that this process may use; ``None``: not known.
+    """
+
+    now: float
+    born: float
+    plan: Plan
+    breach: Breach | None = None
+    remedied: bool = False
+    fresh_mb: float | None = None
+    retired: tuple[float, ...] = ()
+    workers_then: int = 0
+    workers_now: int = 1
+    other_retires: bool = False
+    limit_mb: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do now.
+
+    Attributes:
+        reason: ``retire``; else what is in the way: for good (``server``, ``limit``, ``fresh``), until a human looks
+            (``per_hour``), or for now (``no_breach``, ``patience``, ``remedy``, ``young``, ``busy``, ``cooldown``,
+            ``replacement``).
+        message: the same as a sentence, without a full stop; empty where there is nothing to tell.
+    """
+
+    reason: str
+    message: str = ""
+
+    @property
+    def retires(self) -> bool:
+        """Whether the worker is to retire."""
+        return self.reason == "retire"
+
+
+# Reasons that are told as a warning, once in a process's life; the others once in a breach.
+FINAL = frozenset({"server", "limit", "fresh", "per_hour"})
+# Reasons for which a worker above the threshold goes on; each is a label value of the metric.
+REFUSALS = ("server", "limit", "fresh", "young", "busy", "cooldown", "replacement", "per_hour")
+
+
+def decide(situation: Situation, rules: Rules) -> Decision:
+    """Whether this worker retires now, and if not, what is in the way first."""
+    return hindrance(situation, rules) or _breach(situation, rules) or _guard(situation, rules) or Decision("retire")
+
+
+def hindrance(situation: Situation, rules: Rules) -> Decision | None:
+    """What is in the way for good, breach or not: known long before it matters, so it can be told at the start."""
+    if situation.plan.mechanism is None:
+        return Decision("server", f"{situation.plan.server}: {situation.plan.why}")
+    fresh, threshold, limit = situation.fresh_mb, rules.threshold_mb, situation.limit_mb
+    if limit is not None and threshold >= limit:
+        return Decision(
+            "limit",
+            f"recycle={threshold:g} MB is not below the {limit:.0f} MB that this process may use, so it would be "
+            "killed before: set a lower threshold or raise the limit",
+        )
+    if fresh is not None and fresh > FRESH_SHARE * threshold:
+        return Decision(
+            "fresh",
+            f"recycle={threshold:g} MB is too near to the {fresh:.0f} MB that a fresh worker uses, which would be "
+            f"there again at once: set it to at least {fresh / FRESH_SHARE:.0f}",
+        )
+    return None
+
+
+def _breach(situation: Situation, rules: Rules) -> Decision | None:
+    if situation.breach is None:
+        return Decision("no_breach")
+    if not lasts(situation.breach, situation.now, rules):
+        return Decision("patience")
+    return None if situation.remedied else Decision("remedy")
+
+
+def lasts(breach: Breach, now: float, rules: Rules) -> bool:
+    """Whether a breach is more than a peak."""
+    return breach.samples >= SAMPLES and now - breach.since >= rules.patience
+
+
+def _guard(situation: Situation, rules: Rules) -> Decision | None:
+    lived = situation.now - situation.born
+    if lived < rules.min_lifetime:
+        return Decision("young", f"this worker is {lived:.0f} s old, recycle_min_lifetime={rules.min_lifetime:g}")
+    if situation.fresh_mb is None:
+        return Decision("young", "it is not known yet what a fresh worker uses")
+    if situation.other_retires:
+        return Decision("busy", "another worker is retiring")
+    # Times to come are of before the machine was started anew: a folder on a disk may outlive it.
+    retired = [time for time in situation.retired if 0 <= situation.now - time < HOUR]
+    if not retired:
+        return None
+    since = situation.now - retired[-1]
+    cooldown = max(rules.cooldown, situation.plan.cooldown)
+    if since < cooldown:
+        return Decision("cooldown", f"a worker retired {since:.0f} s ago, the cooldown is {cooldown:g} s")
+    missing = situation.workers_then - situation.workers_now
+    if missing > 0 and since < _REPLACEMENT_COOLDOWNS * cooldown:
+        return Decision("replacement", f"the worker that retired {since:.0f} s ago has no replacement yet")
+    if len(retired) >= rules.per_hour:
+        return Decision(
+            "per_hour",
+            f"{len(retired)} workers retired within the hour (recycle_per_hour={rules.per_hour}): recycling does not "
+            "keep up, find out what grows",
+        )
+    return None

@@ -1,0 +1,230 @@
+"""Looks after a worker whose memory is high: first the soft remedies, then, if it is to be, the end of the worker."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+from memprof_middleware.config import Config
+from memprof_middleware.model import MemorySnapshot
+from memprof_middleware.recycling import act, detection
+from memprof_middleware.recycling.decision import Breach, Decision, Rules, Situation, decide, lasts
+from memprof_middleware.recycling.telling import Refusals, why
+from memprof_middleware.recycling.world import Probing, Watched, World
+from memprof_middleware.remedies import REMEDIES, Remedies, Remedy
+
+if TYPE_CHECKING:
+    from memprof_middleware.recycling.ledger import Ledger, Past
+
+# The snapshot that tells what a fresh worker uses: the first one after so many seconds.
+_FRESH_SECONDS = 5.0
+# So many snapshots in a row must still be above after the remedies: the first may have been taken while they ran.
+_SAMPLES_AFTER = 2
+# How long a server may take from starting the application to listening; until then its workers' file has no name.
+_BIND_SECONDS = 60.0
+_HIGH = frozenset({"heap_warning", "heap_critical", "shared_warning", "shared_critical"})
+
+
+class Recycler:
+    """One step after each snapshot. Does nothing unless ``remedies`` or ``recycle`` is set.
+
+    Args:
+        watched: the profiler.
+        probes: its instruments.
+        world: what it touches outside.
+
+    Attributes:
+        remedies: the soft ones.
+    """
+
+    def __init__(self, watched: Watched, probes: Probing, world: World | None = None) -> None:
+        self._watched, self._probes, self._world = watched, probes, world or World()
+        config = watched.config
+        self._wanted = _wanted(config)
+        self._rules = Rules(
+            threshold_mb=config.recycle or 0.0,
+            patience=config.recycle_patience,
+            min_lifetime=config.recycle_min_lifetime,
+            cooldown=config.recycle_cooldown,
+            per_hour=config.recycle_per_hour,
+        )
+        self.remedies = Remedies(
+            config.remedies_per_hour,
+            probes,
+            lambda: watched.traffic.in_flight,
+            watched.failures,
+            trim=self._world.trim,
+            clock=self._world.clock,
+        )
+        self._ledger: Ledger | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew in a child after a fork."""
+        if self._ledger is not None:
+            self._ledger.release()
+        self._ledger = None
+        self._born: float | None = None
+        self._breach: Breach | None = None
+        self._high = self._retiring = self._fresh_noted = False
+        self._last_resort, self._samples_after = False, 0  # the round of this breach, and snapshots since it ended
+        self._refusals = Refusals()
+        self._total: int | None = None
+        self._drain: threading.Thread | None = None
+        self.remedies.forget()
+
+    def told(self) -> dict[str, Any]:
+        """Its part of :class:`~memprof_middleware.MemoryMetrics`."""
+        if not self._wanted:
+            return {}
+        return {
+            "remedies": dict(self.remedies.counts),
+            "remedy_freed_mb": dict(self.remedies.freed_mb),
+            "recycles": self._total,
+            "recycle_refusals": dict(self._refusals.counts),
+        }
+
+    def step(self, snapshot: MemorySnapshot | None) -> None:
+        """Judge the last snapshot, and act. Never waits: remedies run in a thread of their own."""
+        if not self._wanted or self._retiring or snapshot is None or snapshot.heap_used_mb is None:
+            return
+        now = self._world.clock()
+        if self._born is None:
+            self._born = now
+        self.remedies.watch()
+        self._note_breach(snapshot.heap_used_mb, now)
+        self._remedy(snapshot, now)
+        if self._watched.config.recycle is not None:
+            self._recycle(snapshot, now, self._born)
+
+    # -- soft ----------------------------------------------------------------------------------------------------
+
+    def _note_breach(self, heap_mb: float, now: float) -> None:
+        if self._watched.config.recycle is None or heap_mb < self._rules.threshold_mb:
+            self._breach = None
+            self._refusals.breach_is_over()
+        elif self._breach is None:
+            self._breach = Breach(since=now, samples=1, heap_mb=heap_mb)
+        else:
+            self._breach = dataclasses.replace(self._breach, samples=self._breach.samples + 1, heap_mb=heap_mb)
+
+    def _remedy(self, snapshot: MemorySnapshot, now: float) -> None:
+        """Begin a round when memory becomes high, now and then while it stays so, and before the worker is replaced."""
+        objects = (snapshot.total_objects or 0) + snapshot.frozen_objects
+        before, self._high = self._high, any(alert.name in _HIGH for alert in self._watched.alerts)
+        chosen = tuple(remedy for remedy in self._wanted if remedy in self._watched.config.remedies)
+        if chosen and self._high and (not before or not self.remedies.paused):
+            self.remedies.begin(chosen, objects)
+        if self._breach is None or not lasts(self._breach, now, self._rules):
+            self._last_resort, self._samples_after = False, 0
+        elif not self._last_resort and not self.remedies.spent:
+            # Not before: in the middle of a burst what is in use later may be what is kept.
+            self._last_resort = self.remedies.begin(self._wanted, objects)
+        elif not self.remedies.running or self.remedies.stuck:
+            self._samples_after += 1
+
+    # -- hard ----------------------------------------------------------------------------------------------------
+
+    def _recycle(self, snapshot: MemorySnapshot, now: float, born: float) -> None:
+        ledger = self._open(now - born)
+        if ledger is None:
+            return
+        if not self._fresh_noted and now - born >= _FRESH_SECONDS:
+            self._fresh_noted = ledger.note_fresh(snapshot.heap_used_mb or 0.0)
+        past = ledger.read()
+        self._total = past.total
+        decision = decide(self._situation(snapshot, now, born, past, other_retires=ledger.busy), self._rules)
+        if decision.retires:
+            decision = self._retire(snapshot, now, born, ledger)
+        due = self._breach is not None and lasts(self._breach, now, self._rules)
+        self._refusals.tell(decision, self._watched.logger, due=due)
+
+    def _open(self, age: float) -> Ledger | None:
+        if self._ledger is None:
+            listener = self._probes.listener()
+            if listener is not None or age > _BIND_SECONDS:
+                from memprof_middleware.recycling.ledger import Ledger  # only here: Windows has no fcntl
+
+                self._ledger = Ledger(listener.address if listener else "", self._watched.config.run_dir)
+        return self._ledger
+
+    def _situation(
+        self, snapshot: MemorySnapshot, now: float, born: float, past: Past, *, other_retires: bool
+    ) -> Situation:
+        breach = self._breach
+        return Situation(
+            now=now,
+            born=born,
+            plan=detection.plan(self._world.look(), supervised=self._watched.config.recycle_supervised),
+            breach=breach,
+            remedied=self._samples_after >= _SAMPLES_AFTER,
+            fresh_mb=past.fresh_mb,
+            retired=past.retired,
+            workers_then=past.workers,
+            workers_now=1 if breach is None else len(self._watched.workers()),
+            other_retires=other_retires,
+            limit_mb=snapshot.heap_size_mb,
+        )
+
+    def _retire(self, snapshot: MemorySnapshot, now: float, born: float, ledger: Ledger) -> Decision:
+        """Take the lock, decide once more by what the file says under it, and retire."""
+        if not ledger.acquire():
+            return Decision("busy", "another worker is retiring")
+        keeps = False
+        try:
+            situation = self._situation(snapshot, now, born, ledger.read(), other_retires=False)
+            decision = decide(situation, self._rules)
+            mechanism = situation.plan.mechanism
+            if decision.retires and mechanism is not None:
+                # Written first: a retirement that nobody counted could come again and again.
+                ledger.record(now, situation.workers_now)
+                keeps = self._end(situation, mechanism, ledger)
+        finally:
+            if not keeps:
+                ledger.release()
+        return decision
+
+    def _end(self, situation: Situation, mechanism: detection.Mechanism, ledger: Ledger) -> bool:
+        self._explain(situation)
+        # The lock, and this, are kept until the process is dead: a second signal can hang a server.
+        self._retiring = True
+        try:
+            self._world.retire(mechanism)
+        except Exception:
+            ledger.take_back()
+            raise
+        with self._watched.failures.caught("recycle"):  # a thread may be refused; the lock is kept all the same
+            self._drain = act.end_after(
+                self._watched.config.recycle_drain,
+                lambda: self._watched.traffic.in_flight,
+                lambda in_flight: self._give_up(in_flight, situation.plan.exit_status),
+            )
+        return True
+
+    def _explain(self, situation: Situation) -> None:
+        cause = (
+            f"recycling worker {self._watched.worker}, process {os.getpid()}: "
+            f"{why(situation, self._rules, self.remedies.last)}; requests in flight, which are finished first: "
+            f"{self._watched.traffic.in_flight}"
+        )
+        with self._watched.failures.caught("evidence"):
+            evidence = getattr(self._watched, "evidence", None)
+            if callable(evidence):
+                evidence(cause)
+        with self._watched.failures.caught("log"):
+            self._watched.logger.warning("memprof: %s", cause, extra={"memprof_recycle": situation.plan.server})
+
+    def _give_up(self, in_flight: int, status: int) -> None:
+        seconds = self._watched.config.recycle_drain
+        text = "memprof: recycled process %d has not ended in %g s (recycle_drain) and ends now; requests in flight: %d"
+        with self._watched.failures.caught("log"):
+            self._watched.logger.warning(text, os.getpid(), seconds, in_flight, extra={"memprof_recycle": "drain"})
+        self._world.exit(status)
+
+
+def _wanted(config: Config) -> tuple[Remedy, ...]:
+    """What to try: what was chosen; before a worker is replaced also what costs less than a new worker."""
+    implied = {"collect", "trim"} if config.recycle is not None else set()
+    return tuple(remedy for remedy in REMEDIES if remedy in implied | set(config.remedies))

@@ -1,0 +1,61 @@
+"""What is told of recycling: the cause of a retirement, and what is in the way of one."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+
+from memprof_middleware.recycling.decision import FINAL, REFUSALS, Breach, Decision, Rules, Situation
+from memprof_middleware.remedies import Outcome
+
+
+def why(situation: Situation, rules: Rules, tried: Sequence[Outcome]) -> str:
+    """The cause of a retirement in one sentence, without a full stop.
+
+    Args:
+        situation: what was decided on.
+        rules: the settings.
+        tried: the remedies that came before.
+    """
+    breach = situation.breach or Breach(since=situation.now, samples=0, heap_mb=0.0)
+    remedies = ", ".join(map(str, tried)) or "no remedy"
+    return (
+        f"heap {breach.heap_mb:.0f} MB, not below recycle={rules.threshold_mb:g} in {breach.samples} snapshots over "
+        f"{situation.now - breach.since:.0f} s, after {remedies}; {situation.plan.server}: {situation.plan.why}"
+    )
+
+
+class Refusals:
+    """Tells refusals that stay once in a life, and those that pass once in a breach.
+
+    Attributes:
+        counts: snapshots at which the worker was due and went on, by reason.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._told: set[str] = set()
+
+    def breach_is_over(self) -> None:
+        """What passes is told again in the next one."""
+        self._told &= FINAL
+
+    def tell(self, decision: Decision, logger: logging.Logger, *, due: bool) -> None:
+        """Count and log a decision, if it is a refusal.
+
+        Args:
+            decision: what was decided.
+            logger: where it goes, the first time.
+            due: whether the worker is above the threshold for long enough.
+        """
+        if decision.reason not in REFUSALS:
+            return
+        if due:
+            self.counts[decision.reason] += 1
+        if decision.reason not in self._told:
+            self._told.add(decision.reason)
+            final = decision.reason in FINAL
+            text = "memprof: no recycling: %s" if final else "memprof: no recycling yet: %s"
+            extra = {"memprof_recycle_refusal": decision.reason}
+            logger.log(logging.WARNING if final else logging.INFO, text, decision.message, extra=extra)

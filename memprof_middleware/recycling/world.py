@@ -1,0 +1,67 @@
+"""What recycling asks of the profiler, and what it touches outside."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from memprof_middleware.config import Config
+from memprof_middleware.model import Alert, MemoryMetrics
+from memprof_middleware.outputs.failures import Failures
+from memprof_middleware.probes import Listener
+from memprof_middleware.recycling import act, detection
+from memprof_middleware.remedies import Instruments
+from memprof_middleware.traffic import Traffic
+
+
+class Watched(Protocol):
+    """What is asked of the :class:`~memprof_middleware.MemoryProfiler`."""
+
+    config: Config
+    traffic: Traffic
+    failures: Failures
+
+    @property
+    def logger(self) -> logging.Logger:
+        """Where acts and refusals are told."""
+
+    @property
+    def worker(self) -> str:
+        """This worker's slot."""
+
+    @property
+    def alerts(self) -> list[Alert]:
+        """The conditions that hold."""
+
+    def workers(self) -> Sequence[MemoryMetrics]:
+        """The live workers of the server."""
+
+
+class Probing(Instruments, Protocol):
+    """What is asked of the :class:`~memprof_middleware.probes.Probes`."""
+
+    def listener(self) -> Listener | None:
+        """Where the server listens."""
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    """What it touches outside; a test passes its own.
+
+    Attributes:
+        clock: the machine's monotonic clock, which all workers share and no change of the date moves.
+        look: what this process shows of its server.
+        retire: makes this worker finish its requests and end.
+        exit: ends the process at once.
+        trim: gives memory back; ``None``: the C library's.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    look: Callable[[], detection.Surroundings] = detection.look
+    retire: Callable[[detection.Mechanism], None] = act.retire
+    exit: Callable[[int], object] = os._exit
+    trim: Callable[[], object] | None = None

@@ -1,0 +1,106 @@
+"""All sinks of one profiler."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from memprof_middleware.model import Alert, MemoryMetrics, SinkHealth
+from memprof_middleware.outputs.failures import Failures
+from memprof_middleware.sinks.choice import chosen
+from memprof_middleware.sinks.sink import Sink
+from memprof_middleware.sinks.thread import SinkThread
+
+# The longest that all of them together may hold up the end of a process.
+_CLOSE_SECONDS = 1.0
+
+
+class FiguresSource(Protocol):
+    """What the sinks ask: a :class:`~memprof_middleware.MemoryProfiler`, or a stand-in."""
+
+    failures: Failures
+
+    def now(self) -> float:
+        """The time, in seconds since the epoch."""
+
+    def metrics(self) -> MemoryMetrics:
+        """The figures of this worker; measures nothing."""
+
+
+class Sinks:
+    """Gives each sink what is new. Making one starts nothing; a sink's thread starts with the first it is given.
+
+    Args:
+        names: built-in sinks.
+        given: ready ones.
+        source: whose figures are passed on.
+
+    Raises:
+        ConfigError: an object is no sink, or two have one name.
+    """
+
+    def __init__(self, names: Sequence[str], given: Sequence[Sink], source: FiguresSource) -> None:
+        self._source = source
+        self._threads = [SinkThread(sink, source.failures, source.now) for sink in chosen(names, given)]
+        self.forget()
+
+    def publish(self) -> None:
+        """Leave the worker's figures for each sink; waits for none and never raises."""
+        if self._is_open():
+            with self._source.failures.caught("sinks"):
+                metrics = self._source.metrics()
+                for thread in self._threads:
+                    with self._source.failures.caught("sinks"):  # a thread that cannot start is one sink's trouble
+                        thread.publish(metrics)
+
+    def event(self, alert: Alert) -> None:
+        """Leave an alert for each sink; waits for none and never raises."""
+        if self._is_open():
+            with self._source.failures.caught("sinks"):
+                metrics = self._source.metrics()
+                for thread in self._threads:
+                    with self._source.failures.caught("sinks"):
+                        thread.event(alert, metrics)
+
+    def health(self) -> tuple[SinkHealth, ...]:
+        """How the deliveries go, sink by sink."""
+        return tuple(thread.health() for thread in self._threads)
+
+    def close(self, deadline: float | None = None) -> None:
+        """Let each deliver what waits, a second at the most for all, and take nothing until :meth:`open`.
+
+        Args:
+            deadline: an earlier end, by the monotonic clock.
+        """
+        self._closed = True
+        atexit.unregister(self.close)
+        # A child that never used the profiler has the parent's locks and none of its threads.
+        if self._pid == os.getpid():
+            deadline = deadline or time.monotonic() + _CLOSE_SECONDS
+            for thread in self._threads:
+                thread.ask_to_close()
+            for thread in self._threads:
+                thread.join(deadline)
+
+    def open(self) -> None:
+        """Take figures again after :meth:`close`."""
+        self._closed = False
+
+    def forget(self) -> None:
+        """Begin anew in a child after a fork."""
+        self._pid: int | None = None
+        self._closed = False
+        for thread in self._threads:
+            thread.forget()
+
+    def _is_open(self) -> bool:
+        if self._closed or not self._threads:
+            return False
+        if self._pid is None:
+            # Not every server's end calls stop(), and not every process runs what is registered here: so both.
+            atexit.register(self.close)
+            self._pid = os.getpid()
+        return True

@@ -1,0 +1,1 @@
+"""``memprof top``: the page's figures in a terminal."""

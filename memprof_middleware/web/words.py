@@ -1,0 +1,74 @@
+"""Figures and times in words. Binary units, UTC, nothing rounded to a lie."""
+
+from __future__ import annotations
+
+import math
+import time
+
+DASH = "–"  # noqa: RUF001 - what stands for a figure that is not known
+_HALF_A_DAY = 12 * 3600
+MINUS = "−"  # noqa: RUF001 - as wide as a plus
+
+
+def size(mb: float | None) -> str:
+    """Memory, from MB (2^20 bytes): ``423 MiB``, ``1.2 GiB``, ``614 KiB``."""
+    if mb is None or not math.isfinite(mb):
+        return DASH
+    value, unit = abs(mb), "MiB"
+    if value >= 1024:
+        value, unit = value / 1024, "GiB"
+    elif 0 < value < 1:
+        value, unit = (value * 1024, "KiB") if value * 1024 >= 1 else (value * 1048576, "B")
+    text = f"{value:.0f}" if value >= 100 or unit == "B" else f"{value:.1f}"
+    return f"{MINUS if mb < 0 and float(text) else ''}{text} {unit}"
+
+
+def count(value: float | None) -> str:
+    """A number of things: ``1,920``, ``81.2 k``, ``1.31 M``."""
+    if value is None or not math.isfinite(value):
+        return DASH
+    number = abs(value)
+    text = f"{number / 1e6:.2f} M" if number >= 1e6 else f"{number / 1e3:.1f} k" if number >= 1e4 else f"{number:,.0f}"
+    return f"{MINUS if value < 0 and text != '0' else ''}{text}"
+
+
+def signed(text: str) -> str:
+    """With a plus where nothing says minus."""
+    return text if text.startswith(MINUS) or text == DASH else f"+{text}"
+
+
+def duration(seconds: float | None) -> str:
+    """How long: ``12 s``, ``4 min``, ``1 h 51 min``, ``3 d 4 h``. Hours are cut and never rounded up."""
+    if seconds is None or not math.isfinite(seconds):
+        return DASH
+    whole = max(0, int(seconds))
+    if whole < 120:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min"
+    if whole < 2 * 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def clock(moment: float | None, now: float | None = None) -> str:
+    """Hours and minutes in UTC; with the date if it is half a day from ``now`` or more."""
+    if moment is None:
+        return DASH
+    near = now is None or abs(moment - now) < _HALF_A_DAY
+    return time.strftime("%H:%M" if near else "%Y-%m-%d %H:%M", time.gmtime(moment))
+
+
+def clock_seconds(moment: float) -> str:
+    """Hours, minutes and seconds in UTC."""
+    return time.strftime("%H:%M:%S", time.gmtime(moment))
+
+
+def percent(share: float | None) -> str:
+    """A share of one: ``83 %``."""
+    return DASH if share is None else f"{100 * share:.0f} %"
+
+
+def several(number: int, thing: str) -> str:
+    """``1 worker``, ``4 workers``."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"

@@ -1,0 +1,184 @@
+"""Reports stand by themselves: nothing is loaded, nothing runs but our script, whatever is in them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from memprof_middleware import Config, MemoryProfiler
+from memprof_middleware.cli import main
+from memprof_middleware.flame_model import FlameResult, FlameSummary, Frame, Stack
+from memprof_middleware.outputs.evidence import bundle
+from memprof_middleware.testing import FakeClock, FakeProbes
+from memprof_middleware.web.bundle import bundle_report, flame_report, offline, state_report
+from memprof_middleware.web.source import Looking
+from tests.web.scene import NOW, Scene, leak
+
+BUNDLE = {
+    "schema": 1,
+    "time": NOW,
+    "cause": "leak confirmed: shop.models.Session",
+    "pid": 4242,
+    "worker": "0",
+    "leaks": [leak().to_dict()],
+    "series": {
+        "times": [NOW - 60 * number for number in range(30, 0, -1)],
+        "rss_mb": [200.0 + number for number in range(30)],
+        "total_objects": [10_000 + 17 * number for number in range(29)] + [None],
+    },
+    "ledger": {"live_objects_mb": 258.0, "native_in_use_mb": 40.8, "file_mb": None},
+    "holders": [{"type": "shop.models.Session", "path": "shop.cart.SESSIONS[*].user", "share": 0.98}],
+    "tasks": {"poll_stock": 45, "<img src=x onerror=alert(1)>": 2},
+    "versions": {"python": "3.14.0", "memprof-middleware": "0.1.0"},
+    "settings": {"interval": 60.0, "token": None},
+    "later": {"added": [{"a": {"b": 1}}], "empty": []},
+}
+
+
+def flame():
+    summary = FlameSummary(
+        id="0" * 20,
+        pid=4242,
+        worker="0",
+        engine="tracemalloc",
+        asked_seconds=30.0,
+        seconds=30.0,
+        ended_at=NOW,
+        size=100,
+        blocks=1,
+    )
+    return FlameResult(summary, (Stack(100, 1, (Frame("shop/cart.py", "remember", "own"),)),))
+
+
+def reports():
+    state = Looking(Scene().profiler()).state(("flame", "save"))
+    return {
+        "bundle": bundle_report(BUNDLE),
+        "state": state_report(state, flame()),
+        "flame": flame_report(flame()),
+        "empty": bundle_report({}),
+    }
+
+
+@pytest.mark.parametrize("kind", ["bundle", "state", "flame", "empty"])
+def test_it_stands_by_itself(kind):
+    """No address leads out of the file, and the policy allows exactly the script and the style that are in it."""
+    html = reports()[kind]
+    addresses = re.findall(r'(?:src|href|action)="([^"]*)"', html)
+    assert all(address.startswith(("#", "data:")) for address in addresses), addresses
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', html)
+    assert policy is not None
+    assert policy[1].startswith("default-src 'none'")
+    for element, directive in (("style", "style-src"), ("script", "script-src")):
+        (text,) = re.findall(rf"<{element}>(.*?)</{element}>", html, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{directive} 'sha256-{digest}';" in policy[1]
+    assert html.index("Content-Security-Policy") < html.index("<style>"), "the policy stands before what it rules"
+    assert not re.search(r"\sstyle=", html)
+    assert "unsafe" not in policy[1]
+
+
+def test_a_bundle_tells_its_story():
+    """Cause, leak, holder, route, evidence, series, ledger and the rest are there in words, with units."""
+    html = bundle_report(BUNDLE)
+    for words in (
+        "leak confirmed: shop.models.Session",
+        "2026-11-23 22:25:20 UTC",
+        "+1,920 an hour",
+        "shop.cart.SESSIONS[*].user, 98 % of those sampled",
+        "POST /cart/add",
+        "1 kept per request",
+        "it rose in 228 of 229 snapshots",
+        "Where the memory is",
+        "258 MiB",
+        "98 %",
+        "poll_stock",
+        "3.14.0",
+    ):
+        assert words in html, words
+    assert html.count('class="chart"') == 2
+
+
+def test_a_bundle_that_was_really_written(tmp_path, capsys):
+    """What the profiler writes is told in full by ``memprof explain FILE --html``: series, ledger, types, settings."""
+    probes, clock = FakeProbes(), FakeClock()
+    profiler = MemoryProfiler(Config(background=False), clock=clock, probes=probes)
+    for number in range(12):
+        probes.counts = {"builtins.dict": 1000, "shop.models.Session": 100 * number}
+        profiler.step()
+        clock.advance(60)
+    written = bundle(
+        "memory at 85 % of the limit", profiler.metrics(), profiler.history, profiler.config, [], "glibc", {"poll": 45}
+    )
+    profiler.stop()
+    file = tmp_path / "bundle.json"
+    file.write_text(json.dumps(written))
+    assert main(["explain", str(file), "--html"]) == 0
+    html = capsys.readouterr().out
+    for words in (
+        "memory at 85 % of the limit",
+        "shop.models.Session",
+        "poll",
+        "glibc",
+        "leak_confirm_requests",
+        "RSS",
+    ):
+        assert words in html, words
+    assert html.count('class="chart"') >= 3
+    assert html.index("Types that grew most") < html.index("Settings")
+    assert "metrics_token" not in html
+
+
+def test_hostile_names_are_text():
+    """A task or a type that is named like markup shows as text."""
+    hostile = "<img src=x onerror=alert(1)>"
+    html = bundle_report({**BUNDLE, "cause": hostile, "leaks": [leak(name=hostile, evidence=(hostile,)).to_dict()]})
+    assert "<img" not in html
+    assert html.count("&lt;img") >= 4
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(st.sampled_from([*BUNDLE, "x"]), JSON, max_size=8))
+def test_any_bundle_makes_a_report(bundle):
+    """A bundle of another version, or a damaged one, makes a report and no error, and adds no element of its own."""
+    html = bundle_report(bundle)
+    assert html.count("<script") == 1
+    assert html.count("<style") == 1
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        {"rss_mb": [[NOW, 1.0], [NOW + 60, 2.0]]},
+        [{"name": "rss_mb", "points": [[NOW, 1.0], [NOW + 60, 2.0]]}],
+        {"times": [NOW, NOW + 60], "process": {"rss_mb": [1.0, 2.0]}},
+    ],
+)
+def test_series_come_in_several_shapes(series):
+    """Columns beside times, points by name, and lists with names are all drawn."""
+    assert bundle_report({"series": series}).count('class="chart"') == 1
+
+
+def test_many_rows_have_a_bound():
+    """A table of thousands shows the first ones and says how many there are."""
+    assert "and 800 more" in bundle_report({"threads": {f"worker-{number}": number for number in range(1000)}})
+
+
+def test_the_title_is_text():
+    """A title and a host are text too."""
+    html = offline("</title><script>", "", host="<b>")
+    assert "<title>&lt;/title&gt;&lt;script&gt;</title>" in html
+    assert "<b>" not in html

@@ -1,0 +1,153 @@
+"""Pictures of any past: one point, no point, gaps, a spike, no limit."""
+
+from __future__ import annotations
+
+import math
+import xml.etree.ElementTree as ET
+from array import array
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memprof_middleware.web.charts import lines, meter, spark, stacked
+from memprof_middleware.web.series import Series, last_life, part, per_hour, thinned
+from memprof_middleware.web.svg import path, ticks, times
+from memprof_middleware.web.words import clock, count, duration, size
+
+POINTS = {
+    "none": [],
+    "one": [[0.0, 5.0]],
+    "all unknown": [[float(i), None] for i in range(9)],
+    "zero": [[float(i), 0.0] for i in range(9)],
+    "a gap": [[0.0, 1.0], [1.0, None], [2.0, 3.0]],
+    "a spike": [[float(i), 1e9 if i == 50 else 1.0] for i in range(100)],
+}
+
+
+def series(points: list[tuple[float, float]]) -> Series:
+    return Series(array("d", [time for time, _ in points]), array("d", [value for _, value in points]))
+
+
+def parsed(markup: str) -> ET.Element:
+    """What a browser's XML reader takes; a style attribute would be dropped by the policy."""
+    assert "style=" not in markup
+    assert "nan" not in markup
+    return ET.fromstring(markup.replace("&nbsp;", " "))
+
+
+@pytest.mark.parametrize("points", POINTS.values(), ids=POINTS.keys())
+@pytest.mark.parametrize("limit", [None, 0.0, 4.0, 1e12])
+def test_any_past_is_a_picture(points, limit):
+    """Whatever is known, the picture is whole and its table says the last value."""
+    markup = lines("c", "t", [{"name": "a & <b>", "points": points}], size, start=0.0, end=100.0, limit=limit)
+    figure = parsed(markup)
+    assert figure.find(".//tbody/tr/th").itertext()
+    assert "a & <b>" in "".join(figure.itertext())
+    parsed(f"<p>{spark(points)}</p>")
+
+
+def test_stacked_parts_of_nothing():
+    """No point and one point are pictures too."""
+    for points in ([], [[0.0, 1.0, 2.0]], [[0.0, 1.0, None], [5.0, 0.0, 3.0]]):
+        parsed(stacked("c", "t", ["a", "b"], points, size))
+
+
+def test_a_limit_far_above_is_told_in_words():
+    """A limit that would press the lines flat is not drawn."""
+    markup = lines("c", "t", [{"name": "a", "points": [[0.0, 1.0], [9.0, 2.0]]}], size, start=0.0, end=9.0, limit=900.0)
+    assert "the limit of 900 MiB is far above" in markup
+    assert 'class="limit"' not in markup
+
+
+def test_a_gap_lifts_the_pen():
+    """What was not measured is not drawn as a line."""
+    assert path([(0.0, 1.0), (1.0, None), (2.0, 1.0)], 0.0, 2.0, 2.0).count("M") == 2
+
+
+def test_a_restarted_worker_is_two_lines():
+    """Between the last row of a worker and the first one of its successor the pen is lifted."""
+    points = series([(float(i), 1.0) for i in range(10)])
+    assert (5.0, None) in thinned(points, 100, breaks=[5.0])
+
+
+def test_rows_of_a_minute_and_of_a_second_are_one_line():
+    """Old rows are a minute apart and new ones a second: neither is a gap; ten minutes without a row are one."""
+    times = [*range(0, 600, 60), *range(600, 800), 1500]
+    found = thinned(series([(float(time), 1.0) for time in times]), 500)
+    assert [time for time, value in found if value is None] == [1500.0]
+
+
+def test_the_last_life_of_a_slot():
+    """What the predecessor wrote is not the present worker's; rows that do not know the process are not a border."""
+    nan = math.nan
+    for pids, first in (([], 0), ([7, 7], 0), ([7, 8, 8], 1), ([7, 8, 7], 2), ([nan, nan], 0), ([nan, 7, 7], 0)):
+        assert last_life(array("f", pids)) == first
+
+
+def test_what_is_not_known_is_left_out():
+    """Unknown values and what is before the start do not reach a picture."""
+    found = part(array("d", [0, 1, 2, 3]), array("f", [1, 1, math.nan, 4]), 1.0)
+    assert (list(found.times), list(found.values)) == ([1, 3], [1, 4])
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=500), st.integers(1, 50))
+def test_thinning_loses_no_spike(values, buckets):
+    """Highest, lowest and last value survive, in order of time, in a bounded number of points."""
+    points = [(float(i), value) for i, value in enumerate(values)]
+    kept = [point for point in thinned(series(points), buckets) if point[1] is not None]
+    assert {max(values), min(values), values[-1]} <= {value for _, value in kept}
+    assert kept == sorted(kept)
+    assert len(kept) <= max(2 * buckets + 1, len(values) if len(values) <= 2 * buckets else 0)
+
+
+def test_growth_is_not_moved_by_one_spike():
+    """One transient among thirty points changes the growth by nothing."""
+    points = [(60.0 * i, 100.0 + i) for i in range(30)]
+    points[3] = (180.0, 900.0)
+    assert per_hour(series(points)) == pytest.approx(60.0)
+    assert per_hour(series(points[:3])) is None
+
+
+@pytest.mark.parametrize("top", [0.0, -1.0, math.nan, 1e-9, 0.3, 7, 512, 1e12])
+def test_ticks_are_few_and_round(top):
+    """Whatever the height, an axis has one to nine ticks from zero on."""
+    found = ticks(top)
+    assert 1 <= len(found) <= 9
+    assert found[0] == 0
+
+
+def test_times_are_full_hours():
+    """Six hours are told at full hours, so that a log line is found."""
+    assert all(at % 3600 == 0 for at in times(1000.0, 1000.0 + 6 * 3600))
+
+
+def test_meter_says_what_it_shows():
+    """The bar has a text for those who cannot see it, and stays inside its frame."""
+    assert 'aria-label="130 percent of the limit"' in meter(130.0)
+    assert 'width="100.0"' in meter(130.0)
+    assert meter(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (size(423.4), "423 MiB"),
+        (size(1536), "1.5 GiB"),
+        (size(0.6), "614 KiB"),
+        (size(-0.00000001), "0 B"),
+        (size(None), "\u2013"),
+        (count(1919.6), "1,920"),
+        (count(81_233), "81.2 k"),
+        (count(-0.4), "0"),
+        (duration(6719), "1 h 51 min"),
+        (duration(90), "90 s"),
+        (duration(90_000_000), "1041 d 16 h"),
+        (duration(math.inf), "\u2013"),
+        (clock(0.0), "00:00"),
+        (clock(0.0, 90_000.0), "1970-01-01 00:00"),
+    ],
+)
+def test_words(written, expected):
+    """Figures as people say them: hours are never rounded up, and nothing is minus zero."""
+    assert written == expected
