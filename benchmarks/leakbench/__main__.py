@@ -27,10 +27,10 @@ SLOW = ("memalot",)  # minutes of processor time a scenario: only when it is nam
 RESULT = harness.RESULTS / "leakbench.json"
 
 
-def ours(pairs: Sequence[Pair], batches: int, jobs: int, *, verbose: bool) -> dict[str, list[Outcome]]:
+def ours(pairs: Sequence[Pair], batches: int, jobs: int, *, times: int = 1, verbose: bool) -> dict[str, list[Outcome]]:
     """The outcomes of this profiler and, on the same series, of the plain rule."""
     outcomes: dict[str, list[Outcome]] = {OURS: [], RULE: []}
-    for (one, variant), lines in run_all(pairs, OURS, batches, jobs):
+    for (one, variant), lines in run_all(pairs, OURS, batches, jobs, times):
         if isinstance(lines, RunError):
             print(f"FAILED: {lines}", flush=True)
             outcomes[OURS].append(judge.failed(one, variant, str(lines)))
@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument(
         "--batches", type=int, default=BATCHES, help=f"in a run; {BATCHES}; 0: one for each sample of the label's own"
     )
+    parser.add_argument("--times", type=int, default=1, help="so many times the label's requests, without --full")
     parser.add_argument("--jobs", type=int, default=2, help="runs at once")
     parser.add_argument("--full", action="store_true", help="both lengths of batch, and the comparison; an hour")
     parser.add_argument("--tool", action="append", choices=TOOLS, help="with --full; by default all but memalot")
@@ -115,7 +116,7 @@ def main() -> None:
     if given.full:
         full(pairs, given.tool or [tool for tool in TOOLS if tool not in SLOW], given.jobs)
         return
-    outcomes = ours(pairs, given.batches, given.jobs, verbose=given.verbose)[OURS]
+    outcomes = ours(pairs, given.batches, given.jobs, times=given.times, verbose=given.verbose)[OURS]
     print("\n" + report.totals(outcomes))
     sys.stdout.flush()
 

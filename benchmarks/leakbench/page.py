@@ -17,7 +17,11 @@ _INTRODUCTION = """\
 How often a verdict is right: on released packages that leaked, on their fixed releases, on leaks made hard to see and
 on healthy applications that look as if they leaked. A leak is found when a verdict that touches it is open, suspected
 or confirmed, within the requests that the label gives; a healthy application is accused when anything is confirmed in
-it at any time, also if that is withdrawn later."""
+it at any time, also if that is withdrawn later.
+
+So suspicions count where a leak is to be found and not where a healthy application is to be left alone: what is waked
+for is a confirmation, and a confirmation takes 10,000 requests, which many of these runs do not have. How many leaks
+were confirmed, and how many healthy applications were suspected, stands beside. The other tools know no suspicion."""
 _METHOD = """\
 `make leakbench` runs each application in an environment of its own behind the middleware, with the traffic of its label
 and a step of the profiler after each batch, and writes the figures to `benchmarks/results/leakbench.json`.

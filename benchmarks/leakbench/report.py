@@ -81,6 +81,7 @@ def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "healthy": len(healthy),
         "accused": len(accused),
         "suspected": sum(1 for one in healthy if one.suspected or one.accused),
+        "at_end": sum(bool(one.incidents) for one in healthy),
         "recall": _part(len(found), len(leaks)),
         "precision": _part(len(found), len(found) + len(accused)),
         "beside": sum(bool(one.beside) for one in leaks),
@@ -101,7 +102,8 @@ def totals(outcomes: Sequence[Outcome]) -> str:
         ("leaks found", f"{got['found']} of {got['leaks']}", _percent(got["recall"]), "95 %"),
         ("healthy apps accused", f"{got['accused']} of {got['healthy']}", "", "0"),
         ("healthy apps suspected, at any time", f"{got['suspected']} of {got['healthy']}", "", ""),
-        ("precision", "", _percent(got["precision"]), "100 %"),
+        ("healthy apps still suspected at the end", f"{got['at_end']} of {got['healthy']}", "", ""),
+        ("precision (leaks found, healthy apps accused)", "", _percent(got["precision"]), "100 %"),
         ("leaks with something else confirmed beside them", f"{got['beside']} of {got['leaks']}", "", ""),
         ("leaks confirmed", "", _percent(got["confirmed"]), ""),
         ("culprit named, of those found", "", _percent(got["culprit"]), "95 %"),
@@ -144,6 +146,7 @@ def comparison(tools: Mapping[str, Sequence[Outcome]]) -> str:
                 NAMES[name],
                 f"{got['found']} of {got['leaks']}",
                 f"{got['accused']} of {got['healthy']}",
+                f"{got['suspected']} of {got['healthy']}",
                 _percent(got["precision"]),
                 _percent(got["culprit"]),
                 _percent(got["holder"]),
@@ -151,7 +154,17 @@ def comparison(tools: Mapping[str, Sequence[Outcome]]) -> str:
                 str(got["broken"] or ""),
             )
         )
-    header = ("tool", "leaks found", "healthy accused", "precision", "culprit", "holder", "batches, median", "failed")
+    header = (
+        "tool",
+        "leaks found",
+        "healthy accused",
+        "suspected",
+        "precision",
+        "culprit",
+        "holder",
+        "batches, median",
+        "failed",
+    )
     return harness.table(header, rows)
 
 

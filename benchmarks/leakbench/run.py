@@ -42,7 +42,9 @@ def prepare(chosen: Sequence[Scenario]) -> list[Scenario]:
     return ready
 
 
-def run_all(pairs: Sequence[Pair], detector: str, batches: int, jobs: int) -> Iterator[tuple[Pair, Lines | RunError]]:
+def run_all(
+    pairs: Sequence[Pair], detector: str, batches: int, jobs: int, times: int = 1
+) -> Iterator[tuple[Pair, Lines | RunError]]:
     """The lines of each run, in order.
 
     Args:
@@ -50,13 +52,15 @@ def run_all(pairs: Sequence[Pair], detector: str, batches: int, jobs: int) -> It
         detector: a module of :mod:`benchmarks.leakbench.detectors`.
         batches: how many in a run; 0: as many as when the label was measured.
         jobs: runs at once.
+        times: how many times the label's requests.
     """
 
     def one(pair: Pair) -> Lines | RunError:
         scenario, variant = pair
-        batch = max(1, scenario.requests // batches) if batches else scenario.step
+        requests = times * scenario.requests
+        batch = max(1, requests // batches) if batches else scenario.step
         try:
-            return _run(scenario, variant, detector, batch)
+            return _run(scenario, variant, detector, batch, requests)
         except RunError as error:
             return error
 
@@ -64,7 +68,7 @@ def run_all(pairs: Sequence[Pair], detector: str, batches: int, jobs: int) -> It
         yield from zip(pairs, pool.map(one, pairs), strict=True)
 
 
-def _run(scenario: Scenario, variant: str, detector: str, batch: int) -> Lines:
+def _run(scenario: Scenario, variant: str, detector: str, batch: int, requests: int) -> Lines:
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("MEMPROF_", "PYTHON"))}
     environ |= {
         "PYTHONPATH": os.pathsep.join((str(harness.ROOT), str(harness.ROOT / "integrations"))),
@@ -75,7 +79,17 @@ def _run(scenario: Scenario, variant: str, detector: str, batch: int) -> Lines:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "lines")
         command = [str(python_for(scenario, variant)), "-W", "ignore", "-m", "benchmarks.leakbench.runner"]
-        command += [str(scenario.folder), "--detector", detector, "--batch", str(batch), "--out", str(out)]
+        command += [
+            str(scenario.folder),
+            "--detector",
+            detector,
+            "--batch",
+            str(batch),
+            "--requests",
+            str(requests),
+            "--out",
+            str(out),
+        ]
         try:
             done = subprocess.run(
                 command, cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=_SECONDS

@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--detector", default="memprof")
     parser.add_argument("--batch", type=int, required=True)
+    parser.add_argument("--requests", type=int, help="other than the label says")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     one = scenario.read(given.folder)
@@ -34,7 +35,7 @@ def main() -> None:
     detector = importlib.import_module(f"benchmarks.leakbench.detectors.{given.detector}").Detector(one)
     app = detector.wrap(_application(given.folder), one.label["interface"])
     with given.out.open("w") as out:
-        detector.watch(_batches(app, one, given.batch), _writer(out))
+        detector.watch(_batches(app, one, given.requests or one.requests, given.batch), _writer(out))
     sys.stdout.flush()
     os._exit(0)  # threads, loops and pools that leaked must not keep us
 
@@ -63,12 +64,12 @@ def _application(folder: Path) -> Any:
     return module.app
 
 
-def _batches(app: Any, one: scenario.Scenario, batch: int) -> Iterator[int]:
+def _batches(app: Any, one: scenario.Scenario, total: int, batch: int) -> Iterator[int]:
     collect = one.label.get("drive", {}).get("collect", True)
     if one.label["interface"] == "wsgi":
-        batches = drive.wsgi_batches(app, one.label, one.requests, batch)
+        batches = drive.wsgi_batches(app, one.label, total, batch)
     else:
-        batches = drive_asgi.asgi_batches(app, one.label, one.requests, batch, one.step)
+        batches = drive_asgi.asgi_batches(app, one.label, total, batch, one.step)
     for requests in batches:
         if collect:
             for _ in range(_COLLECTIONS):
