@@ -10,9 +10,10 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from memprof_middleware.analysis.grouping import Place, Scene
 from memprof_middleware.analysis.growth import FRAGMENTATION, NATIVE, UNTRACKED, Growth, find_growths
 from memprof_middleware.analysis.history import History
-from memprof_middleware.analysis.incidents import Incident, Place, Scene, find_incidents, to_search
+from memprof_middleware.analysis.incidents import Incident, find_incidents, to_search
 from memprof_middleware.analysis.leaks import still_open
 from memprof_middleware.analysis.retention import Load
 from memprof_middleware.analysis.verdicts import has_ended, verdict_of

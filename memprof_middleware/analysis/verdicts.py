@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from memprof_middleware.analysis.grouping import OUTSIDE
 from memprof_middleware.analysis.growth import Growth
-from memprof_middleware.analysis.incidents import OUTSIDE, Incident
+from memprof_middleware.analysis.incidents import Incident
 from memprof_middleware.analysis.leaks import severity_of
 from memprof_middleware.analysis.retention import Load, stalled_for
 from memprof_middleware.config import Config

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from memprof_middleware.analysis.grouping import OUTSIDE, Place, Scene, root_of
 from memprof_middleware.analysis.growth import Growth
-from memprof_middleware.analysis.incidents import OUTSIDE, Place, Scene, find_incidents, root_of, to_search
+from memprof_middleware.analysis.incidents import find_incidents, to_search
 from memprof_middleware.model import LeakKind
 
 

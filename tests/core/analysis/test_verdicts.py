@@ -7,8 +7,9 @@ import dataclasses
 import pytest
 
 from memprof_middleware import Config, Leak
+from memprof_middleware.analysis.grouping import OUTSIDE
 from memprof_middleware.analysis.growth import Growth
-from memprof_middleware.analysis.incidents import OUTSIDE, Incident
+from memprof_middleware.analysis.incidents import Incident
 from memprof_middleware.analysis.retention import Load
 from memprof_middleware.analysis.verdicts import has_ended, verdict_of
 
