@@ -7,12 +7,18 @@ from collections.abc import Iterator
 from importlib import metadata
 
 import pytest
-import sentry_sdk
 
 from memprof_middleware.sinks import SentrySink, SinkError
 from tests.core.outputs.processes import children
 from tests.core.sinks.conftest import alert, figures
 from tests.core.sinks.receivers import SentryServer, wait_for
+
+# Sentry imports eventlet where it is installed, which would then warn of each fork of the other tests.
+sys.modules.setdefault("eventlet", None)  # type: ignore[arg-type]
+import sentry_sdk  # noqa: E402
+
+if sys.modules["eventlet"] is None:
+    del sys.modules["eventlet"]
 
 
 @pytest.fixture
