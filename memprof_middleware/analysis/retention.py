@@ -108,13 +108,14 @@ def find_retention(values: Sequence[float], load: Load, *, least: float, shortes
     whole = _judge(values, load, least)
     if whole is not None and (len(values) >= shortest or whole.steadiness >= _STRAIGHT):
         return whole
-    unevenness = median(abs(after - before) for before, after in pairwise(load.unloaded(values)))
     length = len(values) // 2
     while length >= shortest:
         begin = len(values) - length
-        found = _judge(values[begin:], load.since(begin), max(least, _PICKED_ABOVE_NOISE * unevenness))
+        found = _judge(values[begin:], load.since(begin), least)
         if found is not None and values[-1] > max(values[:begin]):
-            return dataclasses.replace(found, begin=begin)
+            unevenness = median(abs(after - before) for before, after in pairwise(load.unloaded(values)))
+            stands_out = _judge(values[begin:], load.since(begin), max(least, _PICKED_ABOVE_NOISE * unevenness))
+            return dataclasses.replace(found, begin=begin) if stands_out else None
         length //= 2
     return None
 
