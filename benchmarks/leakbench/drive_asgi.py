@@ -45,8 +45,18 @@ def asgi_batches(app: Any, label: dict[str, Any], total: int, batch: int, step: 
                 loop.run_until_complete(server.settle(wait=wait))
                 yield end
     finally:
+        loop.run_until_complete(_cancel_all())
         asyncio.set_event_loop(None)
         loop.close()
+
+
+async def _cancel_all() -> None:
+    """End what is left: clients, and tasks that leaked."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=5)
 
 
 class _Server:
