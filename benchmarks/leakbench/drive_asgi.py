@@ -31,19 +31,32 @@ def asgi_batches(app: Any, label: dict[str, Any], total: int, batch: int, step: 
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     loop.set_exception_handler(lambda _loop, _context: None)
-    server = _Server(app, label)
-    loop.run_until_complete(server.start())
-    yield 0
-    settings = label.get("drive", {})
-    ends = sorted({*range(batch, total, batch), *range(step, total, step), total})
-    begin = 0
-    for end in ends:  # parts of batches, since a batch need not end where the profile's next entry begins
-        at_entry = begin % step == 0
-        loop.run_until_complete(server.serve(begin, end, begin // step, at_entry=at_entry))
-        begin = end
-        if end % batch == 0 or end == total:
-            loop.run_until_complete(server.settle(wait=not settings.get("sample_in_flight", False)))
-            yield end
+    try:
+        server = _Server(app, label)
+        loop.run_until_complete(server.start())
+        yield 0
+        wait = not label.get("drive", {}).get("sample_in_flight", False)
+        begin = 0
+        # Parts of batches, since a batch need not end where the profile's next entry begins.
+        for end in sorted({*range(batch, total, batch), *range(step, total, step), total}):
+            loop.run_until_complete(server.serve(begin, end, begin // step, at_entry=begin % step == 0))
+            begin = end
+            if end % batch == 0 or end == total:
+                loop.run_until_complete(server.settle(wait=wait))
+                yield end
+    finally:
+        loop.run_until_complete(_cancel_all())
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+async def _cancel_all() -> None:
+    """End what is left: clients, and tasks that leaked."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=5)
 
 
 class _Server:

@@ -125,7 +125,7 @@ def page_tables(results: Mapping[str, Any]) -> str:
     for key, title in LENGTHS.items():
         outcomes = _outcomes(results, key).get("memprof", [])
         parts += [f"### {title}", totals(outcomes)]
-    parts += ["### Beside others", comparison(_outcomes(results, "40"))]
+    parts += ["### Beside others, in the runs that all of them had", comparison(_outcomes(results, "40"))]
     outcomes = _outcomes(results, "40").get("memprof", [])
     for title, chosen in (
         ("Every leak of the corpus", [one for one in outcomes if one.leaks and one.scenario not in own]),
@@ -137,10 +137,11 @@ def page_tables(results: Mapping[str, Any]) -> str:
 
 
 def comparison(tools: Mapping[str, Sequence[Outcome]]) -> str:
-    """The totals of all tools, side by side."""
+    """The totals of all tools, side by side, over the runs that all of them had."""
+    common = set.intersection(*({(one.scenario, one.variant) for one in ones} for ones in tools.values()))
     rows = []
-    for name, outcomes in tools.items():
-        got = figures(outcomes)
+    for name, outcomes in sorted(tools.items(), key=lambda tool: list(NAMES).index(tool[0])):
+        got = figures([one for one in outcomes if (one.scenario, one.variant) in common])
         rows.append(
             (
                 NAMES[name],

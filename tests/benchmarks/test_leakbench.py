@@ -247,6 +247,13 @@ def test_totals_are_parts_of_their_own_kind():
     assert "1 of 2" in report.totals(outcomes)
 
 
+def test_tools_are_compared_over_the_same_runs():
+    """A tool that was driven in some scenarios only is beside the others' figures for these."""
+    found, missed = judge.judge(one(), "buggy", lines({})), judge.judge(one(), "fixed", lines())
+    table = report.comparison({"memprof": [found, missed], "objgraph": [found]})
+    assert table.count("| 1 of 1 | 0 of 0 |") == 2
+
+
 def test_the_plain_rule_wants_half_and_a_hundred_and_a_trend():
     """Ten snapshots, more than 50 % and more than 100 objects; what it says has the form of a verdict."""
     grows = plain_rule.verdicts(lines(count=20, step=20))
