@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from memprof_middleware.errors import EvidenceError
 from memprof_middleware.model import Leak, RouteGrowth
 from memprof_middleware.outputs.alerts import describe
+from memprof_middleware.outputs.moments import utc
 from memprof_middleware.outputs.report import sparkline
 
 _SERIES = {
@@ -47,7 +47,7 @@ def render_bundle(data: Mapping[str, Any]) -> str:
 
 def _lines(data: Mapping[str, Any]) -> Iterator[str]:
     versions = data.get("versions", {})
-    yield f"Evidence of {_time(data.get('time'))}, worker {data.get('worker', '?')}, process {data.get('pid', '?')}"
+    yield f"Evidence of {utc(data.get('time'))}, worker {data.get('worker', '?')}, process {data.get('pid', '?')}"
     yield f"Written because {data.get('cause', '?')}"
     yield ", ".join(f"{name} {version}" for name, version in versions.items())
     yield ""
@@ -98,7 +98,3 @@ def _changes(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield "  none"
     for row in rows[:_MOST]:
         yield f"  {row['last'] - row['first']:>+12,}  {row['name']}  ({row['first']:,} -> {row['last']:,})"
-
-
-def _time(timestamp: float | None) -> str:
-    return "?" if not timestamp else datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 
 from memprof_middleware.model import Forecast, Leak, MemorySnapshot, Outlook
 from memprof_middleware.outputs.alerts import describe
 from memprof_middleware.outputs.metrics import package_version
+from memprof_middleware.outputs.moments import utc
 from memprof_middleware.profiler import MemoryProfiler
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -38,7 +38,7 @@ def _lines(profiler: MemoryProfiler) -> Iterator[str]:
     if snapshot is None:
         yield "no snapshot yet"
         return
-    yield f"as of {_time(snapshot.timestamp)}, {metrics.snapshots_taken} snapshots, {metrics.requests} requests"
+    yield f"as of {utc(snapshot.timestamp)}, {metrics.snapshots_taken} snapshots, {metrics.requests} requests"
     yield ""
     yield from _memory(snapshot)
     if metrics.forecast is not None:
@@ -55,14 +55,14 @@ def _lines(profiler: MemoryProfiler) -> Iterator[str]:
         drift = metrics.drift
         yield ""
         yield (
-            f"Since the baseline of {_time(drift.baseline_timestamp)}: heap {_change(drift.heap_mb, ' MB')}"
+            f"Since the baseline of {utc(drift.baseline_timestamp)}: heap {_change(drift.heap_mb, ' MB')}"
             f" ({_change(drift.heap_percent, ' %')}), objects {_change(drift.objects)}"
             f" ({_change(drift.objects_percent, ' %')})"
             + (f": significant ({'; '.join(drift.reasons)})" if drift.significant else "")
         )
     yield from _learned(profiler)
     for alert in profiler.alerts:
-        yield f"Alert since {_time(alert.since)}: {alert.name} [{alert.severity}] {alert.message}"
+        yield f"Alert since {utc(alert.since)}: {alert.name} [{alert.severity}] {alert.message}"
     yield ""
     yield "Most numerous types"
     for name, number in snapshot.object_counts.items():
@@ -130,16 +130,12 @@ def _routes(profiler: MemoryProfiler) -> Iterator[str]:
 def _leak(leak: Leak) -> Iterator[str]:
     yield (
         f"  [{leak.severity}] {leak.state}, {100 * leak.confidence:.0f} % sure: {describe(leak)},"
-        f" {leak.growth_per_hour:,.0f} an hour, found {_time(leak.detected_at)}"
+        f" {leak.growth_per_hour:,.0f} an hour, found {utc(leak.detected_at)}"
     )
     for sentence in leak.evidence:
         yield f"      {sentence}"
     if leak.also:
         yield f"      with it: {', '.join(leak.also)}"
-
-
-def _time(timestamp: float) -> str:
-    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _number(value: float | None) -> str:

@@ -6,11 +6,11 @@ a table all the same.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from memprof_middleware.model import RouteGrowth
+from memprof_middleware.outputs.moments import utc
 from memprof_middleware.web.anything import cell, form_of, items_of, moment, nbytes, number_of, section, title
 from memprof_middleware.web.charts import lines, spark
 from memprof_middleware.web.flame import shown
@@ -54,7 +54,7 @@ def _head(bundle: Mapping[str, Any]) -> str:
     words = []
     at = number_of(bundle.get("time"))
     if at is not None:
-        words.append(time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at)))
+        words.append(utc(at))
     words += [f"{name} {bundle[key]}" for key, name in (("pid", "process"), ("worker", "worker")) if key in bundle]
     words += [str(bundle[key]) for key in ("host", "version") if bundle.get(key)]
     told = shown(" \u00b7 ".join(words))

@@ -2,6 +2,9 @@
 
 import os
 
+# Sentry imports eventlet where it is installed, and its resolver imports what cannot be imported under it.
+os.environ["EVENTLET_NO_GREENDNS"] = "yes"
+
 import sentry_sdk
 from common import SETTINGS, answer
 from opentelemetry import metrics
