@@ -77,8 +77,8 @@ class LeakWatch:
     def measure(self, history: History, *, by_hand: bool) -> float:
         """Measure containers and other populations; the processor time that it took, in seconds.
 
-        Dearer than a census, so it is left out while the budget has not got it, and nine times of ten while nothing is
-        suspected, unless somebody asked for this snapshot.
+        Dearer than a census, so it is left out during warm-up, in which the host has enough to do, while the budget has
+        not got it, and nine times of ten while nothing is suspected; unless somebody asked for this snapshot.
 
         Args:
             history: where they are kept, beside the last snapshot.
@@ -86,7 +86,9 @@ class LeakWatch:
         """
         now = time.monotonic()
         self._calm_steps -= 1
-        if not by_hand and (now < self._walk_due or (self._calm_steps > 0 and not self.leaks)):
+        warm = history.seen > self._config.warmup_snapshots
+        calm = self._calm_steps > 0 and not self.leaks
+        if not by_hand and (not warm or calm or now < self._walk_due):
             return 0.0
         self._calm_steps = _CALM_STEPS
         seconds = 0.0
