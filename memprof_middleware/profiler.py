@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import sys
@@ -186,6 +185,8 @@ class MemoryProfiler:
 
     async def stop_memory_profiler(self) -> None:
         """:meth:`stop` for asyncio hosts: the event loop goes on while the thread ends."""
+        import asyncio  # loaded there already; elsewhere it would weigh 3 MB
+
         await asyncio.to_thread(self.stop)
 
     @property

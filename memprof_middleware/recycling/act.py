@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
 import os
 import signal
 import sys
@@ -59,6 +57,9 @@ def end_after(seconds: float, in_flight: Callable[[], int], end: Callable[[int],
 
 def _retire_hypercorn() -> None:
     """Set what ``max_requests`` sets. A signal would make hypercorn's master end all of itself."""
+    import asyncio  # both are loaded there already; elsewhere they would weigh 2 MB
+    import concurrent.futures
+
     loop = next((loop for loop in map(_loop, main_frames()) if loop is not None), None)
     if loop is None:
         raise RecycleError("hypercorn's event loop is not on the main thread: use hypercorn's own --max-requests")
@@ -89,7 +90,7 @@ def _loop(frame: Any) -> Any:
     return getattr(frame.f_locals.get("self"), "_loop", None)
 
 
-def _context(task: asyncio.Task[Any]) -> Any:
+def _context(task: Any) -> Any:
     frame = getattr(task.get_coro(), "cr_frame", None)
     if frame is None or frame.f_globals.get("__name__") != "hypercorn.asyncio.run":
         return None
