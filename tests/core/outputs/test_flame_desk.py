@@ -108,7 +108,7 @@ def test_what_never_began_costs_no_rest(desk, clock):
     order = desk.ask(7, "tracemalloc", 10)
     desk.claim(7)
     desk.hand_back(summary(order, seconds=0.0, ended_at=clock(), error="something traces already"))
-    desk.ask(7, "memray", 10)
+    assert desk.ask(7, "memray", 10) != order
 
 
 @pytest.mark.parametrize(("asked", "kept"), [(0.0, 1.0), (30.0, 30.0), (3600.0, MAX_SECONDS)])
