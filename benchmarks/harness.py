@@ -26,15 +26,16 @@ _PACKAGES = (
 )
 
 
-def pairs(base: Callable[[], _T], variant: Callable[[], _T], rounds: int) -> Iterator[tuple[_T, _T]]:
+def pairs(base: Callable[[], _T], variant: Callable[[], _T], rounds: int, *, first: int = 0) -> Iterator[tuple[_T, _T]]:
     """Measure both next to each other, so that a slow minute of the machine hits both; they take turns at being first.
 
     Args:
         base: measures what the variant is compared with.
         variant: measures the variant.
         rounds: how many pairs.
+        first: the number of the first round; the variant is first in odd ones.
     """
-    for number in range(rounds):
+    for number in range(first, first + rounds):
         if number % 2:
             second = variant()
             yield base(), second

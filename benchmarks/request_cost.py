@@ -169,12 +169,14 @@ def _time(host: str, rounds: int) -> dict[str, Any]:
     def measured(burst: Burst) -> Callable[[], float]:
         return lambda: _cpu(burst, requests) * 1e6
 
-    found = {}
-    for variant in hosts.VARIANTS[host]:
-        burst = burst_of(host, variant)
+    bursts = {variant: burst_of(host, variant) for variant in hosts.VARIANTS[host]}
+    for burst in bursts.values():
         burst(WARM_UP)
-        found[variant] = harness.compared(harness.pairs(measured(bare), measured(burst), rounds))
-    return found
+    found: dict[str, list[tuple[float, float]]] = {variant: [] for variant in bursts}
+    for number in range(rounds):
+        for variant, burst in bursts.items():
+            found[variant] += harness.pairs(measured(bare), measured(burst), 1, first=number % 2)
+    return {variant: harness.compared(measured_pairs) for variant, measured_pairs in found.items()}
 
 
 def _cpu(burst: Burst, requests: int) -> float:

@@ -16,6 +16,7 @@ UNMATCHED = "<unmatched>"
 OTHER = "<other>"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "WEBSOCKET"})
 _LONGEST = 120
+_COMPLETE = frozenset({list, tuple})
 # What stands for one thing among many: a number, a UUID, or a longer token with a digit in it.
 _ID = re.compile(
     r"(?:\d+|[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|(?=[^/]*\d)[0-9a-fA-F]{8,}|(?=[^/]*\d)[\w\-=.~]{20,})"
@@ -93,29 +94,31 @@ def folded(method: str, path: str) -> str:
     return label(method, "/".join("{id}" if _ID.fullmatch(part) else part for part in parts))
 
 
-class Ending(Protocol):
-    """What counts one request when it is called."""
+class RequestCounter(Protocol):
+    """What counts a request that has ended: a :class:`Traffic`, or what stands before one."""
 
-    def __call__(self) -> object:
+    def end(self, route: str) -> None:
         """Count it."""
 
 
 class EndOnce:
     """Counts one request when called, and at the latest when it is dropped: a server may never say that it is done."""
 
-    __slots__ = ("_end",)
+    __slots__ = ("_counter", "_route")
 
-    def __init__(self, end: Ending) -> None:
-        self._end: Ending | None = end
+    def __init__(self, counter: RequestCounter, route: str) -> None:
+        self._counter = counter
+        self._route: str | None = route
 
     def __call__(self) -> None:
         """Count it, unless that was done."""
-        end, self._end = self._end, None
-        if end is not None:
-            end()
+        route, self._route = self._route, None
+        if route is not None:
+            self._counter.end(route)
 
     def __del__(self) -> None:
-        self()
+        if self._route is not None:
+            self()
 
 
 class CountedBody(EndOnce):
@@ -123,36 +126,39 @@ class CountedBody(EndOnce):
 
     __slots__ = ("_body",)
 
-    def __init__(self, body: Iterable[bytes], end: Ending) -> None:
-        self._body, self._end = body, end
+    def __init__(self, body: Iterable[bytes], counter: RequestCounter, route: str) -> None:
+        self._body, self._counter, self._route = body, counter, route
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._body)
 
     def close(self) -> None:
         """Close the body as the application made it, then count."""
+        route, self._route = self._route, None
         try:
             close: Callable[[], object] | None = getattr(self._body, "close", None)
             if close is not None:
                 close()
         finally:
-            self()
+            if route is not None:
+                self._counter.end(route)
 
 
-def counted_body(body: Iterable[bytes], environ: WSGIEnvironment, end: Ending) -> Iterable[bytes]:
-    """The body for the server, which counts the request when it ends.
+def counted_body(
+    body: Iterable[bytes], environ: WSGIEnvironment, counter: RequestCounter, route: str
+) -> Iterable[bytes]:
+    """The body for the server, which counts the request of a route when it ends.
 
     A list or tuple is complete, so its request ends now. A file that the server sends by itself must reach it as it
     is, and holds no memory of this process: it ends now too.
     """
-    if type(body) in {list, tuple} or _is_file(body, environ.get("wsgi.file_wrapper")):
-        end()
+    file = environ.get("wsgi.file_wrapper")
+    if type(body) in _COMPLETE or (file is not None and _is_file(body, file)):
+        counter.end(route)
         return body
-    return CountedBody(body, end)
+    return CountedBody(body, counter, route)
 
 
 def _is_file(body: Iterable[bytes], wrapper: object) -> bool:
-    if wrapper is None:
-        return False
     # Where the wrapper is a function (uWSGI), it gives back the very file that the server looks for afterwards.
     return isinstance(body, wrapper) if isinstance(wrapper, type) else hasattr(body, "read")

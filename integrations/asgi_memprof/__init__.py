@@ -21,6 +21,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+_COUNTED = frozenset({"http", "websocket"})
 _ENDS = frozenset({"lifespan.startup.failed", "lifespan.shutdown.complete", "lifespan.shutdown.failed"})
 
 
@@ -57,28 +58,22 @@ class MemProfMiddleware:
         self._names = RouteNames(self._traffic, route_name)
         self._endpoint = MetricsEndpoint(self.profiler)
         self._metrics = _metrics_app(self._endpoint)
-        # A path that no request can have, where the metrics are not mounted.
-        self._path = self.profiler.config.metrics_path or "\0"
+        self._path = self.profiler.config.metrics_path
         self.page = PageEndpoint(self.profiler)
+        self._own = self.page.own_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
-        if scope["type"] == "lifespan":
-            await self._lifespan(scope, receive, send)
-            return
-        if scope["type"] not in {"http", "websocket"}:
-            await self.app(scope, receive, send)
+        kind = scope["type"]
+        if kind not in _COUNTED:
+            await (self._lifespan if kind == "lifespan" else self.app)(scope, receive, send)
             return
         self.profiler.ensure_running()
-        if scope["type"] == "http" and scope["path"].endswith(self._path) and self._is_mine(scope):
-            await self._metrics(scope, receive, send)
-            return
         root = scope.get("root_path", "")
-        if scope["type"] == "http":
-            below = self.page.below(scope["path"].removeprefix(root))
-            if below is not None:
-                await respond(self.page, below, scope, receive, send)
-                return
+        # Behind a prefix, servers differ in whether the path holds it too (ASGI 3.0, "root_path").
+        path = scope["path"].removeprefix(root) if root else scope["path"]
+        if path.startswith(self._own) and kind == "http" and await self._answered(path, scope, receive, send):
+            return
         watched = self._names.watched(scope, send)
         self._traffic.started += 1
         try:
@@ -91,6 +86,18 @@ class MemProfMiddleware:
             except Exception as error:  # noqa: BLE001 - a host's odd route must not fail the request
                 self.profiler.failures.record("route_name", error)
             self._traffic.end(route)
+
+    async def _answered(self, path: str, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Answer for the metrics and the page, and tell whether that was what was asked for."""
+        if path == self._path:
+            if not self._is_taken(path, scope):
+                await self._metrics(scope, receive, send)
+                return True
+            self._endpoint.yield_to_host()
+        below = self.page.below(path)
+        if below is not None:
+            await respond(self.page, below, scope, receive, send)
+        return below is not None
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def on_receive() -> Message:
@@ -108,22 +115,13 @@ class MemProfMiddleware:
 
         await self.app(scope, on_receive, on_send)
 
-    def _is_mine(self, scope: Scope) -> bool:
-        # Behind a prefix, servers differ in whether the path holds it too (ASGI 3.0, "root_path").
-        if scope["path"].removeprefix(scope.get("root_path", "")) != self._path:
-            return False
-        if self._is_taken(scope):
-            self._endpoint.yield_to_host()
-            return False
-        return True
-
-    def _is_taken(self, scope: Scope) -> bool:
+    def _is_taken(self, path: str, scope: Scope) -> bool:
         """Whether the application's routes have this very path; one that catches everything does not count."""
         routes = [r for r in getattr(scope.get("app", self.app), "routes", ()) if hasattr(r, "matches")]
-        sibling = self._path.rpartition("/")[0] + "/memprof-has-no-such-page"
+        sibling = path.rpartition("/")[0] + "/memprof-has-no-such-page"
         with self.profiler.failures.caught("routes"):
             for slash in ("", "/"):  # Starlette redirects a path to its twin with a slash, such as a mount
-                found = _first_match(routes, scope, self._path + slash)
+                found = _first_match(routes, scope, path + slash)
                 if found is not None and found != _first_match(routes, scope, sibling + slash):
                     return True
         return False

@@ -13,6 +13,7 @@ from django.urls import Resolver404, resolve
 from django.utils.decorators import sync_and_async_middleware
 
 import django_memprof
+from memprof_middleware import MemoryProfiler
 from memprof_middleware.outputs.exposition import MetricsEndpoint
 from memprof_middleware.traffic import UNMATCHED, EndOnce, Traffic, label
 from memprof_middleware.web.app import MOST_BYTES, PageEndpoint, is_secure, too_large
@@ -27,30 +28,15 @@ def MemProfMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[H
         ImproperlyConfigured: a setting in ``MEMPROF`` is not valid.
     """
     profiler = django_memprof.get_profiler()
-    endpoint = MetricsEndpoint(profiler)
-    view = metrics_view(endpoint)
-    path = profiler.config.metrics_path
-    page = PageEndpoint(profiler)
     traffic = profiler.traffic
-
-    def mine(request: HttpRequest) -> Callable[[HttpRequest], HttpResponse] | None:
-        profiler.ensure_running()
-        below = page.below(request.path_info)
-        if below is not None:
-            return partial(page_response, page, path=below)
-        if request.path_info != path:
-            return None
-        if host_route(path):
-            endpoint.yield_to_host()
-            return None
-        return view
+    mine = _Answers(profiler).to
 
     if iscoroutinefunction(get_response):
 
         async def asynchronous(request: HttpRequest) -> Any:
-            own = mine(request)
-            if own is not None:  # the page takes its time: not on the event loop, where all requests wait
-                return view(request) if own is view else await asyncio.to_thread(own, request)
+            answer = mine(request)
+            if answer is not None:  # the page takes its time: not on the event loop, where all requests wait
+                return await asyncio.to_thread(answer, request) if isinstance(answer, partial) else answer(request)
             with _begun(traffic, request):
                 response = await get_response(request)
             return _counted(traffic, request, response)
@@ -58,14 +44,42 @@ def MemProfMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[H
         return asynchronous
 
     def synchronous(request: HttpRequest) -> Any:
-        own = mine(request)
-        if own is not None:
-            return own(request)
+        answer = mine(request)
+        if answer is not None:
+            return answer(request)
         with _begun(traffic, request):
             response = get_response(request)
         return _counted(traffic, request, response)
 
     return synchronous
+
+
+class _Answers:
+    """What the profiler answers by itself."""
+
+    def __init__(self, profiler: MemoryProfiler) -> None:
+        self._ensure_running = profiler.ensure_running
+        self._endpoint = MetricsEndpoint(profiler)
+        self._metrics = metrics_view(self._endpoint)
+        self._path = profiler.config.metrics_path
+        self._page = PageEndpoint(profiler)
+        self._own_paths = self._page.own_paths
+
+    def to(self, request: HttpRequest) -> Callable[[HttpRequest], HttpResponse] | None:
+        """The metrics' view or the page's, if that is what is asked for."""
+        self._ensure_running()
+        path = request.path_info
+        if not path.startswith(self._own_paths):
+            return None
+        below = self._page.below(path)
+        if below is not None:
+            return partial(page_response, self._page, path=below)
+        if path != self._path:
+            return None
+        if host_route(path):
+            self._endpoint.yield_to_host()
+            return None
+        return self._metrics
 
 
 class _begun:  # noqa: N801 - reads as a verb; a generator would cost a microsecond
@@ -86,12 +100,12 @@ class _begun:  # noqa: N801 - reads as a verb; a generator would cost a microsec
 
 def _counted(traffic: Traffic, request: HttpRequest, response: Any) -> Any:
     """The response. Its request is counted now, or when the last part has been sent."""
-    end = partial(traffic.end, _label(request))
+    route = _label(request)
     if getattr(response, "streaming", False):
         # Django has no public hook for the end of a response; files close themselves by this list too.
-        response._resource_closers.append(EndOnce(end))
+        response._resource_closers.append(EndOnce(traffic, route))
     else:
-        end()
+        traffic.end(route)
     return response
 
 

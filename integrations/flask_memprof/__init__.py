@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import click
-from flask import Flask, current_app, request
+from flask import Flask, current_app, got_request_exception, request
 from flask.cli import with_appcontext
 from werkzeug.local import LocalProxy
 
@@ -64,8 +64,6 @@ class MemProf:
         profiler.use_logger(cast("Any", LocalProxy(lambda: app.logger)))
         app.extensions["memprof"] = profiler
         app.wsgi_app = _Shell(app, profiler)  # type: ignore[method-assign]
-        # First, and not by before_request(): what another such function answers has a route too.
-        app.before_request_funcs.setdefault(None, []).insert(0, _note_route)
         app.cli.add_command(_report_command)
 
 
@@ -74,32 +72,54 @@ class _Shell:
 
     def __init__(self, app: Flask, profiler: MemoryProfiler) -> None:
         self._flask, self._app, self._profiler = app, app.wsgi_app, profiler
+        # Flask tells the route at a response's start: the cheapest way, closed where a middleware in between may start
+        # it later. An error that Flask passes on starts none.
+        self._alone = getattr(app.wsgi_app, "__func__", None) is Flask.wsgi_app
+        if not self._alone:
+            # First of them: what another such function answers has a route too.
+            app.before_request_funcs.setdefault(None, []).insert(0, _note_route)
+        got_request_exception.connect(_note_route, app)
         self._traffic = profiler.traffic
         self._endpoint = MetricsEndpoint(profiler)
         self._path = profiler.config.metrics_path
         self.page = PageEndpoint(profiler)
+        self._own = self.page.own_paths
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         self._profiler.ensure_running()
-        if environ.get("PATH_INFO") == self._path:
+        if environ.get("PATH_INFO", "").startswith(self._own):
+            answer = self._answer(environ, start_response)
+            if answer is not None:
+                return answer
+        traffic = self._traffic
+        traffic.started += 1
+        try:
+            body = self._app(environ, partial(_start, environ, start_response) if self._alone else start_response)
+        except BaseException:
+            traffic.end(_route(environ))
+            raise
+        return counted_body(body, environ, traffic, _route(environ))
+
+    def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
+        """The metrics or the page, if that is what was asked for."""
+        path = environ["PATH_INFO"]
+        if path == self._path:
             # With a slash at the end, Flask would redirect to the rule.
-            if all(rule.rule.rstrip("/") != self._path for rule in self._flask.url_map.iter_rules()):
+            if all(rule.rule.rstrip("/") != path for rule in self._flask.url_map.iter_rules()):
                 return self._endpoint.wsgi(environ, start_response)
             self._endpoint.yield_to_host()
-        below = self.page.below(environ.get("PATH_INFO", ""))
-        if below is not None:
-            return self.page.wsgi(environ, start_response, below)
-        self._traffic.started += 1
-        try:
-            body = self._app(environ, start_response)
-        except BaseException:
-            self._traffic.end(_route(environ))
-            raise
-        return counted_body(body, environ, partial(self._traffic.end, _route(environ)))
+        below = self.page.below(path)
+        return None if below is None else self.page.wsgi(environ, start_response, below)
 
 
-def _note_route() -> None:
-    """Leave the rule where the shell finds it: Flask takes its request out of the environ at the end."""
+def _start(environ: WSGIEnvironment, start_response: StartResponse, *given: Any) -> Callable[[bytes], object]:
+    """Flask takes its request out of the environ at the end; here it is still there."""
+    environ[_RULE] = getattr(environ.get("werkzeug.request"), "url_rule", None)
+    return start_response(*given)
+
+
+def _note_route(*_: object, **__: object) -> None:
+    """The same, inside a request."""
     found = request._get_current_object()  # type: ignore[attr-defined]  # once, since each use of a proxy costs
     found.environ[_RULE] = found.url_rule
 

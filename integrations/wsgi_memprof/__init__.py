@@ -9,7 +9,7 @@ from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.outputs.exposition import MetricsEndpoint
 from memprof_middleware.process_profiler import get_memory_profiler as get_profiler
 from memprof_middleware.process_profiler import profiler_for
-from memprof_middleware.traffic import UNMATCHED, counted_body, folded, label
+from memprof_middleware.traffic import UNMATCHED, RequestCounter, Traffic, counted_body, folded, label
 from memprof_middleware.web.app import PageEndpoint
 
 if TYPE_CHECKING:
@@ -54,33 +54,37 @@ class MemProfMiddleware:
         self._metrics = MetricsEndpoint(self.profiler).wsgi
         self._path = self.profiler.config.metrics_path
         self.page = PageEndpoint(self.profiler)
+        self._own = self.page.own_paths
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
         self.profiler.ensure_running()
-        if environ.get("PATH_INFO") == self._path:
-            return self._metrics(environ, start_response)
-        below = self.page.below(environ.get("PATH_INFO", ""))
-        if below is not None:
-            return self.page.wsgi(environ, start_response, below)
-        route = self._folded(environ) if self._route_name is None else ""
-        status = [""]
-        if self._route_name is None and not self._traffic.knows(route):
-            start_response = _watched(start_response, status)
+        if environ.get("PATH_INFO", "").startswith(self._own):
+            answer = self._answer(environ, start_response)
+            if answer is not None:
+                return answer
+        counter: RequestCounter = self._traffic
+        route = ""
+        if self._route_name is None:
+            route = self._folded(environ)
+            if not self._traffic.knows(route):
+                counter = newcomer = _Newcomer(self._traffic, start_response)
+                start_response = newcomer.start_response
         self._traffic.started += 1
-
-        def end() -> None:
-            # A path that nobody has been answered on makes no route, so that a scanner cannot.
-            self._traffic.end(UNMATCHED if status[0].startswith("404") else route)
-
         try:
             body = self.app(environ, start_response)
-            if self._route_name is not None:
-                route = self._named(environ)
         except BaseException:
-            end()
+            counter.end(route or self._named(environ))
             raise
-        return counted_body(body, environ, end)
+        return counted_body(body, environ, counter, route or self._named(environ))
+
+    def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
+        """The metrics or the page, if that is what was asked for."""
+        path = environ["PATH_INFO"]
+        if path == self._path:
+            return self._metrics(environ, start_response)
+        below = self.page.below(path)
+        return None if below is None else self.page.wsgi(environ, start_response, below)
 
     def _folded(self, environ: WSGIEnvironment) -> str:
         path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
@@ -95,14 +99,23 @@ class MemProfMiddleware:
         return UNMATCHED if name is None else label(environ.get("REQUEST_METHOD", ""), name)
 
 
-def _watched(start_response: StartResponse, seen: list[str]) -> StartResponse:
-    """A ``start_response`` that keeps the status."""
+class _Newcomer:
+    """Counts a request whose path nobody has been answered on: it makes no route, so that a scanner cannot."""
 
-    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
-        seen[0] = status
-        return start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
+    def __init__(self, traffic: Traffic, start_response: StartResponse) -> None:
+        self._traffic, self._start_response, self._status = traffic, start_response, ""
 
-    return start
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
+    ) -> Callable[[bytes], object]:
+        """Keeps the status."""
+        self._status = status
+        given = () if exc_info is None else (exc_info,)
+        return self._start_response(status, headers, *given)
+
+    def end(self, route: str) -> None:
+        """Count it."""
+        self._traffic.end(UNMATCHED if self._status.startswith("404") else route)
 
 
 def make_metrics_app(profiler: MemoryProfiler | None = None, *, config: Config | None = None) -> WSGIApplication:

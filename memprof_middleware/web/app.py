@@ -39,12 +39,15 @@ class PageEndpoint:
         handlers: what others serve below the mount, behind the token: by the first segment of the path, such as
             ``flame`` for ``flame``, ``flame/17`` and ``flame/17.collapsed``.
         looking: reads what the page shows.
+        own_paths: how every path begins that the profiler may answer, the metrics' too: adapters ask a request for
+            more only if its path does.
     """
 
     def __init__(self, profiler: MemoryProfiler, *, refresh: float = REFRESH_SECONDS) -> None:
         self._profiler = profiler
         config = profiler.config
         self.mount = _NOWHERE if config.token is None or config.page_path is None else config.page_path
+        self.own_paths = (config.metrics_path or _NOWHERE, self.mount)
         self._guard = Guard(config.token or "", profiler.now, time.monotonic)
         self._refresh = refresh
         self.looking = Looking(profiler)

@@ -169,3 +169,20 @@ def test_catch_all_is_no_own_route():
     app.add_url_rule("/<path:path>", "all", lambda path: "all")
     MemProf(app)
     assert "fogcompute_memory" in app.test_client().get("/metrics").text
+
+
+def test_a_middleware_that_starts_the_response_late():
+    """One that compresses knows the headers only when Flask is done: the route is counted all the same."""
+    app = make_app()
+    flask_app = app.wsgi_app
+
+    def late(environ, start_response):
+        started = []
+        body = b"".join(flask_app(environ, lambda *given: started.append(given)))
+        start_response(*started[0])
+        return [body]
+
+    app.wsgi_app = late
+    MemProf(app)
+    assert app.test_client().get("/hello").text == "hello"
+    assert get_profiler(app).traffic.read() == ({"GET /hello": 1}, 0)

@@ -42,3 +42,16 @@ def test_an_environ_with_next_to_nothing():
         assert app({"REQUEST_METHOD": "GET"}, None) == [b"app"]
         app({"REQUEST_METHOD": "GET", "PATH_INFO": "/metrics"}, lambda *given: started.append(given))
         assert started[-1][0] == status
+
+
+def test_an_error_is_counted_under_its_route():
+    """The user's rule names it, as it names an answer."""
+
+    def app(environ, start_response):
+        raise ZeroDivisionError
+
+    profiler = MemoryProfiler(Config(background=False))
+    middleware = MemProfMiddleware(app, profiler=profiler, route_name=lambda _: "/orders/{id}")
+    with pytest.raises(ZeroDivisionError):
+        middleware({"REQUEST_METHOD": "GET", "PATH_INFO": "/orders/17"}, None)
+    assert profiler.traffic.read() == ({"GET /orders/{id}": 1}, 0)
