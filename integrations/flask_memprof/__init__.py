@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 from flask import Flask, current_app, got_request_exception, request
 from flask.cli import with_appcontext
 from werkzeug.local import LocalProxy
+from werkzeug.routing import Rule
 
 from memprof_middleware import Config, ConfigError, MemoryProfiler
 from memprof_middleware.outputs.exposition import MetricsEndpoint
@@ -63,70 +63,82 @@ class MemProf:
         # app.logger sets itself up when first asked for, which must not come before the application's own set-up.
         profiler.use_logger(cast("Any", LocalProxy(lambda: app.logger)))
         app.extensions["memprof"] = profiler
-        app.wsgi_app = _Shell(app, profiler)  # type: ignore[method-assign]
+        app.wsgi_app = _around(app, profiler)  # type: ignore[assignment,method-assign]
         app.cli.add_command(_report_command)
 
 
-class _Shell:
-    """Around ``app.wsgi_app``, so that a login that the application asks for everywhere does not shut out a scrape."""
+def _around(app: Flask, profiler: MemoryProfiler) -> WSGIApplication:
+    """``app.wsgi_app`` and the profiler around it, so that a login asked for everywhere shuts out no scrape."""
+    inner, traffic, answers = app.wsgi_app, profiler.traffic, _Answers(app, profiler)
+    ensure_running, own_paths = profiler.ensure_running, answers.page.own_paths
+    # Flask tells the route at a response's start: the cheapest way, closed where a middleware in between may start it
+    # later. An error that Flask passes on starts none.
+    alone = getattr(inner, "__func__", None) is Flask.wsgi_app
+    if not alone:
+        # First of them: what another such function answers has a route too.
+        app.before_request_funcs.setdefault(None, []).insert(0, _note_route)
+    got_request_exception.connect(_note_route, app)
 
-    def __init__(self, app: Flask, profiler: MemoryProfiler) -> None:
-        self._flask, self._app, self._profiler = app, app.wsgi_app, profiler
-        # Flask tells the route at a response's start: the cheapest way, closed where a middleware in between may start
-        # it later. An error that Flask passes on starts none.
-        self._alone = getattr(app.wsgi_app, "__func__", None) is Flask.wsgi_app
-        if not self._alone:
-            # First of them: what another such function answers has a route too.
-            app.before_request_funcs.setdefault(None, []).insert(0, _note_route)
-        got_request_exception.connect(_note_route, app)
-        self._traffic = profiler.traffic
-        self._endpoint = MetricsEndpoint(profiler)
-        self._path = profiler.config.metrics_path
-        self.page = PageEndpoint(profiler)
-        self._own = self.page.own_paths
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        self._profiler.ensure_running()
-        if environ.get("PATH_INFO", "").startswith(self._own):
-            answer = self._answer(environ, start_response)
+    def wsgi_app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        ensure_running()
+        if environ.get("PATH_INFO", "").startswith(own_paths):
+            answer = answers.to(environ, start_response)
             if answer is not None:
                 return answer
-        traffic = self._traffic
+
+        rule, whole = None, False
+
+        def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
+            nonlocal rule, whole
+            rule = getattr(environ.get("werkzeug.request"), "url_rule", None)
+            for name, _ in headers:
+                if name == "Content-Length":
+                    whole = True
+                    break
+            return start_response(status, headers, *error)
+
         traffic.started += 1
         try:
-            body = self._app(environ, partial(_start, environ, start_response) if self._alone else start_response)
+            body = inner(environ, start if alone else start_response)
         except BaseException:
-            traffic.end(_route(environ))
+            traffic.end(_label(environ, environ.get(_RULE)))
             raise
-        return counted_body(body, environ, traffic, _route(environ))
+        route = _label(environ, rule if alone else environ.get(_RULE))
+        if whole:  # Flask knows the length, since all of it is there: nothing needs to know when it has been sent
+            traffic.end(route)
+            return body
+        return counted_body(body, environ, traffic, route)
 
-    def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
+    return wsgi_app
+
+
+class _Answers:
+    """What the profiler answers by itself."""
+
+    def __init__(self, app: Flask, profiler: MemoryProfiler) -> None:
+        self._app, self._path = app, profiler.config.metrics_path
+        self._metrics = MetricsEndpoint(profiler)
+        self.page = PageEndpoint(profiler)
+
+    def to(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
         """The metrics or the page, if that is what was asked for."""
         path = environ["PATH_INFO"]
         if path == self._path:
             # With a slash at the end, Flask would redirect to the rule.
-            if all(rule.rule.rstrip("/") != path for rule in self._flask.url_map.iter_rules()):
-                return self._endpoint.wsgi(environ, start_response)
-            self._endpoint.yield_to_host()
+            if all(rule.rule.rstrip("/") != path for rule in self._app.url_map.iter_rules()):
+                return self._metrics.wsgi(environ, start_response)
+            self._metrics.yield_to_host()
         below = self.page.below(path)
         return None if below is None else self.page.wsgi(environ, start_response, below)
 
 
-def _start(environ: WSGIEnvironment, start_response: StartResponse, *given: Any) -> Callable[[bytes], object]:
-    """Flask takes its request out of the environ at the end; here it is still there."""
-    environ[_RULE] = getattr(environ.get("werkzeug.request"), "url_rule", None)
-    return start_response(*given)
-
-
 def _note_route(*_: object, **__: object) -> None:
-    """The same, inside a request."""
+    """Leave the rule where we find it afterwards: Flask takes its request out of the environ at the end."""
     found = request._get_current_object()  # type: ignore[attr-defined]  # once, since each use of a proxy costs
     found.environ[_RULE] = found.url_rule
 
 
-def _route(environ: WSGIEnvironment) -> str:
-    """The label of the route that Flask found."""
-    rule = environ.get(_RULE)
+def _label(environ: WSGIEnvironment, rule: Rule | None) -> str:
     return UNMATCHED if rule is None else label(environ.get("REQUEST_METHOD", ""), rule.rule)
 
 

@@ -156,8 +156,11 @@ def _flask(profiler: MemoryProfiler, seen: dict[str, str]) -> tuple[Any, PageEnd
         _hello(flask.request.environ, seen)
         return "the application"
 
-    MemProf(app, profiler=profiler)
-    return app, app.wsgi_app.page  # type: ignore[attr-defined]
+    import flask_memprof
+
+    with _noted(flask_memprof) as made:
+        MemProf(app, profiler=profiler)
+    return app, made[-1]
 
 
 def _django(profiler: MemoryProfiler, seen: dict[str, str], *, project: Any) -> tuple[Any, PageEndpoint]:
@@ -175,19 +178,28 @@ def _django(profiler: MemoryProfiler, seen: dict[str, str], *, project: Any) -> 
         # What projects have, and what wants to set headers of its own.
         MIDDLEWARE=["django.middleware.security.SecurityMiddleware", "django.middleware.common.CommonMiddleware"],
     )
+    import django_memprof.middleware
+
+    with _noted(django_memprof.middleware) as made:
+        handler = WSGIHandler()
+    return handler, made[-1]
+
+
+@contextlib.contextmanager
+def _noted(module: Any) -> Iterator[list[PageEndpoint]]:
+    """The endpoints that an adapter makes."""
     made: list[PageEndpoint] = []
-    import django_memprof.middleware as module
 
     class Noted(PageEndpoint):
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **options)
             made.append(self)
 
-    before, module.PageEndpoint = module.PageEndpoint, Noted  # type: ignore[misc]
+    before, module.PageEndpoint = module.PageEndpoint, Noted
     try:
-        return WSGIHandler(), made[-1]
+        yield made
     finally:
-        module.PageEndpoint = before  # type: ignore[misc]
+        module.PageEndpoint = before
 
 
 def _asgi(profiler: MemoryProfiler, seen: dict[str, str]) -> tuple[Any, PageEndpoint]:
