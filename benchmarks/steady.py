@@ -11,6 +11,7 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -88,10 +89,14 @@ def _watch(name: str, seconds: float) -> dict[str, Any]:
     thread = next(thread for thread in threading.enumerate() if thread.name == THREAD_NAME)
     used = functools.partial(_cpu_seconds, thread.native_id)
     marks = [(0.0, used())]  # seconds since the start, processor time by then
-    _wait_for_snapshot(profiler, 1)
+    _wait_for(lambda: len(profiler.history) > 0, "the profiler took no snapshot")
+    if first == last and interval < 60:
+        # A young process may spend a minute's budget at once; asked is how it goes on after that.
+        _wait_for(lambda: profiler.metrics().census_skipped.get("budget"), "the budget did not bind")
     start, paid = time.monotonic(), used()
     grown = first
-    while (now := time.monotonic()) - began < seconds:
+    settled = start - began
+    while (now := time.monotonic()) - began < settled + seconds:
         # Grows over the first half, so that the second shows how it goes on.
         wanted = min(last, int(first + (last - first) * _STEPS * 2 * (now - began) / seconds // 1 / _STEPS))
         if wanted > grown:
@@ -116,11 +121,11 @@ def _watch(name: str, seconds: float) -> dict[str, Any]:
     return found
 
 
-def _wait_for_snapshot(profiler: MemoryProfiler, number: int) -> None:
-    deadline = time.monotonic() + 60
-    while len(profiler.history) < number:
+def _wait_for(reached: Callable[[], object], otherwise: str) -> None:
+    deadline = time.monotonic() + 120
+    while not reached():
         if time.monotonic() > deadline:
-            raise RuntimeError("the profiler took no snapshot within a minute")
+            raise RuntimeError(f"{otherwise} within two minutes")
         time.sleep(0.01)
 
 

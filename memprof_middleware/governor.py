@@ -14,8 +14,8 @@ from memprof_middleware.probes import Census
 # most of it. Measured at 0.7 and 3.5 M objects on CPython 3.11 (benchmarks/census.py).
 # The strides are prime and above the length of the patterns in which programs make objects.
 _COST = {1: 1.0, 7: 0.5, 17: 0.43, 31: 0.41}
-# The budget may be spent ahead by this much of it: five minutes' worth, since a young process has most to look at.
-_CREDIT_SECONDS = 300.0
+# This much of the budget may be spent ahead, in seconds: it bounds what any window sees beyond the budget.
+_CREDIT_SECONDS = 60.0
 # Rather sample than count less often than this.
 _LONGEST_GAP_SECONDS = 300.0
 

@@ -209,7 +209,7 @@ class MemoryProfiler:
             self.check_thresholds()
             self.judge_routes()
             self.publish()
-            if self.config.background:
+            if self.config.background and self.config.evidence:
                 self._evidence.consider(self.workers(), self.metrics(), self.evidence)
             self._governor.spent(self.flames.take_cost(), time.monotonic())
         with self.failures.caught("timeline"), self._governor.paying():
@@ -333,10 +333,11 @@ class MemoryProfiler:
         callbacks, once; and so is its end.
         """
         with self._governor.paying():
-            self._routes.judge(self.worker, self.workers(), self.config.interval)
+            workers = self.workers()
+            self._routes.judge(self.worker, workers, self.config)
         heap_mb = None if self._snapshot is None else self._snapshot.heap_size_mb
         self._alerts.update(self._routes.leaking(self.config, heap_mb), ("route_leak",), self._last_time())
-        return self.route_growth()
+        return list(self._routes.growth) or list(group_growth(workers))
 
     def evidence(self, cause: str = "it was asked for") -> Path | None:
         """Write an evidence bundle now, to be read with ``memprof explain``; never raises.

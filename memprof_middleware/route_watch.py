@@ -26,8 +26,8 @@ _MOST_POOLED = 600
 # A request in flight holds memory that it will give back: wait this long for a moment without one.
 _TRIES, _PAUSE_SECONDS = 20, 0.001
 _STRETCH_SECONDS = 0.002
-# Judging may use this part of one processor's time.
-_CPU_SHARE = 0.005
+# Judging may use this part of the processor time that the profiler may use.
+_CPU_SHARE = 0.3
 # How often in a row a route must be found before it is called a leak, and missed before that is over.
 _STEADY = 3
 _BYTES, _BLOCKS = "bytes", "objects"
@@ -103,7 +103,7 @@ class RouteWatch:
                 self._spans.append(_between(before, self._last, number))
         return found
 
-    def judge(self, own: str, workers: Sequence[MemoryMetrics], interval: float) -> None:
+    def judge(self, own: str, workers: Sequence[MemoryMetrics], config: Config) -> None:
         """Find out what requests keep, by route, in all workers together; kept in ``growth``.
 
         One worker does it for all. It does so at every step unless that would take too much processor time.
@@ -111,7 +111,7 @@ class RouteWatch:
         Args:
             own: the label of this worker.
             workers: the figures of all live workers.
-            interval: seconds between two steps.
+            config: ``interval`` and ``cpu_budget``.
         """
         self._judged = False
         if any(int(other.worker) < int(own) for other in workers):
@@ -133,7 +133,8 @@ class RouteWatch:
                     windows += _published(other, unit, source)[-each:]
                 found += _named(attribute_workers(_in_turn(windows), pause), unit, source)
             self.growth, self._judged = tuple(found), True
-        self._steps_left = math.ceil((time.thread_time() - began) / (_CPU_SHARE * interval))
+        affordable = _CPU_SHARE * config.cpu_budget / 100 * config.interval  # processor seconds a step
+        self._steps_left = math.ceil((time.thread_time() - began) / affordable)
 
     def leaking(self, config: Config, heap_size_mb: float | None) -> list[Breach]:
         """The routes that leak, steadily: one found three times more than missed, until it is missed as often."""

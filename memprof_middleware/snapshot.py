@@ -48,7 +48,7 @@ class Camera:
         self._pid = 0
         self._before: tuple[float, int] | None = None  # time and full collections of the previous snapshot
         self._read: dict[str, tuple[float, Any]] = {}  # dear figures: when they were read, and what
-        self._census: tuple[float, Census] | None = None  # the last one, and when
+        self._census: tuple[float, Census, dict[str, int]] | None = None  # when, what it counted, and the most of that
 
     def open(self) -> None:
         """Begin to watch, if it does not yet; what a parent process saw is forgotten."""
@@ -89,7 +89,7 @@ class Camera:
         cpu = time.thread_time() - cpu
         census = None if stride is None else self._measured("census", functools.partial(self._probes.census, stride))
         if stride is not None:
-            self._census = None if census is None else (timestamp, census)
+            self._census = None if census is None else (timestamp, census, self._most(census))
         if census is not None:
             cpu += census.cpu_seconds  # measured in there: under gevent it is another thread's
         override = self._config.heap_size_mb
@@ -128,11 +128,10 @@ class Camera:
         """What the snapshot says of the last census."""
         if self._census is None:
             return {}
-        timestamp, census = self._census
-        top = sorted(census.counts.items(), key=lambda pair: (-pair[1], pair[0]))[: self._config.top_types]
+        timestamp, census, most = self._census
         return {
             "total_objects": census.total,
-            "object_counts": dict(top),
+            "object_counts": dict(most),
             "census_timestamp": timestamp,
             "census_stride": census.stride,
             "census_error_percent": 100 * relative_error(census.total // 100, census.stride),
@@ -140,6 +139,10 @@ class Camera:
             "census_cpu_seconds": census.cpu_seconds,
             "census_stall_seconds": census.longest_seconds,
         }
+
+    def _most(self, census: Census) -> dict[str, int]:
+        """The most numerous types."""
+        return dict(sorted(census.counts.items(), key=lambda pair: (-pair[1], pair[0]))[: self._config.top_types])
 
     def _measured(self, kind: str, probe: Callable[[], _T]) -> _T | None:
         try:

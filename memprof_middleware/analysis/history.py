@@ -32,6 +32,7 @@ class History(Sequence[MemorySnapshot]):
 
     Attributes:
         seen: snapshots ever appended.
+        latest: the last one, which an index would put together anew; ``None`` before the first.
     """
 
     def __init__(self, size: int, top_types: int) -> None:
@@ -43,6 +44,7 @@ class History(Sequence[MemorySnapshot]):
         self._paths = Tallies()
         self._measured = array("I")  # numbers of the snapshots at which the paths were
         self._pid = 0
+        self.latest: MemorySnapshot | None = None
         self.seen = 0  # snapshots ever appended
         self._epoch = 0  # number of the first snapshot after the last discontinuity
 
@@ -63,7 +65,7 @@ class History(Sequence[MemorySnapshot]):
         # One string for the whole history: it is the same limit nearly always.
         source = snapshot.heap_size_source
         self._sources.append(self._sources[-1] if self._sources and self._sources[-1] == source else source)
-        self._pid = snapshot.pid
+        self._pid, self.latest = snapshot.pid, snapshot
         if counts is not None:
             self._types.record(self.seen, counts)
         self.seen += 1

@@ -63,6 +63,8 @@ def attribute_workers(windows: Sequence[Window], pause: Callable[[], object] = b
     where its interval and that of all together exclude each other, or all together show nothing, it is told with the
     worker's name.
     """
+    if not any(window.requests for window in windows):
+        return None
     together = attribute(windows, pause)
     by_worker: dict[str, list[Window]] = {}
     for window in windows:

@@ -85,7 +85,8 @@ class Tallies:
     @property
     def nbytes(self) -> int:
         """Memory that it takes, but for the names, in bytes."""
-        return sum(steps.nbytes for steps in list(self._steps.values()))
+        kept = list(self._steps.values())
+        return _STEPS_BYTES * len(kept) + sum([len(steps.pairs) for steps in kept])
 
     def __len__(self) -> int:
         return len(self._steps)
@@ -98,28 +99,24 @@ class _Steps:
     makes it anew, so that a thread that reads meanwhile sees the old one whole.
     """
 
-    __slots__ = ("_pairs",)
+    __slots__ = ("pairs",)
 
     def __init__(self, number: int, count: int) -> None:
-        self._pairs = _PAIR.pack(number, count)
+        self.pairs = _PAIR.pack(number, count)
 
     def add(self, number: int, count: int) -> None:
         if count != self.last:
-            self._pairs += _PAIR.pack(number, count)
+            self.pairs += _PAIR.pack(number, count)
 
     @property
     def first(self) -> int:
-        number: int = _PAIR.unpack_from(self._pairs)[0]
+        number: int = _PAIR.unpack_from(self.pairs)[0]
         return number
 
     @property
     def last(self) -> int:
-        count: int = _PAIR.unpack_from(self._pairs, len(self._pairs) - _PAIR.size)[1]
+        count: int = _PAIR.unpack_from(self.pairs, len(self.pairs) - _PAIR.size)[1]
         return count
-
-    @property
-    def nbytes(self) -> int:
-        return _STEPS_BYTES + len(self._pairs)
 
     def at(self, number: int) -> int:
         numbers, counts = self._columns()
@@ -141,9 +138,9 @@ class _Steps:
         """Cut what is older than a snapshot that is kept; true if nothing but zeros is left."""
         index = bisect_right(self._columns()[0], number) - 1
         if index > 0:
-            self._pairs = self._pairs[index * _PAIR.size :]
-        return len(self._pairs) == _PAIR.size and self.last == 0
+            self.pairs = self.pairs[index * _PAIR.size :]
+        return len(self.pairs) == _PAIR.size and self.last == 0
 
     def _columns(self) -> tuple[memoryview, memoryview]:
-        pairs = memoryview(self._pairs).cast("I")
+        pairs = memoryview(self.pairs).cast("I")
         return pairs[::2], pairs[1::2]

@@ -54,10 +54,10 @@ def breaches(
         active: names of the conditions that hold already; they are released a little below their threshold.
         levels: the thresholds in force; by default those of the configuration.
     """
-    if not len(history):
+    last = history.latest
+    if last is None:
         return []
     levels = levels or levels_of(config)
-    last = history[-1]
     found = [
         *_heap(last, levels),
         *_shared([last, *others], levels),
@@ -104,7 +104,7 @@ class Growth(NamedTuple):
 def heap_growth(history: History, warmup_snapshots: int) -> Growth | None:
     """Growth by the median of the slopes between thirds of the period: a single transient does not move it."""
     shortest, longest = (hours * 3600 for hours in _GROWTH_HOURS)
-    now = history[-1].timestamp
+    now = history.series("timestamp")[-1]
     points = [
         (time, heap)
         for number, (time, heap) in enumerate(

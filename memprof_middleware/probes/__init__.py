@@ -12,7 +12,7 @@ from memprof_middleware.probes.census import Census, take_census
 from memprof_middleware.probes.containers import Container, Containers, find_containers
 from memprof_middleware.probes.gc_stats import GcStats, GcWatch
 from memprof_middleware.probes.holders import Holding, find_holders
-from memprof_middleware.probes.limits import ContainerMemory, MemoryLimit, container_memory, memory_limit
+from memprof_middleware.probes.limits import ContainerMemory, ContainerMemoryReader, MemoryLimit, memory_limit
 from memprof_middleware.probes.listening import Listener, listener
 from memprof_middleware.probes.origins import module_of, rank_of
 from memprof_middleware.probes.populations import count_populations
@@ -45,6 +45,7 @@ class Probes:
 
     def __init__(self, *, proc: str | Path = "/proc", cgroup: str | Path = "/sys/fs/cgroup") -> None:
         self._proc, self._cgroup = Path(proc), Path(cgroup)
+        self._container = ContainerMemoryReader(self._proc, self._cgroup)
         self._gc = GcWatch()
 
     def process(self) -> ProcessMemory:
@@ -57,7 +58,7 @@ class Probes:
 
     def container(self) -> ContainerMemory | None:
         """What all processes of the container use together; ``None`` outside of one."""
-        return container_memory(self._proc, self._cgroup)
+        return self._container.read()
 
     def share(self) -> MemoryShare:
         """How much of the resident memory is this process's own; dear, so not at every interval."""

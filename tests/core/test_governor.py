@@ -11,7 +11,7 @@ from memprof_middleware.governor import Governor
 from memprof_middleware.probes import Census
 from memprof_middleware.testing import FakeProbes
 
-CREDIT = 300  # seconds' worth of the budget that may be spent ahead
+CREDIT = 60  # seconds' worth of the budget that may be spent ahead
 PER_OBJECT = 50e-9  # what an exact census costs on the machines where it was measured
 
 
