@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import random
+from pathlib import Path
 
 import pytest
 
@@ -95,6 +97,21 @@ def test_burst_blames_nobody():
     """One load of 50 MB that stays, as of a model or a report, is nobody's leak."""
     for seed in range(5):
         check(found(shifted(windows(seed), {13: 50e6})))
+
+
+def test_windows_of_a_real_server():
+    """Under a steady mix, with a cache that fills in the first three of 30 windows, as gunicorn's threads had it."""
+    recorded = json.loads(Path(__file__).with_name("recorded_windows.json").read_text())
+    rows = [
+        Window("0", seconds, dict(zip(recorded["routes"], requests, strict=True)), in_flight, growth, collected)
+        for seconds, in_flight, growth, _, collected, *requests in recorded["rows"]
+    ]
+    growths = found(rows)
+    assert set(growths) == {"POST /cart", "POST /wish"}
+    for route, truth in (("POST /cart", 20_057), ("POST /wish", 2_057)):
+        kept = growths[route].per_request
+        assert kept.low <= truth <= kept.high
+        assert kept.value == pytest.approx(truth, rel=0.05)
 
 
 def test_transient_blames_nobody():
