@@ -61,7 +61,7 @@ def run(*, quick: bool) -> dict[str, Any]:
                     with _server(host, variant, settings | {"BALLAST": str(ballast)}) as other:
                         if ballast and settings.keys() == {"MEMPROF_INTERVAL"} and not quick:
                             _wait_until_budget_binds(other)
-                        row = _compare(bare, other, rounds=2 if quick else 8, seconds=0.8 if quick else 1.0)
+                        row = _compare(bare, other, rounds=2 if quick else 14, seconds=0.8 if quick else 1.0)
                     found["rows"].append({"host": host, "objects": ballast, "variant": name} | row)
     return found
 

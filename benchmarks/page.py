@@ -20,13 +20,10 @@ README = harness.ROOT / "README.md"
 _BEGIN, _END = "<!-- from benchmarks/measured.json: make performance -->\n", "<!-- end of the figures -->\n"
 _INTRODUCTION = """\
 What the profiler costs, beside what others cost in the same run on the same machine. Times differ from one machine to
-the next, ratios less: compare ratios.
-
-**Out of date**: parts of this run precede the counting of requests by route and the governor's credit of five minutes.
-A later run found 0.19 of the exporter's cost a request in Flask, which misses the target."""
+the next, ratios less: compare ratios."""
 _METHOD = """\
-`make bench` makes its own environment, prints these tables and writes the figures to `benchmarks/results/` (a quarter
-of an hour; `make bench QUICK=1` takes three minutes and shows more noise). Nothing passes or fails by a time.
+`make bench` makes its own environment, prints these tables and writes the figures to `benchmarks/results/` (half
+an hour; `make bench QUICK=1` takes three minutes and shows more noise). Nothing passes or fails by a time.
 `make performance FROM=benchmarks/results/full.json` takes such a run over as `benchmarks/measured.json` and writes this
 page from it.
 

@@ -12,6 +12,7 @@ from grafana_foundation_sdk.models import dashboard as models
 DATASOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 CHOSEN = '{job=~"$job", instance=~"$instance", worker=~"$worker"}'
 WORKER = "{{instance}} worker {{worker}}"
+ROUTE = "{{route}} {{instance}} worker {{worker}}"
 GREEN, ORANGE, RED = "green", "orange", "red"
 
 
@@ -276,6 +277,31 @@ LEAKS = [
         signed=True,
     ),
 ]
+ROUTES = [
+    graph(
+        "Kept by a request, bytes",
+        "What each request of a route leaves behind. Only routes that keep something and can be told apart.",
+        "bytes",
+        (either("route_growth_bytes_per_request"), ROUTE),
+        width=8,
+        limit=1000,
+    ),
+    graph(
+        "Kept by a request, objects",
+        "The same in blocks of Python's allocator: small objects show here alone. Line: MemoryRouteLeak.",
+        "short",
+        (either("route_growth_objects_per_request"), ROUTE),
+        width=8,
+        limit=5,
+    ),
+    graph(
+        "Requests",
+        "Requests that ended, by route.",
+        "reqps",
+        (f"sum by (route) (rate({metric('route_requests_total', '[$__rate_interval]')}))", "{{route}}"),
+        width=8,
+    ),
+]
 COST = [
     graph(
         "Processor",
@@ -305,6 +331,27 @@ COST = [
         (f"sum by (kind) (increase({metric('profiler_failures_total', '[1h]')}))", "{{kind}}"),
         width=6,
     ),
+    graph(
+        "Stall of the last census",
+        "The longest time in it that no other thread could run.",
+        "s",
+        (metric("census_stall_seconds"), WORKER),
+        width=8,
+    ),
+    graph(
+        "Census put off",
+        "Snapshots an hour without a count of objects, by reason: the budget was spent, or the last stalled others.",
+        "short",
+        (f"sum by (reason) (increase({metric('census_skipped_total', '[1h]')}))", "{{reason}}"),
+        width=8,
+    ),
+    graph(
+        "History",
+        "Memory that the kept snapshots take.",
+        "bytes",
+        (metric("history_bytes"), WORKER),
+        width=8,
+    ),
 ]
 
 
@@ -329,6 +376,7 @@ def build() -> models.Dashboard:
         ("One worker", WORKERS),
         ("Capacity", CAPACITY),
         ("Leaks and drift", LEAKS),
+        ("Routes", ROUTES),
         ("The profiler itself", COST),
     ):
         board.with_row(dashboard.Row(title))

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 # Those of Grafana's own units that a memory dashboard needs; "mbytes" counts in 2^20.
-UNITS = {"none", "short", "percent", "percentunit", "mbytes", "s", "ops"}
+UNITS = {"none", "short", "percent", "percentunit", "bytes", "mbytes", "s", "ops", "reqps"}
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_target_rate_interval_rule(queries, nodes):
             if isinstance(node, promql_parser.MatrixSelector) and call.func.name in {"rate", "irate"}:
                 assert node.range == datetime.timedelta(seconds=59), query
                 seen += 1
-    assert seen == 3
+    assert seen == 4
 
 
 def test_target_counter_agg_rule(queries, nodes):
