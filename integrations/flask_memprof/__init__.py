@@ -104,7 +104,7 @@ def _around(app: Flask, profiler: MemoryProfiler) -> WSGIApplication:
             traffic.end(_label(environ, environ.get(_RULE)))
             raise
         route = _label(environ, rule if alone else environ.get(_RULE))
-        if whole:  # Flask knows the length, since all of it is there: nothing needs to know when it has been sent
+        if whole:  # all of it is there: Flask tells a length by itself in that case alone
             traffic.end(route)
             return body
         return counted_body(body, environ, traffic, route)

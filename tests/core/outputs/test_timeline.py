@@ -12,8 +12,6 @@ import pytest
 
 from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.outputs import timeline
-from memprof_middleware.outputs.group import WorkerGroup
-from memprof_middleware.outputs.pasts import Pasts
 from memprof_middleware.outputs.track import track_of
 from memprof_middleware.testing import FakeClock, FakeProbes
 
@@ -284,5 +282,16 @@ def test_the_last_worker_takes_the_pasts_with_it(tmp_path):
 
 
 def test_nothing_is_kept_before_the_first_snapshot(tmp_path):
-    """Without a snapshot there is no row."""
-    Pasts(WorkerGroup(lambda: None, None, None), lambda: None).keep(None)  # type: ignore[arg-type]
+    """A worker that has its slot and no snapshot has no row, and no file for one."""
+    probes = FakeProbes()
+    probes.address = "127.0.0.1:8000"
+    profiler = MemoryProfiler(Config(background=False, run_dir=str(tmp_path)), probes=probes)
+    try:
+        profiler.publish()
+        profiler.pasts.keep(profiler.metrics())
+        assert profiler.metrics().snapshot is None
+        assert not list(tmp_path.rglob("*.past"))
+        profiler.step()
+        assert list(tmp_path.rglob("*.past"))
+    finally:
+        profiler.stop()
