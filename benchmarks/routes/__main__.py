@@ -137,7 +137,7 @@ def show(run: Run) -> dict[str, Any]:
     """Print one run; give back how it did against the targets."""
     print(f"\n{run.server}, {run.mix} mix: {run.requests} requests, {run.failed} failed", end="")
     print(f"; /cart within 10 % from window {run.needed} on" if run.needed else "; /cart never within 10 %")
-    marks: dict[str, Any] = {"inside": [], "errors": [], "false": [], "grouped": []}
+    marks: dict[str, list[Any]] = {"inside": [], "bytes": [], "objects": [], "false": [], "grouped": []}
     for unit, truths in (("bytes", TRUTH_BYTES), ("objects", TRUTH_OBJECTS)):
         found = {g["route"]: g for g in run.growth if g["unit"] == unit}
         for route in sorted(run.counts):
@@ -163,7 +163,7 @@ def show(run: Run) -> dict[str, Any]:
             )
             if truth >= (1000 if unit == "bytes" else 10):
                 marks["inside"].append(e["low"] <= truth <= e["high"])
-                marks["errors"].append(abs(e["value"] / truth - 1))
+                marks[unit].append(abs(e["value"] / truth - 1))
             elif not truth:
                 marks["false"].append((route, unit, e["value"] / max(truths.values())))
     return marks
@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument("--mix", choices=MIXES)
     parser.add_argument("--save", help="write every run, with its windows, as JSON lines")
     given = parser.parse_args()
-    total: dict[str, list[Any]] = {"inside": [], "errors": [], "false": [], "grouped": []}
+    total: dict[str, list[Any]] = {}
     for server in [given.server] if given.server else ["gthread", "uvicorn"]:
         with served_by(COMMANDS[server]) as port:
             for mix in [given.mix] if given.mix else MIXES:
@@ -188,10 +188,15 @@ def main() -> None:
                         with Path(given.save).open("a") as file:
                             file.write(json.dumps(dataclasses.asdict(run)) + "\n")
                     for key, value in show(run).items():
-                        total[key] += value
+                        total.setdefault(key, []).extend(value)
                     sys.stdout.flush()
     print(f"\ninside the interval: {sum(total['inside'])} of {len(total['inside'])}")
-    print(f"error of the estimate: at most {100 * max(total['errors'], default=0):.1f} %")
+    for unit, of in (("bytes", "of 1 kB or more"), ("objects", "of 10 objects or more")):
+        errors = sorted(total[unit])
+        if not errors:
+            continue
+        print(f"error of the estimate, leaks {of}: median {100 * errors[len(errors) // 2]:.1f} %, ", end="")
+        print(f"at most {100 * errors[-1]:.1f} %, {sum(error <= 0.1 for error in errors)} of {len(errors)} within 10 %")
     print(f"false blame: {[(r, u, f'{100 * v:.1f} % of the leak') for r, u, v in total['false']] or 'none'}")
     print(f"named together: {len(total['grouped'])}")
 

@@ -24,6 +24,8 @@ from memprof_middleware.model import Estimate, RouteGrowth
 _CALMER = 5.0
 # What was given back so far says roughly what is still to come.
 _MARGIN = 1.25
+# An estimate whose low end is below this part of it is none yet: more windows will tell.
+_SURE = 0.2
 
 
 def attribute(windows: Sequence[Window], pause: Callable[[], object] = bool) -> list[RouteGrowth] | None:
@@ -153,8 +155,8 @@ class _Verdict:
             value = min(max(value, low), high)
             requests = sum(fit.totals[j] for j in group)
             low = max(0.0, low - _MARGIN * self._released / requests)
-            if not low:
-                continue  # what may be nothing is not told
+            if low <= _SURE * value:
+                continue  # what may be next to nothing is not told
             kept = value * requests
             found.append(
                 RouteGrowth(
