@@ -61,6 +61,7 @@ def test_scrapes_reach_the_application_and_the_exporter(monitoring):
         (["alertname=MemoryHeapCritical", "severity=critical"], "pager"),
         (["alertname=MemoryLeakCritical", "severity=critical"], "pager"),
         (["alertname=MemoryLeakDetected", "severity=warning"], "developers"),
+        (["alertname=MemoryRouteLeak", "severity=warning"], "developers"),
         (["alertname=MemoryHeapGrowth", "severity=warning"], "developers"),
         (["alertname=MemoryHeapHigh", "severity=warning"], "chat"),
         (["alertname=MemoryAnomaly", "severity=info"], "chat"),
