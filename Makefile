@@ -41,7 +41,7 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Which route leaks: truth against estimate on real servers, and on two applications that others wrote; 20 minutes.
+# Which route leaks: truth against estimate on real servers, and on two applications that others wrote; 35 minutes.
 bench-routes: $(VENV)/bench.stamp
 	$(BIN)/python -m benchmarks.routes
 	$(BIN)/python -m benchmarks.routes.real
