@@ -177,7 +177,7 @@ def test_a_healthy_application_raises_nothing(stack, story):
 
 
 def test_every_panel_of_the_dashboard_has_data(story):
-    """Every query returns series from a real Prometheus; failures may be absent, and what takes hours or many routes."""
+    """Every query returns series from a real Prometheus; failures, and what takes hours or many routes, may lack."""
     empty = {title for title, sizes in story.panels.items() if not all(sizes)}
     hours = {"First limit reached in", "Time to the limit", "Unlike its past"}
     routes = {"Kept by a request, bytes", "Kept by a request, objects"}
