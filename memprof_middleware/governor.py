@@ -64,6 +64,16 @@ class Governor:
         finally:
             self.spent(time.thread_time() - began, time.monotonic())
 
+    @contextlib.contextmanager
+    def paying_rest(self) -> Iterator[None]:
+        """Pay for what of the block's work has not been paid for inside it."""
+        began, paid = time.thread_time(), self.cpu_seconds
+        try:
+            yield
+        finally:
+            rest = time.thread_time() - began - (self.cpu_seconds - paid)
+            self.spent(max(0.0, rest), time.monotonic())
+
     def counted(self, census: Census, now: float) -> None:
         """Learn from a census what an exact one costs, and whether it held other threads up."""
         self._exact_cost = census.cpu_seconds / _COST.get(census.stride, 1.0)

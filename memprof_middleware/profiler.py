@@ -200,6 +200,11 @@ class MemoryProfiler:
         """One beat of the background thread: snapshot, leaks, thresholds. Never raises."""
         self._stepped_at = time.monotonic()
         self._stepping = True
+        with self._governor.paying_rest():
+            self._step()
+        self._stepping = False
+
+    def _step(self) -> None:
         with self.failures.caught("step"):
             self._sampler.enter_process()
             stride = self._governor.stride(time.monotonic())
@@ -212,12 +217,11 @@ class MemoryProfiler:
             if self.config.background and self.config.evidence:
                 self._evidence.consider(self.workers(), self.metrics(), self.evidence)
             self._governor.spent(self.flames.take_cost(), time.monotonic())
-        with self.failures.caught("timeline"), self._governor.paying():
+        with self.failures.caught("timeline"):
             self.pasts.keep(self._published)
         self._sinks.publish()
         with self.failures.caught("recycle"):
             self._recycler.step(self._snapshot)
-        self._stepping = False
 
     def step_if_overdue(self) -> None:
         """Where the thread does not run (uWSGI without threads), a scrape takes its place, once an interval."""

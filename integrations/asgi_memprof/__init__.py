@@ -74,7 +74,7 @@ class MemProfMiddleware:
         path = scope["path"].removeprefix(root) if root else scope["path"]
         if path.startswith(self._own) and kind == "http" and await self._answered(path, scope, receive, send):
             return
-        watched = self._names.watched(scope, send)
+        watched = None if self._names.host_tells else self._names.watched(scope, send)
         self._traffic.started += 1
         try:
             await self.app(scope, receive, watched or send)

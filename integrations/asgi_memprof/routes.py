@@ -19,17 +19,20 @@ class RouteNames:
     Args:
         traffic: knows which labels have been counted.
         route_name: the user's own rule.
+
+    Attributes:
+        host_tells: whether this host has been seen to name its routes, so that no status need be watched.
     """
 
     def __init__(self, traffic: Traffic, route_name: Callable[[Scope], str | None] | None) -> None:
         self._traffic, self._route_name = traffic, route_name
         # The route is kept with its name, so that no other object can come to have its id.
-        self._names: dict[tuple[str, int, str], tuple[object, str]] = {}
-        self._host_tells = False  # whether this host has been seen to name its routes
+        self._names: dict[tuple[str | None, int, str], tuple[object, str]] = {}
+        self.host_tells = False
 
     def watched(self, scope: Scope, send: Send) -> _StatusWatch | None:
         """A ``send`` that sees the status, for a path that has not been seen and whose host may tell no route."""
-        if self._host_tells or self._route_name is not None:
+        if self.host_tells or self._route_name is not None:
             return None
         return None if self._traffic.knows(folded(_method(scope), scope["path"])) else _StatusWatch(send)
 
@@ -44,27 +47,27 @@ class RouteNames:
         if self._route_name is not None:
             name = self._route_name(scope)
             return UNMATCHED if name is None else label(_method(scope), name)
+        # FastAPI keeps what an included router adds beside the route.
+        found = scope.get("fastapi")
+        route = (found and found.get("effective_route_context")) or scope.get("route") or scope.get("endpoint")
+        key = scope.get("method"), id(route), scope.get("root_path", "")
+        known = self._names.get(key)
+        return self._learn(key, route, scope, root, watched) if known is None else known[1]
+
+    def _learn(
+        self, key: tuple[str | None, int, str], route: Any, scope: Scope, root: str, watched: _StatusWatch | None
+    ) -> str:
         if "path_template" in scope:  # Litestar
             return label(_method(scope), scope["path_template"])
         if "router" in scope:
-            self._host_tells = True
+            self.host_tells = True
         elif "app" not in scope:
             if watched is not None and watched.status == 404:  # so that a scanner makes no routes
                 return UNMATCHED
             return folded(_method(scope), scope["path"])
-        # FastAPI keeps what an included router adds beside the route.
-        found = scope.get("fastapi")
-        route = (found and found.get("effective_route_context")) or scope.get("route") or scope.get("endpoint")
-        if route is None:
-            return UNMATCHED
-        mounted = scope.get("root_path", "")
-        key = (_method(scope), id(route), mounted)
-        known = self._names.get(key)
-        if known is not None:
-            return known[1]
-        return self._learn(key, route, scope, root)
+        return UNMATCHED if route is None else self._learn_route(key, route, scope, root)
 
-    def _learn(self, key: tuple[str, int, str], route: Any, scope: Scope, root: str) -> str:
+    def _learn_route(self, key: tuple[str | None, int, str], route: Any, scope: Scope, root: str) -> str:
         path = getattr(route, "path", None)
         is_mount = hasattr(route, "app") and hasattr(route, "routes")
         if route is scope.get("endpoint"):  # a Starlette that does not tell the route: find it by what it calls
@@ -72,7 +75,7 @@ class RouteNames:
             paths = [r.path for r in routes if getattr(r, "endpoint", None) is route and _fits(r, scope, key[2])]
             path, is_mount = (paths[0], False) if paths else (None, True)
         path = path if isinstance(path, str) and not is_mount else "/*"
-        name = label(key[0], _unfilled(key[2].removeprefix(root), scope.get("path_params", {}), path) + path)
+        name = label(_method(scope), _unfilled(key[2].removeprefix(root), scope.get("path_params", {}), path) + path)
         if len(self._names) >= _MOST_NAMES:
             self._names.clear()
         if route is not scope.get("endpoint") or len(paths) < 2:

@@ -88,14 +88,14 @@ def _around(app: Flask, profiler: MemoryProfiler) -> WSGIApplication:
 
         rule, whole = None, False
 
-        def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
             nonlocal rule, whole
             rule = getattr(environ.get("werkzeug.request"), "url_rule", None)
             for name, _ in headers:
                 if name == "Content-Length":
                     whole = True
                     break
-            return start_response(status, headers, *error)
+            return start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
 
         traffic.started += 1
         try:
@@ -139,7 +139,7 @@ def _note_route(*_: object, **__: object) -> None:
 
 
 def _label(environ: WSGIEnvironment, rule: Rule | None) -> str:
-    return UNMATCHED if rule is None else label(environ.get("REQUEST_METHOD", ""), rule.rule)
+    return UNMATCHED if rule is None else label(environ["REQUEST_METHOD"], rule.rule)
 
 
 def get_profiler(app: Flask | None = None) -> MemoryProfiler:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import pytest
 
@@ -111,3 +112,19 @@ def test_all_work_is_paid_for() -> None:
     profiler.step()
     assert 2.0 < profiler.metrics().cpu_seconds < 2.5
     profiler.stop()
+
+
+def test_what_nobody_pays_for_is_paid_at_the_end() -> None:
+    """Work inside a block counts once, whether somebody has paid for it there or not."""
+    governor = Governor(Config(), 0.0)
+    with governor.paying_rest():
+        with governor.paying():
+            _work(0.02)
+        _work(0.03)
+    assert governor.cpu_seconds == pytest.approx(0.05, rel=0.3)
+
+
+def _work(seconds: float) -> None:
+    began = time.thread_time()
+    while time.thread_time() - began < seconds:
+        pass
