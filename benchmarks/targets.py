@@ -73,22 +73,21 @@ def _requests(results: dict[str, Any]) -> Iterator[Target]:
 
 
 def _load(results: dict[str, Any]) -> Iterator[Target]:
-    rows = {
-        (row["host"], row["objects"], row["variant"]): row["cpu"]["ratio_of_means"] for row in results["load"]["rows"]
-    }
+    rows = {(row["host"], row["objects"], row["variant"]): row["cpu"] for row in results["load"]["rows"]}
     for host in ("starlette", "flask"):
-        again, ours = rows[host, 1_000_000, "again"], rows[host, 1_000_000, "ours, every 1 s"]
-        every = results["load"]["rows"]
-        base = next(row["cpu"]["base"] for row in every if (row["host"], row["objects"]) == (host, 1_000_000))
+        measured = rows[host, 1_000_000, "ours, every 1 s"]
+        base, ours = measured["base"], measured["ratio_of_means"]
+        again = rows[host, 1_000_000, "again"]["ratio_of_means"]
         added = results["request_cost"][host]["ours"]["added"][0]
+        figure, itself = (f"{number(one[1], 3)} to {number(one[2], 3)}" for one in (ours, again))
         yield Target(
             f"CPU a request under load, {host}, 1 M objects, a snapshot every second",
             1.03,
             ours[0],
             "of bare",
             f"the application does nothing: of the {base:.0f} us of a request, the {added:.1f} us for counting it are "
-            f"{100 * added / base:.1f} %; the interval of this figure is {number(ours[1], 3)} to {number(ours[2], 3)}, and "
-            f"the bare server against itself is at {number(again[0], 3)}, {number(again[1], 3)} to {number(again[2], 3)}",
+            f"{100 * added / base:.1f} %; the interval of this figure is {figure}, and the bare server against itself "
+            f"is at {number(again[0], 3)}, {itself}",
         )
 
 
