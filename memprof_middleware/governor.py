@@ -14,8 +14,9 @@ from memprof_middleware.probes import Census
 # most of it. Measured at 0.7 and 3.5 M objects on CPython 3.11 (benchmarks/census.py).
 # The strides are prime and above the length of the patterns in which programs make objects.
 _COST = {1: 1.0, 7: 0.5, 17: 0.43, 31: 0.41}
-# This much of the budget may be spent ahead, in seconds: it bounds what any window sees beyond the budget.
-_CREDIT_SECONDS = 60.0
+# So many seconds' worth of the budget may be spent ahead: it bounds what any window sees beyond the budget. A young
+# process has most to look at, and somebody may be watching: once it has more.
+_CREDIT_SECONDS, _START_SECONDS = 60.0, 300.0
 # Rather sample than count less often than this.
 _LONGEST_GAP_SECONDS = 300.0
 
@@ -41,7 +42,7 @@ class Governor:
         self._credit = _CREDIT_SECONDS * self._rate
         self._max_stall = config.max_stall / 1000
         self._gap = max(_LONGEST_GAP_SECONDS, config.interval)
-        self._balance, self._balanced_at = self._credit, now
+        self._balance, self._balanced_at = _START_SECONDS * self._rate, now
         self._exact_cost = 0.0
         self.cpu_seconds = 0.0
         self.skipped: Counter[str] = Counter()
@@ -51,7 +52,8 @@ class Governor:
 
     def spent(self, seconds: float, now: float) -> None:
         """Pay for work that was done: processor seconds."""
-        self._balance = min(self._credit, self._balance + (now - self._balanced_at) * self._rate) - seconds
+        most = max(self._credit, self._balance)
+        self._balance = min(most, self._balance + (now - self._balanced_at) * self._rate) - seconds
         self._balanced_at = now
         self.cpu_seconds += seconds
 
