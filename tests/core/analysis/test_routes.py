@@ -169,6 +169,13 @@ def test_release_widens_the_interval():
     assert growth.per_request.low < 0.9 * TRUTH[BIG] <= TRUTH[BIG] <= growth.per_request.high * 1.02
 
 
+def test_what_may_be_next_to_nothing_is_not_told():
+    """When nearly all that a route took was given back once, its interval begins near nothing: no figure is told."""
+    rows = windows(3)
+    assert BIG in found(shifted(rows, {20: -15e6}))
+    assert BIG not in found(shifted(rows, {20: -20e6}))
+
+
 def test_noisy_beginning():
     """A start in which many things grew, such as caches of all kinds, does not spoil the calm windows after it."""
     rng = random.Random(5)
