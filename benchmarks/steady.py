@@ -95,8 +95,7 @@ def _watch(name: str, seconds: float) -> dict[str, Any]:
         _wait_for(lambda: profiler.metrics().census_skipped.get("budget"), "the budget did not bind")
     start, paid = time.monotonic(), used()
     grown = first
-    settled = start - began
-    while (now := time.monotonic()) - began < settled + seconds:
+    while (now := time.monotonic()) - start < seconds:
         # Grows over the first half, so that the second shows how it goes on.
         wanted = min(last, int(first + (last - first) * _STEPS * 2 * (now - began) / seconds // 1 / _STEPS))
         if wanted > grown:

@@ -43,12 +43,11 @@ class EvidenceWatch:
             own: those of this one.
             write: writes it, with the cause.
         """
-        if self._config.evidence:
-            now = dict(self._causes(workers, own))
-            new = [cause for key, cause in now.items() if key not in self._told]
-            self._told = set(now)
-            if new:
-                write("; ".join(new))
+        now = dict(self._causes(workers, own))
+        new = [cause for key, cause in now.items() if key not in self._told]
+        self._told = set(now)
+        if new:
+            write("; ".join(new))
 
     def write(
         self,

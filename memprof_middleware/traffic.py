@@ -134,14 +134,12 @@ class CountedBody(EndOnce):
 
     def close(self) -> None:
         """Close the body as the application made it, then count."""
-        route, self._route = self._route, None
         try:
             close: Callable[[], object] | None = getattr(self._body, "close", None)
             if close is not None:
                 close()
         finally:
-            if route is not None:
-                self._counter.end(route)
+            self()
 
 
 def counted_body(

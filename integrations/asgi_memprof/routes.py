@@ -31,8 +31,8 @@ class RouteNames:
         self.host_tells = False
 
     def watched(self, scope: Scope, send: Send) -> _StatusWatch | None:
-        """A ``send`` that sees the status, for a path that has not been seen and whose host may tell no route."""
-        if self.host_tells or self._route_name is not None:
+        """A ``send`` that sees the status, for a path that has not been seen; not asked for once ``host_tells``."""
+        if self._route_name is not None:
             return None
         return None if self._traffic.knows(folded(_method(scope), scope["path"])) else _StatusWatch(send)
 
