@@ -19,8 +19,8 @@ from memprof_middleware.web import messages
 from memprof_middleware.web.messages import Request
 from memprof_middleware.web.shell import page
 
-_NAME = re.compile(r"(memprof-\d{8}T\d{6}Z-(\d+))\.json")
-_REQUEST = re.compile(r"bundle/(memprof-\d{8}T\d{6}Z-\d+)(\.json|\.html)?")
+_NAME = re.compile(r"(memprof-\d{8}T\d{6}Z-(\d+))\.json", re.ASCII)
+_REQUEST = re.compile(r"bundle/(memprof-\d{8}T\d{6}Z-\d+)(\.json|\.html)?", re.ASCII)
 _MOST = 8
 
 

@@ -96,7 +96,7 @@ def test_gzip_when_accepted(metrics: MetricsEndpoint, accepted: str, zipped: boo
 
 def test_small_answers_are_not_compressed() -> None:
     """Below 500 bytes gzip costs more than it saves."""
-    response = render(CollectorRegistry(), Config(), "GET", {"accept-encoding": "gzip"})
+    response = render(CollectorRegistry(), "GET", {"accept-encoding": "gzip"})
     assert header(response, "Content-Encoding") is None
 
 
