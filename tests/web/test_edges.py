@@ -268,7 +268,7 @@ WHERE = ["", "/", "/login", "/flame", "/flame/x", "/save", "/api/state.json", "/
 ANSWERS = {200, 303, 308, 400, 401, 403, 404, 405, 409, 413, 429}
 
 
-@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from(["GET", "HEAD", "POST"]) | TEXTS,
     st.sampled_from(WHERE) | TEXTS.map(lambda text: f"/{text}"),
