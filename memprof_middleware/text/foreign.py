@@ -17,8 +17,9 @@ def parsed(data: bytes) -> Any:
     text = data.decode()
     try:
         value = json.loads(text)
-        # What has no escapes and can be printed as a whole hides nothing in its parts: so are most files of ours.
-        return value if "\\" not in text and text.isprintable() else _cleaned(value)
+        # Most files of ours are ASCII without escapes, and no text in them can hide anything: JSON takes no control
+        # character as it is, but for this one.
+        return value if text.isascii() and "\\" not in text and "\x7f" not in text else _cleaned(value)
     except RecursionError:
         raise ValueError("it is nested too deep") from None
 
