@@ -50,7 +50,8 @@ class Guard:
         if request.method != "POST":
             return messages.text(request, "use GET or POST\n", 405, ("Allow", "GET, HEAD, POST"))
         if not same_origin(request):
-            return messages.html(request, _form("This form was not sent by a page of ours."), 403)
+            words = "This form was not sent by a page of ours (a proxy must pass the Host header on)."
+            return messages.html(request, _form(words), 403)
         if not self._token.opens(request.secret("token")):
             wait = self._token.wrong(request.client)
             if not wait:

@@ -177,6 +177,34 @@ def test_nothing_grows_with_what_strangers_send() -> None:
     server.profiler.stop()
 
 
+def test_nothing_that_was_sent_comes_back(caplog: pytest.LogCaptureFixture) -> None:
+    """What stood in headers, cookies, queries, forms and paths is in no answer, no metric, no state and no log line."""
+    server, secret = Server(), "s3cret-of-a-stranger"
+    names = ("authorization", "cookie", "accept", "origin", "host", "user-agent", "x-forwarded-for", "x-api-key")
+    sent = dict.fromkeys(names, f"{secret}\nforged: 1")
+    for opened in ({}, BEARER):
+        for path in (
+            "/",
+            "/login",
+            "/flame",
+            f"/flame/{secret}",
+            f"/{secret}",
+            "/save",
+            "/api/state.json",
+            f"/bundle/{secret}",
+        ):
+            for method in ("GET", "POST", secret):
+                body = f"token={secret}&user={secret}".encode()
+                answer = server.ask(path, method, sent | opened, query=f"x={secret}", body=body, client=secret)
+                assert secret.encode() not in answer.body
+                assert secret not in str(answer.headers)
+        answer = server.metrics.respond("GET", sent | opened, secret)
+        assert secret.encode() not in answer.body
+        assert secret not in str(answer.headers)
+    assert secret not in caplog.text
+    server.profiler.stop()
+
+
 PATHS = r"""
 /api//state.json //api/state.json /./ /../ /.. /%2e%2e/ /..%2f /api/state.json/ /api/state.json%00 /api\state.json
 /API/STATE.JSON /static/../api/state.json /static/..;/api/state.json /static/%2e%2e/save /login/../api/state.json
