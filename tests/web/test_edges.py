@@ -202,6 +202,7 @@ def test_nothing_that_was_sent_comes_back(caplog: pytest.LogCaptureFixture) -> N
         assert secret.encode() not in answer.body
         assert secret not in str(answer.headers)
     assert secret not in caplog.text
+    assert not server.profiler.failures.counts
     server.profiler.stop()
 
 
