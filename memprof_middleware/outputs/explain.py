@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from memprof_middleware.model import Leak, RouteGrowth
 from memprof_middleware.outputs.alerts import describe
 from memprof_middleware.outputs.moments import utc
 from memprof_middleware.outputs.report import sparkline
+from memprof_middleware.text.foreign import parsed
 
 _SERIES = {
     "heap_used_mb": "heap, MB",
@@ -21,6 +21,8 @@ _SERIES = {
     "native_in_use_mb": "native, MB",
 }
 _MOST = 12
+# Fifty times what is written.
+_LARGEST = 8 * 2**20
 
 
 def read_bundle(path: str | Path) -> dict[str, Any]:
@@ -30,10 +32,14 @@ def read_bundle(path: str | Path) -> dict[str, Any]:
         EvidenceError: it cannot be read, or is no evidence bundle.
     """
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        with Path(path).open("rb") as file:
+            content = file.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            raise EvidenceError(f"{path} is no evidence bundle: none is larger than {_LARGEST // 2**20} MiB")
+        data = parsed(content)
     except OSError as error:
         raise EvidenceError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise EvidenceError(f"{path} is no evidence bundle: it is not JSON ({error})") from error
     if not isinstance(data, dict) or not isinstance(data.get("schema"), int):
         raise EvidenceError(f"{path} is no evidence bundle: such a file has a number under 'schema'")
@@ -41,8 +47,15 @@ def read_bundle(path: str | Path) -> dict[str, Any]:
 
 
 def render_bundle(data: Mapping[str, Any]) -> str:
-    """The bundle in words."""
-    return "\n".join(_lines(data)) + "\n"
+    """The bundle in words.
+
+    Raises:
+        EvidenceError: it is not made as ours are.
+    """
+    try:
+        return "\n".join(_lines(data)) + "\n"
+    except (AttributeError, LookupError, TypeError, ValueError, OverflowError, OSError) as error:
+        raise EvidenceError(f"no evidence bundle that this version can read: {type(error).__name__}") from error
 
 
 def _lines(data: Mapping[str, Any]) -> Iterator[str]:

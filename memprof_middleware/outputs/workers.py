@@ -19,6 +19,7 @@ from memprof_middleware.model import MemoryMetrics
 from memprof_middleware.outputs.flame_desk import FOLDER as FLAME_FOLDER
 from memprof_middleware.outputs.run_directory import PAST, private_folders, run_directory
 from memprof_middleware.outputs.slot_file import SlotFile
+from memprof_middleware.text.foreign import parsed
 
 _MOST_SLOTS = 1024
 # A server that was killed leaves at most a file for each of its workers; the next one to start clears them away.
@@ -165,7 +166,7 @@ class WorkerSlot:
 
 def _metrics(payload: bytes, role: str, server: str | None = None) -> MemoryMetrics | None:
     with contextlib.suppress(ValueError, KeyError, TypeError):  # another version's file says nothing to us
-        data: dict[str, Any] = json.loads(payload)
+        data: dict[str, Any] = parsed(payload)
         if data[role] and server in {None, data["server"]}:
             return MemoryMetrics.from_dict(data[role])
     return None

@@ -5,9 +5,17 @@ from __future__ import annotations
 import math
 import time
 
+_LARGEST = 1e300
 DASH = "–"  # noqa: RUF001 - what stands for a figure that is not known
 _HALF_A_DAY = 12 * 3600
 MINUS = "−"  # noqa: RUF001 - as wide as a plus
+
+
+def number_of(value: object) -> float | None:
+    """A number that can be calculated with, or ``None`` for anything else, such as an integer of 400 digits."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _LARGEST:
+        return value
+    return None
 
 
 def size(mb: float | None) -> str:
