@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from memprof_middleware.traffic import OTHER, UNMATCHED, Traffic, folded, label
+from memprof_middleware.route_labels import folded, label
+from memprof_middleware.traffic import OTHER, UNMATCHED, Traffic
 
 
 def test_counts_are_exact_across_threads() -> None:
