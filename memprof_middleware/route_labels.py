@@ -19,17 +19,21 @@ _ID = re.compile(
 
 def label(method: str, template: str) -> str:
     """A route as people write it, such as ``POST /cart/{id}``; safe to be told, whoever chose the two."""
-    return _label(known(method), template[:LONGEST])
+    if method not in _METHODS:
+        method = "OTHER"
+    return _label(method, template if len(template) <= LONGEST else template[:LONGEST])
 
 
 def folded(method: str, path: str) -> str:
     """A label for a path whose route the host does not tell: ids are folded, ``/users/17`` to ``/users/{id}``."""
-    return _folded(known(method), path[:LONGEST_PATH])
+    if method not in _METHODS:
+        method = "OTHER"
+    return _folded(method, path if len(path) <= LONGEST_PATH else path[:LONGEST_PATH])
 
 
-def known(method: str) -> str:
-    """A method; those that HTTP does not know are one."""
-    return method if method in _METHODS else "OTHER"
+def is_method(method: str) -> bool:
+    """Whether HTTP knows a method; all that it does not know are one."""
+    return method in _METHODS
 
 
 def without_ids(path: str) -> str:

@@ -113,8 +113,7 @@ def counted_body(
     A list or tuple is complete, so its request ends now. A file that the server sends by itself must reach it as it
     is, and holds no memory of this process: it ends now too.
     """
-    file = environ.get("wsgi.file_wrapper")
-    if type(body) in _COMPLETE or (file is not None and _is_file(body, file)):
+    if type(body) in _COMPLETE or _is_file(body, environ.get("wsgi.file_wrapper")):
         settle(environ, traffic, counter, route)
         return body
     return CountedBody(body, partial(settle, environ, traffic, counter, route))
@@ -122,4 +121,4 @@ def counted_body(
 
 def _is_file(body: Iterable[bytes], wrapper: object) -> bool:
     # Where the wrapper is a function (uWSGI), it gives back the very file that the server looks for afterwards.
-    return isinstance(body, wrapper) if isinstance(wrapper, type) else hasattr(body, "read")
+    return isinstance(body, wrapper) if isinstance(wrapper, type) else wrapper is not None and hasattr(body, "read")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from typing import Any
 
-from memprof_middleware.route_labels import LONGEST_PATH, below, folded, known, label, without_ids
+from memprof_middleware.route_labels import LONGEST_PATH, below, folded, is_method, label, without_ids
 from memprof_middleware.traffic import UNMATCHED, Traffic
 
 Scope = MutableMapping[str, Any]
@@ -135,7 +135,7 @@ def _flat(routes: Iterable[Any]) -> Iterator[Any]:
 def _is_kept(key: tuple[str | None, int, str]) -> bool:
     """Whether a key has nothing of arbitrary length in it: a stranger chooses the method and values in a prefix."""
     method, _, prefix = key
-    return len(prefix) <= LONGEST_PATH and (method is None or known(method) == method)
+    return len(prefix) <= LONGEST_PATH and (method is None or is_method(method))
 
 
 def _unfilled(prefix: str, params: dict[str, Any], path: str) -> str:

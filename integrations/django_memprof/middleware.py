@@ -94,18 +94,18 @@ class _Visit:
     One that a middleware further out counts is not; that middleware is told the route.
     """
 
-    __slots__ = ("_carrier", "_profiler", "_request", "_told")
+    __slots__ = ("_carrier", "_request", "_told", "_traffic")
 
     def __init__(self, profiler: MemoryProfiler, request: HttpRequest) -> None:
-        self._profiler, self._request, self._carrier = profiler, request, _carrier(request)
+        self._traffic, self._request, self._carrier = profiler.traffic, request, _carrier(request)
         self._told: list[str] | None = self._carrier.get(KEY)
+        if self._told is None:
+            self._carrier[KEY] = [request.META.get("SCRIPT_NAME", "")]
+            profiler.traffic.started += 1
+        else:
+            warn_twice(profiler)
 
     def __enter__(self) -> Self:
-        if self._told is None:
-            self._carrier[KEY] = [self._request.META.get("SCRIPT_NAME", "")]
-            self._profiler.traffic.started += 1
-        else:
-            warn_twice(self._profiler)
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
@@ -125,7 +125,7 @@ class _Visit:
         request, match = self._request, self._request.resolver_match
         template = None if match is None else "/" + match.route.removeprefix("^")
         if self._told is None:
-            traffic = self._profiler.traffic
+            traffic = self._traffic
             route = UNMATCHED if template is None else label(request.method or "", template)
             settle(self._carrier, traffic, traffic, route)
         elif template is None:
@@ -137,7 +137,7 @@ class _Visit:
 
 def _carrier(request: HttpRequest) -> MutableMapping[str, Any]:
     """What a request is to the server, and so to a middleware around Django: a scope or an environ."""
-    carrier: MutableMapping[str, Any] = getattr(request, "scope", request.META)
+    carrier: MutableMapping[str, Any] = vars(request).get("scope") or request.META
     return carrier
 
 

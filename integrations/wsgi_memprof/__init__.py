@@ -68,11 +68,15 @@ class MemProfMiddleware:
                 return answer
         if KEY in environ:
             return self._within(environ, start_response, environ[KEY])
-        environ[KEY] = [environ.get("SCRIPT_NAME", "")]
+        prefix = environ.get("SCRIPT_NAME", "")
+        environ[KEY] = [prefix]
         counter: RequestCounter = self._traffic
         route = ""
         if self._route_name is None:
-            route = self._folded(environ)
+            path = prefix + environ.get("PATH_INFO", "")
+            if not path.isascii():  # each character stands for a byte (PEP 3333)
+                path = path[:LONGEST_PATH].encode("latin-1", "replace").decode(errors="replace")
+            route = folded(environ.get("REQUEST_METHOD", ""), path)
             if not self._traffic.knows(route):
                 counter = newcomer = _Newcomer(self._traffic, start_response)
                 start_response = newcomer.start_response
@@ -100,12 +104,6 @@ class MemProfMiddleware:
             return self._metrics(environ, start_response)
         below = self.page.below(path)
         return None if below is None else self.page.wsgi(environ, start_response, below)
-
-    def _folded(self, environ: WSGIEnvironment) -> str:
-        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-        if not path.isascii():  # a character stands for a byte there (PEP 3333)
-            path = path[:LONGEST_PATH].encode("latin-1", "replace").decode(errors="replace")
-        return folded(environ.get("REQUEST_METHOD", ""), path)
 
     def _named(self, environ: WSGIEnvironment) -> str:
         try:
