@@ -84,7 +84,7 @@ def asgi(app, *paths):
             async def receive(asked=asked):
                 for message in asked:
                     return message
-                await anyio.sleep_forever()
+                return await anyio.sleep_forever()
 
             scope = {"type": "http", "method": "GET", "path": path, "raw_path": b"", "query_string": b"", "headers": []}
             await app(scope, receive, send)
@@ -162,12 +162,12 @@ def test_any_root_path(profiler, root_path):
     """The metrics answer whatever the application says of its prefix; a prefix ends at a slash."""
     app = FastAPI()
     app.root_path = root_path  # as the argument does, of which newer versions warn
-    app.mount("/sub", Starlette(routes=[Route("/x/{id}", page)]))
+    app.add_api_route("/x/{number}", lambda number: number)
     app.add_middleware(AsgiMiddleware, profiler=profiler)
     client = TestClient(app)
     assert "fogcompute_memory" in client.get("/metrics").text
-    assert client.get("/sub/x/1").status_code == 200
-    assert counted(profiler) == {"GET /sub/x/{id}": 1}
+    assert client.get("/x/1").status_code == 200
+    assert counted(profiler) == {"GET /x/{number}": 1}
 
 
 def test_prefixes_of_a_stranger_make_no_names(profiler):
