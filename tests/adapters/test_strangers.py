@@ -273,3 +273,43 @@ def test_django_and_a_middleware_around_it(profiler, django_project, outside):
     streamed = {} if outside == "asgi" else {"GET /stream": 1}
     assert counted(profiler) == {"GET /item/<int:number>/": 1, "<unmatched>": 1} | streamed
     assert profiler.traffic.in_flight == 0
+
+
+@pytest.mark.parametrize(("answer", "route"), [("accept", "WEBSOCKET /chat/{id}"), ("close", "<unmatched>")])
+def test_websockets_of_a_plain_application(profiler, answer, route):
+    """A websocket that was accepted has a name at once; one that was refused is as good as an error."""
+
+    async def app(scope, receive, send):
+        await send({"type": f"websocket.{answer}"})
+
+    async def main():
+        async def send(message):
+            pass
+
+        await AsgiMiddleware(app, profiler=profiler)({"type": "websocket", "path": "/chat/17"}, None, send)
+
+    anyio.run(main)
+    assert profiler.traffic.read() == ({route: 1}, 0)
+
+
+@pytest.mark.parametrize("length", ["\u00b2", "9" * 5_000, "-1", "x"])
+def test_django_and_a_length_that_is_none(profiler, django_project, length):
+    """A Content-Length that is no number, or a huge one, is answered and raises nothing."""
+    from django.core.handlers.wsgi import WSGIHandler
+
+    profiler = MemoryProfiler(Config(background=False, token="a-token-of-the-tests"), probes=FakeProbes())
+    django_project([], MEMPROF=profiler)
+    statuses = []
+    environ = {"PATH_INFO": "/memprof/login", "REQUEST_METHOD": "POST", "CONTENT_LENGTH": length}
+    setup_testing_defaults(environ)
+    b"".join(WSGIHandler()(environ, lambda status, *_: statuses.append(status)))
+    assert statuses[0][:1] == "4"
+    assert profiler.failures.counts == {}
+
+
+def test_a_rule_that_gives_no_text(profiler):
+    """A `route_name=` that returns something else than text harms no request."""
+    app = WsgiMiddleware(plain_wsgi, profiler=profiler, route_name=lambda environ: 17)
+    assert wsgi(app, "/") == b"ok"
+    assert counted(profiler) == {"<unmatched>": 1}
+    assert profiler.failures.counts["route_name"] == 1
