@@ -41,7 +41,7 @@ class Config:
     )
     max_routes: int = setting(
         100,
-        "How many routes are counted by name, the first ones seen; the requests of further ones are one.",
+        "How many routes are counted by name, those asked for most of late; the requests of further ones are one.",
         lambda v: 1 <= v <= 1000,
         "1 to 1000",
     )

@@ -17,7 +17,7 @@ from memprof_middleware.config import Config
 from memprof_middleware.model import MemoryMetrics, RouteGrowth, RouteWindows
 from memprof_middleware.outputs.failures import Failures
 from memprof_middleware.probes import AllocatorStats, Probes
-from memprof_middleware.traffic import Traffic
+from memprof_middleware.traffic import Traffic, ended_between
 
 # Windows kept: an hour or two at the usual intervals, long enough for a small leak and short enough to forget a cache.
 MOST_WINDOWS = 120
@@ -101,6 +101,7 @@ class RouteWatch:
             found = self._last.allocator
             if before is not None and number > self._warmup:
                 self._spans.append(_between(before, self._last, number))
+            self._traffic.review()  # here alone: names change hands between two windows, never twice in one
         return found
 
     def judge(self, own: str, workers: Sequence[MemoryMetrics], config: Config) -> None:
@@ -232,11 +233,10 @@ def _pauses() -> Callable[[], None]:
 
 
 def _between(before: _Reading, after: _Reading, number: int) -> _Span:
-    requests = {route: n - before.requests.get(route, 0) for route, n in after.requests.items()}
     return _Span(
         number=number,
         seconds=after.at - before.at,
-        requests={route: n for route, n in requests.items() if n},
+        requests=ended_between(before.requests, after.requests),
         in_flight=after.in_flight - before.in_flight,
         memory=None if after.memory is None or before.memory is None else after.memory - before.memory,
         blocks=after.allocator.blocks - before.allocator.blocks,

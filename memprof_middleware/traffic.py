@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import functools
-import re
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from wsgiref.types import WSGIEnvironment
+from collections.abc import Mapping
 
 # Requests that no route of the host answers: one bucket, however many paths a scanner tries.
 UNMATCHED = "<unmatched>"
-# Requests of the routes that came after the cap was reached.
+# Requests of routes that have no name of their own, or have given it up.
 OTHER = "<other>"
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "WEBSOCKET"})
-_LONGEST = 120
-_COMPLETE = frozenset({list, tuple})
-# What stands for one thing among many: a number, a UUID, or a longer token with a digit in it.
-_ID = re.compile(
-    r"(?:\d+|[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|(?=[^/]*\d)[0-9a-fA-F]{8,}|(?=[^/]*\d)[\w\-=.~]{20,})"
-)
+_BUCKETS = frozenset({UNMATCHED, OTHER})
+# A path without a router, answered with an error, must come so often before it is a route.
+_VISITS = 5
+# What came before a review counts that much less after it: half after thirty, half an hour at the usual interval.
+_FADING = 0.5 ** (1 / 30)
+# A route takes the name of another one only if it is asked for so many times as often, or names would go to and fro.
+_CLEARLY = 2.0
 
 
 class Traffic:
@@ -30,8 +24,13 @@ class Traffic:
     the GIL switches threads at calls and at jumps backward, and there is none between the two, so the counts are
     exact; on a build without the GIL a few in a million may be lost, which no figure made of them would show.
 
+    The names belong to the routes that are asked for most of late. While there is room, a route has its name at
+    once. Later newcomers count as ``<other>`` and are heard of in a table of limited size (Misra and Gries 1982), and
+    :meth:`review` gives them the names of routes that hardly anybody asks for any more, whose requests are ``<other>``
+    from then on: no request is lost, and no count falls.
+
     Args:
-        most_routes: how many routes are told apart; the requests of further ones are counted together.
+        most_routes: how many routes are told apart.
 
     Attributes:
         started: requests that have begun. A host adds one before it hands a request on.
@@ -46,29 +45,63 @@ class Traffic:
     def forget(self) -> None:
         """Begin anew: what was counted before a fork belongs to the parent."""
         self.started = 0
-        self._ended: dict[str, int] = {}
+        self._ended: dict[str, int] = {UNMATCHED: 0, OTHER: 0}
+        self._waiting: dict[str, float] = {}  # routes without a name: how often they came of late, at least
+        self._lately: dict[str, tuple[int, float]] = {}  # by name: the count at the last review, and of late
 
     def end(self, route: str) -> None:
         """Count a request whose response has ended.
 
         Args:
-            route: method and template, as :func:`label` writes them.
+            route: method and template, as :func:`~memprof_middleware.route_labels.label` writes them.
         """
         try:
             self._ended[route] += 1
         except KeyError:
-            if len(self._ended) >= self._most and route != UNMATCHED:
+            if not self._has_room():
+                self._heard_of(route)
                 route = OTHER
-            self._ended[route] = self._ended.get(route, 0) + 1
+            self._count(route)
+
+    def end_unsure(self, route: str) -> None:
+        """Count a request whose answer does not show that there is such a route: it must come some times first."""
+        try:
+            self._ended[route] += 1
+        except KeyError:
+            if self._heard_of(route) < _VISITS or not self._has_room():
+                route = UNMATCHED
+            self._count(route)
+
+    def take_back(self) -> None:
+        """Leave a request out that had begun: the profiler answered it itself."""
+        self.started -= 1
 
     def knows(self, route: str) -> bool:
-        """Whether a request of this route has been counted under its name."""
+        """Whether a route has a name of its own."""
         return route in self._ended
 
     def read(self) -> tuple[dict[str, int], int]:
         """The requests ended so far, by route, and those in flight."""
         in_flight = self.in_flight
-        return self._ended.copy(), in_flight  # the copy is one step in C: no request ends in the middle of it
+        ended = self._ended.copy()  # one step in C: no request ends in the middle of it
+        return {route: number for route, number in ended.items() if number}, in_flight
+
+    def review(self) -> None:
+        """Give the names to the routes that are asked for most of late; for one thread, between two readings."""
+        self._lately = {
+            route: (number, self._late(route, number))
+            for route, number in self._ended.copy().items()
+            if route not in _BUCKETS
+        }
+        waiting = {route: number for route, number in self._waiting.copy().items() if route not in self._lately}
+        if not self._has_room():
+            rare = sorted(self._lately, key=lambda route: self._lately[route][1])
+            for newcomer, name in zip(sorted(waiting, key=lambda route: -waiting[route]), rare, strict=False):
+                if waiting[newcomer] < max(_VISITS, _CLEARLY * self._lately[name][1]):
+                    break
+                self._lately[newcomer] = 0, waiting.pop(newcomer)
+                self._replace(name, newcomer)
+        self._waiting = {route: number * _FADING for route, number in waiting.items() if number > 0.5}
 
     @property
     def in_flight(self) -> int:
@@ -80,83 +113,46 @@ class Traffic:
         """Requests ended."""
         return sum(self._ended.copy().values())
 
+    def _has_room(self) -> bool:
+        return len(self._ended) < self._most + len(_BUCKETS)
 
-@functools.lru_cache(1024)
-def label(method: str, template: str) -> str:
-    """A route as people write it, such as ``POST /cart/{id}``; methods that HTTP does not know are one."""
-    return f"{method if method in _METHODS else 'OTHER'} {template[:_LONGEST]}"
+    def _count(self, route: str) -> None:
+        # In one go, without a call: see the class.
+        ended = self._ended
+        if route not in ended:
+            ended[route] = 0
+        ended[route] += 1
 
+    def _heard_of(self, route: str) -> float:
+        """How often a route without a name has come of late, this time included."""
+        number = self._waiting.get(route, 0.0) + 1
+        if number > 1 or len(self._waiting) < self._most:
+            self._waiting[route] = number
+        else:
+            self._waiting = {other: n - 1 for other, n in self._waiting.copy().items() if n > 1}
+        return number
 
-@functools.lru_cache(1024)
-def folded(method: str, path: str) -> str:
-    """A label for a path whose route the host does not tell: ids are folded, ``/users/17`` to ``/users/{id}``."""
-    parts = path[: 4 * _LONGEST].split("/")
-    return label(method, "/".join("{id}" if _ID.fullmatch(part) else part for part in parts))
+    def _late(self, route: str, number: int) -> float:
+        before, late = self._lately.get(route, (0, 0.0))
+        return late * _FADING + number - before
 
-
-class RequestCounter(Protocol):
-    """What counts a request that has ended: a :class:`Traffic`, or what stands before one."""
-
-    def end(self, route: str) -> None:
-        """Count it."""
-
-
-class EndOnce:
-    """Counts one request when called, and at the latest when it is dropped: a server may never say that it is done."""
-
-    __slots__ = ("_counter", "_route")
-
-    def __init__(self, counter: RequestCounter, route: str) -> None:
-        self._counter = counter
-        self._route: str | None = route
-
-    def __call__(self) -> None:
-        """Count it, unless that was done."""
-        route, self._route = self._route, None
-        if route is not None:
-            self._counter.end(route)
-
-    def __del__(self) -> None:
-        if self._route is not None:
-            self()
+    def _replace(self, name: str, newcomer: str) -> None:
+        del self._lately[name]
+        ended = self._ended
+        # The newcomer first, so that there is no room in between in which the old name could come back; and then in
+        # one go, without a call, so that no request is lost or seen twice.
+        ended.setdefault(newcomer, 0)
+        ended[OTHER] += ended[name]
+        del ended[name]
 
 
-class CountedBody(EndOnce):
-    """A WSGI body that counts its request when the server closes it. It adds nothing to a chunk's way."""
+def ended_between(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    """The requests by route that ended between two readings, with one review or none between them.
 
-    __slots__ = ("_body",)
-
-    def __init__(self, body: Iterable[bytes], counter: RequestCounter, route: str) -> None:
-        self._body, self._counter, self._route = body, counter, route
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._body)
-
-    def close(self) -> None:
-        """Close the body as the application made it, then count."""
-        try:
-            close: Callable[[], object] | None = getattr(self._body, "close", None)
-            if close is not None:
-                close()
-        finally:
-            self()
-
-
-def counted_body(
-    body: Iterable[bytes], environ: WSGIEnvironment, counter: RequestCounter, route: str
-) -> Iterable[bytes]:
-    """The body for the server, which counts the request of a route when it ends.
-
-    A list or tuple is complete, so its request ends now. A file that the server sends by itself must reach it as it
-    is, and holds no memory of this process: it ends now too.
+    A route that has given its name up is among ``<other>`` in the second reading with all that it ever had; only
+    what came since the first one is new.
     """
-    file = environ.get("wsgi.file_wrapper")
-    if type(body) in _COMPLETE or (file is not None and _is_file(body, file)):
-        counter.end(route)
-        return body
-    return CountedBody(body, counter, route)
-
-
-def _is_file(body: Iterable[bytes], wrapper: object) -> bool:
-    # Where the wrapper is a function (uWSGI), it gives back the very file that the server looks for afterwards.
-    return isinstance(body, wrapper) if isinstance(wrapper, type) else hasattr(body, "read")
+    since = {route: number - before.get(route, 0) for route, number in after.items()}
+    if OTHER in since:
+        since[OTHER] -= sum(number for route, number in before.items() if route not in after)
+    return {route: number for route, number in since.items() if number > 0}

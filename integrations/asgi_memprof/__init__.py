@@ -11,7 +11,9 @@ from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.outputs.exposition import MetricsEndpoint
 from memprof_middleware.process_profiler import get_memory_profiler as get_profiler
 from memprof_middleware.process_profiler import profiler_for
+from memprof_middleware.route_labels import below
 from memprof_middleware.traffic import UNMATCHED
+from memprof_middleware.visits import KEY, OWN, settle, warn_twice
 from memprof_middleware.web.app import PageEndpoint
 
 __all__ = ["MemProfMiddleware", "get_profiler", "make_metrics_app"]
@@ -71,9 +73,14 @@ class MemProfMiddleware:
         self.profiler.ensure_running()
         root = scope.get("root_path", "")
         # Behind a prefix, servers differ in whether the path holds it too (ASGI 3.0, "root_path").
-        path = scope["path"].removeprefix(root) if root else scope["path"]
+        path = below(scope["path"], root) if root else scope["path"]
         if path.startswith(self._own) and kind == "http" and await self._answered(path, scope, receive, send):
+            scope.get(KEY, []).append(OWN)
             return
+        if KEY in scope:
+            await self._within(scope, receive, send, scope[KEY])
+            return
+        scope[KEY] = [root]
         watched = None if self._names.host_tells else self._names.watched(scope, send)
         self._traffic.started += 1
         try:
@@ -85,7 +92,17 @@ class MemProfMiddleware:
                 route = self._names.of(scope, root, watched)
             except Exception as error:  # noqa: BLE001 - a host's odd route must not fail the request
                 self.profiler.failures.record("route_name", error)
-            self._traffic.end(route)
+            settle(scope, self._traffic, watched or self._traffic, route)
+
+    async def _within(self, scope: Scope, receive: Receive, send: Send, told: list[str]) -> None:
+        """Pass a request on that a middleware further out counts, and tell it the route if the application has."""
+        warn_twice(self.profiler)
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            with self.profiler.failures.caught("route_name"):
+                if self._names.tells(scope):
+                    told.append(self._names.of(scope, told[0], None))
 
     async def _answered(self, path: str, scope: Scope, receive: Receive, send: Send) -> bool:
         """Answer for the metrics and the page, and tell whether that was what was asked for."""

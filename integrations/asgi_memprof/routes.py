@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from typing import Any
 
-from memprof_middleware.traffic import UNMATCHED, Traffic, folded, label
+from memprof_middleware.route_labels import LONGEST_PATH, below, folded, is_method, label, without_ids
+from memprof_middleware.traffic import UNMATCHED, Traffic
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 # Templates are few; prefixes with a parameter in them (`Mount("/tenants/{id}")`) need not be.
-_MOST_NAMES = 2000
+_MOST_NAMES = 512
 
 
 class RouteNames:
@@ -34,7 +35,12 @@ class RouteNames:
         """A ``send`` that sees the status, for a path that has not been seen; not asked for once ``host_tells``."""
         if self._route_name is not None:
             return None
-        return None if self._traffic.knows(folded(_method(scope), scope["path"])) else _StatusWatch(send)
+        route = folded(_method(scope), scope["path"])
+        return None if self._traffic.knows(route) else _StatusWatch(send, self._traffic)
+
+    def tells(self, scope: Scope) -> bool:
+        """Whether the route of a request that has ended is more than its path."""
+        return self._route_name is not None or not {"router", "path_template"}.isdisjoint(scope)
 
     def of(self, scope: Scope, root: str, watched: _StatusWatch | None) -> str:
         """The label of a request that has ended.
@@ -62,8 +68,8 @@ class RouteNames:
         if "router" in scope:
             self.host_tells = True
         elif "app" not in scope:
-            if watched is not None and watched.status == 404:  # so that a scanner makes no routes
-                return UNMATCHED
+            if watched is not None:
+                watched.is_path = True
             return folded(_method(scope), scope["path"])
         return UNMATCHED if route is None else self._learn_route(key, route, scope, root)
 
@@ -76,23 +82,38 @@ class RouteNames:
             path, is_mount = (paths[0], False) if paths else (None, True)
         path = path if isinstance(path, str) and not is_mount else "/*"
         name = label(_method(scope), _unfilled(key[2].removeprefix(root), scope.get("path_params", {}), path) + path)
-        if len(self._names) >= _MOST_NAMES:
-            self._names.clear()
-        if route is not scope.get("endpoint") or len(paths) < 2:
+        if (route is not scope.get("endpoint") or len(paths) < 2) and _is_kept(key):
+            if len(self._names) >= _MOST_NAMES:
+                self._names.clear()
             self._names[key] = route, name
         return name
 
 
 class _StatusWatch:
-    """Passes messages on and keeps the status."""
+    """Passes messages on, keeps the status, and counts by it: an error names no path, so a scanner makes no routes.
 
-    def __init__(self, send: Send) -> None:
-        self._send, self.status = send, 0
+    Attributes:
+        is_path: whether the route is nothing but a path, which any stranger can choose.
+    """
+
+    def __init__(self, send: Send, traffic: Traffic) -> None:
+        self._send, self._traffic, self._status, self.is_path = send, traffic, 0, False
 
     async def __call__(self, message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self._status = message["status"]
+        elif message["type"] == "websocket.accept":
+            self._status = 200
         await self._send(message)
+
+    def end(self, route: str) -> None:
+        """Count it."""
+        if not self.is_path or 200 <= self._status < 300:
+            self._traffic.end(route)
+        elif self._status == 404:
+            self._traffic.end(UNMATCHED)
+        else:
+            self._traffic.end_unsure(route)
 
 
 def _method(scope: Scope) -> str:
@@ -101,7 +122,7 @@ def _method(scope: Scope) -> str:
 
 def _fits(route: Any, scope: Scope, mounted: str) -> bool:
     regex = getattr(route, "path_regex", None)
-    return regex is None or bool(regex.match(scope["path"].removeprefix(mounted)))
+    return regex is None or bool(regex.match(below(scope["path"], mounted)))
 
 
 def _flat(routes: Iterable[Any]) -> Iterator[Any]:
@@ -111,7 +132,20 @@ def _flat(routes: Iterable[Any]) -> Iterator[Any]:
         yield from _flat(getattr(route, "routes", None) or ())
 
 
+def _is_kept(key: tuple[str | None, int, str]) -> bool:
+    """Whether a key has nothing of arbitrary length in it: a stranger chooses the method and values in a prefix."""
+    method, _, prefix = key
+    return len(prefix) <= LONGEST_PATH and (method is None or is_method(method))
+
+
 def _unfilled(prefix: str, params: dict[str, Any], path: str) -> str:
     """The path of the mounts, with the values of their parameters taken out again; the others are the path's."""
-    names = {str(value): name for name, value in params.items() if f"{{{name}" not in path}
-    return "/".join(f"{{{names[part]}}}" if part in names else part for part in prefix.split("/"))
+    unfilled, is_whole = prefix + "/", True
+    for name, value in params.items():
+        if f"{{{name}}}" in path or f"{{{name}:" in path:
+            continue
+        given = f"/{value}/"
+        is_whole &= given in unfilled
+        unfilled = unfilled.replace(given, f"/{{{name}}}/")
+    # A value that was converted reads otherwise than it was sent.
+    return (unfilled if is_whole else without_ids(unfilled)).removesuffix("/")

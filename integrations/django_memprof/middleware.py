@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest, HttpResponse
@@ -15,7 +15,9 @@ from django.utils.decorators import sync_and_async_middleware
 import django_memprof
 from memprof_middleware import MemoryProfiler
 from memprof_middleware.outputs.exposition import MetricsEndpoint
-from memprof_middleware.traffic import UNMATCHED, EndOnce, Traffic, label
+from memprof_middleware.route_labels import label
+from memprof_middleware.traffic import UNMATCHED
+from memprof_middleware.visits import KEY, OWN, EndOnce, label_within, settle, warn_twice
 from memprof_middleware.web.app import MOST_BYTES, PageEndpoint, body_size, is_secure
 from memprof_middleware.web.messages import Request
 
@@ -28,7 +30,6 @@ def MemProfMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[H
         ImproperlyConfigured: a setting in ``MEMPROF`` is not valid.
     """
     profiler = django_memprof.get_profiler()
-    traffic = profiler.traffic
     mine = _Answers(profiler).to
 
     if iscoroutinefunction(get_response):
@@ -37,9 +38,9 @@ def MemProfMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[H
             answer = mine(request)
             if answer is not None:  # the page takes its time: not on the event loop, where all requests wait
                 return await asyncio.to_thread(answer, request) if isinstance(answer, partial) else answer(request)
-            with _begun(traffic, request):
+            with _Visit(profiler, request) as visit:
                 response = await get_response(request)
-            return _counted(traffic, request, response)
+            return visit.counted(response)
 
         return asynchronous
 
@@ -47,9 +48,9 @@ def MemProfMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[H
         answer = mine(request)
         if answer is not None:
             return answer(request)
-        with _begun(traffic, request):
+        with _Visit(profiler, request) as visit:
             response = get_response(request)
-        return _counted(traffic, request, response)
+        return visit.counted(response)
 
     return synchronous
 
@@ -68,9 +69,14 @@ class _Answers:
     def to(self, request: HttpRequest) -> Callable[[HttpRequest], HttpResponse] | None:
         """The metrics' view or the page's, if that is what is asked for."""
         self._ensure_running()
-        path = request.path_info
-        if not path.startswith(self._own_paths):
+        if not request.path_info.startswith(self._own_paths):
             return None
+        answer = self._of(request.path_info)
+        if answer is not None:
+            _carrier(request).get(KEY, []).append(OWN)
+        return answer
+
+    def _of(self, path: str) -> Callable[[HttpRequest], HttpResponse] | None:
         below = self._page.below(path)
         if below is not None:
             return partial(page_response, self._page, path=below)
@@ -82,39 +88,57 @@ class _Answers:
         return self._metrics
 
 
-class _begun:  # noqa: N801 - reads as a verb; a generator would cost a microsecond
-    """Counts a request as begun, and as ended if no response comes of it."""
+class _Visit:
+    """Counts a request as begun, and as ended when its response has, or if none comes of it.
 
-    __slots__ = ("_request", "_traffic")
+    One that a middleware further out counts is not; that middleware is told the route.
+    """
 
-    def __init__(self, traffic: Traffic, request: HttpRequest) -> None:
-        self._traffic, self._request = traffic, request
+    __slots__ = ("_carrier", "_request", "_told", "_traffic")
 
-    def __enter__(self) -> None:
-        self._traffic.started += 1
+    def __init__(self, profiler: MemoryProfiler, request: HttpRequest) -> None:
+        self._traffic, self._request, self._carrier = profiler.traffic, request, _carrier(request)
+        self._told: list[str] | None = self._carrier.get(KEY)
+        if self._told is None:
+            self._carrier[KEY] = [request.META.get("SCRIPT_NAME", "")]
+            profiler.traffic.started += 1
+        else:
+            warn_twice(profiler)
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if kind is not None:
-            self._traffic.end(_label(self._request))
+            self._end()
+
+    def counted(self, response: Any) -> Any:
+        """The response. Its request is counted now, or when the last part has been sent."""
+        if self._told is None and getattr(response, "streaming", False):
+            # Django has no public hook for the end of a response; files close themselves by this list too.
+            response._resource_closers.append(EndOnce(self._end))
+        else:
+            self._end()
+        return response
+
+    def _end(self) -> None:
+        request, match = self._request, self._request.resolver_match
+        template = None if match is None else "/" + match.route.removeprefix("^")
+        if self._told is None:
+            traffic = self._traffic
+            route = UNMATCHED if template is None else label(request.method or "", template)
+            settle(self._carrier, traffic, traffic, route)
+        elif template is None:
+            self._told.append(UNMATCHED)
+        else:
+            prefix = request.META.get("SCRIPT_NAME", "")
+            self._told.append(label_within(self._told, request.method or "", prefix, template))
 
 
-def _counted(traffic: Traffic, request: HttpRequest, response: Any) -> Any:
-    """The response. Its request is counted now, or when the last part has been sent."""
-    route = _label(request)
-    if getattr(response, "streaming", False):
-        # Django has no public hook for the end of a response; files close themselves by this list too.
-        response._resource_closers.append(EndOnce(traffic, route))
-    else:
-        traffic.end(route)
-    return response
-
-
-def _label(request: HttpRequest) -> str:
-    """The label of the route that Django found."""
-    match = request.resolver_match
-    if match is None:
-        return UNMATCHED
-    return label(request.method or "", "/" + match.route.removeprefix("^"))
+def _carrier(request: HttpRequest) -> MutableMapping[str, Any]:
+    """What a request is to the server, and so to a middleware around Django: a scope or an environ."""
+    carrier: MutableMapping[str, Any] = vars(request).get("scope") or request.META
+    return carrier
 
 
 def metrics_view(endpoint: MetricsEndpoint) -> Callable[[HttpRequest], HttpResponse]:

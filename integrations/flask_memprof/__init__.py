@@ -15,7 +15,9 @@ from memprof_middleware import Config, ConfigError, MemoryProfiler
 from memprof_middleware.outputs.exposition import MetricsEndpoint
 from memprof_middleware.outputs.report import render_report
 from memprof_middleware.process_profiler import profiler_for
-from memprof_middleware.traffic import UNMATCHED, counted_body, label
+from memprof_middleware.route_labels import label
+from memprof_middleware.traffic import UNMATCHED
+from memprof_middleware.visits import KEY, OWN, counted_body, label_within, settle, warn_twice
 from memprof_middleware.web.app import PageEndpoint
 
 if TYPE_CHECKING:
@@ -71,12 +73,7 @@ def _around(app: Flask, profiler: MemoryProfiler) -> WSGIApplication:
     """``app.wsgi_app`` and the profiler around it, so that a login asked for everywhere shuts out no scrape."""
     inner, traffic, answers = app.wsgi_app, profiler.traffic, _Answers(app, profiler)
     ensure_running, own_paths = profiler.ensure_running, answers.page.own_paths
-    # Flask tells the route at a response's start: the cheapest way, closed where a middleware in between may start it
-    # later. An error that Flask passes on starts none.
-    alone = getattr(inner, "__func__", None) is Flask.wsgi_app
-    if not alone:
-        # First of them: what another such function answers has a route too.
-        app.before_request_funcs.setdefault(None, []).insert(0, _note_route)
+    alone = _is_alone(app)
     got_request_exception.connect(_note_route, app)
 
     def wsgi_app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -84,7 +81,11 @@ def _around(app: Flask, profiler: MemoryProfiler) -> WSGIApplication:
         if environ.get("PATH_INFO", "").startswith(own_paths):
             answer = answers.to(environ, start_response)
             if answer is not None:
+                environ.get(KEY, []).append(OWN)
                 return answer
+        if KEY in environ:
+            warn_twice(profiler)
+            return _within(inner, environ, start_response)
 
         rule, whole = None, False
 
@@ -97,19 +98,49 @@ def _around(app: Flask, profiler: MemoryProfiler) -> WSGIApplication:
                     break
             return start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
 
+        environ[KEY] = [environ.get("SCRIPT_NAME", "")]
         traffic.started += 1
         try:
             body = inner(environ, start if alone else start_response)
         except BaseException:
-            traffic.end(_label(environ, environ.get(_RULE)))
+            settle(environ, traffic, traffic, _label(environ, environ.get(_RULE)))
             raise
         route = _label(environ, rule if alone else environ.get(_RULE))
         if whole:  # all of it is there: Flask tells a length by itself in that case alone
-            traffic.end(route)
+            settle(environ, traffic, traffic, route)
             return body
-        return counted_body(body, environ, traffic, route)
+        return counted_body(body, environ, traffic, traffic, route)
 
     return wsgi_app
+
+
+def _is_alone(app: Flask) -> bool:
+    """Whether nothing stands between us and Flask, which tells the route at a response's start: the cheapest way.
+
+    A middleware in between may start it later, and an error that Flask passes on starts none.
+    """
+    alone = getattr(app.wsgi_app, "__func__", None) is Flask.wsgi_app
+    if not alone:
+        # First of them: what another such function answers has a route too.
+        app.before_request_funcs.setdefault(None, []).insert(0, _note_route)
+    return alone
+
+
+def _within(inner: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Pass a request on that a middleware further out counts, and tell it the rule."""
+    told, rule = environ[KEY], None
+
+    def start(*given: Any) -> Callable[[bytes], object]:
+        nonlocal rule
+        rule = getattr(environ.get("werkzeug.request"), "url_rule", None)
+        return start_response(*given)
+
+    try:
+        return inner(environ, start)
+    finally:
+        rule = rule or environ.get(_RULE)
+        prefix = environ.get("SCRIPT_NAME", "")
+        told.append(UNMATCHED if rule is None else label_within(told, environ["REQUEST_METHOD"], prefix, rule.rule))
 
 
 class _Answers:

@@ -9,7 +9,9 @@ from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.outputs.exposition import MetricsEndpoint
 from memprof_middleware.process_profiler import get_memory_profiler as get_profiler
 from memprof_middleware.process_profiler import profiler_for
-from memprof_middleware.traffic import UNMATCHED, RequestCounter, Traffic, counted_body, folded, label
+from memprof_middleware.route_labels import LONGEST_PATH, folded, label
+from memprof_middleware.traffic import UNMATCHED, Traffic
+from memprof_middleware.visits import KEY, OWN, RequestCounter, counted_body, settle, warn_twice
 from memprof_middleware.web.app import PageEndpoint
 
 if TYPE_CHECKING:
@@ -62,11 +64,19 @@ class MemProfMiddleware:
         if environ.get("PATH_INFO", "").startswith(self._own):
             answer = self._answer(environ, start_response)
             if answer is not None:
+                environ.get(KEY, []).append(OWN)
                 return answer
+        if KEY in environ:
+            return self._within(environ, start_response, environ[KEY])
+        prefix = environ.get("SCRIPT_NAME", "")
+        environ[KEY] = [prefix]
         counter: RequestCounter = self._traffic
         route = ""
         if self._route_name is None:
-            route = self._folded(environ)
+            path = prefix + environ.get("PATH_INFO", "")
+            if not path.isascii():  # each character stands for a byte (PEP 3333)
+                path = path[:LONGEST_PATH].encode("latin-1", "replace").decode(errors="replace")
+            route = folded(environ.get("REQUEST_METHOD", ""), path)
             if not self._traffic.knows(route):
                 counter = newcomer = _Newcomer(self._traffic, start_response)
                 start_response = newcomer.start_response
@@ -74,9 +84,18 @@ class MemProfMiddleware:
         try:
             body = self.app(environ, start_response)
         except BaseException:
-            counter.end(route or self._named(environ))
+            settle(environ, self._traffic, counter, route or self._named(environ))
             raise
-        return counted_body(body, environ, counter, route or self._named(environ))
+        return counted_body(body, environ, self._traffic, counter, route or self._named(environ))
+
+    def _within(self, environ: WSGIEnvironment, start_response: StartResponse, told: list[str]) -> Iterable[bytes]:
+        """Pass a request on that a middleware further out counts, and tell it the route if there is a rule for it."""
+        warn_twice(self.profiler)
+        try:
+            return self.app(environ, start_response)
+        finally:
+            if self._route_name is not None:
+                told.append(self._named(environ))
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
         """The metrics or the page, if that is what was asked for."""
@@ -86,21 +105,17 @@ class MemProfMiddleware:
         below = self.page.below(path)
         return None if below is None else self.page.wsgi(environ, start_response, below)
 
-    def _folded(self, environ: WSGIEnvironment) -> str:
-        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-        return folded(environ.get("REQUEST_METHOD", ""), path)
-
     def _named(self, environ: WSGIEnvironment) -> str:
         try:
             name = self._route_name(environ) if self._route_name else None
+            return UNMATCHED if name is None else label(environ.get("REQUEST_METHOD", ""), name)
         except Exception as error:  # noqa: BLE001 - the user's rule must not fail the request
             self.profiler.failures.record("route_name", error)
             return UNMATCHED
-        return UNMATCHED if name is None else label(environ.get("REQUEST_METHOD", ""), name)
 
 
 class _Newcomer:
-    """Counts a request whose path nobody has been answered on: it makes no route, so that a scanner cannot."""
+    """Counts a request whose path has no name yet: an error gives it none, so that a scanner makes no routes."""
 
     def __init__(self, traffic: Traffic, start_response: StartResponse) -> None:
         self._traffic, self._start_response, self._status = traffic, start_response, ""
@@ -115,7 +130,12 @@ class _Newcomer:
 
     def end(self, route: str) -> None:
         """Count it."""
-        self._traffic.end(UNMATCHED if self._status.startswith("404") else route)
+        if self._status[:1] == "2":
+            self._traffic.end(route)
+        elif self._status[:3] == "404":
+            self._traffic.end(UNMATCHED)
+        else:
+            self._traffic.end_unsure(route)
 
 
 def make_metrics_app(profiler: MemoryProfiler | None = None, *, config: Config | None = None) -> WSGIApplication:

@@ -15,6 +15,14 @@ from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.testing import FakeClock, FakeProbes
 
 PARTS = [b"one ", b"two ", b"three"]
+
+
+def refused(path: str) -> str:
+    """The status for a path without a route: its first part, if that is a number."""
+    first = path.split("/")[1]
+    return first if first.isdigit() else "404"
+
+
 MINE = b"the application's own figures"
 
 
@@ -166,6 +174,9 @@ class Asgi(Host):
         async def own(request):
             return PlainTextResponse(MINE)
 
+        async def nothing(request, error):
+            return PlainTextResponse("nothing here", status_code=int(refused(request.url.path)))
+
         routes = [
             Route("/hello", hello),
             Route("/teapot", teapot),
@@ -173,7 +184,8 @@ class Asgi(Host):
             Route("/stream", stream),
             Route("/boom", boom),
         ]
-        return Starlette(routes=[*routes, Route("/metrics", own)] if own_metrics else routes)
+        every = [*routes, Route("/metrics", own)] if own_metrics else routes
+        return Starlette(routes=every, exception_handlers={404: nothing})
 
     @staticmethod
     def _ask(app):
@@ -262,7 +274,7 @@ class Wsgi(Host):
                 "/teapot": ("418 I'm a teapot", b"short and stout"),
                 "/echo": ("200 OK", b"" if path != "/echo" else environ["wsgi.input"].read()),
                 "/metrics": ("200 OK", MINE) if own_metrics else ("404 Not Found", b"nothing here"),
-            }.get(path, ("404 Not Found", b"nothing here"))
+            }.get(path, (f"{refused(path)} Not For You", b"nothing here"))
             start_response(status, [plain, ("X-App", "yes"), ("Content-Length", str(len(body)))])
             return [body]
 
@@ -307,6 +319,7 @@ class Flask(Host):
 
         app = flask.Flask("shop")
         app.config["PROPAGATE_EXCEPTIONS"] = True
+        app.register_error_handler(404, lambda _: ("nothing here", int(refused(flask.request.path))))
 
         def echo():
             return flask.request.get_data()

@@ -10,7 +10,10 @@ def counted(profiler):
 
 
 def test_routes_are_counted_by_template(host):
-    """Each request counts under method and template, also one that raises; what no route answers is one bucket."""
+    """Each request counts under method and template, also one that raises; what no route answers is one bucket.
+
+    Where no router tells that there is a route at all, a path that fails must come some times first.
+    """
     profiler = host.stepped()
     client = host.serve(profiler=profiler)
     client.get("/hello")
@@ -19,14 +22,16 @@ def test_routes_are_counted_by_template(host):
     client.get("/stream")
     for number in range(30):
         client.get(f"/wp-admin/{'x' * number}.php")
-    with contextlib.suppress(ZeroDivisionError):
-        client.get("/boom")
+    for _ in range(5):
+        with contextlib.suppress(ZeroDivisionError):
+            client.get("/boom")
+    unsure = 0 if host.sees_routes else 4
     assert counted(profiler) == {
         "GET /hello": 2,
         "POST /echo": 1,
         "GET /stream": 1,
-        "GET /boom": 1,
-        "<unmatched>": 30,
+        "GET /boom": 5 - unsure,
+        "<unmatched>": 30 + unsure,
     }
     assert profiler.traffic.in_flight == 0
 
@@ -35,8 +40,10 @@ def test_routes_are_capped(host):
     """More routes than `max_routes` share one bucket, and no request is lost."""
     profiler = host.stepped(max_routes=2)
     client = host.serve(profiler=profiler)
-    for path in ("/hello", "/stream", "/teapot", "/teapot", "/nowhere"):
+    for path in ("/hello", "/stream", "/nowhere"):
         client.get(path)
+    for _ in range(2):
+        client("POST", "/echo", body=b"x")
     assert counted(profiler) == {"GET /hello": 1, "GET /stream": 1, "<other>": 2, "<unmatched>": 1}
 
 
