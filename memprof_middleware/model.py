@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
+import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+
+from memprof_middleware.text.clean import clean
 
 MB = 1024.0 * 1024.0
 
@@ -15,6 +17,39 @@ Severity = typing.Literal["low", "medium", "high", "critical"]
 SEVERITIES: tuple[Severity, ...] = typing.get_args(Severity)
 LeakKind = typing.Literal["objects", "container", "untracked", "native", "fragmentation"]
 LeakState = typing.Literal["suspected", "confirmed", "resolved"]
+
+# What is read may not be larger: of such numbers sums and squares are still numbers. In characters: the packed past of
+# a forecast is 8,000, a sentence some hundred.
+_LARGEST = 2.0**63
+_LONGEST = 1 << 16
+# Figures of a window that come before those of its routes.
+_BEFORE_ROUTES = 5
+
+
+class _Rule(typing.NamedTuple):
+    """What a value must be beyond its type, where something else breaks if it is not; looked at when it is read."""
+
+    holds: Callable[[typing.Any], bool]
+
+
+_SlotNumber = typing.Annotated[str, _Rule(lambda text: text.isascii() and text.isdigit() and len(text) < 10)]
+_Positive = typing.Annotated[int, _Rule(lambda number: number > 0)]
+_ThreeGenerations = typing.Annotated[tuple[int, ...], _Rule(lambda numbers: len(numbers) == 3)]
+
+
+def parsed(text: str | bytes) -> dict[str, typing.Any]:
+    """The JSON object that a file or another process holds.
+
+    Raises:
+        ValueError: it holds none.
+    """
+    try:
+        data = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(data, dict):
+        raise ValueError(f"it holds a {type(data).__name__}, not an object")  # noqa: TRY004 - of what was read
+    return data
 
 
 class _Value:
@@ -30,8 +65,11 @@ class _Value:
     def from_dict(cls, data: Mapping[str, typing.Any]) -> typing.Self:
         """The value that ``to_dict`` wrote; keys that this version does not know are ignored.
 
+        What a file or another process holds is believed only after a look, here and nowhere else: numbers are finite
+        and of a size that can be reckoned with, texts are clean.
+
         Raises:
-            ValueError: a field is missing or is of the wrong type.
+            ValueError: a field is missing, of the wrong type or out of range.
         """
         hints = _hints(typing.cast("typing.Any", cls))
         fields = [f for f in dataclasses.fields(cls) if f.init]  # type: ignore[arg-type]
@@ -43,7 +81,7 @@ class _Value:
 
 @functools.cache
 def _hints(cls: typing.Any) -> dict[str, typing.Any]:
-    return typing.get_type_hints(cls)
+    return typing.get_type_hints(cls, include_extras=True)
 
 
 def _plain(value: typing.Any) -> typing.Any:
@@ -55,7 +93,7 @@ def _plain(value: typing.Any) -> typing.Any:
 
 
 def _restored(name: str, kind: typing.Any, value: typing.Any) -> typing.Any:
-    """The value as the field's type; what a file or another process sent is believed only after a look."""
+    """The value as the field's type."""
     if isinstance(kind, types.UnionType):
         if value is None:
             return None
@@ -63,17 +101,28 @@ def _restored(name: str, kind: typing.Any, value: typing.Any) -> typing.Any:
     if isinstance(kind, type) and issubclass(kind, _Value):
         return kind.from_dict(value)
     origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        found = _restored(name, args[0], value)
+        if args[1].holds(found):
+            return found
+        raise TypeError(f"{name} is out of range")
     if origin is tuple and isinstance(value, (list, tuple)):
         return tuple(_restored(name, args[0], item) for item in value)
     if origin is Mapping and isinstance(value, Mapping):
         return {_restored(name, args[0], key): _restored(name, args[1], item) for key, item in value.items()}
     if origin is typing.Literal and value in args:
         return value
-    if kind is float and type(value) in {int, float} and math.isfinite(value):
-        return float(value)
-    if kind in {int, str, bool} and type(value) is kind:
-        return value
-    raise TypeError(f"{name} is of type {type(value).__name__}, which is not what belongs there")
+    return _scalar(name, kind, value)
+
+
+def _scalar(name: str, kind: typing.Any, value: typing.Any) -> typing.Any:
+    if type(value) is not kind and not (kind is float and type(value) is int):
+        raise TypeError(f"{name} is of type {type(value).__name__}, which is not what belongs there")
+    if kind is str:
+        return clean(value, _LONGEST)
+    if kind in {int, float} and not -_LARGEST <= value <= _LARGEST:  # nor is what is not a number
+        raise TypeError(f"{name} is out of range")
+    return kind(value)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,13 +187,13 @@ class MemorySnapshot(_Value):
     total_objects: int | None = None
     frozen_objects: int = 0
     census_timestamp: float | None = None
-    census_stride: int = 1
+    census_stride: _Positive = 1
     census_error_percent: float = 0.0
     census_seconds: float = 0.0
     census_cpu_seconds: float = 0.0
     census_stall_seconds: float = 0.0
     object_counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    gc_collections: tuple[int, ...] = (0, 0, 0)
+    gc_collections: _ThreeGenerations = (0, 0, 0)
     gc_per_hour: float | None = None
     gc_pause_seconds: float = 0.0
     gc_pause_max_seconds: float = 0.0
@@ -226,6 +275,10 @@ class RouteWindows(_Value):
     source: str
     routes: tuple[str, ...]
     rows: tuple[tuple[float | None, ...], ...]
+
+    def __post_init__(self) -> None:
+        if any(len(row) != _BEFORE_ROUTES + len(self.routes) for row in self.rows):
+            raise ValueError("a row of the windows has not a figure for each route")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -454,7 +507,7 @@ class MemoryMetrics(_Value):
         sinks: how the deliveries to other monitoring systems go.
     """
 
-    worker: str
+    worker: _SlotNumber
     pid: int
     start_time: float
     snapshot: MemorySnapshot | None = None

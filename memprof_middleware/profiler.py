@@ -127,7 +127,7 @@ class MemoryProfiler:
             clock=clock,
             failures=self.failures,
         )
-        self.pasts = Pasts(self._group, lambda: self._history)
+        self.pasts = Pasts(self._group, lambda: self._history, self.failures)
         self._baseline_given: MemorySnapshot | None = None
         self._forget()
         self._sampler = Sampler(

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from memprof_middleware.errors import BaselineError
-from memprof_middleware.model import MemorySnapshot
+from memprof_middleware.model import MemorySnapshot, parsed
 from memprof_middleware.outputs.private_file import write_private
 
 
@@ -30,10 +30,10 @@ def read_baseline(path: str | os.PathLike[str]) -> MemorySnapshot:
         BaselineError: the file cannot be read or holds no baseline.
     """
     try:
-        return MemorySnapshot.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        return MemorySnapshot.from_dict(parsed(Path(path).read_bytes()))
     except OSError as error:
         raise BaselineError(f"baseline file {os.fspath(path)!r} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise BaselineError(
             f"baseline file {os.fspath(path)!r} holds no baseline ({error}): write one with save_baseline()"
         ) from error
