@@ -32,21 +32,40 @@ class _Rule(typing.NamedTuple):
     holds: Callable[[typing.Any], bool]
 
 
+_N = typing.TypeVar("_N", int, float)
+_Reader = Callable[[str, typing.Any], typing.Any]
+# Seconds since the epoch, of a year that a calendar has: 1 to 9999.
+Moment = typing.Annotated[float, _Rule(lambda seconds: -62135596800 <= seconds <= 253402300799)]
 _SlotNumber = typing.Annotated[str, _Rule(lambda text: text.isascii() and text.isdigit() and len(text) < 10)]
 _Positive = typing.Annotated[int, _Rule(lambda number: number > 0)]
 _ThreeGenerations = typing.Annotated[tuple[int, ...], _Rule(lambda numbers: len(numbers) == 3)]
+
+
+def _bounded(kind: type[_N]) -> Callable[[str], _N]:
+    def number(text: str) -> _N:
+        found = kind(text)
+        if not -_LARGEST <= found <= _LARGEST:  # nor is what is not a number
+            raise ValueError(f"a number of {len(text)} characters is out of range")
+        return found
+
+    return number
+
+
+_whole_number, _real_number = _bounded(int), _bounded(float)
 
 
 def parsed(text: str | bytes) -> dict[str, typing.Any]:
     """The JSON object that a file or another process holds.
 
     Raises:
-        ValueError: it holds none.
+        ValueError: it holds none, or numbers of a size that nobody can reckon with.
     """
     try:
-        data = json.loads(text)
+        data = json.loads(text, parse_int=_whole_number, parse_float=_real_number, parse_constant=_real_number)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"it is not JSON ({error})") from error
     if not isinstance(data, dict):
         raise ValueError(f"it holds a {type(data).__name__}, not an object")  # noqa: TRY004 - of what was read
     return data
@@ -71,17 +90,16 @@ class _Value:
         Raises:
             ValueError: a field is missing, of the wrong type or out of range.
         """
-        hints = _hints(typing.cast("typing.Any", cls))
-        fields = [f for f in dataclasses.fields(cls) if f.init]  # type: ignore[arg-type]
+        readers = _readers(typing.cast("typing.Any", cls))
         try:
-            return cls(**{f.name: _restored(f.name, hints[f.name], data[f.name]) for f in fields if f.name in data})
+            return cls(**{name: reader(name, data[name]) for name, reader in readers.items() if name in data})
         except (TypeError, AttributeError, KeyError) as error:
             raise ValueError(f"{cls.__name__}: {error}") from error
 
 
 @functools.cache
-def _hints(cls: typing.Any) -> dict[str, typing.Any]:
-    return typing.get_type_hints(cls, include_extras=True)
+def _readers(cls: typing.Any) -> dict[str, _Reader]:
+    return {name: _reader(kind) for name, kind in typing.get_type_hints(cls, include_extras=True).items()}
 
 
 def _plain(value: typing.Any) -> typing.Any:
@@ -92,37 +110,81 @@ def _plain(value: typing.Any) -> typing.Any:
     return dict(value) if isinstance(value, Mapping) else value
 
 
-def _restored(name: str, kind: typing.Any, value: typing.Any) -> typing.Any:
-    """The value as the field's type."""
-    if isinstance(kind, types.UnionType):
-        if value is None:
-            return None
-        kind = next(arg for arg in typing.get_args(kind) if arg is not types.NoneType)
-    if isinstance(kind, type) and issubclass(kind, _Value):
-        return kind.from_dict(value)
+@functools.cache
+def _reader(kind: typing.Any) -> _Reader:
+    """What makes a value of a type of what was read, given the field's name for the case that it is none."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin in {types.UnionType, typing.Union}:
+        some = _reader(next(arg for arg in args if arg is not types.NoneType))
+        return lambda name, value: None if value is None else some(name, value)
     if origin is typing.Annotated:
-        found = _restored(name, args[0], value)
-        if args[1].holds(found):
-            return found
-        raise TypeError(f"{name} is out of range")
-    if origin is tuple and isinstance(value, (list, tuple)):
-        return tuple(_restored(name, args[0], item) for item in value)
-    if origin is Mapping and isinstance(value, Mapping):
-        return {_restored(name, args[0], key): _restored(name, args[1], item) for key, item in value.items()}
-    if origin is typing.Literal and value in args:
-        return value
-    return _scalar(name, kind, value)
+        return functools.partial(_ruled, _reader(args[0]), args[1].holds)
+    if origin is tuple:
+        return functools.partial(_items, _reader(args[0]))
+    if origin is Mapping:
+        return functools.partial(_entries, _reader(args[0]), _reader(args[1]))
+    if origin is typing.Literal:
+        return functools.partial(_one_of, args)
+    if issubclass(kind, _Value):
+        return lambda _, value: kind.from_dict(value)
+    return {str: _text, int: _whole, float: _number, bool: _truth}[kind]
 
 
-def _scalar(name: str, kind: typing.Any, value: typing.Any) -> typing.Any:
-    if type(value) is not kind and not (kind is float and type(value) is int):
-        raise TypeError(f"{name} is of type {type(value).__name__}, which is not what belongs there")
-    if kind is str:
-        return clean(value, _LONGEST)
-    if kind in {int, float} and not -_LARGEST <= value <= _LARGEST:  # nor is what is not a number
+def _ruled(reader: _Reader, holds: Callable[[typing.Any], bool], name: str, value: typing.Any) -> typing.Any:
+    found = reader(name, value)
+    if not holds(found):
         raise TypeError(f"{name} is out of range")
-    return kind(value)
+    return found
+
+
+def _items(reader: _Reader, name: str, value: typing.Any) -> tuple[typing.Any, ...]:
+    if type(value) not in {list, tuple}:
+        raise _wrong(name, value)
+    return tuple([reader(name, item) for item in value])
+
+
+def _entries(keys: _Reader, values: _Reader, name: str, value: typing.Any) -> dict[typing.Any, typing.Any]:
+    if not isinstance(value, Mapping):
+        raise _wrong(name, value)
+    return {keys(name, key): values(name, item) for key, item in value.items()}
+
+
+def _one_of(allowed: tuple[typing.Any, ...], name: str, value: typing.Any) -> typing.Any:
+    if value not in allowed:
+        raise _wrong(name, value)
+    return value
+
+
+def _text(name: str, value: typing.Any) -> str:
+    if type(value) is not str:
+        raise _wrong(name, value)
+    return clean(value, _LONGEST)
+
+
+def _truth(name: str, value: typing.Any) -> bool:
+    if type(value) is not bool:
+        raise _wrong(name, value)
+    return value
+
+
+def _whole(name: str, value: typing.Any) -> int:
+    if type(value) is not int:
+        raise _wrong(name, value)
+    if not -_LARGEST <= value <= _LARGEST:
+        raise TypeError(f"{name} is out of range")
+    return value
+
+
+def _number(name: str, value: typing.Any) -> float:
+    if type(value) is not float and type(value) is not int:
+        raise _wrong(name, value)
+    if not -_LARGEST <= value <= _LARGEST:  # nor is what is not a number
+        raise TypeError(f"{name} is out of range")
+    return float(value)
+
+
+def _wrong(name: str, value: typing.Any) -> TypeError:
+    return TypeError(f"{name} is of type {type(value).__name__}, which is not what belongs there")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,7 +228,7 @@ class MemorySnapshot(_Value):
         duration_seconds: wall time this snapshot took.
     """
 
-    timestamp: float
+    timestamp: Moment
     pid: int
     heap_size_mb: float | None = None
     heap_size_source: str = ""
@@ -186,7 +248,7 @@ class MemorySnapshot(_Value):
     in_flight: int = 0
     total_objects: int | None = None
     frozen_objects: int = 0
-    census_timestamp: float | None = None
+    census_timestamp: Moment | None = None
     census_stride: _Positive = 1
     census_error_percent: float = 0.0
     census_seconds: float = 0.0
@@ -251,8 +313,8 @@ class Leak(_Value):
     growth_percent: float
     growth_per_hour: float
     growth_per_request: float | None = None
-    since: float
-    detected_at: float
+    since: Moment
+    detected_at: Moment
     snapshots: int
 
     @property
@@ -362,8 +424,8 @@ class DriftReport(_Value):
         reasons: a sentence for each limit that was passed.
     """
 
-    baseline_timestamp: float
-    timestamp: float
+    baseline_timestamp: Moment
+    timestamp: Moment
     heap_mb: float | None
     heap_percent: float | None
     objects: int | None
@@ -396,8 +458,8 @@ class Alert(_Value):
     message: str
     value: float
     threshold: float
-    since: float
-    timestamp: float
+    since: Moment
+    timestamp: Moment
     subject: str = ""
     active: bool = True
 
@@ -471,7 +533,7 @@ class SinkHealth(_Value):
     delivered: int = 0
     dropped: int = 0
     failed: int = 0
-    last_delivery: float | None = None
+    last_delivery: Moment | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -509,7 +571,7 @@ class MemoryMetrics(_Value):
 
     worker: _SlotNumber
     pid: int
-    start_time: float
+    start_time: Moment
     snapshot: MemorySnapshot | None = None
     leaks: tuple[Leak, ...] = ()
     drift: DriftReport | None = None

@@ -34,8 +34,9 @@ _HEADER = struct.Struct("<4sII")
 # Rows ever written, and the same inverted: what a reader meets in the middle of a write does not fit together.
 _COUNT = struct.Struct("<QQ")
 _ONES = 0xFFFFFFFFFFFFFFFF
-# Beyond these, a number of rows and a moment are a damaged file's.
-_MOST_ROWS, _LATEST = 1 << 48, 2.0**63
+# More rows than that are a damaged file's, and so is a moment of no year from 1 to 9999.
+_MOST_ROWS = 1 << 48
+_EARLIEST, _LATEST = -62135596800.0, 253402300799.0
 _LOOKS = 10
 # Elsewhere there is no O_NOFOLLOW; the folder is private in any case.
 _SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -93,7 +94,10 @@ def record(path: Path, run: str, row: Mapping[str, float | None], types: Sequenc
 
     Raises:
         OSError: the file cannot be written, for example because the disk is full.
+        ValueError: the time is none.
     """
+    if not _is_moment(row["time"] or 0.0):
+        raise ValueError("a row needs a time of our calendar")
     with _writable(path, zlib.crc32(run.encode())) as fd:
         names = _follow(fd, types[:TYPES], past)
         time = row["time"] or 0.0
@@ -162,7 +166,7 @@ def _track(fd: int, worker: str, columns: Sequence[str] | None) -> Track:
 
 
 def _is_moment(time: float) -> bool:
-    return abs(time) <= _LATEST
+    return _EARLIEST <= time <= _LATEST
 
 
 def _picked(values: array[float], rows: int) -> array[float]:

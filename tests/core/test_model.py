@@ -14,6 +14,7 @@ from memprof_middleware.model import parsed
 from memprof_middleware.text.clean import clean
 
 numbers = st.floats(-1e18, 1e18)
+moments = st.floats(0, 2e11)
 texts = st.text().map(clean)
 counts = st.integers(min_value=0, max_value=2**62)
 maybe = st.none() | numbers
@@ -22,7 +23,7 @@ tallies = st.dictionaries(texts, counts, max_size=5)
 
 snapshots = st.builds(
     MemorySnapshot,
-    timestamp=numbers,
+    timestamp=moments,
     pid=counts,
     heap_size_mb=maybe,
     heap_size_source=texts,
@@ -64,14 +65,14 @@ leaks = st.builds(
     growth_percent=numbers,
     growth_per_hour=numbers,
     growth_per_request=maybe,
-    since=numbers,
-    detected_at=numbers,
+    since=moments,
+    detected_at=moments,
     snapshots=counts,
 )
 drifts = st.builds(
     DriftReport,
-    baseline_timestamp=numbers,
-    timestamp=numbers,
+    baseline_timestamp=moments,
+    timestamp=moments,
     heap_mb=maybe,
     heap_percent=maybe,
     objects=st.none() | counts,
@@ -87,8 +88,8 @@ alerts = st.builds(
     message=texts,
     value=numbers,
     threshold=numbers,
-    since=numbers,
-    timestamp=numbers,
+    since=moments,
+    timestamp=moments,
     subject=texts,
     active=st.booleans(),
 )
@@ -96,7 +97,7 @@ metrics = st.builds(
     MemoryMetrics,
     worker=st.integers(0, 1023).map(str),
     pid=counts,
-    start_time=numbers,
+    start_time=moments,
     snapshot=st.none() | snapshots,
     leaks=st.lists(leaks, max_size=3).map(tuple),
     drift=st.none() | drifts,
