@@ -195,7 +195,8 @@ class MemorySnapshot(_Value):
         timestamp: seconds since the epoch, by the profiler's clock.
         pid: the process that was looked at.
         heap_size_mb: memory this process may use.
-        heap_size_source: where that limit comes from, such as ``"cgroup v2"``, ``"cgroup v2 memory.high"`` or ``"ram"``.
+        heap_size_source: where that limit comes from: ``"cgroup v2"``, ``"cgroup v2 memory.high"``, ``"cgroup v1"``,
+            ``"RLIMIT_AS"``, ``"ram"`` or ``"setting"``.
         heap_used_mb: anonymous resident memory.
         private_mb: memory that only this process has (USS); at most a minute old.
         proportional_mb: the same, with a part of each shared page (PSS): the sum over workers counts none twice.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import hashlib
 import json
@@ -85,9 +86,14 @@ class WorkerSlot:
         """Let the other workers see these figures.
 
         Raises:
-            OSError: they cannot be written, for example because the folder is full.
+            OSError: not all of it can be written, for example because the folder is full.
         """
-        self._write(metrics, "metrics")
+        try:
+            self._write(metrics, "metrics")
+        except OSError:
+            # There is the room that was reserved: for the figures, though not for what the others reckon with.
+            self._write(dataclasses.replace(metrics, route_windows=None), "metrics")
+            raise
 
     def others(self, unreadable: Callable[[ValueError], object] = lambda _: None) -> list[MemoryMetrics]:
         """What the other live workers of the server published last, by slot.
