@@ -16,6 +16,7 @@ from pathlib import Path
 
 from memprof_middleware.errors import FlameError
 from memprof_middleware.flame_model import Engine, FlameOrder, FlameSummary, Stack
+from memprof_middleware.model import parsed
 from memprof_middleware.outputs.flame_results import FlameResults, write_private
 
 FOLDER = "flame"
@@ -157,7 +158,7 @@ class FlameDesk:
 
     def _any_order(self) -> FlameOrder | None:
         with contextlib.suppress(OSError, ValueError):
-            return FlameOrder.from_dict(json.loads((self._folder / _ORDER).read_bytes()))
+            return FlameOrder.from_dict(parsed((self._folder / _ORDER).read_bytes()))
         return None
 
     def _is_current(self, order: FlameOrder) -> bool:

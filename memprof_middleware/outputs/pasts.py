@@ -64,9 +64,10 @@ class Pasts:
         return tracks, detail
 
     def _past(self, path: Path, columns: tuple[str, ...] | None = None) -> Track | None:
+        found: Track | None = None
         with self._failures.caught("read_timeline"):
-            return read(path, columns)
-        return None
+            found = read(path, columns)
+        return found
 
 
 def followed(metrics: MemoryMetrics) -> list[str]:

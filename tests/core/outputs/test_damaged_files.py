@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
 import random
@@ -19,14 +20,17 @@ import pytest
 from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.cli import main
 from memprof_middleware.errors import StateError
+from memprof_middleware.flame_model import FlameSummary, Frame, Stack, stacks_to_dict
 from memprof_middleware.learned import Hour, Learned, Release
 from memprof_middleware.outputs import timeline
 from memprof_middleware.outputs.exposition import MetricsEndpoint
+from memprof_middleware.outputs.flame_results import FlameResults
 from memprof_middleware.outputs.slot_file import _HEADER, _MARK, SlotFile
 from memprof_middleware.outputs.state_file import FILE_NAME, read_state
 from memprof_middleware.outputs.track import COLUMNS
 from memprof_middleware.testing import FakeClock, FakeProbes
 from memprof_middleware.web.app import PageEndpoint
+from memprof_middleware.web.bundle import flame_report
 from memprof_middleware.web.messages import Request
 
 ROUNDS = int(os.environ.get("MEMPROF_FUZZ", "100"))
@@ -205,6 +209,30 @@ def test_evidence(server, answers, tmp_path, capsys):
     server._evidence.forget()
     server.step()  # a new bundle looks at what is there
     assert not server.failures.counts
+
+
+def test_flame_graphs(tmp_path):
+    """A result of a window that cannot be read is not shown; stacks that cannot be are left out of it."""
+    results, dice = FlameResults(tmp_path), random.Random(6)
+    name = "0" * 20
+    summary = FlameSummary(
+        id=name, pid=1, worker="0", engine="tracemalloc", asked_seconds=10.0, seconds=10.0, ended_at=START
+    )
+    stacks = (Stack(100, 2, (Frame("shop/cart.py", "add", "own"), Frame("json.py", "loads", "stdlib"))),) * 30
+    results.store(summary, stacks)
+    assert results.get(name) is not None
+    packed = (tmp_path / f"{name}.stacks").read_bytes()
+    for payload, other in zip(
+        mutations(summary.to_dict(), seed=7), mutations(stacks_to_dict(stacks), seed=8), strict=True
+    ):
+        (tmp_path / f"{name}.json").write_bytes(payload)
+        (tmp_path / f"{name}.stacks").write_bytes(
+            gzip.compress(other, compresslevel=1) if dice.random() < 0.7 else damaged(packed, dice)
+        )
+        results.summaries()
+        found = results.get(name)
+        if found is not None:
+            assert flame_report(found)
 
 
 def test_baselines(tmp_path, server):
