@@ -64,10 +64,11 @@ class Pasts:
         return tracks, detail
 
     def _past(self, path: Path, columns: tuple[str, ...] | None = None) -> Track | None:
-        found: Track | None = None
-        with self._failures.caught("read_timeline"):
-            found = read(path, columns)
-        return found
+        try:
+            return read(path, columns)
+        except ValueError as error:
+            self._failures.record("read_timeline", error)
+            return None
 
 
 def followed(metrics: MemoryMetrics) -> list[str]:
