@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import types
 import typing
 from collections.abc import Callable, Mapping
 
 from memprof_middleware.text.clean import clean
+from memprof_middleware.text.foreign import LARGEST
 
 MB = 1024.0 * 1024.0
 
@@ -18,9 +18,7 @@ SEVERITIES: tuple[Severity, ...] = typing.get_args(Severity)
 LeakKind = typing.Literal["objects", "container", "untracked", "native", "fragmentation"]
 LeakState = typing.Literal["suspected", "confirmed", "resolved"]
 
-# What is read may not be larger: of such numbers sums and squares are still numbers. In characters: the packed past of
-# a forecast is 8,000, a sentence some hundred.
-_LARGEST = 2.0**63
+# Of a text that is read, in characters: the packed past of a forecast is 8,000, a sentence some hundred.
 _LONGEST = 1 << 16
 # Figures of a window that come before those of its routes.
 _BEFORE_ROUTES = 5
@@ -32,43 +30,12 @@ class _Rule(typing.NamedTuple):
     holds: Callable[[typing.Any], bool]
 
 
-_N = typing.TypeVar("_N", int, float)
 _Reader = Callable[[str, typing.Any], typing.Any]
 # Seconds since the epoch, of a year that a calendar has: 1 to 9999.
 Moment = typing.Annotated[float, _Rule(lambda seconds: -62135596800 <= seconds <= 253402300799)]
 _SlotNumber = typing.Annotated[str, _Rule(lambda text: text.isascii() and text.isdigit() and len(text) < 10)]
 _Positive = typing.Annotated[int, _Rule(lambda number: number > 0)]
 _ThreeGenerations = typing.Annotated[tuple[int, ...], _Rule(lambda numbers: len(numbers) == 3)]
-
-
-def _bounded(kind: type[_N]) -> Callable[[str], _N]:
-    def number(text: str) -> _N:
-        found = kind(text)
-        if not -_LARGEST <= found <= _LARGEST:  # nor is what is not a number
-            raise ValueError(f"a number of {len(text)} characters is out of range")
-        return found
-
-    return number
-
-
-_whole_number, _real_number = _bounded(int), _bounded(float)
-
-
-def parsed(text: str | bytes) -> dict[str, typing.Any]:
-    """The JSON object that a file or another process holds.
-
-    Raises:
-        ValueError: it holds none, or numbers of a size that nobody can reckon with.
-    """
-    try:
-        data = json.loads(text, parse_int=_whole_number, parse_float=_real_number, parse_constant=_real_number)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"it is not JSON ({error})") from error
-    if not isinstance(data, dict):
-        raise ValueError(f"it holds a {type(data).__name__}, not an object")  # noqa: TRY004 - of what was read
-    return data
 
 
 class _Value:
@@ -170,7 +137,7 @@ def _truth(name: str, value: typing.Any) -> bool:
 def _whole(name: str, value: typing.Any) -> int:
     if type(value) is not int:
         raise _wrong(name, value)
-    if not -_LARGEST <= value <= _LARGEST:
+    if not -LARGEST <= value <= LARGEST:
         raise TypeError(f"{name} is out of range")
     return value
 
@@ -178,7 +145,7 @@ def _whole(name: str, value: typing.Any) -> int:
 def _number(name: str, value: typing.Any) -> float:
     if type(value) is not float and type(value) is not int:
         raise _wrong(name, value)
-    if not -_LARGEST <= value <= _LARGEST:  # nor is what is not a number
+    if not -LARGEST <= value <= LARGEST:  # nor is what is not a number
         raise TypeError(f"{name} is out of range")
     return float(value)
 

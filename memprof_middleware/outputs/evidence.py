@@ -19,9 +19,10 @@ from typing import Any
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.ledger import ADVICE, answer, ledger
 from memprof_middleware.config import Config
-from memprof_middleware.model import Leak, MemoryMetrics, Moment, RouteGrowth, _Value, parsed
+from memprof_middleware.model import Leak, MemoryMetrics, Moment, RouteGrowth, _Value
 from memprof_middleware.outputs.metrics import package_version
 from memprof_middleware.outputs.run_directory import run_directory
+from memprof_middleware.text.foreign import parsed_object
 
 SCHEMA = 1
 # Files that are kept, the newest; how many may be written in an hour, by all workers together: so many that tell of
@@ -154,7 +155,7 @@ def _present(home: Path) -> list[Path]:
 
 def _told(path: Path) -> Told:
     with contextlib.suppress(OSError, ValueError), path.open("rb") as file:  # another version's is about nothing
-        return Told.from_dict(parsed(file.read(_LARGEST)))
+        return Told.from_dict(parsed_object(file.read(_LARGEST)))
     return Told()
 
 

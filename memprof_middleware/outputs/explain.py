@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from memprof_middleware.errors import EvidenceError
-from memprof_middleware.model import Leak, Moment, RouteGrowth, _Value, parsed
+from memprof_middleware.model import Leak, Moment, RouteGrowth, _Value
 from memprof_middleware.outputs.alerts import describe
 from memprof_middleware.outputs.moments import utc
 from memprof_middleware.outputs.report import sparkline
+from memprof_middleware.text.foreign import parsed_object
 
 _SERIES = {
     "heap_used_mb": "heap, MB",
@@ -73,7 +74,7 @@ def read_bundle(path: str | Path) -> dict[str, Any]:
     """
     try:
         with Path(path).open("rb") as file:
-            data = parsed(file.read(_LARGEST))  # of one that is too long, the end is missing
+            data = parsed_object(file.read(_LARGEST))  # of one that is too long, the end is missing
     except OSError as error:
         raise EvidenceError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:

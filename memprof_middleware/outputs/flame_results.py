@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path
 
 from memprof_middleware.flame_model import FlameResult, FlameSummary, Stack, stacks_from_dict, stacks_to_dict
-from memprof_middleware.model import parsed
+from memprof_middleware.text.foreign import parsed_object
 
 # Files in memory that count against the container: the last few results are kept, of memray's files fewer.
 _MOST_RESULTS, _MOST_BINS = 8, 2
@@ -63,7 +63,7 @@ class FlameResults:
         with contextlib.suppress(
             OSError, ValueError, EOFError, zlib.error
         ):  # none were written, or it was cleared away meanwhile
-            stacks = stacks_from_dict(parsed(gzip.decompress((self.folder / f"{order_id}.stacks").read_bytes())))
+            stacks = stacks_from_dict(parsed_object(gzip.decompress((self.folder / f"{order_id}.stacks").read_bytes())))
         return FlameResult(summary, stacks)
 
     def bin(self, order_id: str) -> bytes | None:
@@ -88,7 +88,7 @@ class FlameResults:
 
     def _summary(self, order_id: str) -> FlameSummary | None:
         with contextlib.suppress(OSError, ValueError):  # another version's
-            data = parsed((self.folder / f"{order_id}.json").read_bytes())
+            data = parsed_object((self.folder / f"{order_id}.json").read_bytes())
             data["has_bin"] = bool(data.get("has_bin")) and self.bin_path(order_id).exists()
             return FlameSummary.from_dict(data)
         return None

@@ -16,10 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from memprof_middleware.errors import RunDirectoryError
-from memprof_middleware.model import MemoryMetrics, parsed
+from memprof_middleware.model import MemoryMetrics
 from memprof_middleware.outputs.flame_desk import FOLDER as FLAME_FOLDER
 from memprof_middleware.outputs.run_directory import PAST, private_folders, run_directory
 from memprof_middleware.outputs.slot_file import SlotFile
+from memprof_middleware.text.foreign import parsed_object
 
 _MOST_SLOTS = 1024
 # A server that was killed leaves at most a file for each of its workers; the next one to start clears them away.
@@ -198,7 +199,7 @@ def _metrics(payload: bytes, role: str, server: str | None = None) -> MemoryMetr
     Raises:
         ValueError: it was not written by this version, or is damaged.
     """
-    data = parsed(payload)
+    data = parsed_object(payload)
     if "server" not in data:
         raise ValueError("it is not what a worker writes")
     if data.get(role) is None or (server is not None and server != data["server"]):
