@@ -16,7 +16,7 @@ import django_memprof
 from memprof_middleware import MemoryProfiler
 from memprof_middleware.outputs.exposition import MetricsEndpoint
 from memprof_middleware.traffic import UNMATCHED, EndOnce, Traffic, label
-from memprof_middleware.web.app import MOST_BYTES, PageEndpoint, is_secure, too_large
+from memprof_middleware.web.app import MOST_BYTES, PageEndpoint, body_size, is_secure
 from memprof_middleware.web.messages import Request
 
 
@@ -131,18 +131,18 @@ def metrics_view(endpoint: MetricsEndpoint) -> Callable[[HttpRequest], HttpRespo
 def page_response(page: PageEndpoint, request: HttpRequest, path: str) -> HttpResponse:
     """The answer of the page for people; ``path`` as ``page.below`` gives it."""
     headers = {name.lower(): value for name, value in request.headers.items()}
-    length = request.META.get("CONTENT_LENGTH") or "0"
-    size = int(length) if length.isdigit() else 0
+    size = body_size(request.META.get("CONTENT_LENGTH"))
     asked = Request(
         method=request.method or "",
         path=path,
         query=request.META.get("QUERY_STRING", ""),
         headers=headers,
         body=request.read(size) if 0 < size <= MOST_BYTES else b"",
+        size=size,
         client=request.META.get("REMOTE_ADDR"),
         secure=is_secure(request.scheme or "", headers),
     )
-    response = too_large(asked) if size > MOST_BYTES else page.respond(asked)
+    response = page.respond(asked)
     return HttpResponse(response.body, status=response.status, headers=dict(response.headers))
 
 

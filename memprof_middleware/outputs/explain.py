@@ -22,8 +22,8 @@ _SERIES = {
     "native_in_use_mb": "native, MB",
 }
 _MOST = 12
-# A bundle is some 100 kB.
-_LARGEST = 1 << 24
+# Fifty times what is written.
+_LARGEST = 8 * 2**20
 _Values = tuple[float | None, ...]
 
 
@@ -74,27 +74,30 @@ def read_bundle(path: str | Path) -> dict[str, Any]:
     """
     try:
         with Path(path).open("rb") as file:
-            data = parsed_object(file.read(_LARGEST))  # of one that is too long, the end is missing
+            content = file.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            raise EvidenceError(f"{path} is no evidence bundle: none is larger than {_LARGEST // 2**20} MiB")
+        data = parsed_object(content)
     except OSError as error:
         raise EvidenceError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise EvidenceError(f"{path} is no evidence bundle: {error}") from error
     if not isinstance(data.get("schema"), int):
         raise EvidenceError(f"{path} is no evidence bundle: such a file has a number under 'schema'")
-    try:
-        known = _Bundle.from_dict(data).to_dict()
-    except ValueError as error:
-        raise EvidenceError(f"{path} is no evidence bundle: {error}") from error
-    return data | {name: value for name, value in known.items() if name in data}
+    return data
 
 
 def render_bundle(data: Mapping[str, Any]) -> str:
     """The bundle in words.
 
     Raises:
-        ValueError: it is none.
+        EvidenceError: it is not made as ours are.
     """
-    return "\n".join(_lines(_Bundle.from_dict(data))) + "\n"
+    try:
+        found = _Bundle.from_dict(data)
+    except ValueError as error:
+        raise EvidenceError(f"no evidence bundle that this version can read: {error}") from error
+    return "\n".join(_lines(found)) + "\n"
 
 
 def _lines(found: _Bundle) -> Iterator[str]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import ipaddress
 import json
 import os
+import socket
 import sys
 import threading
 import time
 import weakref
 from collections.abc import Generator
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from memprof_middleware.errors import ConfigError, ExporterError
 from memprof_middleware.outputs.exposition import MetricsEndpoint, Response, plain
@@ -21,6 +27,8 @@ DEFAULT_PORT = 9202
 _STALE_INTERVALS = 3
 # How soon a stop is seen, and how exact the 15 s are.
 _POLL_SECONDS = 0.25
+# Peers at once, each with a thread, and the longest head of a request: what strangers can make it hold.
+_MOST_PEERS, _MOST_HEAD_BYTES = 32, 16384
 
 
 class MemoryExporter:
@@ -54,6 +62,7 @@ class MemoryExporter:
         self._profiler = profiler
         self._host, self._port, self._update_interval = host, port, update_interval
         self._server: _Server | None = None
+        self._warned = False
 
     def set_memory_profiler(self, profiler: MemoryProfiler) -> None:
         """Serve this profiler's metrics from now on.
@@ -86,11 +95,22 @@ class MemoryExporter:
                 f"port {self._port} on {self._host} cannot be used: {error.strerror}; choose another with port=, or "
                 "port=0 for any free one (with several workers, let one of them export)"
             ) from error
+        self._warn_if_open(profiler, str(self._server.server_address[0]))
         profiler.ensure_running()
         threading.Thread(
             target=self._server.serve_forever, args=(_POLL_SECONDS,), name="memprof-exporter", daemon=True
         ).start()
         return self
+
+    def _warn_if_open(self, profiler: MemoryProfiler, address: str) -> None:
+        config, warned, self._warned = profiler.config, self._warned, True
+        if not (warned or config.metrics_token or config.metrics_allow or ipaddress.ip_address(address).is_loopback):
+            profiler.logger.warning(
+                "memprof: the exporter listens on %s, port %d, and whoever reaches it may read the metrics: set "
+                "metrics_token or metrics_allow, or host='127.0.0.1'",
+                address,
+                self.port,
+            )
 
     def stop(self) -> MemoryExporter:
         """Stop serving; the profiler goes on. ``await exporter.stop()`` does the same. May be called again."""
@@ -108,6 +128,7 @@ class MemoryExporter:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # of five, as the base has it, one scrape in a crowd would wait a second
 
     def __init__(self, address: tuple[str, int], profiler: MemoryProfiler, update_interval: float) -> None:
         self.pid = os.getpid()
@@ -115,6 +136,8 @@ class _Server(ThreadingHTTPServer):
         self.metrics = MetricsEndpoint(profiler)
         self._update_interval = update_interval
         self._due = 0.0
+        self._peers: dict[Any, None] = {}  # the oldest first
+        self._peers_lock = threading.Lock()
         super().__init__(address, _Handler)
         _servers.add(self)
 
@@ -124,6 +147,23 @@ class _Server(ThreadingHTTPServer):
         if config.enabled and not config.background and time.monotonic() >= self._due:
             self._due = time.monotonic() + self._update_interval
             self.profiler.step()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Hear a new peer at once; where there are too many, the one that came first gives way."""
+        with self._peers_lock:
+            oldest = next(iter(self._peers)) if len(self._peers) >= _MOST_PEERS else None
+            self._peers.pop(oldest, None)
+            self._peers[request] = None
+        if oldest is not None:
+            with contextlib.suppress(OSError):  # it has just ended by itself
+                oldest.shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """The last that is heard of a peer."""
+        with self._peers_lock:
+            self._peers.pop(request, None)
+        super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
         """A peer that hangs up is no news, and nothing of it is printed: counted as the other failures are."""
@@ -164,6 +204,27 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "memprof"
     sys_version = ""
     timeout = 10  # a peer that sends nothing must not keep a thread
+
+    def handle_one_request(self) -> None:
+        """Read a head of bounded size before the base class takes it apart: it would read 6 MB of headers."""
+        head = line = b""
+        try:
+            while line.strip() or not head:
+                line = self.rfile.readline(_MOST_HEAD_BYTES - len(head))
+                if not line:
+                    break
+                head += line
+        except TimeoutError:
+            self.close_connection = True
+            return
+        self.rfile.close()
+        self.rfile = io.BytesIO(head)
+        if len(head) < _MOST_HEAD_BYTES:
+            super().handle_one_request()
+            return
+        self.requestline = self.request_version = self.command = ""  # as the base class does for a long address
+        self.close_connection = True
+        self.send_error(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def _answer(self) -> None:
         path = self.path.partition("?")[0]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
-import hmac
 import ipaddress
+import re
+import time
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from memprof_middleware.config import Config
 from memprof_middleware.outputs.metrics import MemoryCollector
+from memprof_middleware.outputs.token_check import TokenCheck
 from memprof_middleware.profiler import MemoryProfiler
 
 if TYPE_CHECKING:
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
 
 # Below this, gzip's own header eats what it saves.
 _GZIP_FROM = 500
+_CHALLENGE = ("WWW-Authenticate", 'Bearer realm="metrics"')
+# The formats that Prometheus and its like ask for, with the parameters that they have.
+_OFFER = re.compile(
+    r"(?:application/openmetrics-text|text/plain)(?:\s*;\s*(?:version=(?:0\.0\.[14]|1\.0\.0)|charset=utf-8|"
+    r"escaping=(?:allow-utf-8|underscores|dots|values)|q=[0-9.]{1,5}))*"
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,24 +42,7 @@ class Response:
     @property
     def status_line(self) -> str:
         """The status as WSGI wants it, such as ``200 OK``."""
-        return f"{self.status} {_REASONS[self.status]}"
-
-
-_REASONS = {
-    200: "OK",
-    303: "See Other",
-    308: "Permanent Redirect",
-    400: "Bad Request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    409: "Conflict",
-    413: "Content Too Large",
-    429: "Too Many Requests",
-    500: "Internal Server Error",
-    503: "Service Unavailable",
-}
+        return f"{self.status} {HTTPStatus(self.status).phrase}"
 
 
 class MetricsEndpoint:
@@ -64,15 +55,24 @@ class MetricsEndpoint:
     def __init__(self, profiler: MemoryProfiler) -> None:
         self._profiler = profiler
         self._yielded = False
+        token = profiler.config.metrics_token
+        self._token = None if token is None else TokenCheck(token, time.monotonic)
         self.registry = CollectorRegistry()
         self.registry.register(MemoryCollector(profiler))
 
     def respond(self, method: str, headers: Mapping[str, str], client: str | None = None) -> Response:
-        """Answer a request; arguments as for :func:`render`."""
+        """Answer a request.
+
+        Args:
+            method: the request's method.
+            headers: as for :func:`render`; ``authorization`` is looked at too.
+            client: address of the peer; ``None`` if the server does not tell.
+        """
         self._profiler.ensure_running()
         self._profiler.step_if_overdue()
         try:
-            return render(self.registry, self._profiler.config, method, headers, client)
+            response = self._refusal(headers, client) or render(self.registry, method, headers)
+            return dataclasses.replace(response, body=b"") if method == "HEAD" else response
         except Exception as error:  # noqa: BLE001 - a scrape that fails must not look like the application failing
             self._profiler.failures.record("exposition", error)
             return plain(500, "the metrics could not be written; the log says why\n")
@@ -86,6 +86,23 @@ class MetricsEndpoint:
         start_response(response.status_line, list(response.headers))
         return [response.body]
 
+    def _refusal(self, headers: Mapping[str, str], client: str | None) -> Response | None:
+        allowed = self._profiler.config.metrics_allow
+        if allowed and not _is_allowed(allowed, client):
+            return plain(403, "this address may not read the metrics\n")
+        if self._token is None:
+            return None
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return plain(401, "a bearer token is needed\n", _CHALLENGE)
+        if self._token.opens(given.strip()):
+            return None
+        wait = self._token.wrong(client)
+        if not wait:
+            return plain(401, "that is not the token\n", _CHALLENGE)
+        words = f"that is not the token, and there were too many wrong ones: wait {wait} s\n"
+        return plain(429, words, ("Retry-After", str(wait)))
+
     def yield_to_host(self) -> None:
         """Say once that the application's own route at the metrics' path is served instead."""
         if not self._yielded:
@@ -97,31 +114,17 @@ class MetricsEndpoint:
             )
 
 
-def render(
-    registry: CollectorRegistry,
-    config: Config,
-    method: str,
-    headers: Mapping[str, str],
-    client: str | None = None,
-) -> Response:
-    """Answer a request for the metrics.
+def render(registry: CollectorRegistry, method: str, headers: Mapping[str, str]) -> Response:
+    """The metrics, for who may read them.
 
     Args:
         registry: what is served.
-        config: who may ask (``metrics_token``, ``metrics_allow``).
         method: the request's method.
-        headers: the request's headers, names in lower case; ``accept``, ``accept-encoding`` and ``authorization``
-            are looked at.
-        client: address of the peer; ``None`` if the server does not tell.
+        headers: the request's headers, names in lower case; ``accept`` and ``accept-encoding`` are looked at.
     """
-    response = _refusal(config, headers, client) or _answer(registry, method, headers)
-    return dataclasses.replace(response, body=b"") if method == "HEAD" else response
-
-
-def _answer(registry: CollectorRegistry, method: str, headers: Mapping[str, str]) -> Response:
     if method not in {"GET", "HEAD"}:
-        return plain(405, f"{method} is not allowed here: use GET or HEAD\n", ("Allow", "GET, HEAD"))
-    encoder, content_type = choose_encoder(headers.get("accept", ""))
+        return plain(405, "use GET or HEAD\n", ("Allow", "GET, HEAD"))
+    encoder, content_type = choose_encoder(understood(headers.get("accept", "")))
     body = encoder(registry)
     found = [
         ("Content-Type", content_type),
@@ -153,16 +156,9 @@ def plain(
     )
 
 
-def _refusal(config: Config, headers: Mapping[str, str], client: str | None) -> Response | None:
-    if config.metrics_allow and not _is_allowed(config.metrics_allow, client):
-        return plain(403, "this address may not read the metrics\n")
-    if config.metrics_token is not None:
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        # compare_digest takes the same time whether the first or the last character is wrong.
-        right = hmac.compare_digest(given.strip().encode(errors="replace"), config.metrics_token.encode())
-        if scheme.lower() != "bearer" or not right:
-            return plain(401, "a bearer token is needed\n", ("WWW-Authenticate", 'Bearer realm="metrics"'))
-    return None
+def understood(accept: str) -> str:
+    """What a scraper may send of an ``Accept`` header: the library trusts it, and repeats some of it in its answer."""
+    return ",".join(offer for offer in map(str.strip, accept.split(",")) if _OFFER.fullmatch(offer))
 
 
 def _is_allowed(networks: tuple[str, ...], client: str | None) -> bool:

@@ -11,6 +11,7 @@ from memprof_middleware.model import MB, Alert, MemoryMetrics
 from memprof_middleware.outputs.metrics import ALL, CATALOGUE, MetricSpec
 
 PREFIX = "memprof."
+_MOST_SUBJECTS = 100
 # The same as gc_collections_total, which has the generation as a label.
 _TWICE = frozenset({"memory_gc_collections_gen0", "memory_gc_collections_gen1", "memory_gc_collections_gen2"})
 _TOLD_FOR_ALL = frozenset({"memory_route_growth_bytes_per_request", "memory_route_growth_objects_per_request"})
@@ -88,7 +89,10 @@ def figures(metrics: MemoryMetrics) -> Iterator[Figure]:
 
 
 class Held:
-    """How often each condition holds now, from the alerts that told its beginning and its end."""
+    """How often each condition holds now, from the alerts that told its beginning and its end.
+
+    Counted up to a hundred subjects each: an end that a sink was too long down to hear of must not stay for ever.
+    """
 
     def __init__(self) -> None:
         self._subjects: dict[str, set[str]] = {}
@@ -96,7 +100,10 @@ class Held:
     def hear(self, alert: Alert) -> None:
         """Take note of a beginning or an end; one that comes twice counts once."""
         subjects = self._subjects.setdefault(alert.name, set())
-        (subjects.add if alert.active else subjects.discard)(alert.subject)
+        if not alert.active:
+            subjects.discard(alert.subject)
+        elif len(subjects) < _MOST_SUBJECTS:
+            subjects.add(alert.subject)
 
     def counts(self) -> dict[str, int]:
         """Condition to the number of subjects that it holds for; 0 for those that are over."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import urllib.error
 import urllib.request
@@ -12,6 +11,8 @@ from typing import IO, Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from memprof_middleware.errors import TopError
+from memprof_middleware.text.clean import clean
+from memprof_middleware.text.foreign import parsed
 
 # The version of api/state.json that this program understands.
 SCHEMA = 1
@@ -88,8 +89,8 @@ class Client:
         """
         answer, _ = self._ask("api/state.json")
         try:
-            found = json.loads(answer)
-        except (ValueError, RecursionError):
+            found = parsed(answer)
+        except ValueError:
             found = None
         if not isinstance(found, dict) or not isinstance(found.get("schema"), int) or "verdict" not in found:
             raise TopError(self._not_ours())
@@ -118,7 +119,7 @@ class Client:
         except urllib.error.HTTPError as error:
             with error:
                 if body is not None and error.code == http.client.SEE_OTHER:
-                    return b"", error.headers.get("Location", "")
+                    return b"", _header(error, "Location", "")
                 raise TopError(self._refused(error, asking=body is not None)) from None
         except urllib.error.URLError as error:
             raise TopError(f"{self.address} cannot be reached: {_reason(error.reason)}") from None
@@ -132,11 +133,11 @@ class Client:
         if status == http.client.FORBIDDEN:
             return f"{self.address} is closed for this address (403)"
         if status == http.client.TOO_MANY_REQUESTS and not asking:
-            return f"too many wrong tokens: try again in {error.headers.get('Retry-After', 'some')} s"
+            return f"too many wrong tokens: try again in {_header(error, 'Retry-After', 'some')} s"
         if asking and status in {http.client.CONFLICT, http.client.TOO_MANY_REQUESTS, http.client.BAD_REQUEST}:
-            return error.read(400).decode("utf-8", "replace").strip()
+            return clean(error.read(400).decode("utf-8", "replace").strip(), 400)
         if http.client.MULTIPLE_CHOICES <= status < http.client.BAD_REQUEST:
-            return f"{self.address} leads to {error.headers.get('Location', 'another place')}: give that address"
+            return f"{self.address} leads to {_header(error, 'Location', 'another place')}: give that address"
         if status >= http.client.INTERNAL_SERVER_ERROR:
             return f"{self.address} answers with an error ({status}): the server's log says why"
         return self._not_ours()
@@ -161,10 +162,14 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
+def _header(error: urllib.error.HTTPError, name: str, otherwise: str) -> str:
+    return clean(error.headers.get(name, otherwise), 400)
+
+
 def _reason(error: object) -> str:
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     if isinstance(error, TimeoutError):
         return f"no answer within {_TIMEOUT_SECONDS:.0f} s"
     if isinstance(error, ConnectionRefusedError):
         return "nothing listens there (connection refused)"
-    return str(text)
+    return clean(str(text))

@@ -1,17 +1,15 @@
 """What a terminal shows of a state, as text in rows: the plain print and the live screen are both made of it. Pure.
 
-A state may come from another version: what is missing is left out. Names may be anybody's: they are shown as text,
-without what a terminal would obey.
+A state may come from another version: what is missing is left out. Its texts were made safe when it was read.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from memprof_middleware.model import MB
-from memprof_middleware.web.words import DASH, clock_seconds, count, duration, percent, signed, size
+from memprof_middleware.web.words import DASH, clock_seconds, count, duration, number_of, percent, signed, size
 
 BARS = "▁▂▃▄▅▆▇█"
 SORTS = ("limit", "memory", "growth")
@@ -84,18 +82,18 @@ def view(state: Mapping[str, Any], sort: str = SORTS[0], width: int = 30) -> Vie
     rows = _mappings(state.get("workers"))
     if sort != SORTS[0]:
         key = "rss_mb" if sort == SORTS[1] else "growth_mb_per_hour"
-        rows = sorted(rows, key=lambda row: -(_number(row.get(key)) or 0.0))
+        rows = sorted(rows, key=lambda row: -(number_of(row.get(key)) or 0.0))
     focus = _mapping(state.get("focus"))
     first = focus.get("pid") or next((row.get("pid") for row in rows if row.get("live", True)), None)
-    cost = _number(_mapping(state.get("cost")).get("cpu_percent"))
-    now = _number(state.get("now")) or 0.0
+    cost = number_of(_mapping(state.get("cost")).get("cpu_percent"))
+    now = number_of(state.get("now")) or 0.0
     return View(
         state=str(verdict.get("state", "")),
-        label=safe(verdict.get("label", "")),
-        headline=" ".join(filter(None, (safe(verdict.get("name", "")), safe(verdict.get("headline", ""))))),
-        sentence="".join(safe(part.get("text", "")) for part in _mappings(verdict.get("sentence"))),
+        label=str(verdict.get("label", "")),
+        headline=" ".join(filter(None, (str(verdict.get("name", "")), str(verdict.get("headline", ""))))),
+        sentence="".join(str(part.get("text", "")) for part in _mappings(verdict.get("sentence"))),
         facts=tuple(
-            (safe(fact.get("name", "")), safe(fact.get("value", "")), safe(fact.get("note", "")))
+            (str(fact.get("name", "")), str(fact.get("value", "")), str(fact.get("note", "")))
             for fact in _mappings(verdict.get("facts"))
         ),
         workers=tuple(_worker(row, width) for row in rows),
@@ -105,7 +103,7 @@ def view(state: Mapping[str, Any], sort: str = SORTS[0], width: int = 30) -> Vie
             filter(
                 None,
                 (
-                    safe(state.get("host", "")),
+                    str(state.get("host", "")),
                     f"read {clock_seconds(now)} UTC" if 0 < now < _LATEST else "",
                     "" if cost is None else f"memprof itself: {cost:.2f} % CPU",
                 ),
@@ -123,50 +121,50 @@ def is_confirmed(state: Mapping[str, Any]) -> bool:
 
 def _worker(row: Mapping[str, Any], width: int) -> Worker:
     left = _mapping(row.get("time_left"))
-    low, high = _number(left.get("low_seconds")), _number(left.get("high_seconds"))
+    low, high = number_of(left.get("low_seconds")), number_of(left.get("high_seconds"))
     full_in = DASH if low is None else duration(low)
     if low is not None and (high is None or high > 1.1 * low):
         full_in = f"{full_in} or more"
-    silent = _number(row.get("silent_seconds"))
+    silent = number_of(row.get("silent_seconds"))
     remark = "" if silent is None else f"no word for {duration(silent)}"
-    growth = _number(row.get("growth_mb_per_hour"))
+    growth = number_of(row.get("growth_mb_per_hour"))
     return Worker(
-        pid=safe(row.get("pid", DASH)),
-        memory=size(_number(row.get("rss_mb"))),
-        used_percent=_number(row.get("used_percent")),
+        pid=str(row.get("pid", DASH)),
+        memory=size(number_of(row.get("rss_mb"))),
+        used_percent=number_of(row.get("used_percent")),
         growth=DASH if growth is None else f"{signed(size(growth))}/h",
         recent=sparkline(_values(row.get("recent")), width),
         full_in=full_in,
-        objects=count(_number(row.get("objects"))),
-        requests=count(_number(row.get("requests"))),
-        up=duration(_number(row.get("up_seconds"))),
+        objects=count(number_of(row.get("objects"))),
+        requests=count(number_of(row.get("requests"))),
+        up=duration(number_of(row.get("up_seconds"))),
         remark=remark,
     )
 
 
 def _leak(row: Mapping[str, Any]) -> Row:
-    growth = _number(row.get("growth_per_hour"))
+    growth = number_of(row.get("growth_per_hour"))
     rate = size(growth / MB) if growth is not None and row.get("unit") == "bytes" else count(growth)
-    state = safe(row.get("state", ""))
-    confidence = _number(row.get("confidence"))
+    state = str(row.get("state", ""))
+    confidence = number_of(row.get("confidence"))
     cells = (
         state if confidence is None else f"{state} {percent(confidence)}",
-        safe(row.get("name", "")),
+        str(row.get("name", "")),
         f"{rate}/h",
-        safe(row.get("holder") or DASH),
-        safe(row.get("route") or DASH),
+        str(row.get("holder") or DASH),
+        str(row.get("route") or DASH),
     )
     return Row(state, cells)
 
 
 def _type(row: Mapping[str, Any], width: int) -> Row:
-    change = signed(count(_number(row.get("change_hour"))))
+    change = signed(count(number_of(row.get("change_hour"))))
     return Row(
-        safe(row.get("state", "")),
+        str(row.get("state", "")),
         (
-            safe(row.get("name", "")),
+            str(row.get("name", "")),
             sparkline(_values(row.get("points")), width),
-            count(_number(row.get("count"))),
+            count(number_of(row.get("count"))),
             change,
         ),
     )
@@ -184,19 +182,8 @@ def sparkline(values: Sequence[float | None], width: int) -> str:
     return "".join(" " if v is None else BARS[int((len(BARS) - 1) * (v - low) / span)] for v in highest)
 
 
-def safe(value: object) -> str:
-    """A value as text without characters that a terminal obeys or that turn the direction of reading."""
-    return "".join(character if character.isprintable() else "?" for character in str(value))
-
-
 def _values(points: object) -> list[float | None]:
-    return [_number(point[1]) for point in _list(points) if isinstance(point, list) and len(point) > 1]
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-        return value
-    return None
+    return [number_of(point[1]) for point in _list(points) if isinstance(point, list) and len(point) > 1]
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from typing import Any
 
 from memprof_middleware.model import MB
-from memprof_middleware.web.flame import shown
-from memprof_middleware.web.words import DASH, clock, count, percent, size
+from memprof_middleware.web.words import DASH, clock, count, number_of, percent, size
 
 _MOST_ROWS, _MOST_COLUMNS, _DEEPEST = 200, 8, 3
 _TITLES = {
@@ -41,8 +40,8 @@ _EPOCH_TO = 2.5e11
 def section(key: str, value: object, note: str = "") -> str:
     """A value under its name, with a note beside it; nothing if it is empty."""
     body = anything(key, value, 0)
-    told = f" <small>{shown(note)}</small>" if note else ""
-    return f"<section><h2>{shown(title(key))}{told}</h2>{body}</section>" if body else ""
+    told = f" <small>{escape(note)}</small>" if note else ""
+    return f"<section><h2>{escape(title(key))}{told}</h2>{body}</section>" if body else ""
 
 
 def anything(key: str, value: object, depth: int) -> str:
@@ -54,15 +53,15 @@ def anything(key: str, value: object, depth: int) -> str:
         nested = {name: item for name, item in value.items() if name not in plain}
         parts = [_pairs(key, plain)] if plain else []
         for name, item in nested.items():
-            inner = anything(str(name), item, depth + 1) if depth < _DEEPEST else f"<pre>{shown(_json(item))}</pre>"
-            parts.append(f"<h3>{shown(title(str(name)))}</h3>{inner}" if inner else "")
+            inner = anything(str(name), item, depth + 1) if depth < _DEEPEST else f"<pre>{escape(_json(item))}</pre>"
+            parts.append(f"<h3>{escape(title(str(name)))}</h3>{inner}" if inner else "")
         return "".join(parts)
     if isinstance(value, list):
         if all(isinstance(item, Mapping) for item in value):
             return _rows(key, value)
-        items = "".join(f"<li>{shown(cell(key, item))}</li>" for item in value[:_MOST_ROWS])
+        items = "".join(f"<li>{escape(cell(key, item))}</li>" for item in value[:_MOST_ROWS])
         return f"<ul>{items}</ul>{_more(len(value))}"
-    return f"<p>{shown(cell(key, value))}</p>"
+    return f"<p>{escape(cell(key, value))}</p>"
 
 
 def _pairs(key: str, value: Mapping[Any, Any]) -> str:
@@ -72,7 +71,7 @@ def _pairs(key: str, value: Mapping[Any, Any]) -> str:
     if all(number_of(item) is not None for _, item in items) and len({form_of(str(name))[1] for name, _ in items}) == 1:
         items.sort(key=lambda pair: -float(pair[1]))  # counts by name: the most first
     rows = "".join(
-        f'<tr><th scope="row">{shown(str(name) if raw else _named(str(name)))}</th>'
+        f'<tr><th scope="row">{escape(str(name) if raw else _named(str(name)))}</th>'
         f"{_data('', str(item)) if raw and item is not None else _data(str(name), item)}</tr>"
         for name, item in items[:_MOST_ROWS]
     )
@@ -86,14 +85,14 @@ def _named(name: str) -> str:
 
 def _data(name: str, value: object) -> str:
     right = "" if number_of(value) is None else _NUM
-    return f"<td{right}>{shown(cell(name, value))}</td>"
+    return f"<td{right}>{escape(cell(name, value))}</td>"
 
 
 def _rows(key: str, value: Sequence[Mapping[Any, Any]]) -> str:
     columns = list(dict.fromkeys(str(key) for row in value for key in row))[:_MOST_COLUMNS]
     numeric = [all(number_of(row.get(column)) is not None for row in value) for column in columns]
     heads = zip(columns, numeric, strict=True)
-    head = "".join(f"<th{_NUM * right}>{shown(title(column))}</th>" for column, right in heads)
+    head = "".join(f"<th{_NUM * right}>{escape(title(column))}</th>" for column, right in heads)
     body = "".join(
         f"<tr>{''.join(_data(column, row.get(column)) for column in columns)}</tr>" for row in value[:_MOST_ROWS]
     )
@@ -102,7 +101,7 @@ def _rows(key: str, value: Sequence[Mapping[Any, Any]]) -> str:
 
 def _wrapped(key: str, rows: str) -> str:
     table = f'<table class="data tight">{rows}</table>'
-    return f'<div class="scroll" tabindex="0" role="group" aria-label="{shown(title(key))}">{table}</div>'
+    return f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(title(key))}">{table}</div>'
 
 
 def _more(number: int) -> str:
@@ -157,13 +156,6 @@ def _json(value: object) -> str:
 def items_of(value: object) -> list[Any]:
     """The items of a list; of anything else none."""
     return list(value) if isinstance(value, (list, tuple)) else []
-
-
-def number_of(value: object) -> float | None:
-    """A finite number, or ``None`` for anything else."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-        return value
-    return None
 
 
 def form_of(name: str) -> tuple[Callable[[float | None], str], float]:

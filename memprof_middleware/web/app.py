@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from memprof_middleware.outputs.exposition import Response
 from memprof_middleware.profiler import MemoryProfiler
@@ -13,7 +14,7 @@ from memprof_middleware.web import messages
 from memprof_middleware.web.assets import assets
 from memprof_middleware.web.auth import Guard
 from memprof_middleware.web.extensions import extensions
-from memprof_middleware.web.messages import Request
+from memprof_middleware.web.messages import BadRequestError, Request
 from memprof_middleware.web.page import render
 from memprof_middleware.web.shell import REFRESH_SECONDS
 from memprof_middleware.web.source import Looking
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 Handler = Callable[[Request], Response]
 # The longest body that is read: a form with a token, or what an extension is told.
 MOST_BYTES = 16384
+# Longer than any path below the mount: the addresses in an answer lead up from it, so it grows with the path.
+_LONGEST_PATH = 200
 # A path that no request can have.
 _NOWHERE = "\0"
 
@@ -66,8 +69,10 @@ class PageEndpoint:
         self._profiler.step_if_overdue()
         try:
             if not request.path.startswith("/"):  # relative addresses need the slash at the end
-                return messages.redirect(f"{self.mount.rpartition('/')[2]}/", 308)
-            return self._answer(_without_slash(request))
+                return messages.redirect(f"{quote(self.mount.rpartition('/')[2])}/", 308)
+            return _unfit(request) or self._answer(dataclasses.replace(request, path=request.path[1:]))
+        except BadRequestError as error:
+            return messages.text(request, f"{error}\n", 400)
         except Exception as error:  # noqa: BLE001 - a page that fails must not look like the application failing
             self._profiler.failures.record("page", error)
             return messages.text(request, "the page could not be made; the log says why\n", 500)
@@ -75,18 +80,18 @@ class PageEndpoint:
     def wsgi(self, environ: WSGIEnvironment, start_response: StartResponse, path: str) -> list[bytes]:
         """The same for a WSGI host; ``path`` as :meth:`below` gives it."""
         headers = {key[5:].replace("_", "-").lower(): value for key, value in environ.items() if key[:5] == "HTTP_"}
-        length = environ.get("CONTENT_LENGTH") or "0"
-        size = int(length) if length.isdigit() else 0
+        size = body_size(environ.get("CONTENT_LENGTH"))
         request = Request(
             method=environ["REQUEST_METHOD"],
             path=path,
             query=environ.get("QUERY_STRING", ""),
             headers=headers,
             body=environ["wsgi.input"].read(size) if 0 < size <= MOST_BYTES else b"",
+            size=size,
             client=environ.get("REMOTE_ADDR"),
             secure=is_secure(environ.get("wsgi.url_scheme", ""), headers),
         )
-        response = too_large(request) if size > MOST_BYTES else self.respond(request)
+        response = self.respond(request)
         start_response(response.status_line, list(response.headers))
         return [response.body]
 
@@ -119,6 +124,17 @@ class PageEndpoint:
         return messages.answer(request, asset.body, asset.content_type, cached=True)
 
 
+def body_size(length: str | None) -> int:
+    """The bytes that a ``Content-Length`` announces, as far as it matters here: one too many for all that is more.
+
+    -1 for what is no number.
+    """
+    digits = (length or "0").lstrip("0") or "0"
+    if not (digits.isascii() and digits.isdigit()):
+        return -1
+    return int(digits) if len(digits) <= len(str(MOST_BYTES)) else MOST_BYTES + 1
+
+
 def is_secure(scheme: str, headers: dict[str, str]) -> bool:
     """Whether the browser speaks TLS; who lies about it harms only his own cookie."""
     return "https" in {scheme, headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()}
@@ -129,5 +145,12 @@ def too_large(request: Request) -> Response:
     return messages.text(request, f"a body of at most {MOST_BYTES} bytes is read here\n", 413)
 
 
-def _without_slash(request: Request) -> Request:
-    return dataclasses.replace(request, path=request.path[1:])
+def _unfit(request: Request) -> Response | None:
+    """What to answer to a request that is none of any that our pages make."""
+    if request.size < 0:
+        return messages.text(request, "Content-Length must be a number\n", 400)
+    if request.size > MOST_BYTES:
+        return too_large(request)
+    if len(request.path) > _LONGEST_PATH:
+        return messages.text(request, "no path here is that long\n", 404)
+    return None

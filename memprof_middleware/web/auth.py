@@ -6,26 +6,19 @@ import hashlib
 import hmac
 from collections.abc import Callable
 from html import escape
-from urllib.parse import urlsplit
 
 from memprof_middleware.outputs.exposition import Response
+from memprof_middleware.outputs.token_check import TokenCheck
 from memprof_middleware.web import messages
 from memprof_middleware.web.messages import Request
 from memprof_middleware.web.shell import plain_page
 
 COOKIE = "memprof"
 _COOKIE_SECONDS = 12 * 3600
-# Wrong tokens that an address may send at once, and how often one more; and the same for all addresses together.
-_BURST, _SECONDS_EACH = 10.0, 6.0
-_ALL_BURST, _ALL_SECONDS_EACH = 100.0, 0.6
-_MOST_CLIENTS = 1024
 
 
 class Guard:
-    """Knows the token, and slows those who guess it.
-
-    A guess is refused at once when there were too many, whether it is right or not: nobody waits in a thread of the
-    host. A browser that is logged in is not concerned: its cookie is signed and cannot be guessed.
+    """Knows the token, by itself or as a signed cookie, and tells who guesses to wait: in no thread of the host.
 
     Args:
         token: opens everything.
@@ -34,8 +27,8 @@ class Guard:
     """
 
     def __init__(self, token: str, clock: Callable[[], float], monotonic: Callable[[], float]) -> None:
-        self._token, self._clock = token.encode(), clock
-        self._pace = _Pace(monotonic)
+        self._key, self._clock = token.encode(), clock
+        self._token = TokenCheck(token, monotonic)
 
     def refusal(self, request: Request) -> Response | None:
         """What to answer instead; ``None`` for who may pass."""
@@ -57,14 +50,14 @@ class Guard:
         if request.method != "POST":
             return messages.text(request, "use GET or POST\n", 405, ("Allow", "GET, HEAD, POST"))
         if not same_origin(request):
-            return messages.html(request, _form("This form was not sent by a page of ours."), 403)
-        wait = self._pace.wait(request.client)
-        if wait:
-            words = f"Too many wrong tokens: try again in {wait} s."
+            words = "This form was not sent by a page of ours (a proxy must pass the Host header on)."
+            return messages.html(request, _form(words), 403)
+        if not self._token.opens(request.secret("token")):
+            wait = self._token.wrong(request.client)
+            if not wait:
+                return messages.html(request, _form("That is not the token."), 401, _CHALLENGE)
+            words = f"That is not the token, and there were too many wrong ones: wait {wait} s."
             return messages.html(request, _form(words), 429, ("Retry-After", str(wait)))
-        if not self._is_token(request.field("token")):
-            self._pace.note(request.client)
-            return messages.html(request, _form("That is not the token."), 401, _CHALLENGE)
         until = f"{int(self._clock()) + _COOKIE_SECONDS:x}"
         # Without a path it belongs to the folder of the form, whatever stands before that: the application never
         # sees it.
@@ -73,30 +66,24 @@ class Guard:
         return messages.redirect("./", 303, ("Set-Cookie", cookie))
 
     def _judge_bearer(self, request: Request, given: str) -> Response | None:
-        wait = self._pace.wait(request.client)
-        if wait:
-            words = f"too many wrong tokens: try again in {wait} s\n"
-            return messages.text(request, words, 429, ("Retry-After", str(wait)))
-        if self._is_token(given):
+        if self._token.opens(given):
             return None
-        self._pace.note(request.client)
-        return _unknown(request, "that is not the token\n")
-
-    def _is_token(self, given: str) -> bool:
-        # Of equal length and unpredictable, so that the time tells neither the token's length nor a part of it.
-        digests = (hmac.digest(self._token, text, "sha256") for text in (given.encode(errors="replace"), self._token))
-        return hmac.compare_digest(*digests)
+        wait = self._token.wrong(request.client)
+        if not wait:
+            return _unknown(request, "that is not the token\n")
+        words = f"that is not the token, and there were too many wrong ones: wait {wait} s\n"
+        return messages.text(request, words, 429, ("Retry-After", str(wait)))
 
     def _has_cookie(self, request: Request) -> bool:
         for part in request.headers.get("cookie", "").split(";"):
             name, _, value = part.strip().partition("=")
             until, _, signature = value.partition(".")
-            if name == COOKIE and hmac.compare_digest(signature.encode(), self._signature(until).encode()):
+            if name == COOKIE and hmac.compare_digest(_bytes(signature), self._signature(until).encode()):
                 return int(until, 16) > self._clock()
         return False
 
     def _signature(self, until: str) -> str:
-        return hmac.new(self._token, b"memprof page until " + until.encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._key, b"memprof page until " + _bytes(until), hashlib.sha256).hexdigest()
 
 
 def same_origin(request: Request) -> bool:
@@ -104,35 +91,13 @@ def same_origin(request: Request) -> bool:
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         return site == "same-origin"
-    sender = urlsplit(request.headers.get("origin", "")).netloc.lower()
-    hosts = {request.headers.get(name, "").lower() for name in ("host", "x-forwarded-host")}
-    return sender != "" and sender in hosts
+    # Not X-Forwarded-Host: who can set that may be anybody, and a proxy that changes the host can be told not to.
+    sender = request.headers.get("origin", "").partition("://")[2]
+    return sender != "" and sender.lower() == request.headers.get("host", "").lower()
 
 
-class _Pace:
-    """Wrong tokens by client: a bucket of guesses that fills slowly, for each and for all together."""
-
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
-        self._spent: dict[str, tuple[float, float]] = {}  # guesses spent, and when that was
-        self._spent_by_all = (0.0, 0.0)
-
-    def wait(self, client: str | None) -> int:
-        """Seconds until the next guess; 0: now."""
-        own = self._left(self._spent.get(client or "", (0.0, 0.0)), _SECONDS_EACH) - _BURST + 1
-        all_ = self._left(self._spent_by_all, _ALL_SECONDS_EACH) - _ALL_BURST + 1
-        return max(0, int(max(own * _SECONDS_EACH, all_ * _ALL_SECONDS_EACH) + 0.999))
-
-    def note(self, client: str | None) -> None:
-        """A wrong token came."""
-        now, key = self._monotonic(), client or ""
-        if len(self._spent) >= _MOST_CLIENTS:  # who has that many addresses is held by the pace of all
-            self._spent.clear()
-        self._spent[key] = self._left(self._spent.get(key, (0.0, 0.0)), _SECONDS_EACH) + 1, now
-        self._spent_by_all = self._left(self._spent_by_all, _ALL_SECONDS_EACH) + 1, now
-
-    def _left(self, spent: tuple[float, float], seconds_each: float) -> float:
-        return max(0.0, spent[0] - (self._monotonic() - spent[1]) / seconds_each)
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogatepass")
 
 
 _CHALLENGE = ("WWW-Authenticate", 'Bearer realm="memprof"')

@@ -18,10 +18,13 @@ from memprof_middleware.profiler import MemoryProfiler
 from memprof_middleware.web import messages
 from memprof_middleware.web.messages import Request
 from memprof_middleware.web.shell import page
+from memprof_middleware.web.words import number_of
 
-_NAME = re.compile(r"(memprof-\d{8}T\d{6}Z-(\d+))\.json")
-_REQUEST = re.compile(r"bundle/(memprof-\d{8}T\d{6}Z-\d+)(\.json|\.html)?")
+_NAME = re.compile(r"(memprof-\d{8}T\d{6}Z-(\d+))\.json", re.ASCII)
+_REQUEST = re.compile(r"bundle/(memprof-\d{8}T\d{6}Z-\d+)(\.json|\.html)?", re.ASCII)
 _MOST = 8
+_LONGEST = 500
+_GONE = "there is no such evidence (any more): the last twenty files are kept\n"
 
 
 class BundleRoutes:
@@ -54,12 +57,14 @@ class BundleRoutes:
         asked = _REQUEST.fullmatch(request.path)
         path = asked and next((path for path in self._files(self._pids()) if path.stem == asked[1]), None)
         if asked is None or path is None:
-            return messages.text(request, "there is no such evidence (any more): the last twenty files are kept\n", 404)
+            return messages.text(request, _GONE, 404)
         save = ("Content-Disposition", f'attachment; filename="{asked[1]}{asked[2] or ""}"')
-        if asked[2] == ".json":
-            return messages.answer(request, path.read_bytes(), "application/json", 200, save)
         try:
+            if asked[2] == ".json":
+                return messages.answer(request, path.read_bytes(), "application/json", 200, save)
             data = read_bundle(path)
+        except OSError:
+            return messages.text(request, _GONE, 404)  # just now
         except EvidenceError as error:
             return messages.text(request, f"{error}\n", 404)
         from memprof_middleware.web.bundle import bundle_report
@@ -95,9 +100,9 @@ class BundleRoutes:
             data = read_bundle(path)
             told = {
                 "id": path.stem,
-                "why": str(data.get("cause", "")),
-                "pid": int(data.get("pid", 0)),
-                "time": float(data.get("time", 0.0)),
+                "why": str(data.get("cause", ""))[:_LONGEST],
+                "pid": int(path.stem.rpartition("-")[2]),
+                "time": number_of(data.get("time")) or 0.0,
                 "bytes": size,
             }
             if len(self._read) > 4 * _MOST:

@@ -7,14 +7,14 @@ a table all the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from html import escape
 from typing import Any
 
 from memprof_middleware.model import RouteGrowth
 from memprof_middleware.outputs.moments import utc
-from memprof_middleware.web.anything import cell, form_of, items_of, moment, nbytes, number_of, section, title
+from memprof_middleware.web.anything import cell, form_of, items_of, moment, nbytes, section, title
 from memprof_middleware.web.charts import lines, spark
-from memprof_middleware.web.flame import shown
-from memprof_middleware.web.words import DASH, count, percent, signed
+from memprof_middleware.web.words import DASH, count, number_of, percent, signed
 
 _BADGES = {"confirmed": "bad", "suspected": "warn", "resolved": "ok"}
 _MOST_CHARTS = 40
@@ -57,8 +57,8 @@ def _head(bundle: Mapping[str, Any]) -> str:
         words.append(utc(at))
     words += [f"{name} {bundle[key]}" for key, name in (("pid", "process"), ("worker", "worker")) if key in bundle]
     words += [str(bundle[key]) for key in ("host", "version") if bundle.get(key)]
-    told = shown(" \u00b7 ".join(words))
-    head = f"<h1>{shown(headline(bundle))}</h1>"
+    told = escape(" \u00b7 ".join(words))
+    head = f"<h1>{escape(headline(bundle))}</h1>"
     return f'<section id="verdict" class="verdict bad">{head}<p class="lead">{told}</p></section>'
 
 
@@ -69,7 +69,7 @@ def _leaks(bundle: Mapping[str, Any]) -> str:
 
 def _leak(leak: Mapping[str, Any]) -> str:
     state = str(leak.get("state", ""))
-    badge = f'<span class="badge {_BADGES.get(state, "warn")}">{shown(state)}</span> ' if state else ""
+    badge = f'<span class="badge {_BADGES.get(state, "warn")}">{escape(state)}</span> ' if state else ""
     in_bytes = leak.get("unit") == "bytes" or leak.get("kind") in {"native", "fragmentation"}
     write: Callable[[Any], str] = nbytes if in_bytes else _count
     facts = [
@@ -83,17 +83,18 @@ def _leak(leak: Mapping[str, Any]) -> str:
         ("Since", moment(leak.get("since")), f"confidence {percent(number_of(leak.get('confidence')))}"),
     ]
     listed = "".join(
-        f"<div><dt>{name}</dt><dd>{shown(value)}<small>{shown(note)}</small></dd></div>" for name, value, note in facts
+        f"<div><dt>{name}</dt><dd>{escape(value)}<small>{escape(note)}</small></dd></div>"
+        for name, value, note in facts
     )
-    why = "".join(f"<li>{shown(str(sentence))}</li>" for sentence in items_of(leak.get("evidence")))
+    why = "".join(f"<li>{escape(str(sentence))}</li>" for sentence in items_of(leak.get("evidence")))
     also = ", ".join(map(str, items_of(leak.get("also"))))
-    advice = f"<p>{shown(str(leak['advice']))}</p>" if leak.get("advice") else ""
+    advice = f"<p>{escape(str(leak['advice']))}</p>" if leak.get("advice") else ""
     numbers = [number_of(value) for value in items_of(leak.get("series"))]
     shape = spark(list(enumerate(numbers)), 160, 24, "leaking") if len(numbers) > 1 else ""
-    name, kind = shown(str(leak.get("name", DASH))), shown(str(leak.get("kind", "")))
+    name, kind = escape(str(leak.get("name", DASH))), escape(str(leak.get("kind", "")))
     return (
         f'<h3>{badge}<code>{name}</code> <small>{kind}</small> {shape}</h3><dl class="facts">{listed}</dl>{advice}'
-        f"{f'<p>With it grow: {shown(also)}</p>' if also else ''}{f'<ul>{why}</ul>' if why else ''}"
+        f"{f'<p>With it grow: {escape(also)}</p>' if also else ''}{f'<ul>{why}</ul>' if why else ''}"
     )
 
 
@@ -111,7 +112,7 @@ def _routes(bundle: Mapping[str, Any]) -> str:
             lines.append(str(RouteGrowth.from_dict(route)))
         except (ValueError, TypeError, AttributeError):  # of another version
             lines.append(cell("route", route))
-    listed = "".join(f"<li>{shown(line)}</li>" for line in lines)
+    listed = "".join(f"<li>{escape(line)}</li>" for line in lines)
     return f'<section id="routes"><h2>Routes that keep memory</h2><ul>{listed}</ul></section>' if listed else ""
 
 

@@ -130,8 +130,8 @@ def _frame(node: _Node, depth: int, x: float, width: float) -> str:
     return (
         f'<svg class="f {_CLASSES.get(node.kind, "lib")}" role="listitem" x="{x:.3f}%" y="{depth * _ROW}" '
         f'width="{width:.3f}%" height="{_ROW - 1}" data-d="{depth}" data-b="{node.size}">'
-        f"<title>{shown(name)}: {held(node.size)}, {width:.1f} %</title>"
-        f'<rect width="100%" height="100%"/><text x="4" y="13"{late}>{shown(_short(name))}</text></svg>'
+        f"<title>{escape(name)}: {held(node.size)}, {width:.1f} %</title>"
+        f'<rect width="100%" height="100%"/><text x="4" y="13"{late}>{escape(_short(name))}</text></svg>'
     )
 
 
@@ -146,11 +146,6 @@ def _short(name: str) -> str:
 def held(nbytes: int) -> str:
     """Bytes in words."""
     return size(nbytes / MB)
-
-
-def shown(text: str) -> str:
-    """Foreign text as markup that shows it and does nothing else: no control or direction marks either."""
-    return escape("".join(character if character.isprintable() else "\ufffd" for character in text))
 
 
 def by_own_code(stacks: Iterable[Stack], most: int = 10) -> list[tuple[str, int]]:

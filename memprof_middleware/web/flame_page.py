@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from memprof_middleware.flame_model import ENGINES, FlameOrder, FlameResult, FlameSummary
 from memprof_middleware.outputs.flame_desk import MAX_SECONDS
-from memprof_middleware.web.flame import by_own_code, by_place, draw, held, shown
+from memprof_middleware.web.flame import by_own_code, by_place, draw, held
 from memprof_middleware.web.words import clock, clock_seconds, count, duration
 
 DEFAULT_SECONDS = 30
@@ -45,7 +45,7 @@ def ask_section(
         told: why the last wish was not granted, as text.
     """
     workers = "".join(
-        f'<option value="{one.pid}"{" selected" if one.pid == chosen else ""}>{one.pid} ({shown(one.memory)})</option>'
+        f'<option value="{one.pid}"{" selected" if one.pid == chosen else ""}>{one.pid} ({escape(one.memory)})</option>'
         for one in candidates
     )
     times = "".join(
@@ -55,7 +55,7 @@ def ask_section(
     engines = "".join(f'<option value="{engine}">{engine}</option>' for engine in ENGINES)
     engine = f'<label>with <select name="engine">{engines}</select></label> ' if memray else ""
     slower = _SLOWER["tracemalloc"] + (" With memray it is about 4 times." if memray else "")
-    alert = f'<p class="told" role="alert">{shown(told)}</p>' if told else ""
+    alert = f'<p class="told" role="alert">{escape(told)}</p>' if told else ""
     return (
         f'<section id="ask"><h1>Memory flame graph</h1>{alert}'
         "<p>It shows which calls allocate memory that stays: what is allocated from now on and still held at the end, "
@@ -74,7 +74,7 @@ def _earlier(results: Sequence[FlameSummary]) -> str:
         f'<tr><th scope="row"><a href="flame/{escape(one.id)}">{clock(one.ended_at)} UTC</a></th>'
         f'<td class="num">{one.pid}</td><td class="num">{duration(one.seconds)}</td><td>{escape(one.engine)}</td>'
         f'<td class="num">{"–" if one.error else held(one.size)}</td>'  # noqa: RUF001
-        f"<td>{shown(one.error or one.early)}</td></tr>"
+        f"<td>{escape(one.error or one.early)}</td></tr>"
         for one in results
     )
     return (
@@ -113,7 +113,7 @@ def result_section(result: FlameResult, *, downloads: bool = True, heading: str 
         f"{clock_seconds(summary.ended_at)} UTC, {escape(summary.engine)}</small></{heading}>"
     )
     if summary.error:
-        return f'<section id="graph">{head}<p class="lead">There is no graph: {shown(summary.error)}.</p></section>'
+        return f'<section id="graph">{head}<p class="lead">There is no graph: {escape(summary.error)}.</p></section>'
     picture = draw(result.stacks)
     if not picture.drawn:
         nothing = "Nothing that the application allocated in the window is still held."
@@ -145,9 +145,8 @@ def _requests(summary: FlameSummary) -> str:
 def _early(summary: FlameSummary) -> str:
     if not summary.early:
         return ""
-    return (
-        f" Ended early, after {duration(summary.seconds)} of {duration(summary.asked_seconds)}: {shown(summary.early)}."
-    )
+    spent = f"{duration(summary.seconds)} of {duration(summary.asked_seconds)}"
+    return f" Ended early, after {spent}: {escape(summary.early)}."
 
 
 def _unkept(summary: FlameSummary) -> str:
@@ -170,7 +169,7 @@ def _actions(summary: FlameSummary, downloads: bool) -> str:
 
 def _table(title: str, explained: str, rows: Sequence[tuple[str, int]], summary: FlameSummary) -> str:
     lines = "".join(
-        f'<tr><th scope="row"><code>{shown(name)}</code></th><td class="num">{held(size)}</td>'
+        f'<tr><th scope="row"><code>{escape(name)}</code></th><td class="num">{held(size)}</td>'
         f'<td class="num">{100 * size / max(1, summary.size):.1f} %</td></tr>'
         for name, size in rows
     )

@@ -83,6 +83,11 @@ class FlameRoutes:
         engine = _engine(given("engine") or ENGINES[0])
         if engine is None:
             return self._form(request, f"the engine must be one of {_list(ENGINES)}", 400)
+        if engine == "memray" and not _has_memray():
+            told = (
+                "memray is not installed in this server: pip install 'memprof-middleware[memray]', or use tracemalloc"
+            )
+            return self._form(request, told, 400)
         seconds = _seconds(given("seconds") or str(DEFAULT_SECONDS))
         if seconds is None:
             return self._form(request, f"seconds must be a number from {MIN_SECONDS:g} to {MAX_SECONDS:g}", 400)

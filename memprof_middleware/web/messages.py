@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from memprof_middleware.outputs.exposition import Response, accepts_gzip
+from memprof_middleware.text.clean import clean
 
 # A strict policy: scripts and styles from our own two files only, and no way from a text to a script in them.
 POLICY = (
@@ -25,6 +26,11 @@ SAFETY = (
 )
 NO_STORE = ("Cache-Control", "no-store")
 _GZIP_FROM = 500
+_MOST_FIELDS = 20
+
+
+class BadRequestError(Exception):
+    """What came in cannot be read; the message says why and shows nothing of it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +42,8 @@ class Request:
         path: below the mount, without a slash in front: empty for the page itself, ``api/state.json``.
         query: what stands behind the question mark.
         headers: names in lower case.
-        body: at most some kilobytes; what is longer is refused before it comes here.
+        body: at most some kilobytes; what is longer is not read.
+        size: the bytes that the body has, where the host tells; -1: it told no number.
         client: address of the peer, if the server tells it.
         secure: whether the browser speaks TLS, as far as it can be known.
     """
@@ -46,6 +53,7 @@ class Request:
     query: str = ""
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     body: bytes = b""
+    size: int = 0
     client: str | None = None
     secure: bool = False
 
@@ -54,13 +62,28 @@ class Request:
         """What leads from this path to the mount: ``../`` for each folder. All addresses of the page are relative."""
         return "../" * self.path.count("/")
 
+    def secret(self, name: str) -> str:
+        """A field of the form in the body as it was sent, to be compared and never shown; empty if it is not there.
+
+        Raises:
+            BadRequestError: there are more fields than any form of ours has; so with the other two.
+        """
+        return _first(self.body.decode("latin-1"), name)
+
     def field(self, name: str) -> str:
-        """A field of the form in the body; empty if it is not there."""
-        return parse_qs(self.body.decode("latin-1"), keep_blank_values=True, max_num_fields=20).get(name, [""])[0]
+        """A field of the form in the body, safe to be shown; empty if it is not there."""
+        return clean(self.secret(name))
 
     def argument(self, name: str) -> str:
-        """A field of the query; empty if it is not there."""
-        return parse_qs(self.query, max_num_fields=20).get(name, [""])[0]
+        """A field of the query, safe to be shown; empty if it is not there."""
+        return clean(_first(self.query, name))
+
+
+def _first(fields: str, name: str) -> str:
+    try:
+        return parse_qs(fields, keep_blank_values=True, max_num_fields=_MOST_FIELDS).get(name, [""])[0]
+    except ValueError:
+        raise BadRequestError(f"at most {_MOST_FIELDS} fields are read here") from None
 
 
 def html(request: Request, text: str, status: int = 200, *headers: tuple[str, str]) -> Response:

@@ -5,9 +5,19 @@ from __future__ import annotations
 import math
 import time
 
+_LARGEST = 1e300
 DASH = "–"  # noqa: RUF001 - what stands for a figure that is not known
+# The last second of the year 9999: beyond it there is no date.
+_LATEST = 253402300799.0
 _HALF_A_DAY = 12 * 3600
 MINUS = "−"  # noqa: RUF001 - as wide as a plus
+
+
+def number_of(value: object) -> float | None:
+    """A number that can be calculated with, or ``None`` for anything else, such as an integer of 400 digits."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _LARGEST:
+        return value
+    return None
 
 
 def size(mb: float | None) -> str:
@@ -53,7 +63,7 @@ def duration(seconds: float | None) -> str:
 
 def clock(moment: float | None, now: float | None = None) -> str:
     """Hours and minutes in UTC; with the date if it is half a day from ``now`` or more."""
-    if moment is None:
+    if moment is None or not 0 <= moment <= _LATEST:
         return DASH
     near = now is None or abs(moment - now) < _HALF_A_DAY
     return time.strftime("%H:%M" if near else "%Y-%m-%d %H:%M", time.gmtime(moment))

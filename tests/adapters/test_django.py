@@ -166,6 +166,14 @@ def test_neither_allowed_hosts_nor_login_block_a_scrape(django_project):
     assert client.get("/hello").status_code in {301, 400}
 
 
+@pytest.mark.parametrize(("length", "status"), [("²", 400), ("-5", 400), ("9" * 5000, 413), ("", 401)], ids=ascii)
+def test_a_length_that_is_no_number(django_project, length, status):
+    """Whatever a server hands on as the length of a body, the page's answer is a right one."""
+    django_project([path("hello", hello)], MEMPROF={**STEPPED, "token": "open-sesame"})
+    sent = {"headers": {"sec-fetch-site": "same-origin"}, "CONTENT_LENGTH": length}
+    assert Client().post("/memprof/login", {"token": "open-sesame"}, **sent).status_code == status
+
+
 def test_async_handler(django_project):
     """Under ASGI the middleware is asynchronous: views run, scrapes are served, requests are counted."""
 

@@ -58,6 +58,15 @@ def test_a_long_body_is_not_read(open_):
     assert client.get("/hello").text == "hello"
 
 
+def test_an_order_is_waited_for(open_):
+    """A script that asks for a flame graph which is not ready is told so on every host."""
+    client, profiler = open_
+    client("POST", "/memprof/flame?seconds=1", BEARER)
+    order = profiler.flames.desk.order()
+    answer = client.get(f"/memprof/flame/{order.id}", BEARER | {"accept": "application/json"})
+    assert (answer.status, answer.text) == (202, "not ready: ask again\n")
+
+
 def test_no_traffic(open_):
     """Neither the page nor its refusals count as requests of the application, and routes do not know of them."""
     client, profiler = open_

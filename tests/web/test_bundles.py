@@ -86,6 +86,13 @@ def test_a_file_that_is_no_evidence(page):
     """What is no evidence is left out of the list and refused in words; nothing fails."""
     other = page.file.with_name(f"memprof-20990101T000000Z-{os.getpid()}.json")
     other.write_text("{}")
+    strange = page.file.with_name(f"memprof-20990101T000001Z-{os.getpid()}.json")
+    strange.write_text('{"schema": 1, "pid": "x", "time": [], "cause": {"a": 1}, "worker": ' + "9" * 18 + "}")
+    listed = json.loads(page("/api/state.json").body)["bundles"]
+    assert [(one["id"], one["pid"], one["time"]) for one in listed[:1]] == [(strange.stem, os.getpid(), 0.0)]
+    for kind in ("", ".json", ".html"):
+        assert page(f"/bundle/{strange.stem}{kind}").status == 200
+    strange.unlink()
     assert len(json.loads(page("/api/state.json").body)["bundles"]) == 1
     assert page(f"/bundle/{other.stem}").status == 404
     assert page("/bundle", method="POST").status == 405

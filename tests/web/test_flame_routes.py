@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from urllib.parse import urlencode
 
 import pytest
@@ -124,6 +125,28 @@ def test_hostile_names_are_text_everywhere(server):
     _, _, body = server.ask("GET", f"flame/{server.record()}")
     assert "<img" not in body
     assert "&lt;img src=x onerror=alert(1)&gt;" in body
+
+
+def test_names_cannot_command_a_terminal_or_forge_a_line(server):
+    """What a file or function is named shows without control characters and marks that turn the text, in each form."""
+    hostile = Frame("a\0b\x1b[31m\x07\n;", "\u202eevil\u202c\r", "own")
+    order_id = server.record((Stack(5, 1, (hostile,)),), size=5, early="\x1b[2J")
+    for kind in ("", ".collapsed", ".speedscope.json", ".json"):
+        status, _, body = server.ask("GET", f"flame/{order_id}{kind}")
+        assert status == 200
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u202a-\u202e]", body)
+        assert "\\u" not in body
+    assert server.ask("GET", f"flame/{order_id}.collapsed")[2] == "a?b?[31m??,:?evil?? 5\n"
+
+
+def test_memray_where_it_is_not_installed(server, monkeypatch):
+    """An order for memray is refused in words before it is given; tracemalloc is taken."""
+    monkeypatch.setattr("memprof_middleware.web.flame_routes._has_memray", lambda: False)
+    status, _, body = server.ask("POST", f"flame?pid={PID}&engine=memray")
+    assert status == 400
+    assert "memray is not installed in this server: pip install" in body
+    assert server.desk.order() is None
+    assert server.ask("POST", f"flame?pid={PID}&engine=tracemalloc")[0] == 303
 
 
 def test_an_early_end_and_an_error_are_told(server):

@@ -240,6 +240,75 @@ def test_a_peer_that_hangs_up(start: Start, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().err == ""
 
 
+def test_peers_that_are_slow_shut_nobody_out(start: Start) -> None:
+    """Of 60 peers that send half a request 32 are kept, the newest, and a scrape is answered at once."""
+    exporter = start()
+    server = exporter._server
+    assert server is not None
+    peers = [socket.create_connection(("127.0.0.1", exporter.port)) for _ in range(60)]
+    try:
+        for peer in peers:
+            peer.settimeout(60)
+            peer.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
+        assert peers[0].recv(10) == b""  # it gave way
+        wait_until(lambda: sum("process_request" in thread.name for thread in threading.enumerate()) <= 33)
+        assert ask(exporter, "/metrics").status == 200
+        assert len(server._peers) <= 32
+        peers[-1].sendall(b"y\r\n\r\n")
+        assert peers[-1].recv(12) == b"HTTP/1.0 200"
+    finally:
+        for peer in peers:
+            peer.close()
+    wait_until(lambda: not server._peers)
+
+
+LINE = b"GET /metrics HTTP/1.1\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (LINE + b"X: " + b"a" * 16384, b"431"),
+        (LINE + b"X: a\r\n" * 5000, b"431"),
+        (b"GET /" + b"a" * 16384, b"431"),
+        (LINE + (b"X: " + b"a" * 150 + b"\r\n") * 90 + b"\r\n", b"200"),
+    ],
+    ids=["a long header", "many headers", "a long address", "headers as they are"],
+)
+def test_a_head_without_end(start: Start, sent: bytes, status: bytes) -> None:
+    """Of a request's head 16 kB are read, whatever it consists of: what is longer is 431."""
+    with socket.create_connection(("127.0.0.1", start().port)) as peer:
+        peer.sendall(sent[:16384])  # what is not read would reset the connection before the answer is
+        assert peer.recv(12)[9:] == status
+
+
+@pytest.mark.parametrize(
+    ("settings", "host", "told"),
+    [
+        ({}, "0.0.0.0", True),
+        ({}, "", True),
+        ({}, "127.0.0.1", False),
+        ({}, "localhost", False),
+        ({"metrics_token": "correct-horse"}, "0.0.0.0", False),
+        ({"metrics_allow": "10.0.0.0/8"}, "0.0.0.0", False),
+    ],
+    ids=str,
+)
+def test_an_open_port_is_told_once(
+    settings: dict[str, str], host: str, told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Beyond this machine, and with neither token nor list, a warning says who may read and what to set."""
+    profiler = MemoryProfiler(Config(background=False, **settings), probes=FakeProbes())  # type: ignore[arg-type]
+    exporter = MemoryExporter(profiler, port=0, host=host)
+    for _ in range(2):
+        exporter.start()
+        exporter.stop()
+    profiler.stop()
+    warnings = [record.getMessage() for record in caplog.records if "whoever reaches it" in record.getMessage()]
+    assert len(warnings) == told
+    assert all("set metrics_token or metrics_allow, or host='127.0.0.1'" in warning for warning in warnings)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_forked_child(start: Start) -> None:

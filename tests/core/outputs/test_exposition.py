@@ -54,6 +54,11 @@ def test_plain_text_by_default(metrics: MetricsEndpoint) -> None:
         OPENMETRICS,
         # What Prometheus 2 sends.
         f"{OPENMETRICS},application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+        # What Prometheus 3 sends.
+        (
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;"
+            "version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+        ),
     ],
 )
 def test_openmetrics_when_asked_for(metrics: MetricsEndpoint, accept: str) -> None:
@@ -96,7 +101,7 @@ def test_gzip_when_accepted(metrics: MetricsEndpoint, accepted: str, zipped: boo
 
 def test_small_answers_are_not_compressed() -> None:
     """Below 500 bytes gzip costs more than it saves."""
-    response = render(CollectorRegistry(), Config(), "GET", {"accept-encoding": "gzip"})
+    response = render(CollectorRegistry(), "GET", {"accept-encoding": "gzip"})
     assert header(response, "Content-Encoding") is None
 
 

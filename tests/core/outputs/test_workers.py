@@ -112,6 +112,13 @@ def test_a_worker_that_has_not_published_is_not_shown_as_its_predecessor(slots, 
     assert mine.others() == []
 
 
+def test_names_of_a_sibling_are_made_safe(tmp_path, slots, child):
+    """What a sibling, of another version maybe, calls a type or a route is text of one line where its file is read."""
+    mine = slots()
+    child(lambda: work(tmp_path, failures={"\x1b[31m\u202e\n/größe": 1})).result  # noqa: B018 - waits for it
+    assert [metrics.failures for metrics in mine.others()] == [{"?[31m??/größe": 1}]
+
+
 def test_two_servers_from_one_shell(slots, tmp_path, child):
     """Servers of one user on different addresses do not see each other's workers."""
     mine = slots()

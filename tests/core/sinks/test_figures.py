@@ -82,3 +82,14 @@ def test_conditions_are_counted_by_their_subjects() -> None:
     held.hear(dataclasses.replace(alert(), active=False))
     held.hear(alert(subject="shop.Item", active=False))
     assert held.counts() == {"leak": 0, "heap_warning": 1}
+
+
+def test_what_holds_is_counted_with_a_bound() -> None:
+    """Ten thousand beginnings whose ends never came count as a hundred, and those that end are not counted any more."""
+    held = Held()
+    for number in range(10_000):
+        held.hear(alert(subject=f"GET /{number}"))
+    assert held.counts() == {"leak": 100}
+    for number in range(90):
+        held.hear(alert(subject=f"GET /{number}", active=False))
+    assert held.counts() == {"leak": 10}

@@ -162,6 +162,16 @@ def test_too_many_wrong_tokens():
     assert "try again in 17 s" in refused(429, Retry_After="17")
 
 
+@pytest.mark.parametrize(
+    ("status", "headers"), [(429, {"Retry_After": "5\x1b[2J\x07"}), (302, {"Location": "/\x1b]0;owned\x07"})]
+)
+def test_words_of_a_server_cannot_command_the_terminal(status, headers):
+    """Escape sequences in what a server says are shown as question marks."""
+    words = refused(status, **headers)
+    assert "?" in words
+    assert words.isprintable()
+
+
 def test_a_redirect_is_not_followed():
     """A redirect would carry the token to wherever it leads: the address is named instead, and not asked."""
     with answering(200, state()) as (elsewhere, asked):
@@ -218,6 +228,11 @@ class TestRecording:
 
     def test_a_refusal_is_the_servers_own_words(self):
         """Why there is no graph now is what the server says."""
+        with (
+            answering(409, b"\x1b[2Jno\n\x07 room\n") as (address, _),
+            pytest.raises(TopError, match=r"^\?\[2Jno\?\? room$"),
+        ):
+            Client(address, TOKEN).record(1, 30)
         with answering(409, b"one flame graph at a time\n") as (address, _), pytest.raises(TopError) as error:
             Client(address, TOKEN).record(4242, 30)
         assert str(error.value) == "one flame graph at a time"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from memprof_middleware.terminal.plain import plain
 from memprof_middleware.terminal.view import SORTS, is_confirmed, sparkline, view
+from memprof_middleware.text.foreign import parsed
 from memprof_middleware.web.source import Looking
 from tests.web.scene import CACHE, LEAKING, OVER, Scene, leak
 
@@ -20,7 +21,7 @@ ADDRESS = "http://127.0.0.1:8000/memprof/"
 def state(*leaks, workers=4, actions=("flame",)):
     """The state of the made-up server, as a client reads it."""
     scene = Scene(leaks or (leak(), CACHE, OVER), workers)
-    return json.loads(json.dumps(Looking(scene.profiler()).state(actions)))
+    return parsed(json.dumps(Looking(scene.profiler()).state(actions)).encode())
 
 
 def test_it_says_what_the_page_says():
@@ -74,9 +75,16 @@ def test_names_cannot_command_the_terminal():
     """Escape sequences and line ends in a name are shown as question marks."""
     found = state(leak(name=HOSTILE, holder=HOSTILE, route=HOSTILE))
     found["host"] = found["types"][0]["name"] = HOSTILE
-    text = plain(view(found), ADDRESS)
+    text = plain(view(parsed(json.dumps(found).encode())), ADDRESS)
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u202e]", text)
     assert "[bold]x[/bold]" in text
+
+
+def test_a_figure_that_is_none_is_not_known():
+    """An integer of 400 digits, which no calculation takes, is shown as what is not known."""
+    found = state()
+    found["workers"][0]["rss_mb"] = found["workers"][0]["objects"] = found["now"] = 10**400
+    assert "–" in plain(view(found), ADDRESS)  # noqa: RUF001
 
 
 JSON = st.recursive(
