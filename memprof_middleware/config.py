@@ -124,7 +124,7 @@ class Config:
     )
     evidence: bool = setting(
         True,
-        "Write an evidence file when a leak is confirmed or 85 % of the limit is reached; at most two an hour.",
+        "Write an evidence file when a leak is confirmed or 85 % of the limit is reached; at most two an hour of each.",
     )
     evidence_dir: str | None = setting(
         None,

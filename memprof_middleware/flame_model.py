@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
+
+from memprof_middleware.model import Moment, _Rule, _Value
+from memprof_middleware.text.clean import clean
 
 Engine = Literal["tracemalloc", "memray"]
 ENGINES: tuple[Engine, ...] = ("tracemalloc", "memray")
@@ -12,6 +16,9 @@ Kind = Literal["own", "framework", "library", "stdlib", "cut", "profiler"]
 # How deep a window looks: deeper costs more memory for each trace and shows more of the framework only.
 DEPTH = 16
 SCHEMA = 1
+# Of a place or a function, in characters.
+_LONGEST = 500
+_Schema = Annotated[int, _Rule(lambda number: number == SCHEMA)]
 
 
 class RawFrame(NamedTuple):
@@ -56,7 +63,7 @@ class Stack(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class FlameOrder:
+class FlameOrder(_Value):
     """A window that somebody asked for.
 
     Attributes:
@@ -72,38 +79,12 @@ class FlameOrder:
     pid: int
     engine: Engine
     seconds: float
-    asked_at: float
-    started_at: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The value as JSON-ready types."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> FlameOrder:
-        """The value that :meth:`to_dict` wrote.
-
-        Raises:
-            ValueError: it is none.
-        """
-        try:
-            started = data["started_at"]
-            if data["engine"] not in ENGINES:
-                raise ValueError(f"no engine {data['engine']!r}")
-            return cls(
-                id=str(data["id"]),
-                pid=int(data["pid"]),
-                engine=data["engine"],
-                seconds=float(data["seconds"]),
-                asked_at=float(data["asked_at"]),
-                started_at=None if started is None else float(started),
-            )
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"no order for a flame graph: {error}") from error
+    asked_at: Moment
+    started_at: Moment | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class FlameSummary:
+class FlameSummary(_Value):
     """What came of a window, without its stacks.
 
     Attributes:
@@ -121,6 +102,7 @@ class FlameSummary:
         requests: requests that the process answered meanwhile.
         left_out: bytes of the stacks that were too small to keep.
         has_bin: whether there is a file of memray's to download.
+        schema: the version of this value; another one is not read.
     """
 
     id: str
@@ -129,7 +111,7 @@ class FlameSummary:
     engine: Engine
     asked_seconds: float
     seconds: float
-    ended_at: float
+    ended_at: Moment
     early: str = ""
     error: str = ""
     size: int = 0
@@ -137,24 +119,7 @@ class FlameSummary:
     requests: int = 0
     left_out: int = 0
     has_bin: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """The value as JSON-ready types."""
-        return {"schema": SCHEMA, **dataclasses.asdict(self)}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> FlameSummary:
-        """The value that :meth:`to_dict` wrote.
-
-        Raises:
-            ValueError: it is none, or one of another version.
-        """
-        if data.get("schema") != SCHEMA:
-            raise ValueError(f"schema {data.get('schema')!r}, not {SCHEMA}")
-        try:
-            return cls(**{field.name: data[field.name] for field in dataclasses.fields(cls)})
-        except KeyError as error:
-            raise ValueError(f"no result of a flame graph: {error}") from error
+    schema: _Schema = SCHEMA
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -182,9 +147,10 @@ def stacks_from_dict(data: Mapping[str, Any]) -> tuple[Stack, ...]:
         ValueError: it is none.
     """
     try:
-        frames = [Frame(*row) for row in data["frames"]]
+        frames = [Frame._make(clean(text, _LONGEST) for text in row) for row in data["frames"]]
         return tuple(
-            Stack(size, blocks, tuple(frames[number] for number in path)) for size, blocks, path in data["stacks"]
+            Stack(operator.index(size), operator.index(blocks), tuple(frames[number] for number in path))
+            for size, blocks, path in data["stacks"]
         )
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(f"no stacks: {error}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from memprof_middleware.model import _Value
+from memprof_middleware.model import Moment, _Value
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +39,7 @@ class Release(_Value):
     """
 
     name: str
-    since: float
+    since: Moment
     hours: tuple[Hour, ...] = ()
 
     def __str__(self) -> str:

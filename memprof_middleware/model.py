@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+
+from memprof_middleware.text.clean import clean
+from memprof_middleware.text.foreign import LARGEST
 
 MB = 1024.0 * 1024.0
 
@@ -15,6 +17,25 @@ Severity = typing.Literal["low", "medium", "high", "critical"]
 SEVERITIES: tuple[Severity, ...] = typing.get_args(Severity)
 LeakKind = typing.Literal["objects", "container", "untracked", "native", "fragmentation"]
 LeakState = typing.Literal["suspected", "confirmed", "resolved"]
+
+# Of a text that is read, in characters: the packed past of a forecast is 8,000, a sentence some hundred.
+_LONGEST = 1 << 16
+# Figures of a window that come before those of its routes.
+_BEFORE_ROUTES = 5
+
+
+class _Rule(typing.NamedTuple):
+    """What a value must be beyond its type, where something else breaks if it is not; looked at when it is read."""
+
+    holds: Callable[[typing.Any], bool]
+
+
+_Reader = Callable[[str, typing.Any], typing.Any]
+# Seconds since the epoch, of a year that a calendar has: 1 to 9999.
+Moment = typing.Annotated[float, _Rule(lambda seconds: -62135596800 <= seconds <= 253402300799)]
+_SlotNumber = typing.Annotated[str, _Rule(lambda text: text.isascii() and text.isdigit() and len(text) < 10)]
+_Positive = typing.Annotated[int, _Rule(lambda number: number > 0)]
+_ThreeGenerations = typing.Annotated[tuple[int, ...], _Rule(lambda numbers: len(numbers) == 3)]
 
 
 class _Value:
@@ -30,20 +51,22 @@ class _Value:
     def from_dict(cls, data: Mapping[str, typing.Any]) -> typing.Self:
         """The value that ``to_dict`` wrote; keys that this version does not know are ignored.
 
+        What a file or another process holds is believed only after a look, here and nowhere else: numbers are finite
+        and of a size that can be reckoned with, texts are clean.
+
         Raises:
-            ValueError: a field is missing or is of the wrong type.
+            ValueError: a field is missing, of the wrong type or out of range.
         """
-        hints = _hints(typing.cast("typing.Any", cls))
-        fields = [f for f in dataclasses.fields(cls) if f.init]  # type: ignore[arg-type]
+        readers = _readers(typing.cast("typing.Any", cls))
         try:
-            return cls(**{f.name: _restored(f.name, hints[f.name], data[f.name]) for f in fields if f.name in data})
+            return cls(**{name: reader(name, data[name]) for name, reader in readers.items() if name in data})
         except (TypeError, AttributeError, KeyError) as error:
             raise ValueError(f"{cls.__name__}: {error}") from error
 
 
 @functools.cache
-def _hints(cls: typing.Any) -> dict[str, typing.Any]:
-    return typing.get_type_hints(cls)
+def _readers(cls: typing.Any) -> dict[str, _Reader]:
+    return {name: _reader(kind) for name, kind in typing.get_type_hints(cls, include_extras=True).items()}
 
 
 def _plain(value: typing.Any) -> typing.Any:
@@ -54,26 +77,81 @@ def _plain(value: typing.Any) -> typing.Any:
     return dict(value) if isinstance(value, Mapping) else value
 
 
-def _restored(name: str, kind: typing.Any, value: typing.Any) -> typing.Any:
-    """The value as the field's type; what a file or another process sent is believed only after a look."""
-    if isinstance(kind, types.UnionType):
-        if value is None:
-            return None
-        kind = next(arg for arg in typing.get_args(kind) if arg is not types.NoneType)
-    if isinstance(kind, type) and issubclass(kind, _Value):
-        return kind.from_dict(value)
+@functools.cache
+def _reader(kind: typing.Any) -> _Reader:
+    """What makes a value of a type of what was read, given the field's name for the case that it is none."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if origin is tuple and isinstance(value, (list, tuple)):
-        return tuple(_restored(name, args[0], item) for item in value)
-    if origin is Mapping and isinstance(value, Mapping):
-        return {_restored(name, args[0], key): _restored(name, args[1], item) for key, item in value.items()}
-    if origin is typing.Literal and value in args:
-        return value
-    if kind is float and type(value) in {int, float} and math.isfinite(value):
-        return float(value)
-    if kind in {int, str, bool} and type(value) is kind:
-        return value
-    raise TypeError(f"{name} is of type {type(value).__name__}, which is not what belongs there")
+    if origin in {types.UnionType, typing.Union}:
+        some = _reader(next(arg for arg in args if arg is not types.NoneType))
+        return lambda name, value: None if value is None else some(name, value)
+    if origin is typing.Annotated:
+        return functools.partial(_ruled, _reader(args[0]), args[1].holds)
+    if origin is tuple:
+        return functools.partial(_items, _reader(args[0]))
+    if origin is Mapping:
+        return functools.partial(_entries, _reader(args[0]), _reader(args[1]))
+    if origin is typing.Literal:
+        return functools.partial(_one_of, args)
+    if issubclass(kind, _Value):
+        return lambda _, value: kind.from_dict(value)
+    return {str: _text, int: _whole, float: _number, bool: _truth}[kind]
+
+
+def _ruled(reader: _Reader, holds: Callable[[typing.Any], bool], name: str, value: typing.Any) -> typing.Any:
+    found = reader(name, value)
+    if not holds(found):
+        raise TypeError(f"{name} is out of range")
+    return found
+
+
+def _items(reader: _Reader, name: str, value: typing.Any) -> tuple[typing.Any, ...]:
+    if type(value) not in {list, tuple}:
+        raise _wrong(name, value)
+    return tuple([reader(name, item) for item in value])
+
+
+def _entries(keys: _Reader, values: _Reader, name: str, value: typing.Any) -> dict[typing.Any, typing.Any]:
+    if not isinstance(value, Mapping):
+        raise _wrong(name, value)
+    return {keys(name, key): values(name, item) for key, item in value.items()}
+
+
+def _one_of(allowed: tuple[typing.Any, ...], name: str, value: typing.Any) -> typing.Any:
+    if value not in allowed:
+        raise _wrong(name, value)
+    return value
+
+
+def _text(name: str, value: typing.Any) -> str:
+    if type(value) is not str:
+        raise _wrong(name, value)
+    return clean(value, _LONGEST)
+
+
+def _truth(name: str, value: typing.Any) -> bool:
+    if type(value) is not bool:
+        raise _wrong(name, value)
+    return value
+
+
+def _whole(name: str, value: typing.Any) -> int:
+    if type(value) is not int:
+        raise _wrong(name, value)
+    if not -LARGEST <= value <= LARGEST:
+        raise TypeError(f"{name} is out of range")
+    return value
+
+
+def _number(name: str, value: typing.Any) -> float:
+    if type(value) is not float and type(value) is not int:
+        raise _wrong(name, value)
+    if not -LARGEST <= value <= LARGEST:  # nor is what is not a number
+        raise TypeError(f"{name} is out of range")
+    return float(value)
+
+
+def _wrong(name: str, value: typing.Any) -> TypeError:
+    return TypeError(f"{name} is of type {type(value).__name__}, which is not what belongs there")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +162,8 @@ class MemorySnapshot(_Value):
         timestamp: seconds since the epoch, by the profiler's clock.
         pid: the process that was looked at.
         heap_size_mb: memory this process may use.
-        heap_size_source: where that limit comes from, such as ``"cgroup v2"`` or ``"ram"``.
+        heap_size_source: where that limit comes from: ``"cgroup v2"``, ``"cgroup v2 memory.high"``, ``"cgroup v1"``,
+            ``"RLIMIT_AS"``, ``"ram"`` or ``"setting"``.
         heap_used_mb: anonymous resident memory.
         private_mb: memory that only this process has (USS); at most a minute old.
         proportional_mb: the same, with a part of each shared page (PSS): the sum over workers counts none twice.
@@ -117,7 +196,7 @@ class MemorySnapshot(_Value):
         duration_seconds: wall time this snapshot took.
     """
 
-    timestamp: float
+    timestamp: Moment
     pid: int
     heap_size_mb: float | None = None
     heap_size_source: str = ""
@@ -137,14 +216,14 @@ class MemorySnapshot(_Value):
     in_flight: int = 0
     total_objects: int | None = None
     frozen_objects: int = 0
-    census_timestamp: float | None = None
-    census_stride: int = 1
+    census_timestamp: Moment | None = None
+    census_stride: _Positive = 1
     census_error_percent: float = 0.0
     census_seconds: float = 0.0
     census_cpu_seconds: float = 0.0
     census_stall_seconds: float = 0.0
     object_counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    gc_collections: tuple[int, ...] = (0, 0, 0)
+    gc_collections: _ThreeGenerations = (0, 0, 0)
     gc_per_hour: float | None = None
     gc_pause_seconds: float = 0.0
     gc_pause_max_seconds: float = 0.0
@@ -202,8 +281,8 @@ class Leak(_Value):
     growth_percent: float
     growth_per_hour: float
     growth_per_request: float | None = None
-    since: float
-    detected_at: float
+    since: Moment
+    detected_at: Moment
     snapshots: int
 
     @property
@@ -226,6 +305,10 @@ class RouteWindows(_Value):
     source: str
     routes: tuple[str, ...]
     rows: tuple[tuple[float | None, ...], ...]
+
+    def __post_init__(self) -> None:
+        if any(len(row) != _BEFORE_ROUTES + len(self.routes) for row in self.rows):
+            raise ValueError("a row of the windows has not a figure for each route")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -309,8 +392,8 @@ class DriftReport(_Value):
         reasons: a sentence for each limit that was passed.
     """
 
-    baseline_timestamp: float
-    timestamp: float
+    baseline_timestamp: Moment
+    timestamp: Moment
     heap_mb: float | None
     heap_percent: float | None
     objects: int | None
@@ -343,8 +426,8 @@ class Alert(_Value):
     message: str
     value: float
     threshold: float
-    since: float
-    timestamp: float
+    since: Moment
+    timestamp: Moment
     subject: str = ""
     active: bool = True
 
@@ -418,7 +501,7 @@ class SinkHealth(_Value):
     delivered: int = 0
     dropped: int = 0
     failed: int = 0
-    last_delivery: float | None = None
+    last_delivery: Moment | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -454,9 +537,9 @@ class MemoryMetrics(_Value):
         sinks: how the deliveries to other monitoring systems go.
     """
 
-    worker: str
+    worker: _SlotNumber
     pid: int
-    start_time: float
+    start_time: Moment
     snapshot: MemorySnapshot | None = None
     leaks: tuple[Leak, ...] = ()
     drift: DriftReport | None = None

@@ -110,7 +110,7 @@ class MemoryProfiler:
         self._leak_callbacks: list[Callable[[Leak], object]] = []
         probes = probes or Probes()
         self._leaks = LeakWatch(probes, self.config, self.failures, lambda: self._stopped and self._stepping)
-        self._evidence = EvidenceWatch(probes, self.config, self.failures)
+        self._evidence = EvidenceWatch(probes, self.config, self.failures, self._run)
         self._routes = RouteWatch(self.traffic, probes, clock, self.config.warmup_snapshots, self.failures)
         self._camera = Camera(probes, self.config, clock, self.failures, self.traffic)
         self._group = WorkerGroup(probes.listener, self.config.run_dir, self.failures)
@@ -127,7 +127,7 @@ class MemoryProfiler:
             clock=clock,
             failures=self.failures,
         )
-        self.pasts = Pasts(self._group, lambda: self._history)
+        self.pasts = Pasts(self._group, lambda: self._history, self.failures)
         self._baseline_given: MemorySnapshot | None = None
         self._forget()
         self._sampler = Sampler(
@@ -215,7 +215,7 @@ class MemoryProfiler:
             self.judge_routes()
             self.publish()
             if self.config.background and self.config.evidence:
-                self._evidence.consider(self.workers(), self.metrics(), self.evidence)
+                self._evidence.consider(self.workers(), self.metrics(), self._last_time(), self._write_evidence)
             self._governor.spent(self.flames.take_cost(), time.monotonic())
         with self.failures.caught("timeline"):
             self.pasts.keep(self._published)
@@ -350,11 +350,14 @@ class MemoryProfiler:
             cause: why, in words.
 
         Returns:
-            Where it is; ``None`` if it could not be written, or two were written within the hour.
+            Where it is; ``None`` if it could not be written, or two of its kind were written within the hour.
         """
         self._sampler.enter_process()
+        return self._write_evidence(cause, ())
+
+    def _write_evidence(self, cause: str, about: tuple[str, ...]) -> Path | None:
         return self._evidence.write(
-            cause, self.metrics(), self._history, self.route_growth(), self.logger, self._last_time()
+            cause, about, self.metrics(), self._history, self.route_growth(), self.logger, self._last_time()
         )
 
     def route_growth(self) -> list[RouteGrowth]:
@@ -657,6 +660,10 @@ class MemoryProfiler:
         self.tuner.forget()
         self._sinks.forget()
         self._recycler.forget()
+
+    def _run(self) -> str:
+        """Names this run of the server; of a process that is alone, that process."""
+        return str(os.getpid()) if self._group.slot is None else self._group.slot.run
 
     def _last_time(self) -> float:
         return self._clock() if self._snapshot is None else self._snapshot.timestamp

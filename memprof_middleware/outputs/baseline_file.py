@@ -9,7 +9,7 @@ from pathlib import Path
 from memprof_middleware.errors import BaselineError
 from memprof_middleware.model import MemorySnapshot
 from memprof_middleware.outputs.private_file import write_private
-from memprof_middleware.text.foreign import parsed
+from memprof_middleware.text.foreign import parsed_object
 
 
 def write_baseline(path: str | os.PathLike[str], baseline: MemorySnapshot) -> None:
@@ -31,10 +31,10 @@ def read_baseline(path: str | os.PathLike[str]) -> MemorySnapshot:
         BaselineError: the file cannot be read or holds no baseline.
     """
     try:
-        return MemorySnapshot.from_dict(parsed(Path(path).read_bytes()))
+        return MemorySnapshot.from_dict(parsed_object(Path(path).read_bytes()))
     except OSError as error:
         raise BaselineError(f"baseline file {os.fspath(path)!r} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise BaselineError(
             f"baseline file {os.fspath(path)!r} holds no baseline ({error}): write one with save_baseline()"
         ) from error

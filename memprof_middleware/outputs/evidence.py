@@ -19,15 +19,39 @@ from typing import Any
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.ledger import ADVICE, answer, ledger
 from memprof_middleware.config import Config
-from memprof_middleware.model import Leak, MemoryMetrics, RouteGrowth
+from memprof_middleware.model import Leak, MemoryMetrics, Moment, RouteGrowth, _Value
 from memprof_middleware.outputs.metrics import package_version
 from memprof_middleware.outputs.run_directory import run_directory
+from memprof_middleware.text.foreign import parsed_object
 
 SCHEMA = 1
-# Files that are kept, the newest; how many may be written in an hour, by all workers together.
+# Files that are kept, the newest; how many may be written in an hour, by all workers together: so many that tell of
+# a limit, and so many that do not. A storm of leaks leaves room for what may be the last words of a process.
 _KEPT, _PER_HOUR = 20, 2
+# A bundle is some 100 kB.
+_LARGEST = 1 << 24
 _POINTS, _TYPES = 240, 30
 _SERIES = ("heap_used_mb", "rss_mb", "total_objects", "allocated_blocks", "native_in_use_mb", "requests", "in_flight")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Told(_Value):
+    """What a bundle is about, so that no other worker writes it again.
+
+    Attributes:
+        time: when it was written, seconds since the epoch.
+        run: the run of the server that it is of.
+        about: its subjects, such as ``leak shop.Session`` and ``limit of worker 3``.
+    """
+
+    time: Moment = 0.0
+    run: str = ""
+    about: tuple[str, ...] = ()
+
+    @property
+    def of_a_limit(self) -> bool:
+        """Whether memory was running out."""
+        return any(subject.startswith("limit ") for subject in self.about)
 
 
 def bundle(
@@ -80,30 +104,59 @@ def bundle(
 
 
 def write_bundle(data: Mapping[str, Any], folder: str | None, now: float) -> Path | None:
-    """Write a bundle where the others are, for this user only; ``None`` if two were written within the hour.
+    """Write a bundle where the others are, for this user only; ``None`` if two of its kind were within the hour.
 
     Args:
-        data: the bundle.
+        data: the bundle, with what is in :class:`Told`.
         folder: where to make the private folder; by default that for temporary files.
         now: seconds since the epoch.
 
     Raises:
         OSError, RunDirectoryError: it cannot be written.
     """
-    home = run_directory(folder or tempfile.gettempdir()) / "evidence"
+    home = _home(folder)
     home.mkdir(mode=0o700, exist_ok=True)
-    present = sorted(home.glob("memprof-*.json"), key=lambda path: path.stat().st_mtime)
-    if sum(path.stat().st_mtime > now - 3600 for path in present) >= _PER_HOUR:
+    present = _present(home)
+    recent = [_told(path) for path in present if path.stat().st_mtime > now - 3600]
+    of_a_limit = Told.from_dict(data).of_a_limit
+    if sum(told.of_a_limit == of_a_limit for told in recent) >= _PER_HOUR:
         return None
     stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
     path = home / f"memprof-{stamp}-{os.getpid()}.json"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(data, file, indent=1)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(data, file, indent=1)
+    except OSError:
+        path.unlink(missing_ok=True)  # a half takes the room that others need
+        raise
     for old in present[: max(0, len(present) + 1 - _KEPT)]:
         with contextlib.suppress(OSError):  # another worker clears at the same time
             old.unlink()
     return path
+
+
+def told_of(folder: str | None, run: str) -> list[Told]:
+    """What the bundles of a run of the server are about.
+
+    Raises:
+        OSError, RunDirectoryError: the folder cannot be used.
+    """
+    return [told for told in map(_told, _present(_home(folder))) if told.run == run]
+
+
+def _home(folder: str | None) -> Path:
+    return run_directory(folder or tempfile.gettempdir()) / "evidence"
+
+
+def _present(home: Path) -> list[Path]:
+    return sorted(home.glob("memprof-*.json"), key=lambda path: path.stat().st_mtime)
+
+
+def _told(path: Path) -> Told:
+    with contextlib.suppress(OSError, ValueError), path.open("rb") as file:  # another version's is about nothing
+        return Told.from_dict(parsed_object(file.read(_LARGEST)))
+    return Told()
 
 
 def _settings(config: Config) -> dict[str, Any]:

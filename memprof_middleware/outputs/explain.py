@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from memprof_middleware.errors import EvidenceError
-from memprof_middleware.model import Leak, RouteGrowth
+from memprof_middleware.model import Leak, Moment, RouteGrowth, _Value
 from memprof_middleware.outputs.alerts import describe
 from memprof_middleware.outputs.moments import utc
 from memprof_middleware.outputs.report import sparkline
-from memprof_middleware.text.foreign import parsed
+from memprof_middleware.text.foreign import parsed_object
 
 _SERIES = {
     "heap_used_mb": "heap, MB",
@@ -23,6 +24,46 @@ _SERIES = {
 _MOST = 12
 # Fifty times what is written.
 _LARGEST = 8 * 2**20
+_Values = tuple[float | None, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _LeakOfBundle(Leak):
+    advice: str = ""
+    series: _Values = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Share(_Value):
+    name: str
+    mb: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Change(_Value):
+    name: str
+    first: int
+    last: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Bundle(_Value):
+    """What is looked at of a bundle; any of it may be missing, and there may be more."""
+
+    time: Moment | None = None
+    cause: str = "?"
+    worker: str = "?"
+    pid: int = 0
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    leaks: tuple[_LeakOfBundle, ...] = ()
+    routes: tuple[RouteGrowth, ...] = ()
+    ledger: tuple[_Share, ...] = ()
+    growth: str = ""
+    types: tuple[_Change, ...] = ()
+    containers: tuple[_Change, ...] = ()
+    populations: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    times: tuple[Moment | None, ...] = ()
+    series: Mapping[str, _Values] = dataclasses.field(default_factory=dict)
 
 
 def read_bundle(path: str | Path) -> dict[str, Any]:
@@ -36,12 +77,12 @@ def read_bundle(path: str | Path) -> dict[str, Any]:
             content = file.read(_LARGEST + 1)
         if len(content) > _LARGEST:
             raise EvidenceError(f"{path} is no evidence bundle: none is larger than {_LARGEST // 2**20} MiB")
-        data = parsed(content)
+        data = parsed_object(content)
     except OSError as error:
         raise EvidenceError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise EvidenceError(f"{path} is no evidence bundle: it is not JSON ({error})") from error
-    if not isinstance(data, dict) or not isinstance(data.get("schema"), int):
+        raise EvidenceError(f"{path} is no evidence bundle: {error}") from error
+    if not isinstance(data.get("schema"), int):
         raise EvidenceError(f"{path} is no evidence bundle: such a file has a number under 'schema'")
     return data
 
@@ -53,61 +94,56 @@ def render_bundle(data: Mapping[str, Any]) -> str:
         EvidenceError: it is not made as ours are.
     """
     try:
-        return "\n".join(_lines(data)) + "\n"
-    except (AttributeError, LookupError, TypeError, ValueError, OverflowError, OSError) as error:
-        raise EvidenceError(f"no evidence bundle that this version can read: {type(error).__name__}") from error
+        found = _Bundle.from_dict(data)
+    except ValueError as error:
+        raise EvidenceError(f"no evidence bundle that this version can read: {error}") from error
+    return "\n".join(_lines(found)) + "\n"
 
 
-def _lines(data: Mapping[str, Any]) -> Iterator[str]:
-    versions = data.get("versions", {})
-    yield f"Evidence of {utc(data.get('time'))}, worker {data.get('worker', '?')}, process {data.get('pid', '?')}"
-    yield f"Written because {data.get('cause', '?')}"
-    yield ", ".join(f"{name} {version}" for name, version in versions.items())
+def _lines(found: _Bundle) -> Iterator[str]:
+    yield f"Evidence of {utc(found.time)}, worker {found.worker}, process {found.pid or '?'}"
+    yield f"Written because {found.cause}"
+    yield ", ".join(f"{name} {version}" for name, version in found.versions.items())
     yield ""
-    leaks = data.get("leaks", ())
-    yield f"Leaks: {len(leaks) or 'none'}"
-    for leak in leaks:
+    yield f"Leaks: {len(found.leaks) or 'none'}"
+    for leak in found.leaks:
         yield from _leak(leak)
-    routes = data.get("routes", ())
-    yield f"Routes that keep memory: {len(routes) or 'none found'}"
-    for route in routes:
-        yield f"  {RouteGrowth.from_dict(route)}"
+    yield f"Routes that keep memory: {len(found.routes) or 'none found'}"
+    for route in found.routes:
+        yield f"  {route}"
     yield ""
-    yield f"Where the memory is: {data.get('growth') or 'not known'}"
-    for line in data.get("ledger", ()):
-        yield f"  {line['mb']:>10,.1f} MB  {line['name']}"
+    yield f"Where the memory is: {found.growth or 'not known'}"
+    for line in found.ledger:
+        yield f"  {line.mb:>10,.1f} MB  {line.name}"
     yield ""
     yield "Over time"
     for name, title in _SERIES.items():
-        values = [value for value in data.get("series", {}).get(name, ()) if value is not None]
+        values = [value for value in found.series.get(name, ()) if value is not None]
         if values:
             yield f"  {title:<14} {sparkline(values)}  {values[0]:,.0f} -> {values[-1]:,.0f}"
-    for key, title in (("types", "Types that grew most"), ("containers", "Containers that grew most")):
+    for rows, title in ((found.types, "Types that grew most"), (found.containers, "Containers that grew most")):
         yield ""
         yield title
-        yield from _changes(data.get(key, ()))
+        yield from _changes(rows)
     yield ""
-    yield "Tasks, threads, files: " + (
-        ", ".join(f"{n} {name}" for name, n in data.get("populations", {}).items()) or "?"
-    )
+    yield "Tasks, threads, files: " + (", ".join(f"{n} {name}" for name, n in found.populations.items()) or "?")
 
 
-def _leak(data: Mapping[str, Any]) -> Iterator[str]:
-    leak = Leak.from_dict(data)
+def _leak(leak: _LeakOfBundle) -> Iterator[str]:
     yield f"  [{leak.severity}] {leak.state}, {100 * leak.confidence:.0f} % sure: {describe(leak)}"
     for sentence in leak.evidence:
         yield f"      {sentence}"
     if leak.also:
         yield f"      with it: {', '.join(leak.also)}"
-    values = [value for value in data.get("series", ()) if value is not None]
+    values = [value for value in leak.series if value is not None]
     if values:
         yield f"      {sparkline(values)}"
-    if data.get("advice"):
-        yield f"      {data['advice']}"
+    if leak.advice:
+        yield f"      {leak.advice}"
 
 
-def _changes(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _changes(rows: Sequence[_Change]) -> Iterator[str]:
     if not rows:
         yield "  none"
     for row in rows[:_MOST]:
-        yield f"  {row['last'] - row['first']:>+12,}  {row['name']}  ({row['first']:,} -> {row['last']:,})"
+        yield f"  {row.last - row.first:>+12,}  {row.name}  ({row.first:,} -> {row.last:,})"

@@ -17,7 +17,7 @@ from pathlib import Path
 from memprof_middleware.errors import FlameError
 from memprof_middleware.flame_model import Engine, FlameOrder, FlameSummary, Stack
 from memprof_middleware.outputs.flame_results import FlameResults, write_private
-from memprof_middleware.text.foreign import parsed
+from memprof_middleware.text.foreign import parsed_object
 
 FOLDER = "flame"
 MIN_SECONDS, MAX_SECONDS = 1.0, 60.0
@@ -158,7 +158,7 @@ class FlameDesk:
 
     def _any_order(self) -> FlameOrder | None:
         with contextlib.suppress(OSError, ValueError):
-            return FlameOrder.from_dict(parsed((self._folder / _ORDER).read_bytes()))
+            return FlameOrder.from_dict(parsed_object((self._folder / _ORDER).read_bytes()))
         return None
 
     def _is_current(self, order: FlameOrder) -> bool:

@@ -7,11 +7,11 @@ import gzip
 import json
 import os
 import re
+import zlib
 from pathlib import Path
-from typing import Any
 
 from memprof_middleware.flame_model import FlameResult, FlameSummary, Stack, stacks_from_dict, stacks_to_dict
-from memprof_middleware.text.foreign import parsed
+from memprof_middleware.text.foreign import parsed_object
 
 # Files in memory that count against the container: the last few results are kept, of memray's files fewer.
 _MOST_RESULTS, _MOST_BINS = 8, 2
@@ -60,8 +60,10 @@ class FlameResults:
         if summary is None:
             return None
         stacks: tuple[Stack, ...] = ()
-        with contextlib.suppress(OSError, ValueError, EOFError):  # none were written, or it was cleared away meanwhile
-            stacks = stacks_from_dict(parsed(gzip.decompress((self.folder / f"{order_id}.stacks").read_bytes())))
+        with contextlib.suppress(
+            OSError, ValueError, EOFError, zlib.error
+        ):  # none were written, or it was cleared away meanwhile
+            stacks = stacks_from_dict(parsed_object(gzip.decompress((self.folder / f"{order_id}.stacks").read_bytes())))
         return FlameResult(summary, stacks)
 
     def bin(self, order_id: str) -> bytes | None:
@@ -85,8 +87,8 @@ class FlameResults:
                 path.unlink(missing_ok=True)
 
     def _summary(self, order_id: str) -> FlameSummary | None:
-        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):  # another version's
-            data: dict[str, Any] = parsed((self.folder / f"{order_id}.json").read_bytes())
+        with contextlib.suppress(OSError, ValueError):  # another version's
+            data = parsed_object((self.folder / f"{order_id}.json").read_bytes())
             data["has_bin"] = bool(data.get("has_bin")) and self.bin_path(order_id).exists()
             return FlameSummary.from_dict(data)
         return None

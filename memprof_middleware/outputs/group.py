@@ -90,7 +90,7 @@ class WorkerGroup:
         first_of: dict[int, MemoryMetrics] = {}
         if slot is not None:
             with self._failures.caught("read_workers"):
-                for metrics in slot.others():
+                for metrics in slot.others(lambda error: self._failures.record("read_workers", error)):
                     if metrics.pid != own_pid:
                         first_of.setdefault(metrics.pid, metrics)
         return list(first_of.values())

@@ -9,8 +9,11 @@ from memprof_middleware.outputs.timeline import TYPES, read, record
 from memprof_middleware.outputs.track import Track, row_of, track_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from memprof_middleware.analysis.history import History
     from memprof_middleware.model import MemoryMetrics
+    from memprof_middleware.outputs.failures import Failures
     from memprof_middleware.outputs.group import WorkerGroup
 
 Detail = Callable[[str], Track | None]
@@ -22,10 +25,11 @@ class Pasts:
     Args:
         group: knows where the files are; a process that is alone has none and shows its history.
         history: tells the snapshots of this process.
+        failures: where a past that cannot be read is counted; the others are shown.
     """
 
-    def __init__(self, group: WorkerGroup, history: Callable[[], History]) -> None:
-        self._group, self._history = group, history
+    def __init__(self, group: WorkerGroup, history: Callable[[], History], failures: Failures) -> None:
+        self._group, self._history, self._failures = group, history, failures
 
     def keep(self, metrics: MemoryMetrics | None) -> None:
         """Add what was published last to this worker's past.
@@ -46,7 +50,7 @@ class Pasts:
         """
         slot = self._group.slot
         files = {} if slot is None else slot.pasts
-        found = {worker: read(path, columns) for worker, path in files.items()}
+        found = {worker: self._past(path, columns) for worker, path in files.items()}
         tracks = {worker: track for worker, track in found.items() if track is not None and track.times}
         alone = None if own.worker in tracks else track_of(self._history(), own, followed(own))
         if alone is not None:
@@ -55,9 +59,16 @@ class Pasts:
         def detail(worker: str) -> Track | None:
             if alone is not None and worker == alone.worker:
                 return alone
-            return read(files[worker]) if worker in files else None
+            return self._past(files[worker]) if worker in files else None
 
         return tracks, detail
+
+    def _past(self, path: Path, columns: tuple[str, ...] | None = None) -> Track | None:
+        try:
+            return read(path, columns)
+        except ValueError as error:
+            self._failures.record("read_timeline", error)
+            return None
 
 
 def followed(metrics: MemoryMetrics) -> list[str]:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from memprof_middleware.errors import RunDirectoryError
 
-# What must fit: the file of one worker, and some.
-_ROOM = 131072
+# What must fit: the files of one worker, and some.
+_ROOM = 1 << 18
 # How the file is called that holds the past of a slot: its number and this.
 PAST = ".past"
 

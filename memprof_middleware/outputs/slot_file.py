@@ -141,11 +141,20 @@ class SlotFile:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def read(self, *, live: bool) -> bytes | None:
-        """The payload; ``None`` if there is none, or if it must be of a live holder and is not."""
+        """The payload; ``None`` if there is none, or if it must be of a live holder and is not.
+
+        Raises:
+            ValueError: a live holder has written one, and it cannot be read any more.
+        """
         with contextlib.suppress(OSError), self._open() as descriptor:
-            if not live or self._is_locked(descriptor, _SPEAKS):
-                looks = (max(_content(descriptor, place) for place in _PLACES) for _ in range(_LOOKS))
-                return next((payload for number, payload in looks if number), None)
+            if live and not self._is_locked(descriptor, _SPEAKS):
+                return None
+            for _ in range(_LOOKS):
+                number, payload = max(_content(descriptor, place) for place in _PLACES)
+                if number:
+                    return payload
+            if live and self._is_locked(descriptor, _SPEAKS):
+                raise ValueError("a worker's file is damaged")
         return None
 
     def is_live(self) -> bool:

@@ -9,7 +9,7 @@ from memprof_middleware.config import Config
 from memprof_middleware.errors import StateError
 from memprof_middleware.learned import Learned
 from memprof_middleware.outputs.private_file import write_private
-from memprof_middleware.text.foreign import parsed
+from memprof_middleware.text.foreign import parsed_object
 
 FILE_NAME = "memprof-learned.json"
 # Five releases of 72 hours are some 60 kB.
@@ -39,8 +39,8 @@ def read_state(path: Path) -> Learned:
     except OSError as error:
         raise StateError(f"state file '{path}' cannot be read ({error.strerror}): nothing will be kept") from error
     try:
-        return Learned.from_dict(parsed(data))  # of one that is too long, the end is missing
-    except (ValueError, TypeError, RecursionError) as error:
+        return Learned.from_dict(parsed_object(data))  # of one that is too long, the end is missing
+    except ValueError as error:
         aside = path.with_suffix(".unreadable")
         try:
             path.replace(aside)

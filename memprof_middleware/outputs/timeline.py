@@ -23,6 +23,7 @@ from typing import NamedTuple, Protocol
 
 from memprof_middleware.outputs.run_directory import PAST
 from memprof_middleware.outputs.track import COLUMNS, Track
+from memprof_middleware.text.clean import clean
 
 TYPES = 24
 _NAME_BYTES = 200
@@ -33,6 +34,9 @@ _HEADER = struct.Struct("<4sII")
 # Rows ever written, and the same inverted: what a reader meets in the middle of a write does not fit together.
 _COUNT = struct.Struct("<QQ")
 _ONES = 0xFFFFFFFFFFFFFFFF
+# More rows than that are a damaged file's, and so is a moment of no year from 1 to 9999.
+_MOST_ROWS = 1 << 48
+_EARLIEST, _LATEST = -62135596800.0, 253402300799.0
 _LOOKS = 10
 # Elsewhere there is no O_NOFOLLOW; the folder is private in any case.
 _SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -60,6 +64,7 @@ _NAMES = _HEADER.size + 2 * _COUNT.size
 _COARSE = _Ring(721, _HEADER.size, _NAMES + TYPES * _NAME_BYTES)
 _FINE = _Ring(281, _HEADER.size + _COUNT.size, _COARSE.end)
 _LAYOUT = zlib.crc32(repr((COLUMNS, TYPES, _NAME_BYTES, _COARSE, _FINE, sys.byteorder)).encode())
+_KIND = _MARK + struct.pack("<I", _LAYOUT)
 BYTES = _FINE.end
 """What one file takes, from its first row on."""
 
@@ -89,7 +94,10 @@ def record(path: Path, run: str, row: Mapping[str, float | None], types: Sequenc
 
     Raises:
         OSError: the file cannot be written, for example because the disk is full.
+        ValueError: the time is none.
     """
+    if not _is_moment(row["time"] or 0.0):
+        raise ValueError("a row needs a time of our calendar")
     with _writable(path, zlib.crc32(run.encode())) as fd:
         names = _follow(fd, types[:TYPES], past)
         time = row["time"] or 0.0
@@ -99,7 +107,7 @@ def record(path: Path, run: str, row: Mapping[str, float | None], types: Sequenc
         for ring, seconds in ((_COARSE, _COARSE_SECONDS), (_FINE, 0.0)):
             rows = _rows(fd, ring)
             last = _read(fd, "d", ring.times((rows - 1) % ring.rows), 1)[0] if rows else -math.inf
-            if time - last >= seconds * 0.99 or time < last:  # a beat may come a little early
+            if not 0 <= time - last < seconds * 0.99:  # a beat may come a little early, and a clock be set back
                 index = rows % ring.rows
                 _write(fd, array("d", [time]).tobytes(), ring.times(index))
                 for number, value in enumerate(figures):
@@ -113,14 +121,17 @@ def read(path: Path, columns: Sequence[str] | None = None) -> Track | None:
     Args:
         path: the file.
         columns: the figures that are wanted; ``None``: all, and the types.
+
+    Raises:
+        ValueError: the file is damaged, or is another version's.
     """
     with contextlib.suppress(OSError):
         fd = os.open(path, os.O_RDONLY | _SAFE)
         try:
-            if _HEADER.unpack(os.pread(fd, _HEADER.size, 0))[:2] == (_MARK, _LAYOUT):
-                return _track(fd, path.name.removesuffix(PAST), columns)
-        except struct.error:
-            return None  # one that is just being made is shorter than its header
+            # A file of the whole size has all that is looked for in it: beyond this, what is read is numbers.
+            if os.fstat(fd).st_size != BYTES or os.pread(fd, 8, 0) != _KIND:
+                raise ValueError("the past of a worker is damaged, or another version's")
+            return _track(fd, path.name.removesuffix(PAST), columns)
         finally:
             os.close(fd)
     return None
@@ -128,7 +139,7 @@ def read(path: Path, columns: Sequence[str] | None = None) -> Track | None:
 
 def _track(fd: int, worker: str, columns: Sequence[str] | None) -> Track:
     wanted = {name: number for number, name in enumerate(COLUMNS) if columns is None or name in columns}
-    names = [] if columns is not None else _names(fd)
+    names = [] if columns is not None else [clean(name) for name in _names(fd)]
     numbers = {name: len(COLUMNS) + number for number, name in enumerate(names) if name}
     times: array[float] = array("d")
     figures: dict[str, array[float]] = {name: array("f") for name in (*wanted, *numbers)}
@@ -143,12 +154,19 @@ def _track(fd: int, worker: str, columns: Sequence[str] | None) -> Track:
         times.extend(own[:keep])
         for name, number in (wanted | numbers).items():
             figures[name].extend(_picked(_read(fd, "f", ring.column(number), ring.rows), rows)[:keep])
+    # Not known is no number; without an end is none that was written.
+    if not all(map(_is_moment, times)) or any(math.inf in f or -math.inf in f for f in figures.values()):
+        raise ValueError("the past of a worker is damaged")
     return Track(
         worker=worker,
         times=times,
         figures={name: figures[name] for name in wanted},
         types={name: figures[name] for name in numbers},
     )
+
+
+def _is_moment(time: float) -> bool:
+    return _EARLIEST <= time <= _LATEST
 
 
 def _picked(values: array[float], rows: int) -> array[float]:
@@ -185,14 +203,15 @@ def _names(fd: int) -> list[str]:
     found = []
     for place in range(0, TYPES * _NAME_BYTES, _NAME_BYTES):
         (length,) = struct.unpack_from("<H", table, place)
-        found.append(table[place + 2 : place + 2 + length].decode(errors="replace"))
+        name = table[place + 2 : place + 2 + min(length, _NAME_BYTES - 2)].decode(errors="replace")
+        found.append("" if name in found else name)
     return found
 
 
 def _rows(fd: int, ring: _Ring) -> int:
     for _ in range(_LOOKS):
         rows, inverse = _COUNT.unpack(os.pread(fd, _COUNT.size, ring.counter))
-        if rows ^ inverse == _ONES:
+        if rows ^ inverse == _ONES and rows < _MOST_ROWS:
             return int(rows)
     return 0
 
@@ -224,14 +243,27 @@ def _writable(path: Path, run: int) -> Iterator[int]:
         new = None
     try:
         if new is not None:
-            empty = header + 2 * _COUNT.pack(0, _ONES)
-            # Taken from the disk now, so that one that fills up later does not tear a hole into the past.
-            if os.write(fd, empty.ljust(BYTES, b"\0")) < BYTES:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            new.replace(path)
+            _make(fd, header, new, path)
         yield fd
     finally:
         os.close(fd)
+
+
+def _make(fd: int, header: bytes, new: Path, path: Path) -> None:
+    empty = header + 2 * _COUNT.pack(0, _ONES)
+    try:
+        # Taken from the disk now, so that one that fills up later does not tear a hole into the past.
+        _take(fd, empty.ljust(BYTES, b"\0"))
+        new.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            new.unlink()  # a half takes the room that others need
+        raise
+
+
+def _take(fd: int, content: bytes) -> None:
+    if os.write(fd, content) < len(content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _opened(path: Path, header: bytes) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import hashlib
 import json
@@ -11,20 +12,21 @@ import re
 import shutil
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from memprof_middleware.errors import RunDirectoryError
 from memprof_middleware.model import MemoryMetrics
 from memprof_middleware.outputs.flame_desk import FOLDER as FLAME_FOLDER
 from memprof_middleware.outputs.run_directory import PAST, private_folders, run_directory
 from memprof_middleware.outputs.slot_file import SlotFile
-from memprof_middleware.text.foreign import parsed
+from memprof_middleware.text.foreign import parsed_object
 
 _MOST_SLOTS = 1024
 # A server that was killed leaves at most a file for each of its workers; the next one to start clears them away.
 _ABANDONED_SECONDS = 3600
 _OURS = re.compile(r"[0-9a-f]{16}")
+_SLOT = re.compile(r"[0-9]{1,9}")
 
 
 class WorkerSlot:
@@ -71,7 +73,10 @@ class WorkerSlot:
     def pasts(self) -> dict[str, Path]:
         """The files for the pasts of all slots, by worker, those of workers that have ended included."""
         found = (path for folder in self._folders() for path in sorted(folder.glob(f"*{PAST}")))
-        return {path.name.removesuffix(PAST): path for path in found} | {str(self.number): self.past}
+        named = {path.name.removesuffix(PAST): path for path in found}
+        return {worker: path for worker, path in named.items() if _SLOT.fullmatch(worker)} | {
+            str(self.number): self.past
+        }
 
     @property
     def run(self) -> str:
@@ -82,16 +87,32 @@ class WorkerSlot:
         """Let the other workers see these figures.
 
         Raises:
-            OSError: they cannot be written, for example because the folder is full.
+            OSError: not all of it can be written, for example because the folder is full.
         """
-        self._write(metrics, "metrics")
+        try:
+            self._write(metrics, "metrics")
+        except OSError:
+            # There is the room that was reserved: for the figures, though not for what the others reckon with.
+            self._write(dataclasses.replace(metrics, route_windows=None), "metrics")
+            raise
 
-    def others(self) -> list[MemoryMetrics]:
-        """What the other live workers of the server published last, by slot."""
+    def others(self, unreadable: Callable[[ValueError], object] = lambda _: None) -> list[MemoryMetrics]:
+        """What the other live workers of the server published last, by slot.
+
+        Args:
+            unreadable: hears of a file that says nothing to us, once for each time that it was written.
+        """
         files = (file for folder in self._folders() for file in _files(folder) if file.path != self._own.path)
-        found = ((file.path, file.read(live=True)) for file in sorted(files, key=lambda file: int(file.path.name)))
-        others = (self._remembered(path, payload) for path, payload in found if payload)
-        return [metrics for metrics in others if metrics is not None]
+        found = []
+        for file in sorted(files, key=lambda file: int(file.path.name)):
+            try:
+                metrics = self._remembered(file)
+            except ValueError as error:  # the others are shown
+                unreadable(error)
+            else:
+                if metrics is not None:
+                    found.append(metrics)
+        return found
 
     def leave(self, *, replaced: bool = False) -> None:
         """Give the slot back. The last worker to leave takes the files with it, unless it has a successor to come."""
@@ -148,7 +169,8 @@ class WorkerSlot:
                 with contextlib.suppress(OSError):
                     dead.remove()
         if last and self._server is not None:
-            predecessor = _metrics(last, "metrics", self._server) or _metrics(last, "predecessor", self._server)
+            with contextlib.suppress(ValueError):  # there is nothing to be taken over from another version
+                predecessor = _metrics(last, "metrics", self._server) or _metrics(last, "predecessor", self._server)
         self._write(predecessor, "predecessor")
         return predecessor
 
@@ -156,20 +178,33 @@ class WorkerSlot:
         data = {"server": self._server, role: metrics and metrics.to_dict()}
         self._own.write(json.dumps(data, separators=(",", ":")).encode())
 
-    def _remembered(self, path: Path, payload: bytes) -> MemoryMetrics | None:
+    def _remembered(self, file: SlotFile) -> MemoryMetrics | None:
         """A worker publishes once an interval and may be scraped more often: read again only what is new."""
+        payload = file.read(live=True)
+        if not payload:
+            return None
         checksum = zlib.crc32(payload)
-        if self._parsed.get(path, (None,))[0] != checksum:
-            self._parsed[path] = checksum, _metrics(payload, "metrics")
-        return self._parsed[path][1]
+        if self._parsed.get(file.path, (None,))[0] != checksum:
+            self._parsed[file.path] = checksum, None
+            metrics = _metrics(payload, "metrics")
+            if metrics is not None and metrics.worker != file.path.name:
+                raise ValueError("a worker's file bears another one's number")  # and would show as a second of it
+            self._parsed[file.path] = checksum, metrics
+        return self._parsed[file.path][1]
 
 
 def _metrics(payload: bytes, role: str, server: str | None = None) -> MemoryMetrics | None:
-    with contextlib.suppress(ValueError, KeyError, TypeError):  # another version's file says nothing to us
-        data: dict[str, Any] = parsed(payload)
-        if data[role] and server in {None, data["server"]}:
-            return MemoryMetrics.from_dict(data[role])
-    return None
+    """The figures in a slot's file; ``None`` if it has none in that role, or those of another server.
+
+    Raises:
+        ValueError: it was not written by this version, or is damaged.
+    """
+    data = parsed_object(payload)
+    if "server" not in data:
+        raise ValueError("it is not what a worker writes")
+    if data.get(role) is None or (server is not None and server != data["server"]):
+        return None
+    return MemoryMetrics.from_dict(data[role])
 
 
 def _network() -> str:
@@ -182,7 +217,7 @@ def _network() -> str:
 
 def _numbers(folder: Path) -> list[int]:
     try:
-        return sorted(int(name) for name in os.listdir(folder) if name.isdigit())  # noqa: PTH208
+        return sorted(int(name) for name in os.listdir(folder) if _SLOT.fullmatch(name))  # noqa: PTH208
     except OSError:
         return []
 

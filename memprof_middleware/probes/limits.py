@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import time
 from collections.abc import Iterator
@@ -18,7 +19,11 @@ _GROUP_SECONDS = 60.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MemoryLimit:
-    """A limit in bytes and what set it: ``cgroup v2``, ``cgroup v1``, ``RLIMIT_AS`` or ``ram``."""
+    """A limit in bytes and what set it.
+
+    ``cgroup v2`` and ``cgroup v1`` kill who goes above; ``cgroup v2 memory.high`` slows it down until it hardly runs,
+    which servers do not survive either; the others are ``RLIMIT_AS`` and ``ram``.
+    """
 
     size: int
     source: str
@@ -37,11 +42,12 @@ class ContainerMemory:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Group:
-    """A control group with a limit: version 1 or 2, and its folder."""
+    """A control group with a limit: version 1 or 2, its folder, the limit and what set it."""
 
     version: int
     folder: Path
     size: int
+    source: str
 
 
 def memory_limit(proc: Path, cgroup: Path) -> MemoryLimit:
@@ -50,7 +56,7 @@ def memory_limit(proc: Path, cgroup: Path) -> MemoryLimit:
     Raises:
         OSError, psutil.Error: not even the physical memory is known.
     """
-    groups = (MemoryLimit(group.size, f"cgroup v{group.version}") for group in _groups(proc, cgroup))
+    groups = (MemoryLimit(group.size, group.source) for group in _groups(proc, cgroup))
     limits = [*groups, *_address_space_limit(), _physical_memory(proc)]
     return min(limits, key=lambda limit: limit.size)
 
@@ -94,7 +100,11 @@ class ContainerMemoryReader:
         return None if group is None or group.size >= _physical_memory(self._proc).size else group
 
 
-_LIMIT = {1: "memory.limit_in_bytes", 2: "memory.max"}
+# The files with limits of each version, and what they are called: of two that are the same the first is told.
+_LIMITS = {
+    1: (("memory.limit_in_bytes", "cgroup v1"),),
+    2: (("memory.max", "cgroup v2"), ("memory.high", "cgroup v2 memory.high")),
+}
 _USAGE = {1: ("memory.usage_in_bytes", "total_inactive_file "), 2: ("memory.current", "inactive_file ")}
 
 
@@ -121,10 +131,10 @@ def _groups(proc: Path, cgroup: Path) -> Iterator[_Group]:
         for step in (steps, *steps.parents):
             if ".." in step.parts:
                 continue
-            for mount in mounts:
-                size = _number(mount / step / _LIMIT[version])
+            for mount, (file, source) in itertools.product(mounts, _LIMITS[version]):
+                size = _number(mount / step / file)
                 if size is not None and size < _UNLIMITED:
-                    yield _Group(version, mount / step, size)
+                    yield _Group(version, mount / step, size, source)
 
 
 def _number(file: Path) -> int | None:
@@ -132,7 +142,7 @@ def _number(file: Path) -> int | None:
         text = file.read_text().strip()
     except OSError:
         return None
-    return int(text) if text.isdigit() else None  # v2 says "max"
+    return int(text) if text.isdecimal() and text.isascii() else None  # v2 says "max"
 
 
 def _address_space_limit() -> Iterator[MemoryLimit]:

@@ -33,6 +33,8 @@ _UNITS = ("_mb", "_bytes", "_percent", "_seconds")
 _MOMENTS = ("time", "since", "at", "timestamp", "start_time", "detected_at")
 # Seconds since the epoch are later than this in every bundle; a time span is never so long.
 _EPOCH_FROM = 1e9
+# And up to the last year that a calendar has, 9999.
+_EPOCH_TO = 2.5e11
 
 
 def section(key: str, value: object, note: str = "") -> str:
@@ -111,7 +113,7 @@ def cell(key: str, value: object) -> str:
     number = None if key in _PLAIN else number_of(value)
     if number is None:
         return DASH if value is None else _json(value) if isinstance(value, (Mapping, list)) else str(value)
-    if key.endswith(_MOMENTS) and number > _EPOCH_FROM:
+    if key.endswith(_MOMENTS) and _EPOCH_FROM < number < _EPOCH_TO:
         return moment(number)
     if key.endswith("_mb") or key == "mb":
         return size(number)

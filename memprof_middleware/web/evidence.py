@@ -20,7 +20,7 @@ _BADGES = {"confirmed": "bad", "suspected": "warn", "resolved": "ok"}
 _MOST_CHARTS = 40
 # What stands in the head or has a section of its own.
 _TOLD = frozenset(
-    {"schema", "time", "cause", "leaks", "series", "times", "host", "pid", "worker", "version", "growth", "routes"}
+    "schema time cause leaks series times host pid worker version growth routes about run".split()  # noqa: SIM905
 )
 # What is read first; what is not named here comes before what is read last.
 _FIRST = ("ledger", "holders", "types", "containers", "populations")

@@ -7,6 +7,8 @@ import time
 
 _LARGEST = 1e300
 DASH = "–"  # noqa: RUF001 - what stands for a figure that is not known
+# The last second of the year 9999: beyond it there is no date.
+_LATEST = 253402300799.0
 _HALF_A_DAY = 12 * 3600
 MINUS = "−"  # noqa: RUF001 - as wide as a plus
 
@@ -61,7 +63,7 @@ def duration(seconds: float | None) -> str:
 
 def clock(moment: float | None, now: float | None = None) -> str:
     """Hours and minutes in UTC; with the date if it is half a day from ``now`` or more."""
-    if moment is None:
+    if moment is None or not 0 <= moment <= _LATEST:
         return DASH
     near = now is None or abs(moment - now) < _HALF_A_DAY
     return time.strftime("%H:%M" if near else "%Y-%m-%d %H:%M", time.gmtime(moment))

@@ -10,19 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memprof_middleware import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot
+from memprof_middleware.text.clean import clean
 
-numbers = st.floats(allow_nan=False, allow_infinity=False)
+numbers = st.floats(-1e18, 1e18)
+moments = st.floats(0, 2e11)
+texts = st.text().map(clean)
 counts = st.integers(min_value=0, max_value=2**62)
 maybe = st.none() | numbers
 severities = st.sampled_from(["low", "medium", "high", "critical"])
-tallies = st.dictionaries(st.text(max_size=20), counts, max_size=5)
+tallies = st.dictionaries(texts, counts, max_size=5)
 
 snapshots = st.builds(
     MemorySnapshot,
-    timestamp=numbers,
+    timestamp=moments,
     pid=counts,
     heap_size_mb=maybe,
-    heap_size_source=st.text(),
+    heap_size_source=texts,
     heap_used_mb=maybe,
     rss_mb=maybe,
     vms_mb=maybe,
@@ -46,54 +49,54 @@ snapshots = st.builds(
 )
 leaks = st.builds(
     Leak,
-    name=st.text(),
+    name=texts,
     kind=st.sampled_from(["objects", "container", "untracked", "native", "fragmentation"]),
     state=st.sampled_from(["suspected", "confirmed", "resolved"]),
     severity=severities,
     confidence=numbers,
     notable=st.booleans(),
-    holder=st.text(),
-    route=st.text(),
-    evidence=st.lists(st.text(), max_size=3).map(tuple),
-    also=st.lists(st.text(), max_size=3).map(tuple),
+    holder=texts,
+    route=texts,
+    evidence=st.lists(texts, max_size=3).map(tuple),
+    also=st.lists(texts, max_size=3).map(tuple),
     first=counts,
     last=counts,
     growth_percent=numbers,
     growth_per_hour=numbers,
     growth_per_request=maybe,
-    since=numbers,
-    detected_at=numbers,
+    since=moments,
+    detected_at=moments,
     snapshots=counts,
 )
 drifts = st.builds(
     DriftReport,
-    baseline_timestamp=numbers,
-    timestamp=numbers,
+    baseline_timestamp=moments,
+    timestamp=moments,
     heap_mb=maybe,
     heap_percent=maybe,
     objects=st.none() | counts,
     objects_percent=maybe,
     gc_per_hour=maybe,
     significant=st.booleans(),
-    reasons=st.lists(st.text()).map(tuple),
+    reasons=st.lists(texts).map(tuple),
 )
 alerts = st.builds(
     Alert,
-    name=st.text(),
+    name=texts,
     severity=severities,
-    message=st.text(),
+    message=texts,
     value=numbers,
     threshold=numbers,
-    since=numbers,
-    timestamp=numbers,
-    subject=st.text(),
+    since=moments,
+    timestamp=moments,
+    subject=texts,
     active=st.booleans(),
 )
 metrics = st.builds(
     MemoryMetrics,
-    worker=st.text(),
+    worker=st.integers(0, 1023).map(str),
     pid=counts,
-    start_time=numbers,
+    start_time=moments,
     snapshot=st.none() | snapshots,
     leaks=st.lists(leaks, max_size=3).map(tuple),
     drift=st.none() | drifts,
@@ -123,7 +126,6 @@ def test_keys_of_later_versions_are_ignored() -> None:
     [
         ({"timestamp": "yesterday"}, "timestamp"),
         ({"timestamp": None}, "timestamp"),
-        ({"timestamp": float("nan")}, "timestamp"),
         ({"pid": 1.5}, "pid"),
         ({"pid": True}, "pid"),
         ({"heap_used_mb": "12"}, "heap_used_mb"),
@@ -138,6 +140,42 @@ def test_wrong_types_are_refused(change: dict[str, object], word: str) -> None:
     data = {**MemorySnapshot(timestamp=1.0, pid=2).to_dict(), **change}
     with pytest.raises(ValueError, match=rf"MemorySnapshot: {word} is of type"):
         MemorySnapshot.from_dict(data)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"timestamp": float("nan")},
+        {"timestamp": float("inf")},
+        {"timestamp": 1e300},
+        {"timestamp": 10**400},
+        {"heap_used_mb": -(10**400)},
+        {"pid": 10**400},
+        {"object_counts": {"a": 2**64}},
+        {"census_stride": 0},
+        {"gc_collections": [1, 2]},
+    ],
+)
+def test_numbers_of_no_use_are_refused(change: dict[str, object]) -> None:
+    """A number that no metric can hold, or that somebody would divide by, is found when it is read."""
+    data = {**MemorySnapshot(timestamp=1.0, pid=2).to_dict(), **change}
+    with pytest.raises(ValueError, match=rf"MemorySnapshot: {next(iter(change))} is out of range"):
+        MemorySnapshot.from_dict(data)
+
+
+@pytest.mark.parametrize("worker", ["", "x", "-1", "1.5", "\u00b2", "\u0663", "1" * 400])
+def test_a_worker_is_the_number_of_its_slot(worker: str) -> None:
+    """Workers are ordered by number: what is none is refused when it is read."""
+    with pytest.raises(ValueError, match="worker is out of range"):
+        MemoryMetrics.from_dict({"worker": worker, "pid": 1, "start_time": 1.0})
+
+
+def test_text_that_is_read_is_clean() -> None:
+    """What other processes wrote can forge no line, and can be written as UTF-8."""
+    data = {"timestamp": 1.0, "pid": 2, "object_counts": {"a\n\x1b[2J\ud800": 3}, "heap_size_source": "x\u202e"}
+    found = MemorySnapshot.from_dict(data)
+    assert found.object_counts == {"a??[2J?": 3}
+    assert found.heap_size_source == "x?"
 
 
 @pytest.mark.parametrize("data", [{}, {"pid": 1}, [], [1], "timestamp", None, 5])

@@ -87,12 +87,40 @@ def test_switched_off_nothing_is_written(tmp_path: Path) -> None:
 def test_two_an_hour_and_twenty_in_all(tmp_path: Path) -> None:
     """A storm of causes writes two files an hour, and the oldest leave when there are more than twenty."""
     now = 1_700_000_000.0
+    data = {"schema": 1, "about": ["leak a.B"]}
     for hour in range(15):
-        paths = [write_bundle({"schema": 1}, str(tmp_path), now + 3600 * hour + 20 * n) for n in range(4)]
+        paths = [write_bundle(data, str(tmp_path), now + 3600 * hour + 20 * n) for n in range(4)]
         for path in filter(None, paths):
             os.utime(path, (now + 3600 * hour, now + 3600 * hour))
         assert len(list(filter(None, paths))) == 2
     assert len(written(tmp_path)) == 20
+
+
+def test_leaks_leave_room_for_the_limit(tmp_path: Path) -> None:
+    """When leaks have used up their hour, memory that runs out still leaves its evidence, and the other way round."""
+    now = 1_700_000_000.0
+    subjects = ["leak a.B", "leak a.C", "leak a.D", "limit of all", "limit of worker 1", "limit of worker 2"]
+    written = []
+    for second, subject in enumerate(subjects):
+        path = write_bundle({"schema": 1, "about": [subject]}, str(tmp_path), now + second)
+        written.append(path is not None)
+        if path is not None:
+            os.utime(path, (now + second, now + second))
+    assert written == [True, True, False, True, True, False]
+
+
+def test_one_leak_leaves_one_file_for_all_workers(tmp_path: Path) -> None:
+    """Two workers of a server confirm the same leak: one file; a worker of another server writes its own."""
+    servers = ["one", "one", "another"]
+    made = [profiler_in(tmp_path) for _ in servers]
+    for profiler, server in zip(made, servers, strict=True):
+        profiler._evidence._run = lambda server=server: server  # type: ignore[misc]
+        leak(profiler, 30)
+        # Two in the same second of the same process have one name; here each has a second of its own.
+        for path in written(tmp_path):
+            path.rename(path.with_name(f"memprof-{len(written(tmp_path))}-{path.stat().st_ino}.json"))
+        profiler.stop()
+    assert sorted(json.loads(path.read_text())["run"] for path in written(tmp_path)) == ["another", "one"]
 
 
 def test_a_folder_that_cannot_be_used_harms_nothing(tmp_path: Path) -> None:
@@ -126,7 +154,13 @@ def test_explain_prints_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "cannot be read"), ("{", "it is not JSON"), ("[]", "has a number under 'schema'"), ("{}", "'schema'")],
+    [
+        (None, "cannot be read"),
+        ("{", "it is not JSON"),
+        ("[]", "it holds a list"),
+        ("{}", "has a number under 'schema'"),
+        ('{"schema": 1, "time": NaN}', "out of range"),
+    ],
 )
 def test_what_is_no_bundle(tmp_path: Path, content: str | None, words: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A file that is not there, broken or of another kind is named with what is expected."""

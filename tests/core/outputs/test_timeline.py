@@ -103,10 +103,11 @@ def test_a_link_is_not_followed(path, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"MPT1", b"MPT1" + bytes(100), os.urandom(5000)])
-def test_what_is_no_past_is_none(path, content):
-    """Another version's file, a half one and noise are nothing; the next row makes the file anew."""
+def test_what_is_no_past_is_refused(path, content):
+    """Another version's file, a half one and noise are said to be none; the next row makes the file anew."""
     path.write_bytes(content)
-    assert timeline.read(path) is None
+    with pytest.raises(ValueError, match="damaged"):
+        timeline.read(path)
     write(path, 2)
     found = timeline.read(path)
     assert found is not None
@@ -127,7 +128,27 @@ def test_a_full_disk_is_said_and_leaves_no_half(path, tmpfs):
     small = tmpfs("size=64k") / "0.past"
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
         write(small, 1)
-    assert timeline.read(small) is None
+    assert not list(small.parent.iterdir())  # no half of it takes the room either
+
+
+@pytest.mark.parametrize("size", [0, 200, 5_000, 60_000, 100_000, timeline.BYTES - 3, timeline.BYTES + 1])
+def test_one_that_was_cut_is_refused(path, size):
+    """A past that is not whole is said to be damaged, wherever it was cut."""
+    write(path, 50)
+    path.write_bytes(path.read_bytes().ljust(size, b"x")[:size])
+    with pytest.raises(ValueError, match="damaged"):
+        timeline.read(path)
+
+
+@pytest.mark.parametrize("moment", [math.nan, math.inf, -math.inf, 1e300])
+def test_a_moment_that_is_none_is_not_written(path, moment):
+    """A clock that has gone mad leaves no row that would make the rest unreadable."""
+    write(path, 2)
+    with pytest.raises(ValueError, match="our calendar"):
+        timeline.record(path, RUN, {"time": moment}, (), Past())
+    found = timeline.read(path)
+    assert found is not None
+    assert len(found.times) == 2
 
 
 def test_a_type_that_is_new_brings_its_past(path):

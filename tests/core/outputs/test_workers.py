@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from memprof_middleware.errors import RunDirectoryError
-from memprof_middleware.model import Leak, MemoryMetrics, MemorySnapshot
+from memprof_middleware.model import Leak, MemoryMetrics, MemorySnapshot, RouteWindows
 from memprof_middleware.outputs import run_directory, slot_file, workers
 from memprof_middleware.outputs.workers import WorkerSlot
 
@@ -413,3 +413,46 @@ def test_a_disk_that_fills_up_between(tmpfs, monkeypatch):
     with pytest.raises(RunDirectoryError, match=r"No space left.*set run_dir"):
         WorkerSlot(ADDRESS, str(folder), SERVER)
     assert not slot_file._held
+
+
+def test_a_full_disk_does_not_freeze_the_figures(tmp_path, tmpfs, child):
+    """What has no room is an error; the figures have theirs, and all is there again as soon as there is room."""
+    run = tmpfs("size=400k")
+    windows = RouteWindows(source="in use", routes=("GET /",), rows=((1.0, 2.0, 3.0, 4.0, 5.0, 6.0),) * 9000)
+    mine = WorkerSlot(ADDRESS, str(run), SERVER)
+    to_child, from_parent = os.pipe()
+    answers, answer = os.pipe()
+
+    def worker() -> None:
+        slot = WorkerSlot(ADDRESS, str(run), SERVER)
+        slot.publish(figures(slot, requests=1))
+
+        def later() -> None:
+            for requests in (2, 3):
+                os.read(to_child, 1)
+                try:
+                    slot.publish(figures(slot, requests=requests, route_windows=windows))
+                except OSError:
+                    os.write(answer, b"-")
+                else:
+                    os.write(answer, b"+")
+
+        threading.Thread(target=later, daemon=True).start()
+
+    def publish() -> bytes:
+        os.write(from_parent, b"x")
+        return os.read(answers, 1)
+
+    child(worker)
+    filler = run / "filler"
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    assert publish() == b"-"
+    assert [(found.requests, found.route_windows) for found in mine.others()] == [(2, None)]
+    filler.unlink()
+    assert publish() == b"+"
+    assert [(found.requests, found.route_windows) for found in mine.others()] == [(3, windows)]
+    mine.leave()
+    for end in (to_child, from_parent, answers, answer):
+        os.close(end)

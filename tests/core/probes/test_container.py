@@ -37,6 +37,17 @@ def test_version_2(machine):
     assert ContainerMemoryReader(*machine("0::/", files)).read() == ContainerMemory(used=200 * MB, size=512 * MB)
 
 
+def test_the_high_limit(machine):
+    """Where the group is slowed down before it is killed, that is the limit of all its processes."""
+    files = {
+        "memory.max": 512 * MB,
+        "memory.high": 400 * MB,
+        "memory.current": 300 * MB,
+        "memory.stat": f"inactive_file {100 * MB}",
+    }
+    assert ContainerMemoryReader(*machine("0::/", files)).read() == ContainerMemory(used=200 * MB, size=400 * MB)
+
+
 def test_version_1(machine):
     """The same in version 1, where the figures that include the groups below are the ones with total_."""
     files = {

@@ -61,6 +61,27 @@ def test_the_smallest_limit_up_to_the_root_holds(machine: Machine) -> None:
     assert machine.found() == MemoryLimit(300 * MB, "cgroup v2")
 
 
+def test_memory_high_is_a_limit(machine: Machine) -> None:
+    """Above ``memory.high`` a process is slowed down until it hardly runs: below ``memory.max`` it is the limit."""
+    machine.member("0::/a/b\n")
+    machine.limit("a/b/memory.max", 900 * MB)
+    machine.limit("a/b/memory.high", 700 * MB)
+    assert machine.found() == MemoryLimit(700 * MB, "cgroup v2 memory.high")
+    machine.limit("a/memory.high", 400 * MB)
+    assert machine.found() == MemoryLimit(400 * MB, "cgroup v2 memory.high")
+    machine.limit("memory.max", 300 * MB)
+    assert machine.found() == MemoryLimit(300 * MB, "cgroup v2")
+
+
+@pytest.mark.parametrize(("high", "source"), [("max", "cgroup v2"), (512 * MB, "cgroup v2"), (600 * MB, "cgroup v2")])
+def test_memory_max_where_it_comes_first(machine: Machine, high: object, source: str) -> None:
+    """Where ``memory.high`` is not set, or not below, the limit is ``memory.max``."""
+    machine.member("0::/shop\n")
+    machine.limit("shop/memory.max", 512 * MB)
+    machine.limit("shop/memory.high", high)
+    assert machine.found() == MemoryLimit(512 * MB, source)
+
+
 def test_cgroup_v1(machine: Machine) -> None:
     """In v1 the limit is in the memory controller's own tree; "none" is a very large number."""
     machine.member("5:cpu,cpuacct:/other\n4:memory:/docker/abc\n1:name=systemd:/docker/abc\n")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from memprof_middleware.text.foreign import parsed
+from memprof_middleware.text.foreign import parsed, parsed_object
 
 HOSTILE = "a\x1b]0;PWNED\x07\n\u202e"
 SAFE = "a?]0;PWNED???"
@@ -38,3 +38,17 @@ def test_what_is_no_json_is_a_value_error(data: bytes) -> None:
     """One error for all that cannot be read: cut, nested without end, in another encoding, an endless number."""
     with pytest.raises(ValueError, match=r".+"):
         parsed(data)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e300", "-1e19", "9" * 400, "-" + "9" * 20])
+def test_numbers_of_no_use_are_refused(number: str) -> None:
+    """What no metric can hold, or nobody can reckon with, is found when it is read, wherever it stands."""
+    with pytest.raises(ValueError, match="out of range"):
+        parsed(f'{{"a": [{number}]}}'.encode())
+
+
+@pytest.mark.parametrize("data", [b"[]", b"1", b"null", b'"x"'])
+def test_an_object_is_asked_for(data: bytes) -> None:
+    """Who needs an object is told what there is instead."""
+    with pytest.raises(ValueError, match="not an object"):
+        parsed_object(data)

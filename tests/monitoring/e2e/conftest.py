@@ -76,7 +76,7 @@ class Stack:
             self.until(lambda url=url: get(url) is not None, READY_SECONDS, f"{url} to answer")
 
     def get(self, address: str, path: str, **headers: object) -> Any:
-        """The JSON that an application answers."""
+        """The JSON that an application answers; ``None`` if it answers none."""
         return json.loads(get(f"{address}{path}", **headers) or "null")
 
     def ask(self, promql: str, *, over: float | None = None) -> list[dict[str, Any]]:
@@ -86,8 +86,9 @@ class Stack:
         else:
             now = time.time()
             path, arguments = "query_range", {"query": promql, "start": now - over, "end": now, "step": 1}
-        body = get(f"{self.prometheus}/api/v1/{path}?{urllib.parse.urlencode(arguments)}")
-        assert body is not None, f"Prometheus refuses {promql}"
+        url = f"{self.prometheus}/api/v1/{path}?{urllib.parse.urlencode(arguments)}"
+        # One request that fails on a busy machine says nothing; a query that is refused stays refused.
+        body = self.until(lambda: get(url), READY_SECONDS, f"Prometheus to answer {promql}")
         return json.loads(body)["data"]["result"]
 
     def until(self, condition: Callable[[], Any], seconds: float, what: str) -> Any:
@@ -101,11 +102,14 @@ class Stack:
     def each_worker(self, path: str, **headers: object) -> None:
         """Visits the shop until every worker has answered."""
         answered: set[int] = set()
-        self.until(
-            lambda: answered.add(self.get(self.shop, path, **headers)["pid"]) or len(answered) == self.workers,
-            READY_SECONDS,
-            f"every worker to answer {path}",
-        )
+
+        def all_have() -> bool:
+            answer = self.get(self.shop, path, **headers)
+            if answer is not None:
+                answered.add(answer["pid"])
+            return len(answered) == self.workers
+
+        self.until(all_have, READY_SECONDS, f"every worker to answer {path}")
 
     def suppressed(self) -> dict[str, list[str]]:
         """The alerts that Alertmanager holds back, each with those that mute it."""
