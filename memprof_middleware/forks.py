@@ -11,35 +11,30 @@ import contextlib
 import os
 import weakref
 from collections.abc import Callable
-from typing import Protocol
 
-
-class Forgetful(Protocol):
-    """An object that a fork breaks."""
-
-    def forget(self) -> None:
-        """Make anew what a fork breaks. Takes no lock that it has not just made, and tells nobody."""
-
-
-_first: list[Callable[[], None]] = []
-_then: weakref.WeakSet[Forgetful] = weakref.WeakSet()
+_functions: list[Callable[[], object]] = []
+_methods: list[weakref.WeakMethod[Callable[[], object]]] = []
 
 
 def in_child(renew: Callable[[], None]) -> Callable[[], None]:
     """Have a function called in each child: for what a module holds. A decorator."""
-    _first.append(renew)
+    _functions.append(renew)
     return renew
 
 
-def forget_in_child(thing: Forgetful) -> None:
-    """Have an object forget in each child, after the modules, whose locks it may take; as long as it lives."""
-    _then.add(thing)
+def renew_in_child(renew: Callable[[], object]) -> None:
+    """Have a bound method called in each child, after the functions, whose locks it may take.
+
+    Its object is not held. It takes no lock that was not just made anew, and tells nobody.
+    """
+    _methods.append(weakref.WeakMethod(renew, _methods.remove))
 
 
 def _after_fork_in_child() -> None:
-    for renew in [*_first, *(thing.forget for thing in list(_then))]:
+    for renew in [*_functions, *(reference() for reference in list(_methods))]:
         with contextlib.suppress(Exception):  # one that fails must not keep the others from it, nor print anything
-            renew()
+            if renew is not None:
+                renew()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks

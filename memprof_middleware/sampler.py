@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from memprof_middleware.forks import forget_in_child
+from memprof_middleware.forks import renew_in_child
 
 THREAD_NAME = "memprof-sampler"
 # The longest that an exiting process waits for a snapshot that is under way.
@@ -53,7 +53,7 @@ class Sampler:
         self._on_abandoned = on_abandoned
         self._abandoned = False
         self.forget()
-        forget_in_child(self)
+        renew_in_child(self.forget)
 
     def forget(self) -> None:
         """Make anew what a fork breaks: the lock may be held, and the thread is not there."""
@@ -67,9 +67,9 @@ class Sampler:
         return thread is not None and thread.is_alive()
 
     @property
-    def entered(self) -> bool:
-        """Whether this process has been entered."""
-        return self._life.entered
+    def starting(self) -> bool:
+        """Whether it is being started in this process, or stopped."""
+        return self._life.lock.locked()
 
     def enter_process(self) -> None:
         """Void what was inherited, once in each process; starts no thread."""
