@@ -10,7 +10,6 @@ import dataclasses
 import json
 import os
 import platform
-import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -90,7 +89,7 @@ def write_bundle(data: Mapping[str, Any], folder: str | None, now: float) -> Pat
     Raises:
         OSError, RunDirectoryError: it cannot be written.
     """
-    home = run_directory(folder or tempfile.gettempdir()) / "evidence"
+    home = run_directory(folder, lasting=True) / "evidence"
     home.mkdir(mode=0o700, exist_ok=True)
     present = sorted(home.glob("memprof-*.json"), key=lambda path: path.stat().st_mtime)
     if sum(path.stat().st_mtime > now - 3600 for path in present) >= _PER_HOUR:
