@@ -149,7 +149,8 @@ class MemoryProfiler:
             unsettled=weakly(self._between_steps),
             on_abandoned=self._let_go,
         )
-        weakref.finalize(self, self._sampler.abandon).atexit = False
+        # The thread holds the sampler; where there is none, all goes together.
+        weakref.finalize(self, weakly(self._sampler.abandon)).atexit = False
 
     # -- life ----------------------------------------------------------------------------------------------------
 
