@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import shutil
@@ -22,6 +23,7 @@ from memprof_middleware.flame_model import Engine, FlameOrder, FlameSummary, Fra
 from memprof_middleware.model import MB, MemorySnapshot
 from memprof_middleware.outputs.failures import Failures
 from memprof_middleware.outputs.flame_desk import FlameDesk
+from memprof_middleware.outputs.run_directory import temporary_folders
 from memprof_middleware.probes import Probes
 from memprof_middleware.probes.allocations import AllocationWindow, MemrayWindow, TracemallocWindow
 from memprof_middleware.probes.code_names import CodeNames
@@ -101,6 +103,8 @@ class FlameRecorder:
         with self._failures.caught("flame"), self._lock:
             if self._thread is not None and self._thread.is_alive():
                 return
+            if self._desk is None and self._shared() is None:  # alone, and nobody has asked: no folder is made for it
+                return
             order = self.desk.claim(os.getpid())
             if order is not None:
                 self._ending = threading.Event()
@@ -132,7 +136,7 @@ class FlameRecorder:
     def _alone(self) -> Path:
         own = self._own_folder
         if own is None or own[0] != os.getpid() or not own[1].exists():
-            own = self._own_folder = os.getpid(), Path(tempfile.mkdtemp(prefix="memprof-flame-"))
+            own = self._own_folder = os.getpid(), _new_folder()
         return own[1]
 
     def _run(self, order: FlameOrder, desk: FlameDesk, ending: threading.Event) -> None:
@@ -212,6 +216,21 @@ def fold_window(raw: list[RawStack]) -> tuple[tuple[Stack, ...], int, int, int]:
         return Frame(place, code.function(frame.file, frame.line) or frame.function or f"line {frame.line}", kind)
 
     return fold(raw, name)
+
+
+def _new_folder() -> Path:
+    """A private folder where one can be made.
+
+    Raises:
+        OSError: it can be made nowhere.
+    """
+    refused = OSError(errno.ENOENT, "there is no folder for temporary files")
+    for folder in temporary_folders():
+        try:
+            return Path(tempfile.mkdtemp(prefix="memprof-flame-", dir=folder))
+        except OSError as error:
+            refused = error
+    raise refused
 
 
 def _cwd() -> str:

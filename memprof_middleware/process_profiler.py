@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import weakref
 
 from memprof_middleware.config import Config
 from memprof_middleware.errors import ConfigError
+from memprof_middleware.forks import in_child
 from memprof_middleware.profiler import MemoryProfiler
 
-_default: MemoryProfiler | None = None
+# Not held: the adapter holds it, and goes with its application.
+_default: weakref.ref[MemoryProfiler] | None = None
 _early: MemoryProfiler | None = None  # made because it was asked for before any adapter had made one
 _default_lock = threading.Lock()
 
@@ -20,16 +23,17 @@ def get_memory_profiler() -> MemoryProfiler:
         ConfigError: a setting in the environment is not valid.
     """
     global _early
-    if _default is None:
-        _early = profiler_for()
-    return profiler_for()
+    found = _made()
+    if found is None:
+        found = _early = profiler_for()
+    return found
 
 
 def profiler_for(profiler: MemoryProfiler | None = None, config: Config | None = None) -> MemoryProfiler:
     """The profiler that an adapter works with: the one given, one made from a configuration, or the process's own.
 
     Settings that the configuration leaves at their default come from the environment. What is given or made here
-    first is from then on what :func:`get_memory_profiler` returns.
+    first is from then on what :func:`get_memory_profiler` returns, as long as somebody holds it.
 
     Raises:
         ConfigError: both are given, or a setting is not valid.
@@ -39,7 +43,7 @@ def profiler_for(profiler: MemoryProfiler | None = None, config: Config | None =
         raise ConfigError("profiler= and config= are both given: a ready profiler has its settings already, pass one")
     if profiler is None and config is not None:
         profiler = MemoryProfiler(config.with_env())
-        if _default is not None and _default is _early:
+        if _early is not None and _made() is _early:
             # Starlette makes its middleware with the first request, long after a callback was registered.
             profiler.logger.warning(
                 "memprof: get_memory_profiler() was called before this configuration was known and returned another "
@@ -47,7 +51,17 @@ def profiler_for(profiler: MemoryProfiler | None = None, config: Config | None =
             )
     with _default_lock:
         if profiler is None:
-            profiler = _default or MemoryProfiler()
-        if _default is None:
-            _default = profiler
+            profiler = _made() or MemoryProfiler()
+        if _made() is None:
+            _default = weakref.ref(profiler)
     return profiler
+
+
+def _made() -> MemoryProfiler | None:
+    return None if _default is None else _default()
+
+
+@in_child
+def _after_fork_in_child() -> None:
+    global _default_lock
+    _default_lock = threading.Lock()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +24,7 @@ from memprof_middleware.config import Config
 from memprof_middleware.errors import BaselineError, ConfigError
 from memprof_middleware.evidence_watch import EvidenceWatch
 from memprof_middleware.flame_recorder import FlameRecorder, tightness
+from memprof_middleware.forks import renew_in_child
 from memprof_middleware.governor import Governor
 from memprof_middleware.leak_watch import LeakWatch
 from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot, RouteGrowth
@@ -31,6 +34,7 @@ from memprof_middleware.outputs.failures import Failures
 from memprof_middleware.outputs.group import WorkerGroup
 from memprof_middleware.outputs.pasts import Pasts
 from memprof_middleware.probes import Probes
+from memprof_middleware.pulse import Pulse
 from memprof_middleware.recycling.recycler import Recycler
 from memprof_middleware.route_watch import RouteWatch, most_growth
 from memprof_middleware.sampler import Sampler
@@ -38,10 +42,8 @@ from memprof_middleware.sinks import Sink, Sinks
 from memprof_middleware.snapshot import Camera
 from memprof_middleware.traffic import Traffic
 from memprof_middleware.tuner import Tuner
+from memprof_middleware.weakly import weakly
 
-# A thread that is this late does not run at all; nor does one that has not begun after so many seconds.
-_OVERDUE_INTERVALS = 2.0
-_FIRST_SECONDS = 5.0
 # How long a server may take from starting the application to listening.
 _BIND_SECONDS = 60.0
 _STOP_SECONDS = 1.0
@@ -54,6 +56,9 @@ class MemoryProfiler:
 
     Making one starts nothing. :meth:`ensure_running`, called by an adapter at the first event in each process, starts
     the background thread; with ``Config(background=False)`` the caller steps the profiler instead.
+
+    It lives as long as somebody holds it, an adapter for example: one that is dropped is stopped by its thread, and
+    what it watched can be freed. One that its caller steps has no thread: :meth:`stop` it.
 
     Args:
         config: the settings; by default those of the environment.
@@ -84,7 +89,8 @@ class MemoryProfiler:
     _baseline: MemorySnapshot | None  # taken by itself; one that was set or loaded survives a fork
     _start_time: float
     _stepped_at: float  # by the monotonic clock
-    _told_overdue: bool
+    _pulse: Pulse
+    _said: set[str]
     _governor: Governor
     _heap_start_mb: float | None
     _published: MemoryMetrics | None  # what the other workers see; a scrape answered here shows the same
@@ -108,7 +114,7 @@ class MemoryProfiler:
         self.failures = Failures(logger)
         self._alerts = AlertBook(logger, self.failures)
         self._leak_callbacks: list[Callable[[Leak], object]] = []
-        probes = probes or Probes()
+        probes = self._probes = probes or Probes()
         self._leaks = LeakWatch(probes, self.config, self.failures, lambda: self._stopped and self._stepping)
         self._evidence = EvidenceWatch(probes, self.config, self.failures, self._run)
         self._routes = RouteWatch(self.traffic, probes, clock, self.config.warmup_snapshots, self.failures)
@@ -119,25 +125,32 @@ class MemoryProfiler:
         self._sinks = Sinks(self.config.sinks, sinks, self)
         self._alerts.callbacks.append(self._sinks.event)
         self._recycler = Recycler(self, probes)
+        # What a thread of ours holds must not lead back here: who drops the profiler wants it, and all it holds, freed.
+        group, traffic = self._group, self.traffic
         self.flames = FlameRecorder(
-            folder=lambda: None if self._group.slot is None else self._group.slot.folder,
-            worker=lambda: self.worker,
-            requests=lambda: self.requests,
-            tight=lambda: tightness(self._snapshot, probes, self.config),
+            folder=lambda: None if group.slot is None else group.slot.folder,
+            worker=lambda: group.worker,
+            requests=lambda: traffic.total,
+            tight=weakly(self._tightness),
             clock=clock,
             failures=self.failures,
         )
         self.pasts = Pasts(self._group, lambda: self._history, self.failures)
         self._baseline_given: MemorySnapshot | None = None
         self._forget()
+        renew_in_child(self._forget)
+        self._let_go = functools.partial(_let_go, self._sinks, self.flames, self._camera, self._group)
         self._sampler = Sampler(
-            self.step,
+            weakly(self._beat),
             self.config.interval,
             background=self.config.background and self.config.enabled,
-            on_process=self._enter_process,
-            on_start=self._on_start,
-            unsettled=self._between_steps,
+            on_process=weakly(self._enter_process),
+            on_start=weakly(self._on_start),
+            unsettled=weakly(self._between_steps),
+            on_abandoned=self._let_go,
         )
+        # The thread holds the sampler; where there is none, all goes together.
+        weakref.finalize(self, weakly(self._sampler.abandon)).atexit = False
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -160,13 +173,11 @@ class MemoryProfiler:
 
     def stop(self) -> None:
         """Stop watching and leave the process as it was found. May be called again; returns within a second."""
+        self._sampler.enter_process()
         deadline = time.monotonic() + _STOP_SECONDS
         self._stopped = True
         self._sampler.stop()
-        self._sinks.close(deadline)
-        self.flames.stop()
-        self._camera.close()
-        self._group.leave()
+        self._let_go(deadline)
 
     def resume(self) -> None:
         """:meth:`start` for hosts that begin anew after :meth:`stop`; never raises."""
@@ -174,6 +185,7 @@ class MemoryProfiler:
             self._start()
 
     def _start(self) -> None:
+        self._sampler.enter_process()  # first: a lock that is the parent's may be held for ever
         self._stopped = False
         self._group.open()
         self._sinks.open()
@@ -200,9 +212,20 @@ class MemoryProfiler:
         """One beat of the background thread: snapshot, leaks, thresholds. Never raises."""
         self._stepped_at = time.monotonic()
         self._stepping = True
-        with self._governor.paying_rest():
-            self._step()
-        self._stepping = False
+        try:
+            with self._governor.paying_rest():
+                self._step()
+        finally:  # a handler of a signal may raise in here, in a scrape
+            self._stepping = False
+
+    def _beat(self) -> None:
+        """A step in the thread."""
+        if self._pulse.beat(time.monotonic()):
+            self._say_once(
+                "runs", "the background thread runs in process %d after all: scrapes leave the work to it again"
+            )
+        self.step()
+        self._pulse.beat(time.monotonic())
 
     def _step(self) -> None:
         with self.failures.caught("step"):
@@ -228,21 +251,21 @@ class MemoryProfiler:
         self._sampler.enter_process()
         if not self._sampler.background or self._stopped or self._stepping:
             return
-        if self._told_overdue or not self._sampler.running:
-            patience = 0.0 if self._snapshot is None else self.config.interval
-        else:
-            patience = _FIRST_SECONDS if self._snapshot is None else _OVERDUE_INTERVALS * self.config.interval
-        if time.monotonic() - self._stepped_at >= patience:
-            if not self._told_overdue:
-                self._told_overdue = True
-                self.logger.warning(
-                    "memprof: the background thread does not run in process %d, so each scrape takes the snapshot "
-                    "instead; %s",
-                    os.getpid(),
-                    _remedy(),
-                    extra={"memprof_pid": os.getpid()},
-                )
-            self.step()
+        now = time.monotonic()
+        if self._pulse.is_missing(now, alive=self._sampler.running or self._sampler.starting):
+            self._say_once(
+                "missing",
+                "the background thread does not run in process %d, so each scrape takes the snapshot instead; "
+                + _remedy(),
+            )
+            if self._snapshot is None or now - self._stepped_at >= self.config.interval:
+                self.step()
+
+    def _say_once(self, what: str, text: str) -> None:
+        if what not in self._said:
+            self._said.add(what)
+            with self.failures.caught("log"):
+                self.logger.warning(f"memprof: {text}", os.getpid(), extra={"memprof_pid": os.getpid()})
 
     def take_snapshot(self) -> MemorySnapshot:
         """Look at this process now and keep the result in the history.
@@ -382,6 +405,7 @@ class MemoryProfiler:
         Args:
             type_name: the type, as :class:`Leak` names it.
         """
+        self._sampler.enter_process()
         with self._lock:
             windows = self._routes.type_windows(type_name, self._history)
         return most_growth(type_name, windows)
@@ -512,6 +536,7 @@ class MemoryProfiler:
         Of this worker too it is what was published last: otherwise a counter would run ahead when its own worker
         answers a scrape and fall back when another one does.
         """
+        self._sampler.enter_process()
         # A young worker may be scraped before its first snapshot, and one without a thread publishes with each scrape.
         if self._published is None or not self._group.settled or not self._sampler.background:
             self.publish()
@@ -607,7 +632,8 @@ class MemoryProfiler:
     def _join(self) -> None:
         if self.config.enabled:
             predecessor = self._group.join()
-            if predecessor is not None:
+            # Who joins late, because there was no folder for it before, has a past of its own.
+            if predecessor is not None and self._clock() - self._start_time <= _BIND_SECONDS:
                 self._inherit(predecessor)
 
     def _waits_for_server(self) -> bool:
@@ -648,7 +674,8 @@ class MemoryProfiler:
         self.failures.forget()
         self._start_time = self._clock()
         self._stepped_at = time.monotonic()
-        self._told_overdue = False
+        self._pulse = Pulse(self.config.interval, time.monotonic())
+        self._said = set()
         self._governor = Governor(self.config, time.monotonic())
         self._heap_start_mb = None
         self._published = None
@@ -665,8 +692,21 @@ class MemoryProfiler:
         """Names this run of the server; of a process that is alone, that process."""
         return str(os.getpid()) if self._group.slot is None else self._group.slot.run
 
+    def _tightness(self) -> str | None:
+        return tightness(self._snapshot, self._probes, self.config)
+
     def _last_time(self) -> float:
         return self._clock() if self._snapshot is None else self._snapshot.timestamp
+
+
+def _let_go(
+    sinks: Sinks, flames: FlameRecorder, camera: Camera, group: WorkerGroup, deadline: float | None = None
+) -> None:
+    """Give back what the process was asked for, up to a moment of the monotonic clock."""
+    sinks.close(deadline)
+    flames.stop()
+    camera.close()
+    group.leave()
 
 
 def _remedy() -> str:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import threading
 import time
-import weakref
 from collections.abc import Callable
+
+from memprof_middleware.forks import renew_in_child
 
 THREAD_NAME = "memprof-sampler"
 # The longest that an exiting process waits for a snapshot that is under way.
 _STOP_SECONDS = 1.0
 _SETTLE_SECONDS = 1.0
-_samplers: weakref.WeakSet[Sampler]
 
 
 class Sampler:
     """Calls a function at a steady interval in a thread of its own.
+
+    The thread holds the sampler and no more: whoever is behind the functions passes them so that they do not hold him,
+    and says with :meth:`abandon` when he is gone.
 
     Args:
         tick: called at once and then every interval; must not raise.
@@ -26,6 +30,7 @@ class Sampler:
         unsettled: asked between two ticks; while it says true it is asked again every second.
         on_process: called once in each process before anything else: what was inherited from a parent is void.
         on_start: called by each start, before the thread is there.
+        on_abandoned: called by the thread at its end, if it was abandoned; must not raise.
 
     Attributes:
         background: whether it may start a thread.
@@ -34,40 +39,44 @@ class Sampler:
 
     def __init__(
         self,
-        tick: Callable[[], None],
+        tick: Callable[[], object],
         interval: float,
         *,
         background: bool,
-        on_process: Callable[[], None],
-        on_start: Callable[[], None],
-        unsettled: Callable[[], bool] = lambda: False,
+        on_process: Callable[[], object],
+        on_start: Callable[[], object],
+        unsettled: Callable[[], object] = lambda: False,
+        on_abandoned: Callable[[], object] = lambda: None,
     ) -> None:
         self._tick, self._interval, self.background = tick, interval, background
         self._on_process, self._on_start, self._unsettled = on_process, on_start, unsettled
+        self._on_abandoned = on_abandoned
+        self._abandoned = False
         self.forget()
-        _samplers.add(self)
+        renew_in_child(self.forget)
 
     def forget(self) -> None:
         """Make anew what a fork breaks: the lock may be held, and the thread is not there."""
         self.pid: int | None = None
-        # Not the same: a snapshot by hand enters a process, and the first request must still start the thread.
-        self._entered: int | None = None
-        self._started = False
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._stopping = threading.Event()
+        self._lives: dict[int, _Life] = {}
 
     @property
     def running(self) -> bool:
         """Whether the thread runs in this process."""
-        # The pid comes first: under uWSGI is_alive() says True for a thread that stayed in the master.
-        return self.pid == os.getpid() and self._thread is not None and self._thread.is_alive()
+        thread = self._life.thread
+        return thread is not None and thread.is_alive()
+
+    @property
+    def starting(self) -> bool:
+        """Whether it is being started in this process, or stopped."""
+        return self._life.lock.locked()
 
     def enter_process(self) -> None:
         """Void what was inherited, once in each process; starts no thread."""
-        if self._entered != os.getpid():
-            with self._lock:
-                self._enter()
+        life = self._life
+        if not life.entered:
+            with life.lock:
+                self._enter(life)
 
     def start(self) -> None:
         """Start the thread, if there is to be one; does nothing between a start and a stop.
@@ -75,46 +84,57 @@ class Sampler:
         Raises:
             RuntimeError: the process may not start threads.
         """
-        with self._lock:
-            self._enter()
-            if self._started:
+        life = self._life
+        with life.lock:
+            self._enter(life)
+            if life.started:
                 return
             # First, so that a process that may not start threads is told once and not with every request.
             self.pid = os.getpid()
             self._on_start()
             if self.background:
-                self._stopping = threading.Event()
+                life.bell = _Bell()
                 # A daemon: a thread that waits for a minute must not keep a finished process alive.
-                thread = threading.Thread(target=self._run, args=(self._stopping,), name=THREAD_NAME, daemon=True)
+                thread = threading.Thread(target=self._run, args=(life.bell,), name=THREAD_NAME, daemon=True)
                 thread.start()
-                self._thread = thread
+                life.thread = thread
                 atexit.register(self.stop)
-            self._started = True
+            life.started = True
 
     def stop(self) -> None:
         """Stop the thread and wait for it, a second at the most. May be called again, and from the thread itself."""
-        with self._lock:
-            thread, self._thread = self._thread, None
-            self._started = False
-            self._stopping.set()
-            own = self.pid == os.getpid()
+        life = self._life
+        with life.lock:
+            thread, life.thread = life.thread, None
+            life.started = False
+            life.bell.ring()
         atexit.unregister(self.stop)
-        if own and thread is not None and thread is not threading.current_thread():
+        if thread is not None and thread is not threading.current_thread():
             thread.join(_STOP_SECONDS)
 
-    def _enter(self) -> None:
+    def abandon(self) -> None:
+        """Have the thread end by itself: nobody is there any more. Safe in the collector, which may call anywhere."""
+        self._abandoned = True
+        self._life.bell.ring()
+
+    @property
+    def _life(self) -> _Life:
+        # Of all threads of a new process one sets it, without a lock: the one that is there may be held for ever.
+        # The pid is asked each time: uWSGI runs no hook, and its is_alive() says True for a thread of the master's.
         pid = os.getpid()
-        if self._entered != pid:
-            self._thread, self._started = None, False
+        return self._lives.get(pid) or self._lives.setdefault(pid, _Life())
+
+    def _enter(self, life: _Life) -> None:
+        if not life.entered:
             try:
                 self._on_process()
             finally:
                 # Last, so that no other thread goes on with half of the old state; always, so that it is done once.
-                self._entered = pid
+                life.entered = True
 
-    def _run(self, stopping: threading.Event) -> None:
+    def _run(self, bell: _Bell) -> None:
         due = time.monotonic()
-        while not stopping.is_set():
+        while not bell.rung:
             self._tick()
             # From the last due time, so that the work's own time adds no drift. A beat that was missed is left out:
             # on a heap so large that the work takes longer than the interval, it must not fill the processor.
@@ -122,17 +142,49 @@ class Sampler:
             now = time.monotonic()
             if due < now:
                 due = now + self._interval
-            while (left := due - time.monotonic()) > 0 and not stopping.is_set():
-                stopping.wait(min(left, _SETTLE_SECONDS) if self._unsettled() else left)
+            while (left := due - time.monotonic()) > 0 and not bell.rung:
+                bell.wait(min(left, _SETTLE_SECONDS) if self._unsettled() else left)
+        if self._abandoned:
+            atexit.unregister(self.stop)
+            self._on_abandoned()
 
 
-_samplers = weakref.WeakSet()
+class _Bell:
+    """Rung once, it wakes who waits for it.
+
+    An ``Event`` has a lock of Python's inside: rung by the collector in the very thread that waits, it would wait for
+    itself.
+    """
+
+    def __init__(self) -> None:
+        self.rung = False
+        self._silence = threading.Lock()
+        self._silence.acquire()
+
+    def ring(self) -> None:
+        self.rung = True
+        with contextlib.suppress(RuntimeError):  # it was rung before
+            self._silence.release()
+
+    def wait(self, seconds: float) -> None:
+        if not self.rung:
+            self._silence.acquire(timeout=seconds)
 
 
-def _after_fork_in_child() -> None:
-    for sampler in list(_samplers):
-        sampler.forget()
+class _Life:
+    """What a sampler has in one process.
 
+    Attributes:
+        lock: held while it enters, starts or stops.
+        entered: whether the inherited was voided. Not the same as started: a snapshot by hand enters a process, and
+            the first request must still start the thread.
+        started: whether it was started and not stopped since.
+        thread: the thread.
+        bell: ends it.
+    """
 
-if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.entered = self.started = False
+        self.thread: threading.Thread | None = None
+        self.bell = _Bell()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -62,11 +64,17 @@ class MemProf:
         if self._profiler is None and config is None:
             config = Config.from_mapping(app.config, prefix="MEMPROF_")
         profiler = profiler_for(self._profiler, config)
-        # app.logger sets itself up when first asked for, which must not come before the application's own set-up.
-        profiler.use_logger(cast("Any", LocalProxy(lambda: app.logger)))
+        # app.logger sets itself up when first asked for, which must not come before the application's own set-up. The
+        # application is not held: threads hold the logger, and it is to be freed when its maker drops it.
+        held = weakref.ref(app)
+        profiler.use_logger(cast("Any", LocalProxy(lambda: _logger(held()))))
         app.extensions["memprof"] = profiler
         app.wsgi_app = _around(app, profiler)  # type: ignore[assignment,method-assign]
         app.cli.add_command(_report_command)
+
+
+def _logger(app: Flask | None) -> logging.Logger:
+    return logging.getLogger("memprof") if app is None else app.logger
 
 
 def _around(app: Flask, profiler: MemoryProfiler) -> WSGIApplication:

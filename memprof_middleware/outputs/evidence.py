@@ -10,7 +10,6 @@ import dataclasses
 import json
 import os
 import platform
-import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -146,7 +145,7 @@ def told_of(folder: str | None, run: str) -> list[Told]:
 
 
 def _home(folder: str | None) -> Path:
-    return run_directory(folder or tempfile.gettempdir()) / "evidence"
+    return run_directory(folder, lasting=True) / "evidence"
 
 
 def _present(home: Path) -> list[Path]:

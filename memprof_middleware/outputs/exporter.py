@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from memprof_middleware.errors import ConfigError, ExporterError
+from memprof_middleware.forks import in_child
 from memprof_middleware.outputs.exposition import MetricsEndpoint, Response, plain
 from memprof_middleware.process_profiler import get_memory_profiler
 from memprof_middleware.profiler import MemoryProfiler
@@ -189,14 +190,11 @@ class _Server(ThreadingHTTPServer):
 _servers: weakref.WeakSet[_Server] = weakref.WeakSet()
 
 
+@in_child
 def _after_fork_in_child() -> None:
     # A child that keeps the socket keeps the port: when the parent has gone, scrapers would wait there for nobody.
     for server in list(_servers):
         server.server_close()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
-    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -189,4 +189,7 @@ class FlameDesk:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         with self._lock, (self._folder / "lock").open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+            try:
+                yield
+            finally:  # closing is not enough: a child that is forked meanwhile keeps the file open, and the lock held
+                fcntl.flock(file, fcntl.LOCK_UN)

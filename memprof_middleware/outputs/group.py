@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import dataclasses
+import math
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from memprof_middleware.outputs.workers import WorkerSlot
     from memprof_middleware.probes import Listener
 
+# How long after a failure to find a folder, a full disk for example, it is tried again.
+_AGAIN_SECONDS = 60.0
+
 
 class WorkerGroup:
     """This process and its siblings. Alone until it is known where the server listens, and where that cannot be known.
@@ -26,6 +31,7 @@ class WorkerGroup:
         run_dir: a folder to use instead of the usual ones.
         failures: where a failure to join or to publish is counted.
         replaced: whether the server replaces this worker, which is about to leave.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -34,8 +40,10 @@ class WorkerGroup:
         run_dir: str | None,
         failures: Failures,
         replaced: Callable[[Listener], bool] = will_be_replaced,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._listener, self._run_dir, self._failures, self._replaced = listener, run_dir, failures, replaced
+        self._clock = clock
         self._found: Listener | None = None
         self._slot: WorkerSlot | None = None
         self.forget()
@@ -47,8 +55,8 @@ class WorkerGroup:
 
     @property
     def settled(self) -> bool:
-        """Whether this process has found its place, or looks for none (any more)."""
-        return self._slot is not None or self._closed
+        """Whether this process has found its place, or looks for none (for now)."""
+        return self._slot is not None or self._closed or self._clock() < self._again_at
 
     @property
     def slot(self) -> WorkerSlot | None:
@@ -69,8 +77,10 @@ class WorkerGroup:
                     from memprof_middleware.outputs.workers import WorkerSlot
 
                     self._slot = WorkerSlot(found.address, self._run_dir, found.server)
-                except (RunDirectoryError, ImportError) as error:  # no fcntl on Windows
-                    self._closed = True
+                except (RunDirectoryError, ImportError) as error:
+                    # A disk that is full will have room again; on Windows there never is an fcntl.
+                    passing = isinstance(error, RunDirectoryError)
+                    self._again_at = self._clock() + _AGAIN_SECONDS if passing else math.inf
                     self._failures.record("run_directory", error)
                 else:
                     atexit.register(self.leave)
@@ -122,3 +132,4 @@ class WorkerGroup:
             self._slot.forget()
         self._slot = None
         self._closed = False
+        self._again_at = -math.inf

@@ -17,19 +17,20 @@ _ROOM = 1 << 18
 PAST = ".past"
 
 
-def run_directory(given: str | None = None) -> Path:
+def run_directory(given: str | None = None, *, lasting: bool = False) -> Path:
     """The folder ``memprof-<user id>``: in the one given, else in the first of a few where it can be made and used.
 
     It belongs to this user and nobody else may enter it; a link or a folder that somebody planted is refused.
 
     Args:
         given: where to make it; this one is made too if need be.
+        lasting: for what is read later: not in memory, which it would take up.
 
     Raises:
         RunDirectoryError: none can be used; the message says why for each.
     """
     refused = []
-    for folder in _candidates(given):
+    for folder in _candidates(given, lasting=lasting):
         try:
             if given is not None:
                 folder.parent.mkdir(mode=0o700, exist_ok=True)
@@ -38,15 +39,28 @@ def run_directory(given: str | None = None) -> Path:
             refused.append(f"{folder}: {error.strerror or error}")
         else:
             return folder
-    raise RunDirectoryError(f"no folder for the workers: {'; '.join(refused)}; set run_dir to one that can be used")
+    what, setting = ("evidence", "evidence_dir") if lasting else ("the workers", "run_dir")
+    reasons = "; ".join(refused) or "there is none for temporary files"
+    raise RunDirectoryError(f"no folder for {what}: {reasons}; set {setting} to one that can be used")
 
 
-def private_folders(given: str | None = None) -> list[Path]:
+def private_folders(given: str | None = None, *, lasting: bool = False) -> list[Path]:
     """Those folders of :func:`run_directory` that are there and private, whether or not they take more data.
 
     A server whose first folder filled up meanwhile has workers in more than one.
     """
-    return [folder for folder in _candidates(given) if _is_private(folder)]
+    return [folder for folder in _candidates(given, lasting=lasting) if _is_private(folder)]
+
+
+def temporary_folders() -> list[str]:
+    """The folders for temporary files that are there, whether or not they can be used.
+
+    As ``tempfile`` looks for them, which however tries each by writing, ends with the application's own folder, and
+    holds a lock meanwhile that a forked child may find held.
+    """
+    named = (os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
+    folders = dict.fromkeys(folder for folder in (*named, "/tmp", "/var/tmp") if folder)  # noqa: S108 - a private one is made inside
+    return [folder for folder in folders if os.path.isdir(folder)]  # noqa: PTH112
 
 
 def private_path(parent: str) -> Path:
@@ -55,8 +69,8 @@ def private_path(parent: str) -> Path:
     return Path(os.path.realpath(parent)) / f"memprof-{os.geteuid()}"
 
 
-def _candidates(given: str | None) -> Iterator[Path]:
-    return map(private_path, _parents(given))
+def _candidates(given: str | None, *, lasting: bool) -> Iterator[Path]:
+    return map(private_path, _parents(given, lasting=lasting))
 
 
 def _is_private(folder: Path) -> bool:
@@ -67,14 +81,14 @@ def _is_private(folder: Path) -> bool:
     return True
 
 
-def _parents(given: str | None) -> Iterator[str]:
+def _parents(given: str | None, *, lasting: bool) -> Iterator[str]:
     if given is not None:
         yield given
         return
     # Memory first: no disk is touched. Every worker of a server walks the same list in the same environment.
-    for folder in ("/dev/shm", tempfile.gettempdir()):  # noqa: S108 - the folder made inside is private and checked
-        if os.path.isdir(folder):  # noqa: PTH112
-            yield folder
+    if not lasting and os.path.isdir("/dev/shm"):  # noqa: PTH112, S108 - the folder made inside is private and checked
+        yield "/dev/shm"  # noqa: S108
+    yield from temporary_folders()
 
 
 def _make_private(folder: Path) -> None:

@@ -20,6 +20,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from memprof_middleware.forks import in_child
+
 # What stands before the payload: a mark with the format's version, the number of the write, the payload's length and
 # its checksum.
 _HEADER = struct.Struct(">4sQII")
@@ -43,6 +45,7 @@ _written: set[Path] = set()
 _opening = threading.RLock()
 
 
+@in_child
 def _after_fork_in_child() -> None:
     global _opening
     _opening = threading.RLock()
@@ -51,9 +54,6 @@ def _after_fork_in_child() -> None:
             os.close(descriptor)
     _held.clear()
     _written.clear()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class SlotFile:

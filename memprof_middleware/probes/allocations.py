@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from memprof_middleware.errors import FlameError
 from memprof_middleware.flame_model import DEPTH, RawFrame, RawStack
+from memprof_middleware.forks import in_child
 
 # One more than is shown: only so is it known whether a stack was deeper.
 _LIMIT = DEPTH + 1
@@ -106,14 +107,11 @@ class TracemallocWindow:
 _open: set[TracemallocWindow] = set()
 
 
+@in_child
 def _after_fork_in_child() -> None:
     """A child inherits the trace and nobody who would end it."""
     for window in list(_open):
         window.abort()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
-    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class MemrayWindow:

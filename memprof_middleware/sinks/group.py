@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from memprof_middleware.model import Alert, MemoryMetrics, SinkHealth
@@ -13,6 +13,7 @@ from memprof_middleware.outputs.failures import Failures
 from memprof_middleware.sinks.choice import chosen
 from memprof_middleware.sinks.sink import Sink
 from memprof_middleware.sinks.thread import SinkThread
+from memprof_middleware.weakly import weakly
 
 # The longest that all of them together may hold up the end of a process.
 _CLOSE_SECONDS = 1.0
@@ -43,27 +44,20 @@ class Sinks:
     """
 
     def __init__(self, names: Sequence[str], given: Sequence[Sink], source: FiguresSource) -> None:
-        self._source = source
-        self._threads = [SinkThread(sink, source.failures, source.now) for sink in chosen(names, given)]
+        # Not the source itself: what waits in a thread, and for the end of the process, would keep it alive.
+        self._failures, self._metrics = source.failures, weakly(source.metrics)
+        self._threads = [SinkThread(sink, source.failures, weakly(source.now)) for sink in chosen(names, given)]
         self.forget()
 
     def publish(self) -> None:
         """Leave the worker's figures for each sink; waits for none and never raises."""
         if self._is_open():
-            with self._source.failures.caught("sinks"):
-                metrics = self._source.metrics()
-                for thread in self._threads:
-                    with self._source.failures.caught("sinks"):  # a thread that cannot start is one sink's trouble
-                        thread.publish(metrics)
+            self._each(SinkThread.publish)
 
     def event(self, alert: Alert) -> None:
         """Leave an alert for each sink; waits for none and never raises."""
         if self._is_open():
-            with self._source.failures.caught("sinks"):
-                metrics = self._source.metrics()
-                for thread in self._threads:
-                    with self._source.failures.caught("sinks"):
-                        thread.event(alert, metrics)
+            self._each(lambda thread, metrics: thread.event(alert, metrics))
 
     def health(self) -> tuple[SinkHealth, ...]:
         """How the deliveries go, sink by sink."""
@@ -95,6 +89,14 @@ class Sinks:
         self._closed = False
         for thread in self._threads:
             thread.forget()
+
+    def _each(self, give: Callable[[SinkThread, MemoryMetrics], None]) -> None:
+        with self._failures.caught("sinks"):
+            metrics = self._metrics()
+            if metrics is not None:
+                for thread in self._threads:
+                    with self._failures.caught("sinks"):  # a thread that cannot start is one sink's trouble
+                        give(thread, metrics)
 
     def _is_open(self) -> bool:
         if self._closed or not self._threads:

@@ -30,7 +30,7 @@ class SinkThread:
         clock: tells the time, in seconds since the epoch.
     """
 
-    def __init__(self, sink: Sink, failures: Failures, clock: Callable[[], float]) -> None:
+    def __init__(self, sink: Sink, failures: Failures, clock: Callable[[], float | None]) -> None:
         self.sink = sink
         self._failures, self._clock = failures, clock
         # What a sink does not override it does not want, and what only takes note says nothing of how it fares.

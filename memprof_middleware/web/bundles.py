@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import tempfile
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ class BundleRoutes:
 
     def __init__(self, profiler: MemoryProfiler, pids: Callable[[], Collection[int]]) -> None:
         self._pids = pids
-        self._parent = profiler.config.evidence_dir or tempfile.gettempdir()
+        self._parent = profiler.config.evidence_dir
         self._read: dict[str, tuple[int, dict[str, Any]]] = {}  # by name: a file is written once, and read once
 
     def listed(self, pids: Collection[int]) -> list[dict[str, Any]]:
@@ -82,7 +81,7 @@ class BundleRoutes:
     def _files(self, pids: Collection[int]) -> list[Path]:
         """Regular files with a name that we give, of these processes; a link is none."""
         found: list[Path] = []
-        for folder in private_folders(self._parent):
+        for folder in private_folders(self._parent, lasting=True):
             with contextlib.suppress(OSError):  # nothing was ever written
                 found += [
                     Path(entry.path)

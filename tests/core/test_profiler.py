@@ -18,6 +18,7 @@ import pytest
 
 from memprof_middleware import Alert, BaselineError, Config, ConfigError, Leak, MemoryProfiler, get_memory_profiler
 from memprof_middleware import process_profiler as profiler_module
+from memprof_middleware.probes import ProcessMemory
 from memprof_middleware.process_profiler import profiler_for
 from memprof_middleware.testing import FakeClock, FakeProbes, Recorder
 
@@ -595,6 +596,24 @@ def test_both_are_a_contradiction() -> None:
     """A profiler and a configuration together are refused."""
     with pytest.raises(ConfigError, match="pass one"):
         profiler_for(MemoryProfiler(Config()), Config())
+
+
+def test_a_signal_handler_that_raises_in_a_step(rig: Rig) -> None:
+    """A scrape's step that a handler of the application's ends leaves no lock held, and scrapes go on with the work."""
+    rig.step()
+    process = rig.probes.process
+
+    def interrupted() -> ProcessMemory:
+        raise KeyboardInterrupt
+
+    rig.probes.process = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        rig.profiler.step()
+    rig.probes.process = process  # type: ignore[method-assign]
+    assert not rig.profiler._stepping
+    assert not rig.profiler._lock.locked()
+    rig.step()
+    assert rig.profiler.metrics().snapshots_taken == 2
 
 
 # -- forks -------------------------------------------------------------------------------------------------------

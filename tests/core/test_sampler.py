@@ -255,7 +255,7 @@ def test_a_fork_forgets(make: Make, counting: Counting) -> None:
 def test_a_fork_while_the_lock_is_held(make: Make) -> None:
     """A fork in the middle of a start does not leave the child before a lock that nobody opens."""
     sampler = make()
-    with sampler._lock:
+    with sampler._life.lock:
 
         def check() -> bool:
             sampler.start()

@@ -390,6 +390,16 @@ class TestWithoutThread:
         told = [record for record in caplog.records if "background thread does not run" in record.getMessage()]
         assert len(told) == 1
 
+    def test_a_thread_that_runs_after_all_is_told(self, profiler, caplog):
+        """The warning is taken back once, at the same level, and the thread has its work again."""
+        profiler.ensure_running()
+        profiler.step_if_overdue()
+        for _ in range(2):
+            profiler._beat()
+        told = [record.levelname for record in caplog.records if "runs in process" in record.getMessage()]
+        assert told == ["WARNING"]
+        assert profiler.workers()[0].snapshots_taken == 3
+
     def test_after_stop_a_scrape_samples_nothing(self, profiler):
         """Who stopped the profiler does not get a snapshot from a late scrape."""
         profiler.ensure_running()
@@ -397,6 +407,51 @@ class TestWithoutThread:
         profiler._stepped_at -= 3600
         profiler.step_if_overdue()
         assert profiler.metrics().snapshots_taken == 0
+
+
+def test_a_scrape_leaves_its_work_to_a_thread_that_is_late(tmp_path, caplog):
+    """A thread that is at its first snapshot for long, on a busy machine, is neither replaced nor talked about."""
+    probes, inside, go_on = FakeProbes(), threading.Event(), threading.Event()
+    process = probes.process
+
+    def slow():
+        inside.set()
+        go_on.wait(60)
+        return process()
+
+    probes.process = slow
+    profiler = MemoryProfiler(Config(run_dir=str(tmp_path), interval=60), probes=probes)
+    profiler.start()
+    assert inside.wait(60)
+    profiler._stepped_at -= 3600
+    for _ in range(10):
+        profiler.step_if_overdue()
+    assert profiler.metrics().snapshots_taken == 0
+    go_on.set()
+    profiler.stop()
+    assert "does not run" not in caplog.text
+
+
+def test_a_disk_that_was_full_is_tried_again(tmp_path, caplog):
+    """A worker that found no room is alone for a minute and not for life; it is logged once and counted each time."""
+    now, failures = [1000.0], Failures(logging.getLogger("memprof"))
+    (tmp_path / "taken").write_text("a file and no folder")
+    group = WorkerGroup(lambda: HERE, str(tmp_path / "taken"), failures, clock=lambda: now[0])
+    for _ in range(3):
+        group.join()
+    assert (group.settled, failures.counts["run_directory"]) == (True, 1)
+    now[0] += 61
+    assert not group.settled
+    group.join()
+    assert (group.settled, failures.counts["run_directory"]) == (True, 2)
+    (tmp_path / "taken").unlink()
+    group.join()
+    assert group.slot is None
+    now[0] += 61
+    group.join()
+    assert group.slot is not None
+    group.leave()
+    assert len([record for record in caplog.records if "run_directory" in record.getMessage()]) == 1
 
 
 def test_new_figures_are_new_for_all_at_once(tmp_path, monkeypatch):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -129,7 +128,7 @@ def test_memory_first_then_disk(tmp_path, child, monkeypatch):
     tmp_path.chmod(0o1777)
     for parent in tmp_path.parents[:2]:
         parent.chmod(0o755)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     in_memory, user = Path("/dev/shm/memprof-54321"), 54321
 
     def as_user() -> str:

@@ -6,10 +6,12 @@ import gc
 import os
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 
 import pytest
 
+from memprof_middleware.probes import gc_stats
 from memprof_middleware.probes.gc_stats import GcWatch
 
 
@@ -86,11 +88,34 @@ def test_start_and_stop_may_be_repeated() -> None:
     assert gc.callbacks == before
 
 
+def test_many_watches_share_one_callback_that_holds_none(watch: GcWatch) -> None:
+    """Fifty watches add no further callback, each sees a collection, and those that are dropped are freed."""
+    before = len(gc.callbacks)
+    watches = [GcWatch() for _ in range(50)]
+    for one in watches:
+        one.start()
+    assert len(gc.callbacks) == before
+    gc.collect()
+    assert all(one.read().pause_seconds > 0 for one in watches)
+    references = [weakref.ref(one) for one in watches]
+    del one, watches
+    gc.collect()
+    assert [reference for reference in references if reference() is not None] == []
+    watch.stop()
+    assert len(gc.callbacks) == before - 1
+
+
 def test_a_watch_that_began_inside_a_collection_counts_nothing_wrong() -> None:
     """The end of a collection whose start was not seen is left out."""
+    gc.disable()
     watch = GcWatch()
-    watch._on_collection("stop", {})
-    assert watch.read().pause_seconds == 0
+    try:
+        watch.start()
+        gc_stats._on_collection("stop", {})
+        assert watch.read().pause_seconds == 0
+    finally:
+        gc.enable()
+        watch.stop()
 
 
 def test_the_callback_takes_no_lock_and_tells_nobody(watch: GcWatch, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,13 +124,16 @@ def test_the_callback_takes_no_lock_and_tells_nobody(watch: GcWatch, monkeypatch
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("not inside a collection")
 
-    monkeypatch.setattr(threading, "Lock", refuse)
+    for name in ("Lock", "RLock", "Condition", "Event"):
+        monkeypatch.setattr(threading, name, refuse)
     monkeypatch.setattr("logging.Logger._log", refuse)
-    callback = next(callback for callback in gc.callbacks if callback == watch._on_collection)
-    names = set(callback.__func__.__code__.co_names)  # type: ignore[attr-defined]
-    assert names <= {"time", "perf_counter", "_began", "_total", "_longest", "max", "get", "after_full"}
+    [callback] = [callback for callback in gc.callbacks if callback.__module__ == gc_stats.__name__]
+    names = set(callback.__code__.co_names) | set(GcWatch.note.__code__.co_names)
+    assert "_listing" not in names
+    before = watch.read().pause_seconds
     callback("start", {})
-    callback("stop", {})
+    callback("stop", {"generation": 2})
+    assert watch.read().pause_seconds > before
 
 
 def test_frozen_objects_are_told(watch: GcWatch) -> None:

@@ -1,0 +1,21 @@
+"""Methods that do not hold their object: for a thread, a hook or the collector, which outlive it."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def weakly(method: Callable[_P, _T]) -> Callable[_P, _T | None]:
+    """A bound method that does nothing and returns ``None`` once its object is gone."""
+    reference = weakref.WeakMethod(method)
+
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _T | None:
+        found = reference()
+        return None if found is None else found(*args, **kwargs)
+
+    return call
