@@ -24,7 +24,8 @@ PAUSE_SECONDS = 0.0005
 _NAME_LENGTH = 200
 # The packages of this distribution. The profiler's own windows and snapshots fill up their bounds in the first hours,
 # which would look like a leak.
-OURS = frozenset({"memprof_middleware", "asgi_memprof", "wsgi_memprof", "flask_memprof", "django_memprof"})
+CORE = "memprof_middleware"
+OURS = frozenset({CORE, "asgi_memprof", "wsgi_memprof", "flask_memprof", "django_memprof"})
 # Where the standard library's metaclasses have a hash of their own, it is type's; every FastAPI application has them.
 _TRUSTED = frozenset({"typing", "typing_extensions"})
 _qualname_of = type.__dict__["__qualname__"].__get__

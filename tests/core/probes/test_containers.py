@@ -493,6 +493,17 @@ def test_pauses_between_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < result.longest_seconds <= result.cpu_seconds
 
 
+@pytest.mark.parametrize("package", ["asgi_memprof", "wsgi_memprof", "flask_memprof", "django_memprof.middleware"])
+def test_what_an_adapter_wraps_is_measured(shop: Any, package: str) -> None:
+    """An application behind our middleware is walked like any other; what is the profiler's own is not."""
+    middleware = type("Middleware", (Holder,), {"__module__": package})
+    profiler = type("MemoryProfiler", (Holder,), {"__module__": "memprof_middleware.profiler"})
+    application = Holder(cache=list(range(30)))
+    shop.application = middleware(app=application, profiler=profiler(history=list(range(40))))
+    paths = {one.path: one.length for one in walk().found if one.path.startswith("shop")}
+    assert paths == {"shop.application.app.cache": 30}
+
+
 def test_our_own_objects_are_left_out() -> None:
     """The profiler's history is not what the program keeps."""
     assert not [one.path for one in walk().found if one.path.startswith("memprof_middleware")]

@@ -296,9 +296,9 @@ def test_a_thread_and_a_thread_local(shop: Any, worker: Any) -> None:
         threading.current_thread().owned = [Owner(1) for _ in range(20)]  # type: ignore[attr-defined]
         wait()
 
-    worker(work, name="Worker-17")
+    worker(work, name="job-for-alice")
     assert only() == "shop.local.history[*]"
-    assert only(f"{__name__}.Owner") == "thread Worker-#.owned[*]"
+    assert only(f"{__name__}.Owner") == f"thread {__name__}.test_a_thread_and_a_thread_local.<locals>.work.owned[*]"
 
 
 def test_held_by_c() -> None:
@@ -382,6 +382,38 @@ def test_no_key_is_in_a_path(shop: Any) -> None:
     """A key that looks like a name stays with the program."""
     shop.BY_USER = {"alice_secret": {"card_secret": [Item() for _ in range(20)]}}
     assert only() == "shop.BY_USER[*][*][*]"
+
+
+def ours(package: str, name: str = "Middleware") -> Any:
+    """A class of this distribution."""
+    return type(name, (Owner,), {"__module__": package})
+
+
+@pytest.mark.parametrize("package", ["asgi_memprof", "wsgi_memprof", "flask_memprof", "django_memprof.middleware"])
+def test_what_an_adapter_wraps_is_still_the_programs(shop: Any, package: str) -> None:
+    """An application behind our middleware is held by its module, not by us and not outside Python."""
+    shop.application = ours(package)(Owner([Item() for _ in range(20)]))
+    assert only() == "shop.application.item…[*]"
+
+
+@pytest.mark.parametrize("module", ["memprof_middleware.traffic", "asgi_memprof"])
+def test_nothing_of_ours_is_a_holder(module: str) -> None:
+    """Objects, classes, functions, threads and running functions of ours are no answer to who holds something."""
+
+    made, keeper = ours(module), function("keep")
+    keeper.__module__ = module
+    thread = threading.Thread(target=keeper, name="Thread-1")
+    items = [Item() for _ in range(20)]
+    made.kept = items
+    found = holding().paths
+    del made.kept
+    keeper.__defaults__ = (items,)
+    found += holding().paths
+    keeper.__defaults__ = ()
+    thread.kept = items  # type: ignore[attr-defined]
+    found += holding().paths
+    assert len(found) >= 3
+    assert not [path for path, _ in found if "memprof" in path]
 
 
 class TrapError(Exception):
