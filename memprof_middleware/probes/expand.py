@@ -63,7 +63,7 @@ class Expander:
 
     def _dict(self, entry: Entry) -> None:
         if id(entry[0]) in self._walk.spaces:
-            self._walk.space(list(entry[0].items()), entry)
+            self._walk.namespace(entry[0], entry)
         else:
             self._container(entry, dict, plain=True)
 

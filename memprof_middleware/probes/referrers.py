@@ -2,8 +2,8 @@
 
 ``gc.get_referrers`` and ``gc.get_objects`` also give out tuples that another thread is just filling. As soon as anybody
 else holds one of these, filling it fails there with a SystemError. So everything up to the choice is one C call, in
-which no other thread runs: a list of C functions, called by C (:mod:`one_call`). A tuple with an empty place is left out, and so is one
-that is full for the moment, which nothing refers to yet.
+which no other thread runs (``one_call``). A tuple with an empty place is left out, and so is one that is full for the
+moment, which nothing refers to yet.
 """
 
 from __future__ import annotations

@@ -255,10 +255,14 @@ def callable_name(target: Any) -> str:
         function = target.__func__
         name = function.__name__ if type(function) is types.FunctionType else "?"
         owner = target.__self__
-        return f"{type_name(owner if is_class(type(owner)) else type(owner))}.{clean(name)}"
+        return f"{_type_name_of(owner)}.{clean(name)}"
     if type(target) is types.BuiltinFunctionType:
         return clean(target.__qualname__)
     return function_name(target) if type(target) is types.FunctionType else type_name(type(target))
+
+
+def _type_name_of(one: Any) -> str:
+    return type_name(one if is_class(type(one)) else type(one))
 
 
 def variable_name(variable: Any) -> str:

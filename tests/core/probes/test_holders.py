@@ -399,7 +399,6 @@ def test_what_an_adapter_wraps_is_still_the_programs(shop: Any, package: str) ->
 @pytest.mark.parametrize("module", ["memprof_middleware.traffic", "asgi_memprof"])
 def test_nothing_of_ours_is_a_holder(module: str) -> None:
     """Objects, classes, functions, threads and running functions of ours are no answer to who holds something."""
-
     made, keeper = ours(module), function("keep")
     keeper.__module__ = module
     thread = threading.Thread(target=keeper, name="Thread-1")
