@@ -117,7 +117,7 @@ def _find(budget: Budget, least_length: int, turn: Turn, pause: Callable[[float]
         found = tuple(_container(path, one) for _, _, path, one in chosen)
     finally:
         walk.clear()
-    following = turn.following(used=walk.used, easily=walk.easily)
+    following = turn.following(used=walk.used, before=walk.before, easily=walk.easily)
     complete = walk.used < 1 and not walk.parted
     seconds = time.perf_counter() - began
     return Containers(found, walk.visited, complete, seconds, time.thread_time() - cpu, longest, following)

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 _MOST_PARTS, _MORE = 256, 4
-# A part that took less than this share of the budget may be twice as large next time.
+# A part that took less than this share of what was left for it may be twice as large next time.
 _EASY = 0.25
 # Objects lie at multiples of 16 bytes, those of one size at equal distances, which no power of two tells apart.
 _ALIGNMENT, _PRIME = 16, 8191
@@ -34,15 +34,16 @@ class Turn:
         """Whether it is an object's turn, where each walk looks at one of so many parts."""
         return parts == 1 or id(one) // _ALIGNMENT % _PRIME % parts == self.number % parts
 
-    def following(self, *, used: float, easily: int) -> Turn:
+    def following(self, *, used: float, before: float, easily: int) -> Turn:
         """Whose turn it is after this one.
 
         Args:
             used: the share of its budget that the walk has used; 1 or more if it had to stop.
+            before: the share that it had used before it came to the parts.
             easily: the greatest distance that it began with half of its budget left.
         """
         if used >= 1:
             depth = easily if self.parts == 1 else min(self.depth, easily)
             return Turn(max(1, depth), min(_MOST_PARTS, _MORE * self.parts), self.number + 1)
-        parts = self.parts // 2 if used < _EASY else self.parts
+        parts = self.parts // 2 if used - before < _EASY * (1 - before) else self.parts
         return Turn(self.depth, max(1, parts), self.number + 1)

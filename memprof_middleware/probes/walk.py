@@ -57,10 +57,10 @@ class Level:
     Lists side by side, not a list of tuples: a hundred thousand new tuples would make the collector run.
     """
 
-    __slots__ = ("_bounds", "_paths", "_ranks", "_turn", "_weights", "objects")
+    __slots__ = ("_bounds", "_paths", "_ranks", "_weights", "objects", "parted")
 
-    def __init__(self, turn: Turn | None = None) -> None:
-        self._turn = turn  # only what is in this part is kept
+    def __init__(self, parted: Turn | None = None) -> None:
+        self.parted = parted  # only what has its turn is kept
         self.objects: list[Any] = []
         self._paths: list[str] = []
         self._weights: list[float] = []
@@ -69,7 +69,7 @@ class Level:
 
     def push(self, child: Any, path: str, weight: float, bound: int | None, rank: int) -> None:
         """Add one at the end."""
-        if self._turn is not None and not self._turn.takes(child, self._turn.parts):
+        if self.parted is not None and not self.parted.takes(child, self.parted.parts):
             return
         self.objects.append(child)
         self._paths.append(path)
@@ -97,13 +97,14 @@ class Walk:
 
     Attributes:
         used: the share of the budget that it has used; 1 or more if that ended it.
+        before: the same when it came to the distance at which there are parts.
         parted: it has left out what has its turn in another walk.
         easily: the greatest distance that it began with half of the budget left.
     """
 
     def __init__(self, budget: Budget, least: int, turn: Turn) -> None:
         self.visited = self._work = self.easily = 0
-        self.used = 0.0
+        self.used = self.before = 0.0
         self.parted = turn.parts > 1
         self._budget, self.least, self._turn = budget, least, turn
         self._began = time.thread_time()
@@ -111,9 +112,9 @@ class Walk:
         self.spaces: set[int] = set()
         self.attributes = Attributes()
         self.tally = Tally(least, self.attributes)
-        self._pending = [Level() for _ in range(_DEEPEST + 2)]
-        if turn.parts > 1:
-            self._pending[min(turn.depth, _DEEPEST)] = Level(turn)
+        # What begins at the distance of the parts or beyond it is parted, and what comes to that distance by the walk.
+        parted = turn if turn.parts > 1 else None
+        self._pending = [Level(parted if depth >= turn.depth else None) for depth in range(_DEEPEST + 2)]
         self._pieces: Iterator[None] = iter(())
         self.next = self._pending[0]
         self._expander = Expander(self)
@@ -131,12 +132,16 @@ class Walk:
     def steps(self) -> Iterator[None]:
         """Look at the objects, nearest first; comes back after every few."""
         self._start()
+        for level in self._pending[self._turn.depth + 1 :]:
+            level.parted = None
         for depth in range(_DEEPEST + 1):
             level = self._pending[depth]
             level.turn()
             self.next = self._pending[depth + 1]
             if self._look_at_budget() < _HALF:
                 self.easily = depth
+            if depth == self._turn.depth:
+                self.before = self.used
             while level.objects:
                 entry = level.pop()
                 self.visited += 1

@@ -8,6 +8,7 @@ import contextvars
 import ctypes
 import functools
 import gc
+import subprocess
 import sys
 import threading
 import time
@@ -18,8 +19,9 @@ from typing import Any
 
 import pytest
 
+from memprof_middleware.analysis import grouping
 from memprof_middleware.probes import climb as climb_module
-from memprof_middleware.probes.climb import HELD_OUTSIDE, UNHELD
+from memprof_middleware.probes.climb import HELD_FROM_BEFORE, HELD_OUTSIDE, UNHELD
 from memprof_middleware.probes.holders import Holding, find_holders
 
 PLENTY = 600.0
@@ -303,6 +305,7 @@ def test_a_thread_and_a_thread_local(shop: Any, worker: Any) -> None:
 
 def test_held_by_c() -> None:
     """What survived a full collection and nothing in Python refers to is held outside Python."""
+    gc.unfreeze()  # where something is frozen, nobody can tell
     items = [Item() for _ in range(20)]
     for one in items:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(one))
@@ -314,6 +317,33 @@ def test_held_by_c() -> None:
     finally:
         for address in addresses:
             ctypes.pythonapi.Py_DecRef(ctypes.cast(address, ctypes.py_object))
+
+
+def test_what_is_frozen_may_be_the_holder() -> None:
+    """A leak into a dict that ``gc.freeze()`` hides is never said to be outside Python; its length names the dict."""
+    program = """
+import gc, os, sys, types
+shop = sys.modules["shop"] = types.ModuleType("shop")
+shop.__file__ = "/srv/shop.py"
+shop.SESSIONS = {number: [] for number in range(50)}
+filler = [[] for _ in range(5_000)]
+gc.freeze()
+if (child := os.fork()):
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+from memprof_middleware.probes import Probes
+class Session: pass
+probes = Probes()
+length = lambda: {one.path: one.length for one in probes.containers().found}["shop.SESSIONS"]
+before = length()
+shop.SESSIONS.update((number, Session()) for number in range(100, 400))
+gc.collect()
+print(length() - before, *[path for path, _ in probes.holders(["__main__.Session"])["__main__.Session"].paths], sep="|")
+gc.unfreeze()
+print(*[path for path, _ in probes.holders(["__main__.Session"])["__main__.Session"].paths])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [f"300|{HELD_FROM_BEFORE}", "shop.SESSIONS[*]"]
+    assert HELD_FROM_BEFORE == grouping.FROM_BEFORE
 
 
 def test_a_young_cycle_may_be_garbage() -> None:
