@@ -135,30 +135,27 @@ class Walk:
         for level in self._pending[self._turn.depth + 1 :]:
             level.parted = None
         for depth in range(_DEEPEST + 1):
-            level = self._pending[depth]
-            level.turn()
-            self.next = self._pending[depth + 1]
             if self._look_at_budget() < _HALF:
                 self.easily = depth
             if depth == self._turn.depth:
                 self.before = self.used
-            while level.objects:
-                entry = level.pop()
-                self.visited += 1
-                self._expand(entry)
-                del entry  # held no longer than needed: what the program drops now, it drops itself
-                for _ in self._pieces:
-                    yield
-                    if self._look_at_budget() >= 1:
-                        return
-                if self.visited >= self._budget.objects:
-                    self.used = 1.0
+            self.next = self._pending[depth + 1]
+            for _ in self._through(self._pending[depth]):
+                yield
+                if self._look_at_budget() >= 1:
                     return
-                if self._work >= _STEP:
-                    self._work = 0
-                    yield
-                    if self._look_at_budget() >= 1:
-                        return
+
+    def _through(self, level: Level) -> Iterator[None]:
+        level.turn()
+        while level.objects:
+            entry = level.pop()
+            self.visited += 1
+            self._expand(entry)
+            del entry  # held no longer than needed: what the program drops now, it drops itself
+            yield from self._pieces
+            if self._work >= _STEP or self.visited >= self._budget.objects:
+                self._work = 0
+                yield
 
     def _look_at_budget(self) -> float:
         waiting = sum([len(level.objects) for level in self._pending])
