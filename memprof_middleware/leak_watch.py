@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import time
 from bisect import bisect_left
@@ -27,6 +28,9 @@ from memprof_middleware.probes.real_thread import real_sleep
 _CALM_STEPS = 10
 # Measuring them and looking for holders each may use this part of the processor time that the profiler may use.
 _CPU_SHARE = 0.3
+# A walk may take what the budget gives in so many seconds, 1 s at the default, within what is of any use.
+_WALK_SPAN, _SHORTEST_WALK, _LONGEST_WALK = 200.0, 0.1, 5.0
+_MOST_PLACES = 5_000
 # Holders are looked for again when a type has grown by this factor since.
 _LOOK_AGAIN = 2.0
 _COLUMNS = {UNTRACKED: ("allocated_blocks", 1.0), NATIVE: ("native_in_use_mb", MB), FRAGMENTATION: ("heap_used_mb", MB)}
@@ -93,11 +97,19 @@ class LeakWatch:
         self._calm_steps = _CALM_STEPS
         seconds = 0.0
         with self._failures.caught("probe_containers"), contextlib.suppress(_Halted):
-            walk = self._probes.containers(pause=self._pause)
-            self._places = {
+            budget = _WALK_SPAN * self._config.cpu_budget / 100
+            seconds = min(_LONGEST_WALK, max(_SHORTEST_WALK, budget))
+            walk = self._probes.containers(most_seconds=seconds, pause=self._pause)
+            places = {
                 found.path: Place(found.path, None if found.unbounded else found.bound, found.holds)
                 for found in walk.found
             }
+            if not walk.complete:  # what was not looked at this time is where it was
+                left = max(0, _MOST_PLACES - len(places))
+                places |= itertools.islice(
+                    ((path, place) for path, place in self._places.items() if path not in places), left
+                )
+            self._places = places
             lengths = {found.path: found.length for found in walk.found}
             lengths |= self._probes.populations()
             history.record_paths(lengths, complete=walk.complete)

@@ -132,7 +132,12 @@ class FakeProbes(Probes):
         cost = self.census_seconds / stride
         return Census(sum(self.counts.values()), dict(self.counts), stride, cost, cost, cost)
 
-    def containers(self, *, pause: Callable[[float], object] = _no_pause) -> Containers:  # noqa: ARG002 - nothing waits
+    def containers(
+        self,
+        *,
+        most_seconds: float = 1.0,  # noqa: ARG002 - nothing takes time
+        pause: Callable[[float], object] = _no_pause,  # noqa: ARG002 - nothing waits
+    ) -> Containers:
         """``kept``."""
         self._break("containers")
         return self.kept

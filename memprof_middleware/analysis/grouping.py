@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from memprof_middleware.analysis.growth import Growth
 
 OUTSIDE = "held outside Python"
+# gc.freeze() hides what holds it; a container that grows alike may tell.
+FROM_BEFORE = "held by something from before the fork"
 # Ranks of a name: whose it is.
 STANDARD, BUILTIN = 2, 3
 # How alike two growths must be to belong together: one is the other's multiple, or a part, of whole numbers up to 30.
@@ -117,7 +119,7 @@ def _attach_paths(groups: dict[str, list[Growth]], paths: Sequence[Growth], scen
                     other
                     for other, members in groups.items()
                     if place is not None
-                    and (other.startswith("?") or other == OUTSIDE)
+                    and (other.startswith("?") or other in {OUTSIDE, FROM_BEFORE})
                     and any(member.name in place.holds and _comparable(growth, member) for member in members)
                 ),
                 root,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from memprof_middleware.probes.allocator import AllocatorStats, allocator_stats
 from memprof_middleware.probes.census import Census, take_census
-from memprof_middleware.probes.containers import Container, Containers, find_containers
+from memprof_middleware.probes.containers import SECONDS, Container, Containers, find_containers
 from memprof_middleware.probes.gc_stats import GcStats, GcWatch
 from memprof_middleware.probes.holders import Holding, find_holders
 from memprof_middleware.probes.limits import ContainerMemory, ContainerMemoryReader, MemoryLimit, memory_limit
@@ -18,6 +18,7 @@ from memprof_middleware.probes.origins import module_of, rank_of
 from memprof_middleware.probes.populations import count_populations
 from memprof_middleware.probes.process import MemoryShare, ProcessMemory, memory_share, process_memory
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
+from memprof_middleware.probes.turns import Turn
 
 __all__ = [
     "AllocatorStats",
@@ -47,6 +48,7 @@ class Probes:
         self._proc, self._cgroup = Path(proc), Path(cgroup)
         self._container = ContainerMemoryReader(self._proc, self._cgroup)
         self._gc = GcWatch()
+        self._turn = Turn()
 
     def process(self) -> ProcessMemory:
         """Resident, virtual and anonymous memory."""
@@ -84,13 +86,16 @@ class Probes:
         """Live objects by type, counted in slices; every ``stride``-th of them."""
         return take_census(stride)
 
-    def containers(self, *, pause: Callable[[float], object] = real_sleep) -> Containers:
-        """How long the containers are that the program keeps, by path.
+    def containers(self, *, most_seconds: float = SECONDS, pause: Callable[[float], object] = real_sleep) -> Containers:
+        """How long the containers are that the program keeps, by path; where that is too much, a part of them in turn.
 
         Args:
+            most_seconds: processor time that it may take.
             pause: called between slices with the seconds to wait; what it raises ends the walk.
         """
-        return find_containers(pause=pause)
+        found = find_containers(most_seconds=most_seconds, turn=self._turn, pause=pause)
+        self._turn = found.following
+        return found
 
     def holders(
         self, type_names: Sequence[str], *, pause: Callable[[float], object] = real_sleep

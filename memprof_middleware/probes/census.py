@@ -13,7 +13,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
+from memprof_middleware.probes.one_call import in_one_call
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
+from memprof_middleware.text.clean import clean
 
 # 20,000 objects are 0.7-1 ms of counting: far below the 5 ms after which CPython switches threads anyway.
 SLICE = 20_000
@@ -22,7 +24,8 @@ PAUSE_SECONDS = 0.0005
 _NAME_LENGTH = 200
 # The packages of this distribution. The profiler's own windows and snapshots fill up their bounds in the first hours,
 # which would look like a leak.
-OURS = frozenset({"memprof_middleware", "asgi_memprof", "wsgi_memprof", "flask_memprof", "django_memprof"})
+CORE = "memprof_middleware"
+OURS = frozenset({CORE, "asgi_memprof", "wsgi_memprof", "flask_memprof", "django_memprof"})
 # Where the standard library's metaclasses have a hash of their own, it is type's; every FastAPI application has them.
 _TRUSTED = frozenset({"typing", "typing_extensions"})
 _qualname_of = type.__dict__["__qualname__"].__get__
@@ -96,7 +99,9 @@ def _kinds(stride: int) -> list[type]:
     """
     first = random.randrange(stride) if stride > 1 else 0  # noqa: S311 - no secret is made
     chosen = map(operator.itemgetter(slice(first, None, stride)), itertools.starmap(gc.get_objects, [()]))
-    return next(map(list, map(functools.partial(map, type), chosen)))
+    kinds: list[type] = []
+    in_one_call(functools.partial(kinds.extend, map(type, itertools.chain.from_iterable(chosen))))
+    return kinds
 
 
 class _Watch:
@@ -181,6 +186,4 @@ def type_name(kind: type) -> str:
         module = None
     # Exact strings only: formatting a subclass of str runs the program's code.
     parts = [part if type(part) is str else "?" for part in (module, _qualname_of(kind))]
-    # A lone surrogate or a control character cannot be written to a scrape or a log line.
-    name = ".".join(parts).encode(errors="backslashreplace").decode()
-    return (name if name.isprintable() else ascii(name)[1:-1])[:_NAME_LENGTH]
+    return clean(".".join(parts), _NAME_LENGTH)

@@ -64,7 +64,15 @@ class Edges:
     def is_noise(self, parent: Any) -> bool:
         """Whether a referrer says nothing: modules, which have their dict, and what is ours."""
         kind = type(parent)
-        return id(kind) in entries.LEAVES or id(parent) in self._ours or roots.is_ours(type_name(kind))
+        if id(kind) in entries.LEAVES or id(parent) in self._ours or roots.is_core_name(type_name(kind)):
+            return True
+        if kind is types.FunctionType:
+            return roots.is_core_name(roots.function_name(parent))
+        if kind is types.FrameType:
+            return roots.is_ours(roots.code_name(parent.f_code, parent.f_globals))
+        if any(base is threading.Thread for base in mro_of(kind)):
+            return roots.is_our_thread(parent)
+        return is_class(kind) and roots.is_ours(type_name(parent))
 
     def children(self, parent: Any, level: dict[int, Any]) -> list[Any]:
         """Which objects of a level an object refers to."""
@@ -103,7 +111,8 @@ class Edges:
         if kind is types.FrameType:
             return _local(parent, child), 0
         if id(kind) in _SUSPENDED:
-            return f".<{roots.coroutine_name(parent)}>{_local(roots.frame_of(parent), child)}", 0
+            name = roots.coroutine_name(parent)
+            return "" if roots.is_ours(name) else f".<{name}>{_local(roots.frame_of(parent), child)}", 0
         if kind is contextvars.Context:
             return _variable(parent, step), 0
         if kind is entries.LRU:
@@ -144,9 +153,10 @@ class Edges:
         if is_class(kind):
             return (1, 0, type_name(parent) + path) if type(child) is dict else None
         if kind is types.FunctionType and not roots.is_nested(parent):
-            return 1, 1, roots.function_name(parent) + path
+            name = roots.function_name(parent)
+            return None if roots.is_ours(name) else (1, 1, name + path)
         if any(base is threading.Thread for base in mro_of(kind)):
-            return 1, 2, f"{roots.thread_name(self._attributes.read(parent, '_name'))}{path}"
+            return 1, 2, f"{roots.thread_name(parent)}{path}"
         return None
 
     def soft_root(self, parent: Any, step: Step) -> str | None:
@@ -158,7 +168,7 @@ class Edges:
             return name + path.removeprefix(f".<{name.removeprefix('task ')}>")
         if kind is contextvars.Context:
             return path[2:].replace(">", "", 1)
-        if id(kind) in _SUSPENDED and roots.is_running(parent):
+        if id(kind) in _SUSPENDED and roots.is_running(parent) and not roots.is_ours(roots.coroutine_name(parent)):
             return f"frame of {roots.coroutine_name(parent)}{path}"
         if any(type_name(base) == "asyncio.events.AbstractEventLoop" for base in mro_of(kind)):
             return f"event loop{path}"
@@ -167,8 +177,8 @@ class Edges:
 
 def _variable(context: contextvars.Context, step: Step) -> str:
     for variable, value in list(context.items()):
-        if id(value) == step.child and type(variable.name) is str:
-            return f".<contextvar {variable.name}>"
+        if id(value) == step.child:
+            return f".<{roots.variable_name(variable)}>"
     return ".<contextvar>"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from memprof_middleware.probes import entries, roots
-from memprof_middleware.probes.census import OURS, type_name
+from memprof_middleware.probes.census import type_name
 from memprof_middleware.probes.entries import LRU, is_class, length_of, mro_of, namespace_of
 from memprof_middleware.probes.tally import Entry
 
@@ -50,8 +50,8 @@ class Expander:
             return exact
         if is_class(kind):
             return self._class
-        module = type_name(kind).partition(".")[0]
-        if module in OURS or module == "typing":
+        name = type_name(kind)
+        if roots.is_core_name(name) or name.startswith("typing."):
             return lambda _: None
         base = entries.container_base(kind)
         if base is not None:
@@ -63,7 +63,7 @@ class Expander:
 
     def _dict(self, entry: Entry) -> None:
         if id(entry[0]) in self._walk.spaces:
-            self._walk.space(list(entry[0].items()), entry)
+            self._walk.namespace(entry[0], entry)
         else:
             self._container(entry, dict, plain=True)
 
@@ -144,8 +144,7 @@ class Expander:
 
     def _context(self, entry: Entry) -> None:
         for variable, value in list(entry[0].items()):
-            name = variable.name
-            self._walk.add(value, f"contextvar {name if type(name) is str else '?'}", "[*]", entry)
+            self._walk.add(value, roots.variable_name(variable), "[*]", entry)
 
     def _local(self, entry: Entry) -> None:
         """A threading.local: the attributes of all threads."""

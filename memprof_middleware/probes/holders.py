@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from memprof_middleware.probes.census import type_name
-from memprof_middleware.probes.climb import HELD_OUTSIDE, PAUSE_SECONDS, UNHELD, Climb
+from memprof_middleware.probes.climb import HELD_FROM_BEFORE, HELD_OUTSIDE, PAUSE_SECONDS, UNHELD, Climb
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
 from memprof_middleware.probes.referrers import WINDOW, classes_named, instances
 
@@ -27,7 +27,8 @@ class Holding:
     Attributes:
         paths: the shortest path to each sampled instance, without what differs between them, and the share of the
             sample that has it; the most frequent first. Such as ``app.SESSIONS[*].user``, ``task app.watchdog.upload``,
-            ``frame of app.worker.batch``, ``held outside Python``,
+            ``frame of app.worker.batch``, ``held outside Python``, ``held by something from before the fork`` where
+            ``gc.freeze()`` hides what that is,
             or ``nobody, or not collected yet`` of young ones that nothing refers to.
         sampled: instances looked at.
         complete: the time sufficed for all of them.
@@ -76,7 +77,7 @@ def _find(
         mine = [number for number, owner in enumerate(owners) if owner == name]
         found = [climb.answer(number) for number in mine]
         if name in young:
-            found = [UNHELD if path == HELD_OUTSIDE else path for path in found]
+            found = [UNHELD if path in (HELD_OUTSIDE, HELD_FROM_BEFORE) else path for path in found]
         counts = Counter(path for path in found if path)
         paths = tuple((path, count / len(mine)) for path, count in counts.most_common(_MOST_PATHS))
         result[name] = Holding(paths, len(mine), complete=all(found))

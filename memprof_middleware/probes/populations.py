@@ -1,10 +1,9 @@
-"""How many of what else grows: asyncio tasks by coroutine, threads by name, open files and sockets."""
+"""How many of what else grows: asyncio tasks by coroutine, threads by what they run, open files and sockets."""
 
 from __future__ import annotations
 
 import itertools
 import os
-import threading
 from collections import Counter
 from pathlib import Path
 
@@ -16,28 +15,19 @@ _MOST_NAMES = 200
 
 
 def count_populations(proc: Path = Path("/proc")) -> dict[str, int]:
-    """Count what is alive: ``task app.watchdog``, ``thread Worker-#``, ``open files``, ``sockets``.
+    """Count what is alive: ``task app.watchdog``, ``thread app.poll``, ``open files``, ``sockets``.
 
-    Tasks are those of all event loops that are not done, by the coroutine that they run; threads by their names with
-    ``#`` for numbers, our own left out. Files and sockets are left out where there is no ``/proc``.
+    Tasks are those of all event loops that are not done, by the coroutine that they run; threads by the function or
+    class that they run, since their names are often made of data; our own left out. Files and sockets are left out
+    where there is no ``/proc``.
 
     Args:
         proc: where procfs is mounted.
     """
-    counts = Counter(map(roots.task_name, roots.tasks()))
-    counts.update(_threads())
+    counts = Counter(name for name in map(roots.task_name, roots.tasks()) if not roots.is_ours(name.partition(" ")[2]))
+    counts.update(map(roots.thread_name, roots.threads()))
     found = dict(counts.most_common(_MOST_NAMES))
     return found | _files(proc)
-
-
-def _threads() -> Counter[str]:
-    # Their dict, not enumerate(): that takes a lock, which a thread that was lost in a fork may hold for ever.
-    names = [vars(thread).get("_name") for thread in list(vars(threading)["_active"].values())]
-    return Counter(roots.thread_name(name) for name in names if not _is_ours(name))
-
-
-def _is_ours(name: object) -> bool:
-    return type(name) is str and name.startswith("memprof-")
 
 
 def _files(proc: Path) -> dict[str, int]:

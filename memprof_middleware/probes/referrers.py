@@ -2,13 +2,12 @@
 
 ``gc.get_referrers`` and ``gc.get_objects`` also give out tuples that another thread is just filling. As soon as anybody
 else holds one of these, filling it fails there with a SystemError. So everything up to the choice is one C call, in
-which no other thread runs: a list of C functions, called by C. A tuple with an empty place is left out, and so is one
-that is full for the moment, which nothing refers to yet.
+which no other thread runs (``one_call``). A tuple with an empty place is left out, and so is one that is full for the
+moment, which nothing refers to yet.
 """
 
 from __future__ import annotations
 
-import collections
 import gc
 import itertools
 import operator
@@ -17,6 +16,8 @@ import types
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import Any
+
+from memprof_middleware.probes.one_call import in_one_call
 
 # Objects whose types are asked in one go: 100 ns each, beside the 10 ns for each object of the heap.
 WINDOW = 150_000
@@ -34,7 +35,7 @@ def referrers(objects: list[Any]) -> list[Any]:
     kinds: list[type] = []
     found: list[Any] = []
     others, tuples = map(partial(operator.is_not, tuple), kinds), map(partial(operator.is_, tuple), kinds)
-    _in_one_call(
+    in_one_call(
         partial(every.extend, itertools.chain.from_iterable(itertools.starmap(gc.get_referrers, [objects]))),
         partial(kinds.extend, map(type, every)),
         *_choose(every, others, tuples, found, doubts=_DOUBTS),
@@ -63,7 +64,7 @@ def instances(wanted: Collection[int], window: int, *, generation: int | None = 
     chosen = operator.itemgetter(slice(-(window + 1) * WINDOW, first))
     is_wanted = partial(map, frozenset(wanted).__contains__)
     of_tuples, of_others = list[bool](), list[bool]()
-    _in_one_call(
+    in_one_call(
         partial(every.extend, itertools.starmap(gc.get_objects, [(generation,)])),  # one list, of all objects
         partial(sizes.extend, map(len, every)),
         partial(part.extend, itertools.chain.from_iterable(map(chosen, every))),
@@ -140,28 +141,6 @@ def _rooms() -> Iterator[int]:
         yield room
         room += 10
         room += room >> 2
-
-
-def _in_one_call(*steps: Callable[[], object]) -> None:
-    """Run C functions one after the other, with nothing in between.
-
-    Up to 3.11 any of them may start a collection, whose callbacks are Python code, in which threads take turns. So the
-    collector is off within the call, and as it was before for whoever sees it afterwards.
-    """
-    was_on: list[bool] = []
-    restore = map(operator.call, itertools.compress([gc.enable], was_on))
-    program: list[Callable[[], object]] = [
-        partial(was_on.extend, itertools.starmap(gc.isenabled, [()])),
-        gc.disable,
-        *steps,
-        partial(collections.deque, restore, 0),
-    ]
-    try:
-        collections.deque(map(operator.call, program), maxlen=0)
-    except BaseException:
-        if any(was_on):
-            gc.enable()  # a step has failed, for want of memory perhaps
-        raise
 
 
 def classes_named(names: Collection[str], name_of: Callable[[type], str]) -> dict[int, str]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import itertools
 import os
-import re
 import sys
 import sysconfig
+import threading
 import types
 import weakref
 from collections.abc import Callable
 from typing import Any
 
-from memprof_middleware.probes.census import OURS, type_name
-from memprof_middleware.probes.entries import mro_of
+from memprof_middleware.probes.attributes import Attributes
+from memprof_middleware.probes.census import CORE, OURS, type_name
+from memprof_middleware.probes.entries import is_class, mro_of, namespace_of
+from memprof_middleware.text.clean import clean, fold_name
 
 APPLICATION, LIBRARY, STANDARD = range(3)
 _STDLIB = tuple(f"{path}{os.sep}" for path in {sysconfig.get_paths()["stdlib"], sysconfig.get_paths()["platstdlib"]})
@@ -23,7 +26,8 @@ _SUSPENDED = ((types.CoroutineType, "cr"), (types.GeneratorType, "gi"), (types.A
 # Lists of what lives for other reasons; their own are found by other ways.
 _REGISTRIES = frozenset({"asyncio.tasks", "_asyncio"})
 _MOST_FRAMES = 2_000
-_DIGITS = re.compile(r"\d+")
+_LONGEST_NAME = 200
+_partial_of: Callable[[Any], Any] = vars(functools.partial)["func"].__get__
 namespace_of_module: Callable[[Any], dict[str, Any]] = vars(types.ModuleType)["__dict__"].__get__
 # 3.13 shows a frame's locals as they are; before, f_locals makes a copy that lives as long as the frame.
 LIVE_LOCALS = sys.version_info >= (3, 13)
@@ -32,6 +36,11 @@ LIVE_LOCALS = sys.version_info >= (3, 13)
 def is_ours(name: Any) -> bool:
     """Whether a module is this package's or an adapter's."""
     return type(name) is str and name.partition(".")[0] in OURS
+
+
+def is_core_name(name: str) -> bool:
+    """Whether a name is the profiler's own. An adapter's is a link between the server and the application instead."""
+    return name.partition(".")[0] == CORE
 
 
 def modules() -> list[tuple[str, dict[str, Any], int]]:
@@ -50,7 +59,7 @@ def modules() -> list[tuple[str, dict[str, Any], int]]:
             # One that goes by two names, as __main__ does with multiprocessing, is known by its own.
             own = space.get("__name__") if type(space) is dict else None
             if type(space) is dict and (id(space) not in found or (type(own) is str and own == name)):
-                found[id(space)] = (name, space, class_of(name, space))
+                found[id(space)] = (clean(name, _LONGEST_NAME), space, class_of(name, space))
     return list(found.values())
 
 
@@ -67,7 +76,7 @@ def class_of(name: str, space: dict[str, Any]) -> int:
 def function_name(function: types.FunctionType) -> str:
     """``module.function``, of exact strings: formatting a subclass of str runs the program's code."""
     parts = (function.__module__, function.__qualname__)
-    return ".".join(part if type(part) is str else "?" for part in parts)
+    return clean(".".join(part if type(part) is str else "?" for part in parts), _LONGEST_NAME)
 
 
 def is_nested(function: types.FunctionType) -> bool:
@@ -83,7 +92,7 @@ def frame_name(frame: types.FrameType) -> str:
 def code_name(code: types.CodeType, namespace: Any = None) -> str:
     """``module.function``."""
     module = namespace.get("__name__") if type(namespace) is dict else None
-    return f"{module}.{code.co_qualname}" if type(module) is str else code.co_qualname
+    return clean(f"{module}.{code.co_qualname}" if type(module) is str else code.co_qualname, _LONGEST_NAME)
 
 
 def is_application(frame: types.FrameType) -> bool:
@@ -95,9 +104,11 @@ def is_application(frame: types.FrameType) -> bool:
 def running_frames() -> list[types.FrameType]:
     """The frames of all threads but this one, innermost first, without our own."""
     found: list[types.FrameType] = []
-    here = sys._getframe()  # not by the thread's number: eventlet puts a greenlet's in its place
-    for frame in list(sys._current_frames().values()):
-        at: types.FrameType | None = None if frame is here else frame
+    # By identity: a variable that had this very frame would close a cycle, with all that its callers have in theirs.
+    # Not by the thread's number: eventlet puts a greenlet's in its place.
+    here = id(sys._getframe())
+    for innermost in filter(lambda frame: id(frame) != here, list(sys._current_frames().values())):
+        at: types.FrameType | None = innermost
         while at is not None and len(found) < _MOST_FRAMES:
             if not is_ours(at.f_globals.get("__name__")):
                 found.append(at)
@@ -212,9 +223,51 @@ def loops(of: list[Any]) -> list[Any]:
     return list(found.values())
 
 
-def thread_name(name: Any) -> str:
-    """``thread NAME``, with ``#`` for numbers, so that a pool's threads have one name."""
-    return f"thread {_DIGITS.sub('#', name)[:100]}" if type(name) is str else "thread"
+def threads() -> list[Any]:
+    """The threads that run, without our own."""
+    # Their dict, not enumerate(): that takes a lock, which a thread that was lost in a fork may hold for ever.
+    return [thread for thread in list(vars(threading)["_active"].values()) if not is_our_thread(thread)]
+
+
+def is_our_thread(thread: Any) -> bool:
+    """Whether a thread is one of this package's, by its name or by what it runs."""
+    name = Attributes().read(thread, "_name")
+    return (type(name) is str and name.startswith("memprof-")) or is_ours(thread_name(thread).partition(" ")[2])
+
+
+def thread_name(thread: Any) -> str:
+    """``thread module.function``, by what it runs: its target, or its class if that has a ``run`` of its own.
+
+    As tasks go by their coroutines. A thread's own name is often made of data, such as ``job-for-alice``.
+    """
+    runs = next((base for base in mro_of(type(thread)) if "run" in namespace_of(base)), threading.Thread)
+    target = Attributes().read(thread, "_target") if runs is threading.Thread else None
+    return f"thread {type_name(type(thread)) if target is None else callable_name(target)}"
+
+
+def callable_name(target: Any) -> str:
+    """``module.function``; of a bound method by the class of its object, of a partial by what it calls."""
+    for _ in range(8):  # partials of partials
+        if type(target) is not functools.partial:
+            break
+        target = _partial_of(target)
+    if type(target) is types.MethodType:
+        function = target.__func__
+        name = function.__name__ if type(function) is types.FunctionType else "?"
+        owner = target.__self__
+        return f"{_type_name_of(owner)}.{clean(name)}"
+    if type(target) is types.BuiltinFunctionType:
+        return clean(target.__qualname__)
+    return function_name(target) if type(target) is types.FunctionType else type_name(type(target))
+
+
+def _type_name_of(one: Any) -> str:
+    return type_name(one if is_class(type(one)) else type(one))
+
+
+def variable_name(variable: Any) -> str:
+    """``contextvar NAME``, with ``#`` for numbers and ids."""
+    return f"contextvar {fold_name(variable.name)}" if type(variable.name) is str else "contextvar ?"
 
 
 def our_spaces() -> set[int]:

@@ -86,3 +86,10 @@ def test_a_stall_is_seen_by_both_hearts():
     busy = census.measure(lambda: sum(range(4_000_000)))
     assert busy["wall"] > 5
     assert min(busy["thread_stall"], busy["loop_stall"]) > 0.4 * busy["wall"]
+
+
+def test_a_preforked_worker_is_weighed():
+    """The parent loads Django and 150,000 objects; the child tells what it has of its own after its requests."""
+    found = harness.in_process("benchmarks.preload", "bare", "frozen", MEMPROF_METRICS_PATH="")
+    assert found["snapshots"] == 0
+    assert 0 < found["at_fork_mb"] <= found["uss_mb"] < 30

@@ -141,3 +141,27 @@ def test_in_the_background_a_walk_waits_for_the_budget() -> None:
     shop.profiler.take_snapshot()
     assert len(walks) == 2
     shop.profiler.stop()
+
+
+@pytest.mark.parametrize(("budget", "seconds"), [(0.5, 1.0), (0.01, 0.1), (1.0, 2.0), (100.0, 5.0)])
+def test_a_walk_may_take_what_the_budget_gives(budget: float, seconds: float) -> None:
+    """What 200 seconds give, from a tenth of a second to five."""
+    shop = Shop(cpu_budget=budget)
+    asked: list[float] = []
+    shop.probes.containers = lambda *, most_seconds, **_: asked.append(most_seconds) or Containers()  # type: ignore[func-returns-value,method-assign]
+    shop.profiler.take_snapshot()
+    shop.profiler.stop()
+    assert asked == [pytest.approx(seconds)]
+
+
+def test_what_a_part_of_a_walk_did_not_look_at_is_not_forgotten(shop: Shop) -> None:
+    """A container keeps its bound and what it holds while other parts have their turn."""
+    watch = shop.profiler._leaks
+    parts = [Containers((Container(path, "dict", 10, 500, False, ("shop.Session",)),), complete=False) for path in "ab"]
+    for part in (*parts, parts[0]):
+        shop.probes.kept = part
+        shop.minute()
+    assert set(watch._places) == {"a", "b"}
+    shop.probes.kept = Containers(parts[0].found)
+    shop.minute()
+    assert set(watch._places) == {"a"}

@@ -10,6 +10,7 @@ import gc
 import queue
 import sys
 import threading
+import time
 import types
 import weakref
 from typing import Any
@@ -18,7 +19,9 @@ import pytest
 
 from memprof_middleware.probes import containers as containers_module
 from memprof_middleware.probes import roots
+from memprof_middleware.probes import walk as walk_module
 from memprof_middleware.probes.containers import Container, Containers, find_containers
+from memprof_middleware.probes.turns import Turn
 
 
 def walk(**options: Any) -> Containers:
@@ -435,6 +438,92 @@ def test_the_number_of_objects_is_bounded(shop: Any) -> None:
     assert "shop.KEPT" in {one.path for one in result.found}
 
 
+def test_the_processor_time_is_bounded(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A walk ends when its time is over, at most a slice later, and says that it is not complete."""
+    clock = iter(range(10**9))
+    monkeypatch.setattr(time, "thread_time", lambda: next(clock) / 1000)
+    shop.KEPT = [[number] for number in range(9)]
+    found = walk(most_seconds=0.015)
+    assert not found.complete
+    assert found.visited < 2_000
+
+
+def test_the_memory_is_bounded(shop: Any) -> None:
+    """A walk ends when what it keeps itself takes too much memory."""
+    shop.KEPT = [Holder(name=[[], []]) for number in range(50)]
+    assert walk().complete
+    found = walk(most_bytes=10_000)
+    assert not found.complete
+    assert found.visited < 1_000
+
+
+def test_several_walks_see_everything(shop: Any) -> None:
+    """What one walk has no room for, the next ones look at; a container that was seen keeps its name."""
+    shop.TABLES = [Holder(rows=[Holder(cells=list(range(9))) for _ in range(20)]) for _ in range(10)]
+    for number in range(64):
+        setattr(shop, f"CACHE_{number}", Holder(entries=Holder(values=list(range(20)))))
+    expected = {one.path for one in walk().found if one.path.startswith("shop.")}
+    assert len(expected) > 64
+    turn, seen = Turn(), set[str]()
+    walks = 0
+    while seen < expected and walks < 600:
+        walks += 1
+        result = walk(most_visited=150, turn=turn)
+        assert not result.complete
+        assert result.visited <= 150
+        turn = result.following
+        seen |= {one.path for one in result.found if one.path.startswith("shop.")}
+    assert seen == expected, turn
+    assert walks > 1
+
+
+def test_a_namespace_made_of_data(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a module with very many names some have their turn in each walk; its length and other modules are seen."""
+    monkeypatch.setattr(walk_module, "_NAMES", 500)
+    other = types.ModuleType("shop.cart")
+    other.__file__ = "/srv/cart.py"
+    monkeypatch.setitem(sys.modules, "shop.cart", other)
+    other.KEPT = list(range(40))  # type: ignore[attr-defined]
+    for number in range(5_000):
+        setattr(shop, f"n{number}", list(range(9)))
+    turn, seen = Turn(), set[str]()
+    for _ in range(11):
+        result = walk(turn=turn)
+        turn = result.following
+        lengths = {one.path: one.length for one in result.found}
+        assert lengths["shop.__dict__"] == len(vars(shop))
+        assert lengths["shop.cart.KEPT"] == 40
+        assert result.visited < 3_000
+        assert not result.complete
+        seen |= {path for path in lengths if path.startswith("shop.n")}
+    assert len(seen) == 5_000
+
+
+def test_whose_turn_it_is() -> None:
+    """Parts become smaller after a walk that ran out, and larger again after easy ones; each has its turn."""
+    turn = Turn().following(used=1.0, before=0.2, easily=3)
+    assert (turn.depth, turn.parts) == (3, 4)
+    assert turn.following(used=0.5, before=0.1, easily=9) == Turn(3, 4, 2)
+    assert turn.following(used=1.2, before=0.1, easily=1) == Turn(1, 16, 2)
+    assert turn.following(used=0.6, before=0.5, easily=9).following(used=0.1, before=0.0, easily=9).parts == 1
+    ones = [object() for _ in range(1_000)]
+    parts = [Turn(1, 4, number) for number in range(4)]
+    shares = [sum(one.takes(thing, 4) for thing in ones) for one in parts]
+    assert sum(shares) == 1_000
+    assert min(shares) > 100
+
+
+def test_a_large_namespace_does_not_hold_others_up(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tens of thousands of names are taken piece by piece, with a look at the clock between."""
+    for number in range(30_000):
+        setattr(shop, f"n{number}", number)
+    monkeypatch.setattr(containers_module, "SLICE_SECONDS", 0.0)
+    before: list[float] = []
+    result = find_containers(pause=before.append)
+    assert len(before) > 15
+    assert result.visited < 5_000
+
+
 def test_short_containers_are_left_out(shop: Any) -> None:
     """What is shorter than ``least_length`` is of no interest."""
     shop.SHORT, shop.LONG = [0] * 19, [0] * 20
@@ -491,6 +580,17 @@ def test_pauses_between_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     result = find_containers(pause=pauses.append)
     assert len(pauses) > 20
     assert 0 < result.longest_seconds <= result.cpu_seconds
+
+
+@pytest.mark.parametrize("package", ["asgi_memprof", "wsgi_memprof", "flask_memprof", "django_memprof.middleware"])
+def test_what_an_adapter_wraps_is_measured(shop: Any, package: str) -> None:
+    """An application behind our middleware is walked like any other; what is the profiler's own is not."""
+    middleware = type("Middleware", (Holder,), {"__module__": package})
+    profiler = type("MemoryProfiler", (Holder,), {"__module__": "memprof_middleware.profiler"})
+    application = Holder(cache=list(range(30)))
+    shop.application = middleware(app=application, profiler=profiler(history=list(range(40))))
+    paths = {one.path: one.length for one in walk().found if one.path.startswith("shop")}
+    assert paths == {"shop.application.app.cache": 30}
 
 
 def test_our_own_objects_are_left_out() -> None:

@@ -8,6 +8,7 @@ import contextvars
 import ctypes
 import functools
 import gc
+import subprocess
 import sys
 import threading
 import time
@@ -18,8 +19,9 @@ from typing import Any
 
 import pytest
 
+from memprof_middleware.analysis import grouping
 from memprof_middleware.probes import climb as climb_module
-from memprof_middleware.probes.climb import HELD_OUTSIDE, UNHELD
+from memprof_middleware.probes.climb import HELD_FROM_BEFORE, HELD_OUTSIDE, UNHELD
 from memprof_middleware.probes.holders import Holding, find_holders
 
 PLENTY = 600.0
@@ -296,13 +298,14 @@ def test_a_thread_and_a_thread_local(shop: Any, worker: Any) -> None:
         threading.current_thread().owned = [Owner(1) for _ in range(20)]  # type: ignore[attr-defined]
         wait()
 
-    worker(work, name="Worker-17")
+    worker(work, name="job-for-alice")
     assert only() == "shop.local.history[*]"
-    assert only(f"{__name__}.Owner") == "thread Worker-#.owned[*]"
+    assert only(f"{__name__}.Owner") == f"thread {__name__}.test_a_thread_and_a_thread_local.<locals>.work.owned[*]"
 
 
 def test_held_by_c() -> None:
     """What survived a full collection and nothing in Python refers to is held outside Python."""
+    gc.unfreeze()  # where something is frozen, nobody can tell
     items = [Item() for _ in range(20)]
     for one in items:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(one))
@@ -314,6 +317,33 @@ def test_held_by_c() -> None:
     finally:
         for address in addresses:
             ctypes.pythonapi.Py_DecRef(ctypes.cast(address, ctypes.py_object))
+
+
+def test_what_is_frozen_may_be_the_holder() -> None:
+    """A leak into a dict that ``gc.freeze()`` hides is never said to be outside Python; its length names the dict."""
+    program = """
+import gc, os, sys, types
+shop = sys.modules["shop"] = types.ModuleType("shop")
+shop.__file__ = "/srv/shop.py"
+shop.SESSIONS = {number: [] for number in range(50)}
+filler = [[] for _ in range(5_000)]
+gc.freeze()
+if (child := os.fork()):
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+from memprof_middleware.probes import Probes
+class Session: pass
+probes = Probes()
+length = lambda: {one.path: one.length for one in probes.containers().found}["shop.SESSIONS"]
+before = length()
+shop.SESSIONS.update((number, Session()) for number in range(100, 400))
+gc.collect()
+print(length() - before, *[path for path, _ in probes.holders(["__main__.Session"])["__main__.Session"].paths], sep="|")
+gc.unfreeze()
+print(*[path for path, _ in probes.holders(["__main__.Session"])["__main__.Session"].paths])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [f"300|{HELD_FROM_BEFORE}", "shop.SESSIONS[*]"]
+    assert HELD_FROM_BEFORE == grouping.FROM_BEFORE
 
 
 def test_a_young_cycle_may_be_garbage() -> None:
@@ -382,6 +412,37 @@ def test_no_key_is_in_a_path(shop: Any) -> None:
     """A key that looks like a name stays with the program."""
     shop.BY_USER = {"alice_secret": {"card_secret": [Item() for _ in range(20)]}}
     assert only() == "shop.BY_USER[*][*][*]"
+
+
+def ours(package: str, name: str = "Middleware") -> Any:
+    """A class of this distribution."""
+    return type(name, (Owner,), {"__module__": package})
+
+
+@pytest.mark.parametrize("package", ["asgi_memprof", "wsgi_memprof", "flask_memprof", "django_memprof.middleware"])
+def test_what_an_adapter_wraps_is_still_the_programs(shop: Any, package: str) -> None:
+    """An application behind our middleware is held by its module, not by us and not outside Python."""
+    shop.application = ours(package)(Owner([Item() for _ in range(20)]))
+    assert only() == "shop.application.item…[*]"
+
+
+@pytest.mark.parametrize("module", ["memprof_middleware.traffic", "asgi_memprof"])
+def test_nothing_of_ours_is_a_holder(module: str) -> None:
+    """Objects, classes, functions, threads and running functions of ours are no answer to who holds something."""
+    made, keeper = ours(module), function("keep")
+    keeper.__module__ = module
+    thread = threading.Thread(target=keeper, name="Thread-1")
+    items = [Item() for _ in range(20)]
+    made.kept = items
+    found = holding().paths
+    del made.kept
+    keeper.__defaults__ = (items,)
+    found += holding().paths
+    keeper.__defaults__ = ()
+    thread.kept = items  # type: ignore[attr-defined]
+    found += holding().paths
+    assert len(found) >= 3
+    assert not [path for path, _ in found if "memprof" in path]
 
 
 class TrapError(Exception):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
+import concurrent.futures
+import contextlib
+import functools
 import socket
 import threading
-import weakref
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
+from memprof_middleware import Config, MemoryExporter, MemoryProfiler
 from memprof_middleware.probes import roots
 from memprof_middleware.probes.populations import count_populations
 
@@ -84,21 +89,141 @@ def test_naming_a_coroutine_makes_no_frame() -> None:
     assert after == before
 
 
-def test_threads_by_name() -> None:
-    """Threads count by name with the digits folded; ours are left out."""
-    done = threading.Event()
-    names = [*(f"Worker-{number}_{number}" for number in range(3)), "memprof-sampler"]
-    threads = [threading.Thread(target=done.wait, name=name) for name in names]
+class Job(threading.Thread):
+    """What a thread does may be a class of its own."""
+
+    over: threading.Event
+
+    def run(self) -> None:
+        self.over.wait()
+
+
+class Service:
+    def serve(self, over: threading.Event) -> None:
+        over.wait()
+
+
+def wait(over: threading.Event) -> None:
+    over.wait()
+
+
+@contextlib.contextmanager
+def running(make: Callable[[threading.Event], Iterable[threading.Thread]]) -> Iterator[list[threading.Thread]]:
+    over = threading.Event()
+    threads = list(make(over))
     for thread in threads:
         thread.start()
     try:
-        found = count_populations(NOWHERE)
+        yield threads
     finally:
-        done.set()
+        over.set()
         for thread in threads:
             thread.join()
-    assert found["thread Worker-#_#"] == 3
-    assert not [name for name in found if "memprof" in name]
+
+
+def test_threads_by_what_they_run() -> None:
+    """Threads count by their target or their class; a name, which may be made of data, does not leave the process."""
+
+    def make(over: threading.Event) -> Iterator[threading.Thread]:
+        for user in ("alice", "bob", "17"):
+            yield threading.Thread(target=wait, args=(over,), name=f"job-for-{user}")
+            yield threading.Thread(target=Service().serve, args=(over,), name=f"Thread-1 ({user})")
+            yield threading.Thread(target=functools.partial(functools.partial(wait, over)), name=user)
+            yield threading.Thread(target=over.wait, name=user)
+            job = Job(name=f"{user}\n\x1b[2J")
+            job.over = over
+            yield job
+
+    with running(make):
+        found = count_populations(NOWHERE)
+    assert found[f"thread {__name__}.wait"] == 6
+    assert found[f"thread {__name__}.Service.serve"] == 3
+    assert found["thread threading.Event.wait"] == 3
+    assert found[f"thread {__name__}.Job"] == 3
+    assert found["thread threading._MainThread"] == 1
+    assert not [name for name in found if "alice" in name or "bob" in name or not name.isprintable()]
+
+
+def test_a_pool_and_a_thread_of_c() -> None:
+    """A pool's threads count by the pool's function; what was started without ``threading`` by its class."""
+    foreign = threading.Event()
+    seen = threading.Event()
+
+    def in_c() -> None:
+        threading.current_thread()  # makes a dummy
+        seen.set()
+        foreign.wait()
+
+    with concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="for-alice") as pool:
+        pool.submit(lambda: None).result()
+        _thread.start_new_thread(in_c, ())
+        assert seen.wait(60)
+        found = count_populations(NOWHERE)
+        foreign.set()
+    assert found["thread concurrent.futures.thread._worker"] == 1
+    assert found["thread threading._DummyThread"] >= 1
+    assert not [name for name in found if "alice" in name]
+
+
+def test_our_own_threads_are_left_out() -> None:
+    """By their names, and by what they run: a profiler, an exporter, what answers its requests."""
+    profiler = MemoryProfiler(Config(interval=3600))
+    exporter = MemoryExporter(host="127.0.0.1", port=0)
+    exporter.set_memory_profiler(profiler)
+    exporter.start()
+    try:
+        with running(lambda over: [threading.Thread(target=over.wait, name="memprof-other")]):
+            found = count_populations(NOWHERE)
+            ours = [one for one in threading.enumerate() if one.name.startswith("memprof-")]
+            assert len(ours) == 3
+            for thread in ours:
+                thread.name = "Thread-1"
+            named = count_populations(NOWHERE)
+            for thread in ours:
+                thread.name = "memprof-again"
+    finally:
+        exporter.stop()
+        profiler.stop()
+    assert not [name for name in found if "memprof" in name or "Event" in name or "erver" in name]
+    assert not [name for name in named if "memprof" in name or "erver" in name]
+
+
+class HostileThread(threading.Thread):
+    """Code of the program in every place where a thread's name could be looked for."""
+
+    def _trap(self, *_: object) -> None:
+        raise AssertionError("code of the program ran")
+
+    _target = property(_trap)  # type: ignore[assignment]
+    _name = property(_trap)  # type: ignore[assignment]
+    __getattribute__ = __getattr__ = _trap  # type: ignore[assignment]
+
+
+def test_hostile_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No code of the program runs to name a thread."""
+    hostile = threading.Thread.__new__(HostileThread)
+    monkeypatch.setitem(vars(threading)["_active"], -1, hostile)
+    found = count_populations(NOWHERE)
+    monkeypatch.undo()
+    assert found[f"thread {__name__}.HostileThread"] == 1
+
+
+def test_task_names_stay_in_the_process() -> None:
+    """A task goes by its coroutine, whatever it was named."""
+
+    async def job() -> None:
+        await asyncio.sleep(3600)
+
+    async def main() -> dict[str, int]:
+        task = asyncio.create_task(job(), name="job-for-alice")
+        await asyncio.sleep(0)
+        found = count_populations(NOWHERE)
+        task.cancel()
+        return found
+
+    found = asyncio.run(main())
+    assert [name for name in found if name.endswith(".job")]
+    assert not [name for name in found if "alice" in name]
 
 
 def test_open_files_and_sockets(tmp_path: Path) -> None:
@@ -131,16 +256,11 @@ def test_without_proc() -> None:
 
 def test_names_are_bounded() -> None:
     """However many names there are, the most frequent of them are told."""
-    names = weakref.WeakSet[threading.Thread]()
-    done = threading.Event()
-    threads = [threading.Thread(target=done.wait, name="x" * (number + 1)) for number in range(3)]
-    for thread in threads:
-        thread.start()
-        names.add(thread)
-    with pytest.MonkeyPatch.context() as patch:
+
+    def make(over: threading.Event) -> list[threading.Thread]:
+        return [threading.Thread(target=target, args=(over,)) for target in (wait, Service().serve)]
+
+    with running(make), pytest.MonkeyPatch.context() as patch:
+        assert len(count_populations(NOWHERE)) >= 3
         patch.setattr("memprof_middleware.probes.populations._MOST_NAMES", 2)
-        found = count_populations(NOWHERE)
-    done.set()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 2
+        assert len(count_populations(NOWHERE)) == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from memprof_middleware.text.clean import clean
+from memprof_middleware.text.clean import clean, fold_name
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,18 @@ def test_control_characters_and_bidirectional_marks_are_replaced(given: str, exp
 def test_it_is_cut_before_it_is_looked_at() -> None:
     """A text of megabytes costs as much as one of its first characters."""
     assert clean("\n" * 10**6, 3) == "???"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("request_id", "request_id"),
+        ("tenant-17", "tenant-#"),
+        ("session 6f1c0b7e-1111-4222-8333-944455556666", "session #"),
+        ("cache:deadbeef01", "cache:#"),
+        ("a\nb1", "a?b#"),
+    ],
+)
+def test_what_tells_one_of_many_is_folded(given: str, expected: str) -> None:
+    """Numbers, UUIDs and longer tokens with digits become a hash sign; words stay."""
+    assert fold_name(given) == expected
