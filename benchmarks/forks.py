@@ -14,6 +14,7 @@ Prints the children that hung, with their stacks, and those that failed; its sta
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import faulthandler
 import logging
@@ -104,13 +105,19 @@ def forked_in_a_request(profiler: MemoryProfiler) -> str:
         profiler.traffic.end("GET /fork")
 
 
+def as_python_ends(status: int) -> NoReturn:
+    """End with what is registered for the end, but not with what this program has open around it."""
+    atexit._run_exitfuncs()
+    os._exit(status)
+
+
 def exited(profiler: MemoryProfiler) -> str:
     """One child that ends by the way out that Python has, after a fork in which nothing of ours is used."""
     pid = os.fork()
     if pid == 0:
         faulthandler.dump_traceback_later(_HUNG_SECONDS / 2)
-        sys.exit(0)
-    return ended_well(pid) or ended_well(fork(profiler, sys.exit))
+        as_python_ends(0)
+    return ended_well(pid) or ended_well(fork(profiler, as_python_ends))
 
 
 def _work_there(given: MemoryProfiler | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -45,7 +46,7 @@ class Sinks:
 
     def __init__(self, names: Sequence[str], given: Sequence[Sink], source: FiguresSource) -> None:
         # Not the source itself: what waits in a thread, and for the end of the process, would keep it alive.
-        self._failures, self._metrics = source.failures, weakly(source.metrics)
+        self._failures, self._source = source.failures, weakref.ref(source)
         self._threads = [SinkThread(sink, source.failures, weakly(source.now)) for sink in chosen(names, given)]
         self.forget()
 
@@ -92,8 +93,9 @@ class Sinks:
 
     def _each(self, give: Callable[[SinkThread, MemoryMetrics], None]) -> None:
         with self._failures.caught("sinks"):
-            metrics = self._metrics()
-            if metrics is not None:
+            source = self._source()
+            if source is not None:
+                metrics = source.metrics()
                 for thread in self._threads:
                     with self._failures.caught("sinks"):  # a thread that cannot start is one sink's trouble
                         give(thread, metrics)

@@ -310,7 +310,7 @@ class TestTwoFolders:
         """``second(True)``: from now on the first folder takes no data; returns both."""
         first, last = tmpfs("size=1m"), tmp_path / "last"
         last.mkdir()
-        monkeypatch.setattr(run_directory, "_parents", lambda given: iter([str(first), str(last)]))
+        monkeypatch.setattr(run_directory, "_parents", lambda given, **_: iter([str(first), str(last)]))
 
         def full(yes: bool) -> tuple[Path, Path]:
             hog = first / "hog"
