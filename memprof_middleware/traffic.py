@@ -26,8 +26,8 @@ class Traffic:
 
     The names belong to the routes that are asked for most of late. While there is room, a route has its name at
     once. Later newcomers count as ``<other>`` and are heard of in a table of limited size (Misra and Gries 1982), and
-    :meth:`review` gives them the names of routes that hardly anybody asks for any more, whose requests are ``<other>``
-    from then on: no request is lost, and no count falls.
+    :meth:`review` gives them the names of routes that hardly anybody asks for any more. Their counts end there:
+    joined to ``<other>`` they would look like a burst of requests now. The total keeps them.
 
     Args:
         most_routes: how many routes are told apart.
@@ -46,6 +46,7 @@ class Traffic:
         """Begin anew: what was counted before a fork belongs to the parent."""
         self.started = 0
         self._ended: dict[str, int] = {UNMATCHED: 0, OTHER: 0}
+        self._given_up = 0  # requests of routes that have no name any more
         self._waiting: dict[str, float] = {}  # routes without a name: how often they came of late, at least
         self._lately: dict[str, tuple[int, float]] = {}  # by name: the count at the last review, and of late
 
@@ -111,7 +112,7 @@ class Traffic:
     @property
     def total(self) -> int:
         """Requests ended."""
-        return sum(self._ended.copy().values())
+        return self._given_up + sum(self._ended.copy().values())
 
     def _has_room(self) -> bool:
         return len(self._ended) < self._most + len(_BUCKETS)
@@ -142,17 +143,11 @@ class Traffic:
         # The newcomer first, so that there is no room in between in which the old name could come back; and then in
         # one go, without a call, so that no request is lost or seen twice.
         ended.setdefault(newcomer, 0)
-        ended[OTHER] += ended[name]
+        self._given_up += ended[name]
         del ended[name]
 
 
 def ended_between(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
-    """The requests by route that ended between two readings, with one review or none between them.
-
-    A route that has given its name up is among ``<other>`` in the second reading with all that it ever had; only
-    what came since the first one is new.
-    """
+    """The requests by route that ended between two readings, with one review or none between them."""
     since = {route: number - before.get(route, 0) for route, number in after.items()}
-    if OTHER in since:
-        since[OTHER] -= sum(number for route, number in before.items() if route not in after)
     return {route: number for route, number in since.items() if number > 0}

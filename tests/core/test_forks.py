@@ -59,7 +59,9 @@ def our_locks() -> Iterator[Any]:
     """Every lock that an object or a module of ours has, those inside of conditions and events included."""
     places = [vars(module) for name, module in list(sys.modules.items()) if name.startswith("memprof_middleware")]
     for thing in gc.get_objects():
-        if type(thing).__module__.startswith("memprof_middleware") and not isinstance(thing, (type, types.ModuleType)):
+        module = type(thing).__module__  # some classes in C answer with a descriptor
+        ours = isinstance(module, str) and module.startswith("memprof_middleware")
+        if ours and not isinstance(thing, (type, types.ModuleType)):
             slots = {name: getattr(thing, name, None) for name in getattr(type(thing), "__slots__", ())}
             places.append(slots | getattr(thing, "__dict__", {}))
     for place in places:

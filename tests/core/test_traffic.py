@@ -53,7 +53,7 @@ def test_names_go_to_the_routes_asked_for_most() -> None:
     counts, in_flight = traffic.read()
     assert counts["GET /cart"] == 20  # from the first review on
     assert len(counts) <= 102
-    assert (sum(counts.values()), in_flight) == (330, 0)
+    assert (traffic.total, in_flight) == (330, 0)
 
 
 def test_a_scanner_takes_no_name_from_a_busy_route() -> None:
@@ -69,7 +69,7 @@ def test_a_scanner_takes_no_name_from_a_busy_route() -> None:
 
 
 def test_a_route_of_yesterday_gives_its_name_up() -> None:
-    """What was asked for most once and no more makes room for what is asked for now."""
+    """What was asked for most once and no more makes room for what is asked for now; its past is no burst of others."""
     traffic = Traffic(1)
     ask(traffic, "GET /old", 10_000)
     traffic.review()
@@ -78,8 +78,8 @@ def test_a_route_of_yesterday_gives_its_name_up() -> None:
         traffic.review()
     counts, _ = traffic.read()
     assert counts.keys() == {"GET /new", OTHER}
-    assert counts[OTHER] >= 10_000
-    assert sum(counts.values()) == 12_400
+    assert counts[OTHER] < 2_400
+    assert traffic.total == 12_400
 
 
 def test_names_do_not_go_to_and_fro() -> None:
@@ -111,7 +111,7 @@ def test_counts_never_fall_and_differences_are_right() -> None:
         assert all(0 < number <= mine[route] for route, number in new.items() if route != OTHER)
         assert all(after[route] >= before[route] for route in before.keys() & after.keys())
         totals += 100
-        assert sum(after.values()) == traffic.total == totals
+        assert sum(after.values()) <= traffic.total == totals
         traffic.review()
         before = after
     assert traffic.total == sum(asked.values())
@@ -149,7 +149,7 @@ def test_reviews_beside_other_threads() -> None:
     over.set()
     reviewer.join()
     counts, in_flight = traffic.read()
-    assert (sum(counts.values()), in_flight) == (80_000, 0)
+    assert (traffic.total, in_flight) == (80_000, 0)
     assert len(counts) <= 3 + 2 + len(threads)
 
 
