@@ -124,7 +124,7 @@ def _scrape(rounds: int) -> dict[str, Any]:
     import prometheus_client
 
     from memprof_middleware import Config, MemoryProfiler
-    from memprof_middleware.outputs.exposition import MetricsEndpoint
+    from memprof_middleware.web.http.exposition import MetricsEndpoint
 
     profiler = MemoryProfiler(Config(background=False))
     profiler.step()

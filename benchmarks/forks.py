@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from memprof_middleware import Config, MemoryProfiler
-from memprof_middleware.outputs.exposition import MetricsEndpoint
+from memprof_middleware.web.http.exposition import MetricsEndpoint
 
 # A child is done within a tenth of a second; on a machine that does much else a little later.
 _HUNG_SECONDS = 20.0

@@ -20,8 +20,8 @@ from typing import Any
 from benchmarks import harness
 from benchmarks.ballast import build
 from benchmarks.census import FLOOR, measure
-from memprof_middleware.probes.containers import find_containers
-from memprof_middleware.probes.holders import find_holders
+from memprof_middleware.heap.containers import find_containers
+from memprof_middleware.heap.retainers import find_holders
 
 LEAKED = 2_000
 CONTAINERS, ONE, THREE, CHAIN = (

@@ -27,9 +27,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from memprof_middleware import Config, MemoryProfiler
-from memprof_middleware.outputs.exposition import MetricsEndpoint
-from memprof_middleware.outputs.metrics import MemoryCollector
+from memprof_middleware.metrics.collector import MemoryCollector
 from memprof_middleware.testing import FakeProbes
+from memprof_middleware.web.http.exposition import MetricsEndpoint
 
 
 def new_profiler() -> MemoryProfiler:

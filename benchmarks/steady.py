@@ -18,8 +18,8 @@ from typing import Any
 from benchmarks import harness
 from benchmarks.ballast import build
 from memprof_middleware import Config, MemoryProfiler
-from memprof_middleware.governor import _START_SECONDS
-from memprof_middleware.sampler import THREAD_NAME
+from memprof_middleware.runtime.budget import _START_SECONDS
+from memprof_middleware.runtime.sampler import THREAD_NAME
 
 MILLION = 1_000_000
 GROWING = "100 k objects that grow to 5 M, every 1 s, whatever it stalls"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from memprof_middleware import Config
 from memprof_middleware.config import ENV_PREFIX
-from memprof_middleware.outputs.metrics import CATALOGUE
+from memprof_middleware.metrics.catalogue import CATALOGUE
 
 HERE = Path(__file__).parent
 KINDS = {bool: "`true` or `false`", str | None: "a path"}

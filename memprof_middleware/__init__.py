@@ -2,11 +2,11 @@
 
 from memprof_middleware.config import Config
 from memprof_middleware.errors import BaselineError, ConfigError, ExporterError, MemprofError
+from memprof_middleware.metrics.collector import MemoryCollector
 from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot
-from memprof_middleware.outputs.exporter import MemoryExporter, get_memory_exporter
-from memprof_middleware.outputs.metrics import MemoryCollector
-from memprof_middleware.process_profiler import get_memory_profiler
 from memprof_middleware.profiler import MemoryProfiler
+from memprof_middleware.registry import get_memory_profiler
+from memprof_middleware.web.http.exporter import MemoryExporter, get_memory_exporter
 
 __all__ = [
     "Alert",

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from importlib import metadata
 
 from memprof_middleware.config import Config
-from memprof_middleware.demo import run_demo
 from memprof_middleware.errors import ConfigError, EvidenceError
-from memprof_middleware.outputs import monitoring
-from memprof_middleware.outputs.explain import read_bundle, render_bundle
-from memprof_middleware.outputs.metrics import package_version
+from memprof_middleware.evidence.explain import read_bundle, render_bundle
+from memprof_middleware.metrics import monitoring
+from memprof_middleware.terminal.demo import run_demo
+from memprof_middleware.text.version import package_version
 
 _MONITORING = {
     "rules": "the alert rules for Prometheus, with your namespace and thresholds",
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.command == "explain":
         try:
             if arguments.html:
-                from memprof_middleware.web.bundle import bundle_report
+                from memprof_middleware.web.html.bundle import bundle_report
 
                 print(bundle_report(read_bundle(arguments.file)), end="")
             else:

@@ -2,7 +2,7 @@
 
 A lock that another thread of the parent held stays held in the child for ever, a thread is not there, a descriptor is
 the parent's too. Servers that fork without Python knowing (uWSGI) run no such hook: whoever takes a lock compares the
-process number first, as :class:`~memprof_middleware.sampler.Sampler` does.
+process number first, as :class:`~memprof_middleware.runtime.sampler.Sampler` does.
 """
 
 from __future__ import annotations

@@ -15,34 +15,34 @@ from typing import Any, TypeVar
 
 from memprof_middleware.analysis.baseline import drift
 from memprof_middleware.analysis.history import History
-from memprof_middleware.analysis.route_leaks import group_growth
 from memprof_middleware.analysis.sharing import shared_memory
-from memprof_middleware.analysis.thresholds import CONDITIONS, breaches, heap_growth
-from memprof_middleware.capacity import CONDITION as EXHAUSTION
-from memprof_middleware.capacity import Capacity
 from memprof_middleware.config import Config
 from memprof_middleware.errors import BaselineError, ConfigError
-from memprof_middleware.evidence_watch import EvidenceWatch
-from memprof_middleware.flame_recorder import FlameRecorder, tightness
+from memprof_middleware.evidence.trigger import EvidenceWatch
+from memprof_middleware.failures import Failures
+from memprof_middleware.flame.recorder import FlameRecorder, tightness
 from memprof_middleware.forks import renew_in_child
-from memprof_middleware.governor import Governor
-from memprof_middleware.leak_watch import LeakWatch
+from memprof_middleware.leaks.watch import LeakWatch
+from memprof_middleware.limits.capacity import CONDITION as EXHAUSTION
+from memprof_middleware.limits.capacity import Capacity
+from memprof_middleware.limits.thresholds import CONDITIONS, breaches, heap_growth
+from memprof_middleware.limits.tuner import Tuner
 from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot, RouteGrowth
-from memprof_middleware.outputs.alerts import AlertBook, borrow_server_log, leak_breach, tell_suspicions
-from memprof_middleware.outputs.baseline_file import read_baseline, write_baseline
-from memprof_middleware.outputs.failures import Failures
-from memprof_middleware.outputs.group import WorkerGroup
-from memprof_middleware.outputs.pasts import Pasts
-from memprof_middleware.probes import Probes
-from memprof_middleware.pulse import Pulse
 from memprof_middleware.recycling.recycler import Recycler
-from memprof_middleware.route_watch import RouteWatch, most_growth
-from memprof_middleware.sampler import Sampler
+from memprof_middleware.routes.counter import Traffic
+from memprof_middleware.routes.growth import group_growth
+from memprof_middleware.routes.watch import RouteWatch, most_growth
+from memprof_middleware.runtime.alerts import AlertBook, borrow_server_log, leak_breach, tell_suspicions
+from memprof_middleware.runtime.baseline_file import read_baseline, write_baseline
+from memprof_middleware.runtime.budget import Governor
+from memprof_middleware.runtime.instruments import Probes
+from memprof_middleware.runtime.pulse import Pulse
+from memprof_middleware.runtime.sampler import Sampler
+from memprof_middleware.runtime.snapshotter import Camera
 from memprof_middleware.sinks import Sink, Sinks
-from memprof_middleware.snapshot import Camera
-from memprof_middleware.traffic import Traffic
-from memprof_middleware.tuner import Tuner
 from memprof_middleware.weakly import weakly
+from memprof_middleware.workers.group import WorkerGroup
+from memprof_middleware.workers.pasts import Pasts
 
 # How long a server may take from starting the application to listening.
 _BIND_SECONDS = 60.0

@@ -5,21 +5,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
+from memprof_middleware.heap.containers import Containers
+from memprof_middleware.heap.retainers import Holding
 from memprof_middleware.model import MB, Alert, Leak
 from memprof_middleware.probes import (
     AllocatorStats,
     Census,
     ContainerMemory,
-    Containers,
     GcStats,
-    Holding,
     Listener,
     MemoryLimit,
     MemoryShare,
-    Probes,
     ProcessMemory,
 )
 from memprof_middleware.profiler import MemoryProfiler
+from memprof_middleware.runtime.instruments import Probes
 
 __all__ = ["FakeClock", "FakeProbes", "Recorder"]
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from memprof_middleware import process_profiler as profiler_module
-from memprof_middleware.outputs import exporter as exporter_module
+from memprof_middleware import registry as profiler_module
+from memprof_middleware.web.http import exporter as exporter_module
 
 # A thread that was told to stop may need a moment for the snapshot under way, and longer on a busy machine.
 _PATIENCE_SECONDS = 60.0

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from benchmarks.forecast.series import Series
 from memprof_middleware.analysis.buckets import BUCKET_SECONDS, Buckets
-from memprof_middleware.analysis.forecast import outlook, slopes_between
+from memprof_middleware.limits.forecast import outlook, slopes_between
 
 EVERY = 600.0
 DAY = 86400.0

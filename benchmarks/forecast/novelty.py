@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from benchmarks.forecast.methods import EVERY
 from benchmarks.forecast.series import HOURS, LIMIT, Series, made
 from memprof_middleware.analysis.buckets import Buckets
-from memprof_middleware.analysis.forecast import novelty
+from memprof_middleware.limits.forecast import novelty
 
 KINDS = ("flat", "sawtooth", "daily", "saturating")
 SEEDS = range(200, 230)

@@ -6,7 +6,8 @@ import json
 import os
 
 from benchmarks.routes import rss_delta, work
-from memprof_middleware import Config, MemoryProfiler, route_watch
+from memprof_middleware import Config, MemoryProfiler
+from memprof_middleware.routes import watch as route_watch
 
 route_watch._CPU_SHARE = 1000.0  # judged whenever it is asked, and not only when that is cheap
 profiler = MemoryProfiler(Config(interval=float(os.environ.get("BENCH_INTERVAL", "1")), warmup_snapshots=0))

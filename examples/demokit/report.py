@@ -20,7 +20,7 @@ from demokit.server import Host
 from demokit.timeline import CACHED, LEAKING, Call, Point, Timeline
 from demokit.verdict import Verdict
 from memprof_middleware import Config
-from memprof_middleware.analysis.leaks import severity_of
+from memprof_middleware.leaks.detector import severity_of
 
 _EXCERPT = (
     "memory_heap_used_mb{",

@@ -8,13 +8,13 @@ from typing import Any
 from asgi_memprof.page import respond
 from asgi_memprof.routes import RouteNames
 from memprof_middleware import Config, MemoryProfiler
-from memprof_middleware.outputs.exposition import MetricsEndpoint
-from memprof_middleware.process_profiler import get_memory_profiler as get_profiler
-from memprof_middleware.process_profiler import profiler_for
-from memprof_middleware.route_labels import below
-from memprof_middleware.traffic import UNMATCHED
-from memprof_middleware.visits import KEY, OWN, settle, warn_twice
-from memprof_middleware.web.app import PageEndpoint
+from memprof_middleware.registry import get_memory_profiler as get_profiler
+from memprof_middleware.registry import profiler_for
+from memprof_middleware.routes.counter import UNMATCHED
+from memprof_middleware.routes.labels import below
+from memprof_middleware.web.http.endpoint import PageEndpoint
+from memprof_middleware.web.http.exposition import MetricsEndpoint
+from memprof_middleware.web.http.visits import KEY, OWN, settle, warn_twice
 
 __all__ = ["MemProfMiddleware", "get_profiler", "make_metrics_app"]
 

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from memprof_middleware.outputs.exposition import Response
-from memprof_middleware.web.app import MOST_BYTES, PageEndpoint, is_secure, too_large
-from memprof_middleware.web.messages import Request
+from memprof_middleware.web.http.endpoint import MOST_BYTES, PageEndpoint, is_secure, too_large
+from memprof_middleware.web.http.exposition import Response
+from memprof_middleware.web.http.messages import Request
 
 Message = MutableMapping[str, Any]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from typing import Any
 
-from memprof_middleware.route_labels import LONGEST_PATH, below, folded, is_method, label, without_ids
-from memprof_middleware.traffic import UNMATCHED, Traffic
+from memprof_middleware.routes.counter import UNMATCHED, Traffic
+from memprof_middleware.routes.labels import LONGEST_PATH, below, folded, is_method, label, without_ids
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]

@@ -41,8 +41,8 @@ def make_metrics_app(
         ConfigError: both are given, or a setting is not valid.
     """
     from django_memprof.middleware import metrics_view
-    from memprof_middleware.outputs.exposition import MetricsEndpoint
-    from memprof_middleware.process_profiler import profiler_for
+    from memprof_middleware.registry import profiler_for
+    from memprof_middleware.web.http.exposition import MetricsEndpoint
 
     if profiler is None and config is None:
         profiler = get_profiler()

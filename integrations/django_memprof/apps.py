@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from django_memprof.checks import check_settings, check_urls
 from memprof_middleware import Config, ConfigError, MemoryProfiler
-from memprof_middleware.process_profiler import profiler_for
+from memprof_middleware.registry import profiler_for
 
 _MIDDLEWARE = "django_memprof.middleware.MemProfMiddleware"
 

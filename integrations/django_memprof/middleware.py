@@ -14,12 +14,12 @@ from django.utils.decorators import sync_and_async_middleware
 
 import django_memprof
 from memprof_middleware import MemoryProfiler
-from memprof_middleware.outputs.exposition import MetricsEndpoint
-from memprof_middleware.route_labels import label
-from memprof_middleware.traffic import UNMATCHED
-from memprof_middleware.visits import KEY, OWN, EndOnce, label_within, settle, warn_twice
-from memprof_middleware.web.app import MOST_BYTES, PageEndpoint, body_size, is_secure
-from memprof_middleware.web.messages import Request
+from memprof_middleware.routes.counter import UNMATCHED
+from memprof_middleware.routes.labels import label
+from memprof_middleware.web.http.endpoint import MOST_BYTES, PageEndpoint, body_size, is_secure
+from memprof_middleware.web.http.exposition import MetricsEndpoint
+from memprof_middleware.web.http.messages import Request
+from memprof_middleware.web.http.visits import KEY, OWN, EndOnce, label_within, settle, warn_twice
 
 
 @sync_and_async_middleware

@@ -14,13 +14,13 @@ from werkzeug.local import LocalProxy
 from werkzeug.routing import Rule
 
 from memprof_middleware import Config, ConfigError, MemoryProfiler
-from memprof_middleware.outputs.exposition import MetricsEndpoint
-from memprof_middleware.outputs.report import render_report
-from memprof_middleware.process_profiler import profiler_for
-from memprof_middleware.route_labels import label
-from memprof_middleware.traffic import UNMATCHED
-from memprof_middleware.visits import KEY, OWN, counted_body, label_within, settle, warn_twice
-from memprof_middleware.web.app import PageEndpoint
+from memprof_middleware.evidence.report import render_report
+from memprof_middleware.registry import profiler_for
+from memprof_middleware.routes.counter import UNMATCHED
+from memprof_middleware.routes.labels import label
+from memprof_middleware.web.http.endpoint import PageEndpoint
+from memprof_middleware.web.http.exposition import MetricsEndpoint
+from memprof_middleware.web.http.visits import KEY, OWN, counted_body, label_within, settle, warn_twice
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from memprof_middleware import Config, MemoryProfiler
-from memprof_middleware.outputs.exposition import MetricsEndpoint
-from memprof_middleware.process_profiler import get_memory_profiler as get_profiler
-from memprof_middleware.process_profiler import profiler_for
-from memprof_middleware.route_labels import LONGEST_PATH, folded, label
-from memprof_middleware.traffic import UNMATCHED, Traffic
-from memprof_middleware.visits import KEY, OWN, RequestCounter, counted_body, settle, warn_twice
-from memprof_middleware.web.app import PageEndpoint
+from memprof_middleware.registry import get_memory_profiler as get_profiler
+from memprof_middleware.registry import profiler_for
+from memprof_middleware.routes.counter import UNMATCHED, Traffic
+from memprof_middleware.routes.labels import LONGEST_PATH, folded, label
+from memprof_middleware.web.http.endpoint import PageEndpoint
+from memprof_middleware.web.http.exposition import MetricsEndpoint
+from memprof_middleware.web.http.visits import KEY, OWN, RequestCounter, counted_body, settle, warn_twice
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

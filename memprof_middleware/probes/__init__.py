@@ -1,128 +1,19 @@
-"""Probes measure this process and know nothing of judging or telling."""
+"""Probes read this process and know nothing of judging or telling."""
 
-from __future__ import annotations
-
-import functools
-import tracemalloc
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-
-from memprof_middleware.probes.allocator import AllocatorStats, allocator_stats
-from memprof_middleware.probes.census import Census, take_census
-from memprof_middleware.probes.containers import SECONDS, Container, Containers, find_containers
-from memprof_middleware.probes.gc_stats import GcStats, GcWatch
-from memprof_middleware.probes.holders import Holding, find_holders
-from memprof_middleware.probes.limits import ContainerMemory, ContainerMemoryReader, MemoryLimit, memory_limit
-from memprof_middleware.probes.listening import Listener, listener
-from memprof_middleware.probes.origins import module_of, rank_of
-from memprof_middleware.probes.populations import count_populations
-from memprof_middleware.probes.process import MemoryShare, ProcessMemory, memory_share, process_memory
-from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
-from memprof_middleware.probes.turns import Turn
+from memprof_middleware.probes.allocator import AllocatorStats
+from memprof_middleware.probes.census import Census
+from memprof_middleware.probes.gc_stats import GcStats
+from memprof_middleware.probes.limits import ContainerMemory, MemoryLimit
+from memprof_middleware.probes.listening import Listener
+from memprof_middleware.probes.process import MemoryShare, ProcessMemory
 
 __all__ = [
     "AllocatorStats",
     "Census",
-    "Container",
     "ContainerMemory",
-    "Containers",
     "GcStats",
-    "Holding",
     "Listener",
     "MemoryLimit",
     "MemoryShare",
-    "Probes",
     "ProcessMemory",
 ]
-
-
-class Probes:
-    """The instruments of one process.
-
-    Args:
-        proc: where procfs is mounted.
-        cgroup: where the control groups are mounted.
-    """
-
-    def __init__(self, *, proc: str | Path = "/proc", cgroup: str | Path = "/sys/fs/cgroup") -> None:
-        self._proc, self._cgroup = Path(proc), Path(cgroup)
-        self._container = ContainerMemoryReader(self._proc, self._cgroup)
-        self._gc = GcWatch()
-        self._turn = Turn()
-
-    def process(self) -> ProcessMemory:
-        """Resident, virtual and anonymous memory."""
-        return process_memory(self._proc)
-
-    def limit(self) -> MemoryLimit:
-        """The smallest memory limit that holds for this process."""
-        return memory_limit(self._proc, self._cgroup)
-
-    def container(self) -> ContainerMemory | None:
-        """What all processes of the container use together; ``None`` outside of one."""
-        return self._container.read()
-
-    def share(self) -> MemoryShare:
-        """How much of the resident memory is this process's own; dear, so not at every interval."""
-        return in_real_thread(functools.partial(memory_share, self._proc))
-
-    def listener(self) -> Listener | None:
-        """Where the server listens; ``None`` while it does not."""
-        return listener(self._proc)
-
-    def allocator(self) -> AllocatorStats:
-        """What the allocators have given out."""
-        return allocator_stats()
-
-    def gc(self) -> GcStats:
-        """Collections and pauses since the watch began."""
-        return self._gc.read()
-
-    def after_full_collection(self, callback: Callable[[], object]) -> None:
-        """Have a function called after each full collection, inside of it: it may only write into what is there."""
-        self._gc.after_full = callback
-
-    def census(self, stride: int = 1) -> Census:
-        """Live objects by type, counted in slices; every ``stride``-th of them."""
-        return take_census(stride)
-
-    def containers(self, *, most_seconds: float = SECONDS, pause: Callable[[float], object] = real_sleep) -> Containers:
-        """How long the containers are that the program keeps, by path; where that is too much, a part of them in turn.
-
-        Args:
-            most_seconds: processor time that it may take.
-            pause: called between slices with the seconds to wait; what it raises ends the walk.
-        """
-        found = find_containers(most_seconds=most_seconds, turn=self._turn, pause=pause)
-        self._turn = found.following
-        return found
-
-    def holders(
-        self, type_names: Sequence[str], *, pause: Callable[[float], object] = real_sleep
-    ) -> Mapping[str, Holding]:
-        """Who holds the young instances of some types; dear, so for suspects only. Arguments as for containers."""
-        return find_holders(type_names, pause=pause)
-
-    def populations(self) -> dict[str, int]:
-        """Tasks by coroutine, threads by name, open files and sockets."""
-        return count_populations(self._proc)
-
-    def rank(self, name: str) -> int:
-        """Whose a type or container is: 0 the application's, 1 a library's, 2 the standard library's, 3 builtin."""
-        return rank_of(name)
-
-    def module(self, name: str) -> str:
-        """The module that the name of a type or the path of a container begins with."""
-        return module_of(name)
-
-    def tracemalloc(self) -> tuple[int, int] | None:
-        """Traced memory, current and peak, in bytes; ``None`` while nothing traces."""
-        return tracemalloc.get_traced_memory() if tracemalloc.is_tracing() else None
-
-    def start(self) -> None:
-        """Begin to watch the collector. May be called again."""
-        self._gc.start()
-
-    def stop(self) -> None:
-        """Leave the process as it was found. May be called again."""
-        self._gc.stop()

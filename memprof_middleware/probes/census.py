@@ -13,9 +13,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
+from memprof_middleware.model.clean import clean
 from memprof_middleware.probes.one_call import in_one_call
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
-from memprof_middleware.text.clean import clean
 
 # 20,000 objects are 0.7-1 ms of counting: far below the 5 ms after which CPython switches threads anyway.
 SLICE = 20_000

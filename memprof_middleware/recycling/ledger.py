@@ -11,9 +11,9 @@ from pathlib import Path
 
 import psutil
 
-from memprof_middleware.model import _Value
-from memprof_middleware.outputs.run_directory import run_directory
-from memprof_middleware.outputs.slot_file import SlotFile
+from memprof_middleware.model.codec import _Value
+from memprof_middleware.workers.locked_file import SlotFile
+from memprof_middleware.workers.run_directory import run_directory
 
 _PREFIX = "recycle-"
 _KEPT = 1000

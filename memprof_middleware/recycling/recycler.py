@@ -11,9 +11,9 @@ from memprof_middleware.config import Config
 from memprof_middleware.model import MemorySnapshot
 from memprof_middleware.recycling import act, detection
 from memprof_middleware.recycling.decision import Breach, Decision, Rules, Situation, decide, lasts
+from memprof_middleware.recycling.remedies import REMEDIES, Remedies, Remedy
 from memprof_middleware.recycling.telling import Refusals, why
 from memprof_middleware.recycling.world import Probing, Watched, World
-from memprof_middleware.remedies import REMEDIES, Remedies, Remedy
 
 if TYPE_CHECKING:
     from memprof_middleware.recycling.ledger import Ledger, Past

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from memprof_middleware.recycling.decision import FINAL, REFUSALS, Breach, Decision, Rules, Situation
-from memprof_middleware.remedies import Outcome
+from memprof_middleware.recycling.remedies import Outcome
 
 
 def why(situation: Situation, rules: Rules, tried: Sequence[Outcome]) -> str:

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from memprof_middleware.config import Config
+from memprof_middleware.failures import Failures
 from memprof_middleware.model import Alert, MemoryMetrics
-from memprof_middleware.outputs.failures import Failures
 from memprof_middleware.probes import Listener
 from memprof_middleware.recycling import act, detection
-from memprof_middleware.remedies import Instruments
-from memprof_middleware.traffic import Traffic
+from memprof_middleware.recycling.remedies import Instruments
+from memprof_middleware.routes.counter import Traffic
 
 
 class Watched(Protocol):
@@ -42,7 +42,7 @@ class Watched(Protocol):
 
 
 class Probing(Instruments, Protocol):
-    """What is asked of the :class:`~memprof_middleware.probes.Probes`."""
+    """What is asked of the :class:`~memprof_middleware.runtime.instruments.Probes`."""
 
     def listener(self) -> Listener | None:
         """Where the server listens."""

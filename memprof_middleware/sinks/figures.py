@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from memprof_middleware.metrics.catalogue import ALL, CATALOGUE, MetricSpec
 from memprof_middleware.model import MB, Alert, MemoryMetrics
-from memprof_middleware.outputs.metrics import ALL, CATALOGUE, MetricSpec
 
 PREFIX = "memprof."
 _MOST_SUBJECTS = 100

@@ -9,8 +9,8 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from memprof_middleware.failures import Failures
 from memprof_middleware.model import Alert, MemoryMetrics, SinkHealth
-from memprof_middleware.outputs.failures import Failures
 from memprof_middleware.sinks.choice import chosen
 from memprof_middleware.sinks.sink import Sink
 from memprof_middleware.sinks.thread import SinkThread

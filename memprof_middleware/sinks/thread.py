@@ -7,8 +7,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from memprof_middleware.failures import Failures, described
 from memprof_middleware.model import Alert, MemoryMetrics, SinkHealth
-from memprof_middleware.outputs.failures import Failures, described
 from memprof_middleware.sinks.sink import Sink
 
 # Alerts that wait for a sink that is down; the oldest goes first.

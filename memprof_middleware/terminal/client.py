@@ -11,8 +11,8 @@ from typing import IO, Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from memprof_middleware.errors import TopError
-from memprof_middleware.text.clean import clean
-from memprof_middleware.text.foreign import parsed
+from memprof_middleware.model.clean import clean
+from memprof_middleware.model.foreign import parsed
 
 # The version of api/state.json that this program understands.
 SCHEMA = 1

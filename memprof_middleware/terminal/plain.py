@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from memprof_middleware.terminal.view import View
-from memprof_middleware.web.words import DASH
+from memprof_middleware.text.words import DASH
 
 WORKERS = ("PID", "MEMORY", "OF LIMIT", "GROWTH", "LAST 2 H", "FULL IN", "OBJECTS", "REQUESTS", "UP", "")
 LEAKS = ("STATE", "WHAT GROWS", "GROWTH", "HELD BY", "ROUTE")

@@ -18,7 +18,7 @@ from memprof_middleware.terminal.client import Client
 from memprof_middleware.terminal.keys import pressed
 from memprof_middleware.terminal.plain import LEAKS, TYPES, WORKERS
 from memprof_middleware.terminal.view import SORTS, Row, View, view
-from memprof_middleware.web.words import DASH
+from memprof_middleware.text.words import DASH
 
 _STYLES = {"confirmed": "bold red", "suspected": "yellow", "resolved": "green"}
 _VERDICTS = {"leak_confirmed": "red", "near_limit": "red", "leak_suspected": "yellow", "no_leak": "green"}

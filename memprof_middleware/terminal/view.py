@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from memprof_middleware.model import MB
-from memprof_middleware.web.words import DASH, clock_seconds, count, duration, number_of, percent, signed, size
+from memprof_middleware.text.words import DASH, clock_seconds, count, duration, number_of, percent, signed, size
 
 BARS = "▁▂▃▄▅▆▇█"
 SORTS = ("limit", "memory", "growth")

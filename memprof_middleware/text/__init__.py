@@ -1,0 +1,1 @@
+"""Words of all that is shown to people."""

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from asgi_memprof import MemProfMiddleware, make_metrics_app
 from memprof_middleware import Config, MemoryProfiler
-from memprof_middleware.process_profiler import get_memory_profiler
+from memprof_middleware.registry import get_memory_profiler
 from memprof_middleware.testing import FakeProbes
 
 

@@ -20,9 +20,10 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from asgi_memprof import MemProfMiddleware as AsgiMiddleware
 from flask_memprof import MemProf
-from memprof_middleware import Config, MemoryProfiler, visits
+from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.probes import AllocatorStats
 from memprof_middleware.testing import FakeClock, FakeProbes
+from memprof_middleware.web.http import visits
 from wsgi_memprof import MemProfMiddleware as WsgiMiddleware
 
 DJANGO = "django_memprof.middleware.MemProfMiddleware"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from memprof_middleware.traffic import UNMATCHED
+from memprof_middleware.routes.counter import UNMATCHED
 
 FORGED = ["/x%0A[CRITICAL]%20forged%1B[31m", "/x%0D%0A", "/%E2%80%AEgpj.exe", "/%00", "/%C2%9B31m", "/%E2%80%A8"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from memprof_middleware import Config
-from memprof_middleware.outputs.metrics import CATALOGUE
+from memprof_middleware.metrics.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -68,8 +68,8 @@ def test_every_page_is_linked_from_the_readme() -> None:
 
 def test_every_alert_is_described() -> None:
     """The page about leaks has a row for each condition that the analysis can raise."""
-    from memprof_middleware.analysis.thresholds import CONDITIONS
-    from memprof_middleware.capacity import CONDITION as EXHAUSTION
+    from memprof_middleware.limits.capacity import CONDITION as EXHAUSTION
+    from memprof_middleware.limits.thresholds import CONDITIONS
 
     rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "leaks.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert set(rows) == {*CONDITIONS, EXHAUSTION, "leak"}

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from memprof_middleware import Config, MemoryProfiler
-from memprof_middleware.outputs import run_directory, slot_file, timeline
 from memprof_middleware.testing import FakeProbes
+from memprof_middleware.workers import locked_file as slot_file
+from memprof_middleware.workers import run_directory, timeline
 
 PAGE = Path(__file__).parents[2] / "docs" / "workers.md"
 KB, MB = 1 << 10, 1 << 20

@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry, generate_latest
 
 from memprof_middleware import Config, Leak, MemoryCollector, MemoryMetrics, MemoryProfiler
-from memprof_middleware.outputs.metrics import MetricsSource
+from memprof_middleware.metrics.collector import MetricsSource
 from memprof_middleware.testing import FakeClock, FakeProbes
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import promql_parser
 import pytest
 
-from memprof_middleware.outputs.metrics import CATALOGUE
+from memprof_middleware.metrics.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
 EXPORTED = {f"fogcompute_{spec.name}": {"job", "instance", "worker", *spec.labels} for spec in CATALOGUE}

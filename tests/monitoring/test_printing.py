@@ -8,7 +8,7 @@ import yaml
 
 from memprof_middleware import Config
 from memprof_middleware.cli import main
-from memprof_middleware.outputs import monitoring as files
+from memprof_middleware.metrics import monitoring as files
 
 
 @pytest.fixture

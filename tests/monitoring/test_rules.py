@@ -2,7 +2,7 @@
 
 import yaml
 
-from memprof_middleware.outputs.metrics import CATALOGUE
+from memprof_middleware.metrics.catalogue import CATALOGUE
 
 # The contract's table: group and number of alerts.
 CONTRACT = {

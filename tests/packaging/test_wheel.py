@@ -165,7 +165,7 @@ def test_the_core_brings_no_framework(installed: Run) -> None:
     program = (
         "import sys\n"
         "from memprof_middleware import Config, MemoryProfiler, MemoryExporter\n"
-        "from memprof_middleware.outputs.exposition import MetricsEndpoint\n"
+        "from memprof_middleware.web.http.exposition import MetricsEndpoint\n"
         "import memprof_middleware.cli, memprof_middleware.testing\n"
         "profiler = MemoryProfiler(Config(background=False))\n"
         "profiler.step()\n"

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import psutil
 import pytest
 
-from memprof_middleware.outputs.slot_file import SlotFile
 from memprof_middleware.probes.allocator import allocator_stats
+from memprof_middleware.workers.locked_file import SlotFile
 from tests.servers.harness import Server, started
 from tests.servers.recycling_cases import RECYCLED, REFUSING, Case
 from tests.servers.recycling_load import Load, Tally

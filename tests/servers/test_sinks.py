@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.core.sinks.receivers import Agent, GrpcCollector, HttpCollector, SentryServer
 from tests.servers.harness import Server, gunicorn_options, started
+from tests.sinks.receivers import Agent, GrpcCollector, HttpCollector, SentryServer
 
 pytestmark = pytest.mark.server
 GUNICORN = ["-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "2"]

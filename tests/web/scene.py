@@ -9,8 +9,8 @@ from typing import Any
 
 from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.model import Leak, MemoryMetrics, MemorySnapshot
-from memprof_middleware.outputs.track import COLUMNS, Track
 from memprof_middleware.testing import FakeClock, FakeProbes
+from memprof_middleware.workers.track import COLUMNS, Track
 
 NOW = 1_795_472_720.0  # 2026-11-23 22:25:20 UTC
 MINUTES = 360

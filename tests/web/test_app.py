@@ -10,9 +10,9 @@ import pytest
 
 from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.testing import FakeClock, FakeProbes
-from memprof_middleware.web.app import PageEndpoint
-from memprof_middleware.web.assets import assets
-from memprof_middleware.web.messages import POLICY, Request, text
+from memprof_middleware.web.html.assets import assets
+from memprof_middleware.web.http.endpoint import PageEndpoint
+from memprof_middleware.web.http.messages import POLICY, Request, text
 from tests.web.scene import TOKEN, Scene
 
 BEARER = {"authorization": f"Bearer {TOKEN}"}

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.cli import main
-from memprof_middleware.flame_model import FlameResult, FlameSummary, Frame, Stack
-from memprof_middleware.outputs.evidence import bundle
+from memprof_middleware.evidence.bundle import bundle
+from memprof_middleware.model.flame import FlameResult, FlameSummary, Frame, Stack
 from memprof_middleware.testing import FakeClock, FakeProbes
-from memprof_middleware.web.bundle import bundle_report, flame_report, offline, state_report
-from memprof_middleware.web.source import Looking
+from memprof_middleware.web.html.bundle import bundle_report, flame_report, offline, state_report
+from memprof_middleware.web.state.source import Looking
 from tests.web.scene import NOW, Scene, leak
 
 BUNDLE = {

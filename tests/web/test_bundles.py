@@ -9,8 +9,8 @@ import pytest
 
 from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.testing import FakeClock, FakeProbes
-from memprof_middleware.web.app import PageEndpoint
-from memprof_middleware.web.messages import Request
+from memprof_middleware.web.http.endpoint import PageEndpoint
+from memprof_middleware.web.http.messages import Request
 from tests.web.scene import TOKEN
 
 

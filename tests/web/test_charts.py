@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memprof_middleware.web.charts import lines, meter, spark, stacked
-from memprof_middleware.web.series import Series, last_life, part, per_hour, thinned
-from memprof_middleware.web.svg import path, ticks, times
-from memprof_middleware.web.words import clock, count, duration, size
+from memprof_middleware.text.words import clock, count, duration, size
+from memprof_middleware.web.html.charts import lines, meter, spark, stacked
+from memprof_middleware.web.html.svg import path, ticks, times
+from memprof_middleware.web.state.series import Series, last_life, part, per_hour, thinned
 
 POINTS = {
     "none": [],

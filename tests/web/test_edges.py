@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from memprof_middleware import Config, MemoryProfiler
-from memprof_middleware.outputs.exposition import MetricsEndpoint, Response
 from memprof_middleware.testing import FakeClock, FakeProbes
-from memprof_middleware.web.app import MOST_BYTES, PageEndpoint, body_size
-from memprof_middleware.web.messages import Request
+from memprof_middleware.web.http.endpoint import MOST_BYTES, PageEndpoint, body_size
+from memprof_middleware.web.http.exposition import MetricsEndpoint, Response
+from memprof_middleware.web.http.messages import Request
 
 TOKEN = "open-sesame-42"
 BEARER = {"authorization": f"Bearer {TOKEN}"}

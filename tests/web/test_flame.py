@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memprof_middleware.flame_model import Frame, Stack
-from memprof_middleware.web.flame import CUT_PERCENT, MOST_FRAMES, by_own_code, by_place, draw
+from memprof_middleware.model.flame import Frame, Stack
+from memprof_middleware.web.html.flame import CUT_PERCENT, MOST_FRAMES, by_own_code, by_place, draw
 
 SVG = "{http://www.w3.org/2000/svg}"
 

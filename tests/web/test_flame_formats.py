@@ -8,8 +8,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from memprof_middleware.flame_model import Frame, Stack
-from memprof_middleware.web.flame_formats import collapsed, speedscope
+from memprof_middleware.flame.export import collapsed, speedscope
+from memprof_middleware.model.flame import Frame, Stack
 
 SCHEMA = json.loads(Path(__file__).with_name("speedscope.schema.json").read_text())
 STACKS = (

@@ -9,9 +9,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from memprof_middleware.flame_model import FlameSummary, Frame, Stack
-from memprof_middleware.web.app import PageEndpoint
-from memprof_middleware.web.messages import Request
+from memprof_middleware.model.flame import FlameSummary, Frame, Stack
+from memprof_middleware.web.http.endpoint import PageEndpoint
+from memprof_middleware.web.http.messages import Request
 from tests.web.scene import TOKEN, Scene
 
 OWN = Frame("shop/cart.py", "remember", "own")
@@ -141,7 +141,7 @@ def test_names_cannot_command_a_terminal_or_forge_a_line(server):
 
 def test_memray_where_it_is_not_installed(server, monkeypatch):
     """An order for memray is refused in words before it is given; tracemalloc is taken."""
-    monkeypatch.setattr("memprof_middleware.web.flame_routes._has_memray", lambda: False)
+    monkeypatch.setattr("memprof_middleware.web.http.flame_routes._has_memray", lambda: False)
     status, _, body = server.ask("POST", f"flame?pid={PID}&engine=memray")
     assert status == 400
     assert "memray is not installed in this server: pip install" in body

@@ -13,7 +13,7 @@ import pytest
 import memprof_middleware.web as web
 from memprof_middleware import Config
 from memprof_middleware.model import Estimate, Forecast, Outlook, RouteGrowth
-from memprof_middleware.web.state import SCHEMA, build_state
+from memprof_middleware.web.state.build import SCHEMA, build_state
 from tests.web.scene import CACHE, LEAKING, LIMIT_MB, NOW, OVER, Scene, leak
 
 SCHEMA_FILE = Path(web.__file__).parent / "state.schema.json"

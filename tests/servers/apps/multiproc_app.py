@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from memprof_middleware import Config, get_memory_profiler
-from memprof_middleware.outputs.metrics import MemoryCollector
+from memprof_middleware.metrics.collector import MemoryCollector
 from wsgi_memprof import MemProfMiddleware
 
 ORDERS = Counter("shop_orders", "Orders taken.")

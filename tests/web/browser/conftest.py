@@ -18,7 +18,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from memprof_middleware import MemoryProfiler
-from memprof_middleware.web.app import PageEndpoint
+from memprof_middleware.web.http.endpoint import PageEndpoint
 from tests.web.scene import TOKEN, Scene
 
 PREFIX = "/internal/shop"

@@ -10,8 +10,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from memprof_middleware.flame_model import FlameSummary, Frame, Stack
-from memprof_middleware.web.bundle import bundle_report, flame_report
+from memprof_middleware.model.flame import FlameSummary, Frame, Stack
+from memprof_middleware.web.html.bundle import bundle_report, flame_report
 from tests.web.browser.conftest import PICTURES, PREFIX
 from tests.web.scene import NOW, Scene
 from tests.web.test_bundle import BUNDLE, flame

@@ -12,7 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from memprof_middleware.web.messages import POLICY
+from memprof_middleware.web.http.messages import POLICY
 from tests.web.browser.conftest import PICTURES, PREFIX
 from tests.web.scene import LEAKING, TOKEN, Scene, leak
 

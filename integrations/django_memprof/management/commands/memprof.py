@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from django_memprof import get_profiler
-from memprof_middleware.outputs.report import render_report
+from memprof_middleware.evidence.report import render_report
 
 
 class Command(BaseCommand):

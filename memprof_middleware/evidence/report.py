@@ -1,0 +1,146 @@
+"""The state of one process as a text that a person reads from top to bottom."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from memprof_middleware.model import Forecast, Leak, MemorySnapshot, Outlook
+from memprof_middleware.profiler import MemoryProfiler
+from memprof_middleware.runtime.alerts import describe
+from memprof_middleware.text.moments import utc
+from memprof_middleware.text.version import package_version
+
+_BARS = "▁▂▃▄▅▆▇█"
+_WIDTH = 48
+UNUSUAL = 2.4  # a healthy worker comes so far once in months (benchmarks/forecast/novelty.py)
+
+
+def render_report(profiler: MemoryProfiler) -> str:
+    """Memory, objects, leaks, drift and the profiler's own cost, as of the last snapshot."""
+    return "\n".join(_lines(profiler)) + "\n"
+
+
+def sparkline(values: Sequence[float], width: int = _WIDTH) -> str:
+    """A series as one line of bars, from its lowest to its highest value; figures that are missing are left out."""
+    known = [value for value in values if not math.isnan(value)]
+    if not known:
+        return ""
+    picked = [known[index * (len(known) - 1) // (width - 1)] for index in range(width)] if len(known) > width else known
+    low, high = min(picked), max(picked)
+    return "".join(_BARS[round((value - low) / (high - low) * 7) if high > low else 0] for value in picked)
+
+
+def _lines(profiler: MemoryProfiler) -> Iterator[str]:
+    metrics = profiler.metrics()
+    snapshot = metrics.snapshot
+    yield f"memprof {package_version()}: worker {metrics.worker}, process {metrics.pid}"
+    if snapshot is None:
+        yield "no snapshot yet"
+        return
+    yield f"as of {utc(snapshot.timestamp)}, {metrics.snapshots_taken} snapshots, {metrics.requests} requests"
+    yield ""
+    yield from _memory(snapshot)
+    if metrics.forecast is not None:
+        yield from _forecast(metrics.forecast)
+    if len(profiler.history) > 1:
+        yield f"  heap     {sparkline(profiler.history.series('heap_used_mb'))}"
+        yield f"  objects  {sparkline(profiler.history.series('total_objects'))}"
+    yield ""
+    yield f"Leaks: {len(metrics.leaks) or 'none found'}"
+    for leak in metrics.leaks:
+        yield from _leak(leak)
+    yield from _routes(profiler)
+    if metrics.drift is not None:
+        drift = metrics.drift
+        yield ""
+        yield (
+            f"Since the baseline of {utc(drift.baseline_timestamp)}: heap {_change(drift.heap_mb, ' MB')}"
+            f" ({_change(drift.heap_percent, ' %')}), objects {_change(drift.objects)}"
+            f" ({_change(drift.objects_percent, ' %')})"
+            + (f": significant ({'; '.join(drift.reasons)})" if drift.significant else "")
+        )
+    yield from _learned(profiler)
+    for alert in profiler.alerts:
+        yield f"Alert since {utc(alert.since)}: {alert.name} [{alert.severity}] {alert.message}"
+    yield ""
+    yield "Most numerous types"
+    for name, number in snapshot.object_counts.items():
+        yield f"  {number:>12,}  {name}"
+    yield ""
+    took = snapshot.duration_seconds * 1000
+    yield f"The last snapshot took {took:.1f} ms, all so far {metrics.cpu_seconds:.2f} s of CPU"
+    if metrics.failures:
+        yield "Failures inside the profiler: " + ", ".join(f"{kind} {n}" for kind, n in metrics.failures.items())
+
+
+def _memory(snapshot: MemorySnapshot) -> Iterator[str]:
+    yield (
+        f"Heap     {_number(snapshot.heap_used_mb)} of {_number(snapshot.heap_size_mb)} MB"
+        f" ({_number(snapshot.heap_percent)} %, limit from {snapshot.heap_size_source or 'nowhere'})"
+    )
+    yield f"RSS      {_number(snapshot.rss_mb)} MB, virtual {_number(snapshot.vms_mb)} MB"
+    objects = "not measured" if snapshot.total_objects is None else f"{snapshot.total_objects:,}"
+    yield f"Objects  {objects}" + (f", and {snapshot.frozen_objects:,} frozen" if snapshot.frozen_objects else "")
+    generations = " / ".join(map(str, snapshot.gc_collections))
+    yield f"GC       {generations} collections by generation, {snapshot.gc_pause_seconds:.3f} s in all"
+    if snapshot.tracemalloc_current_mb is not None:
+        peak = _number(snapshot.tracemalloc_peak_mb)
+        yield f"Traced   {snapshot.tracemalloc_current_mb:.1f} MB now, {peak} MB at most"
+
+
+def _learned(profiler: MemoryProfiler) -> Iterator[str]:
+    if profiler.tuner.change is not None:
+        sentence = str(profiler.tuner.change)
+        yield sentence[0].upper() + sentence[1:]
+    if profiler.config.thresholds == "auto":
+        yield "Thresholds"
+        for name, level in profiler.tuner.levels.described().items():
+            yield f"  {name.replace('_', ' '):16}{level.value:7.1f}  ({level.reason})"
+
+
+def _forecast(forecast: Forecast) -> Iterator[str]:
+    whose = ((forecast.worker, "of its own limit"), (forecast.shared, "of the limit that all workers share"))
+    known = [(outlook, text) for outlook, text in whose if outlook is not None]
+    left = [f"{_number(outlook.headroom_mb)} MB {text}" for outlook, text in known if outlook.headroom_mb is not None]
+    if left:
+        yield f"Left     {', '.join(left)}"
+    for outlook, text in known:
+        yield from _coming(outlook, text)
+
+
+def _coming(outlook: Outlook, whose: str) -> Iterator[str]:
+    if outlook.span:
+        yield (
+            f"  at the end {whose} in {outlook.span}, if it goes on as in the last {outlook.seen_hours:.0f} h"
+            f" ({outlook.mb_per_hour:+,.1f} MB an hour)"
+        )
+    if outlook.novelty is not None and outlook.novelty > UNUSUAL:
+        yield f"  unusual: what counts {whose[3:]} is {outlook.novelty:.1f} times its noise above all of the last day"
+
+
+def _routes(profiler: MemoryProfiler) -> Iterator[str]:
+    growths = profiler.route_growth()
+    yield ""
+    yield f"Routes that keep memory: {len(growths) or 'none found'}"
+    for growth in growths:
+        yield f"  {growth} ({100 * growth.share:.0f} % of the growth, {growth.windows} windows)"
+
+
+def _leak(leak: Leak) -> Iterator[str]:
+    yield (
+        f"  [{leak.severity}] {leak.state}, {100 * leak.confidence:.0f} % sure: {describe(leak)},"
+        f" {leak.growth_per_hour:,.0f} an hour, found {utc(leak.detected_at)}"
+    )
+    for sentence in leak.evidence:
+        yield f"      {sentence}"
+    if leak.also:
+        yield f"      with it: {', '.join(leak.also)}"
+
+
+def _number(value: float | None) -> str:
+    return "?" if value is None else f"{value:,.1f}"
+
+
+def _change(value: float | None, unit: str = "") -> str:
+    return "?" if value is None else f"{value:+,.{1 if unit else 0}f}{unit}"

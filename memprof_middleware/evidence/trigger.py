@@ -1,0 +1,114 @@
+"""Watches for the moments at which evidence is worth keeping: a leak is confirmed, memory is running out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from memprof_middleware.analysis.history import History
+from memprof_middleware.analysis.sharing import shared_memory
+from memprof_middleware.config import Config
+from memprof_middleware.evidence.bundle import bundle, told_of, write_bundle
+from memprof_middleware.failures import Failures
+from memprof_middleware.model import MemoryMetrics, RouteGrowth
+from memprof_middleware.runtime.instruments import Probes
+
+# Percent of the limit at which a bundle is written, and below which the next breach is a new one.
+_BREACH, _OVER = 85.0, 80.0
+
+
+class _Cause(NamedTuple):
+    """What asks for a bundle: its subject, in words, and since when one about it is one of the same incident."""
+
+    subject: str
+    text: str
+    since: float
+
+
+class EvidenceWatch:
+    """Writes the evidence bundles of one process.
+
+    Args:
+        probes: name the allocator and count what else grows.
+        config: whether, and where.
+        failures: where a failure is counted.
+        run: names this run of the server: what one of its workers has told is told.
+    """
+
+    def __init__(self, probes: Probes, config: Config, failures: Failures, run: Callable[[], str]) -> None:
+        self._probes, self._config, self._failures, self._run = probes, config, failures, run
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: what a parent has told is not told by its child."""
+        self._told: set[str] = set()  # what asked for a bundle at the last look
+
+    def consider(
+        self,
+        workers: list[MemoryMetrics],
+        own: MemoryMetrics,
+        now: float,
+        write: Callable[[str, tuple[str, ...]], Path | None],
+    ) -> None:
+        """Write a bundle if something has come up that asks for one and no other worker has written it.
+
+        Args:
+            workers: the figures of all workers of the server, which share a limit.
+            own: those of this one.
+            now: seconds since the epoch.
+            write: writes it, with the cause and its subjects.
+        """
+        causes = {cause.subject: cause for cause in self._causes(workers, own, now)}
+        new = {subject: cause for subject, cause in causes.items() if subject not in self._told}
+        self._told = set(causes)
+        if new:
+            with self._failures.caught("evidence"):
+                for told in told_of(self._config.evidence_dir, self._run()):
+                    new = {s: cause for s, cause in new.items() if s not in told.about or told.time < cause.since}
+        if new:
+            write("; ".join(cause.text for cause in new.values()), tuple(new))
+
+    def write(
+        self,
+        cause: str,
+        about: tuple[str, ...],
+        metrics: MemoryMetrics,
+        history: History,
+        routes: list[RouteGrowth],
+        logger: logging.Logger,
+        now: float,
+    ) -> Path | None:
+        """Write a bundle now; where it is, or ``None`` if it could not be written or two were within the hour."""
+        path: Path | None = None
+        with self._failures.caught("evidence"):
+            populations = self._probes.populations()
+            data = bundle(cause, metrics, history, self._config, routes, self._probes.allocator().name, populations)
+            data |= {"about": list(about), "run": self._run()}
+            path = write_bundle(data, self._config.evidence_dir, now)
+            if path is not None:
+                logger.warning(
+                    "memprof: evidence written because %s: memprof explain %s",
+                    cause,
+                    path,
+                    extra={"memprof_evidence": str(path)},
+                )
+        return path
+
+    def _causes(self, workers: list[MemoryMetrics], own: MemoryMetrics, now: float) -> Iterator[_Cause]:
+        hour_ago = now - 3600
+        began: dict[str, float] = {}
+        for leak in (leak for worker in (own, *workers) for leak in worker.leaks):
+            began[leak.name] = min(leak.detected_at, began.get(leak.name, hour_ago))
+        for leak in own.leaks:
+            if leak.state == "confirmed":
+                yield _Cause(f"leak {leak.name}", f"the leak {leak.name} is confirmed", began[leak.name])
+        heap = own.snapshot.heap_percent if own.snapshot else None
+        shared = shared_memory([worker.snapshot for worker in workers if worker.snapshot])
+        for subject, percent, what in (
+            (f"limit of worker {own.worker}", heap, "this worker is at {:.0f} % of its limit"),
+            ("limit of all", shared.percent if shared else None, "all workers together are at {:.0f} % of their limit"),
+        ):
+            if percent is not None and percent >= (_OVER if subject in self._told else _BREACH):
+                yield _Cause(subject, what.format(percent), hour_ago)

@@ -1,0 +1,1 @@
+"""Which code holds the memory that it allocated."""

@@ -1,0 +1,125 @@
+"""The results of windows, as files that the workers of a server share: private, few, the last ones."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import re
+import zlib
+from pathlib import Path
+
+from memprof_middleware.model.flame import FlameResult, FlameSummary, Stack, stacks_from_dict, stacks_to_dict
+from memprof_middleware.model.foreign import parsed_object
+
+# Files in memory that count against the container: the last few results are kept, of memray's files fewer.
+_MOST_RESULTS, _MOST_BINS = 8, 2
+_LARGEST_BIN = 32 * 2**20
+# Begins with the time of the order, so that names sort by it.
+_ID = re.compile(r"[0-9a-f]{20}")
+
+
+class FlameResults:
+    """The results in one folder.
+
+    Args:
+        folder: where they are; made if need be.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def bin_path(self, order_id: str) -> Path:
+        """Where memray's file of a window goes."""
+        return self.folder / f"{order_id}.bin"
+
+    def store(self, summary: FlameSummary, stacks: tuple[Stack, ...]) -> None:
+        """Keep what came of a window.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if stacks:
+            packed = gzip.compress(json.dumps(stacks_to_dict(stacks)).encode(), compresslevel=5, mtime=0)
+            write_private(self.folder, f"{summary.id}.stacks", packed)
+        has_bin = 0 < _size(self.bin_path(summary.id)) <= _LARGEST_BIN
+        if not has_bin:
+            self.bin_path(summary.id).unlink(missing_ok=True)
+        data = {**summary.to_dict(), "has_bin": has_bin}
+        write_private(self.folder, f"{summary.id}.json", json.dumps(data).encode())
+
+    def summaries(self) -> list[FlameSummary]:
+        """The results that are kept, the last one first."""
+        found = (self._summary(order_id) for order_id in self._ids())
+        return [summary for summary in found if summary is not None]
+
+    def get(self, order_id: str) -> FlameResult | None:
+        """What came of a window; ``None`` if it is not known or not kept any more."""
+        summary = self._summary(order_id) if _ID.fullmatch(order_id) else None
+        if summary is None:
+            return None
+        stacks: tuple[Stack, ...] = ()
+        with contextlib.suppress(
+            OSError, ValueError, EOFError, zlib.error
+        ):  # none were written, or it was cleared away meanwhile
+            stacks = stacks_from_dict(parsed_object(gzip.decompress((self.folder / f"{order_id}.stacks").read_bytes())))
+        return FlameResult(summary, stacks)
+
+    def bin(self, order_id: str) -> bytes | None:
+        """Memray's own file of a window; ``None`` if there is none or it is not kept any more."""
+        with contextlib.suppress(OSError):
+            if _ID.fullmatch(order_id):
+                return self.bin_path(order_id).read_bytes()
+        return None
+
+    def prune(self, pending: str | None) -> None:
+        """Remove what is too old, and what a worker that was killed left half done.
+
+        Args:
+            pending: the window that is being worked at.
+        """
+        ids = self._ids()
+        with_bin, kept = set(ids[:_MOST_BINS]), set(ids[:_MOST_RESULTS])
+        for path in self.folder.iterdir():
+            name = path.name.partition(".")[0]
+            if _ID.fullmatch(name) and name != pending and name not in (with_bin if path.suffix == ".bin" else kept):
+                path.unlink(missing_ok=True)
+
+    def _summary(self, order_id: str) -> FlameSummary | None:
+        with contextlib.suppress(OSError, ValueError):  # another version's
+            data = parsed_object((self.folder / f"{order_id}.json").read_bytes())
+            data["has_bin"] = bool(data.get("has_bin")) and self.bin_path(order_id).exists()
+            return FlameSummary.from_dict(data)
+        return None
+
+    def _ids(self) -> list[str]:
+        with contextlib.suppress(OSError):
+            names = {name.removesuffix(".json") for name in os.listdir(self.folder) if name.endswith(".json")}  # noqa: PTH208
+            return sorted(filter(_ID.fullmatch, names), reverse=True)
+        return []
+
+
+def write_private(folder: Path, name: str, data: bytes) -> None:
+    """Write a file that only this user can read. Beside and moved into place: a reader never sees half of it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    new = folder / f"{name}.{os.getpid()}.new"
+    try:
+        new.unlink(missing_ok=True)
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(data)
+        new.replace(folder / name)
+    except OSError:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise
+
+
+def _size(path: Path) -> int:
+    with contextlib.suppress(OSError):
+        return path.stat().st_size
+    return 0

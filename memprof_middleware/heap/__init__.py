@@ -1,0 +1,1 @@
+"""What the program's objects hold. Runs no code of the program."""

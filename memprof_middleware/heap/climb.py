@@ -1,0 +1,213 @@
+"""The climb from some objects to the roots that hold them, one level of referrers at a time."""
+
+from __future__ import annotations
+
+import gc
+import time
+import types
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from memprof_middleware.heap import entries, roots
+from memprof_middleware.heap.edges import Edges, Step, with_label
+from memprof_middleware.heap.referrers import WINDOW, greenlet_frames, instances, referrers
+
+HELD_OUTSIDE = "held outside Python"
+HELD_FROM_BEFORE = "held by something from before the fork"
+UNHELD = "nobody, or not collected yet"
+PAUSE_SECONDS = 0.001
+# On a heap of millions of objects each level is a stall of 50 ms and more: only what is near is found there.
+_LEVELS, _FEW_LEVELS, _BIG = 40, 6, 2_000_000
+_REFERRERS = 5_000
+# A search for the referrers of 48 objects takes twice as long as for one; on small heaps it may be for more.
+_WIDTH = 48_000_000
+# So many objects in a row of one type are a linked chain, which is followed in memory, not by a search for each link.
+_CHAIN = 3
+_LINKS = 300_000
+_BETWEEN = frozenset((id(dict), id(tuple), id(list), id(types.CellType)))
+# ``gc.freeze()``, which preforking servers call, hides what it freezes from every search for referrers. CPython 3.12
+# begins with 375 frozen objects of its own, which hold nothing of the program.
+_FROZEN_AT_START = 2_000
+# After a task or a context was met, something nearer to the program is looked for a little longer.
+_AFTER_SOFT = 4
+
+
+class Climb:
+    """One climb for a number of objects at once.
+
+    Args:
+        deadline: processor time of this thread at which to give up.
+        pause: called between levels with the seconds to wait.
+        heap: how many objects there are.
+    """
+
+    def __init__(self, deadline: float, pause: Callable[[float], object], heap: int) -> None:
+        self._deadline, self._pause = deadline, pause
+        self._most = max(16, min(512, _WIDTH // max(1, heap)))
+        self._levels = _LEVELS if heap < _BIG else _FEW_LEVELS
+        self._edges = Edges()
+        # The only references to objects of the program, given up level by level.
+        self._level: dict[int, Any] = {}
+        self._reach: dict[int, dict[int, Step]] = {}
+        self._roots: dict[int, str] = {}
+        self._soft: dict[int, tuple[int, str]] = {}
+        self._open: set[int] = set()
+        self._links: dict[int, dict[int, Any]] = {}
+        self._cut: set[int] = set()  # of these not everything was looked at
+
+    def start(self, objects: list[Any]) -> None:
+        """Begin at some objects."""
+        self._open = set(range(len(objects)))
+        for number, one in enumerate(objects):
+            self._level[id(one)] = one
+            step = self._reach.setdefault(id(one), {})[number] = Step((), kind=id(type(one)))
+            if (path := self._edges.soft_root(one, step)) is not None:
+                self._soft[number] = 0, path
+
+    def answer(self, number: int) -> str:
+        """The path to an object; empty if the time did not suffice."""
+        if number in self._roots:
+            return self._roots[number]
+        if number in self._soft:
+            return self._soft[number][1]
+        if number in self._open or number in self._cut:
+            return ""
+        return HELD_FROM_BEFORE if gc.get_freeze_count() > _FROZEN_AT_START else HELD_OUTSIDE
+
+    def run(self) -> None:
+        """Climb until all have a root, nothing refers to them, or the time is over."""
+        last = 0.0
+        for depth in range(self._levels):
+            began = time.thread_time()
+            if not self._level or began + last > self._deadline:
+                break
+            self._climb(depth)
+            last = time.thread_time() - began
+            self._pause(PAUSE_SECONDS)
+        self._links.clear()
+        given_up = {number for key in self._level for number in self._reach[key]} & self._open
+        self._level.clear()
+        if self._open - given_up - self._soft.keys():
+            self._look_at_frames()
+        self._open = given_up
+
+    def _climb(self, depth: int) -> None:
+        """One level: what refers to the objects of this one?"""
+        objects = list(self._level.values())
+        parents = referrers(objects)
+        own = {id(self._level), id(objects), id(parents)}
+        del objects
+        if len(parents) > _REFERRERS:
+            self._cut.update(number for key in self._level for number in self._reach[key])
+            del parents[_REFERRERS:]
+        above: dict[int, list[tuple[Any, Step]]] = {}
+        best: dict[int, tuple[int, int, str]] = {}
+        while parents:
+            parent = parents.pop()
+            if id(parent) not in own and not self._edges.is_noise(parent):
+                for child in self._edges.children(parent, self._level):
+                    for number, step in list(self._reach[id(child)].items()):
+                        if number in self._open and number not in self._reach.get(id(parent), {}):
+                            self._follow(parent, child, number, self._edges.step(parent, child, step), best, above)
+        self._roots.update((number, path) for number, (_, _, path) in best.items())
+        self._open -= best.keys()
+        self._level.clear()
+        for number in self._open & above.keys():
+            for parent, step in self._narrowed(number, above[number]):
+                self._reach.setdefault(id(parent), {})[number] = step
+                self._level[id(parent)] = parent
+                if number not in self._soft and (path := self._edges.soft_root(parent, step)) is not None:
+                    self._soft[number] = depth, path
+        self._open -= {number for number, (found, _) in self._soft.items() if depth - found >= _AFTER_SOFT}
+        self._level = {key: one for key, one in self._level.items() if self._open & self._reach[key].keys()}
+        self._jump()
+
+    def _follow(
+        self,
+        parent: Any,
+        child: Any,
+        number: int,
+        step: Step,
+        best: dict[int, tuple[int, int, str]],
+        above: dict[int, list[tuple[Any, Step]]],
+    ) -> None:
+        root = self._edges.root(parent, child, step)
+        if root is None:
+            above.setdefault(number, []).append((parent, step))
+        elif number not in best or root < best[number]:
+            best[number] = root
+
+    def _narrowed(self, number: int, found: list[tuple[Any, Step]]) -> list[tuple[Any, Step]]:
+        """The referrers to follow further, not too many: those of rare types, since thousands of one type are users."""
+        most = max(2, self._most // len(self._open))
+        if len(found) <= most:
+            return found
+        self._cut.add(number)
+        counts = Counter(id(type(parent)) for parent, _ in found)
+        return sorted(found, key=lambda one: counts[id(type(one[0]))])[:most]
+
+    def _jump(self) -> None:
+        """Go to the far end of linked chains, which may have as many links as there were requests."""
+        for key, one in list(self._level.items()):
+            kind = type(one)
+            least = 1 if kind is types.TracebackType else _CHAIN
+            if entries.container_base(kind) is not None or all(s.run < least for s in self._reach[key].values()):
+                continue
+            if id(kind) not in self._links:
+                self._links[id(kind)] = _links(id(kind))
+            end = _far_end(key, self._links[id(kind)])
+            if end is None:
+                continue
+            for number, step in list(self._reach[key].items()):
+                label = step.labels[0].rstrip("…") if step.labels and kind is not types.TracebackType else ""
+                labels = with_label(label, with_label(label, step.labels))
+                self._reach.setdefault(id(end), {}).setdefault(number, Step(labels, key, kind=id(kind)))
+            self._level[id(end)] = end
+            del self._level[key]
+
+    def _look_at_frames(self) -> None:
+        """The collector does not see the variables of functions that are just running; the last place to look."""
+        waiting = self._open - self._soft.keys()
+        for frame in [*roots.running_frames(), *greenlet_frames()]:
+            for name, value in roots.locals_of(frame):
+                for number, step in self._reach.get(id(value), {}).items():
+                    if number in waiting:
+                        waiting.discard(number)
+                        path = "".join(step.labels)
+                        self._roots[number] = f"{roots.frame_name(frame)}.{name}{path}"
+
+
+def _links(kind: int) -> dict[int, Any]:
+    """By the identity of each instance of a type the instance that refers to it, itself or by what lies between."""
+    found: dict[int, Any] = {}
+    window, size = 0, 1
+    while window * WINDOW < size and len(found) < _LINKS:
+        ones, size = instances({kind}, window)
+        for one in ones:
+            found.update((id(child), one) for child in _same_below(one, kind, 2) if child is not one)
+        window += 1
+    return found
+
+
+def _same_below(one: Any, kind: int, steps: int) -> list[Any]:
+    """The instances of a type that an object refers to, by way of small dicts, tuples, lists and cells."""
+    found = []
+    for child in entries.referents(one):
+        if id(type(child)) == kind:
+            found.append(child)
+        elif steps and id(type(child)) in _BETWEEN and (type(child) is types.CellType or len(child) <= 64):
+            found.extend(_same_below(child, kind, steps - 1))
+    return found
+
+
+def _far_end(start: int, links: dict[int, Any]) -> Any:
+    """The last in a chain of referrers; ``None`` if there is no other."""
+    at, seen = links.get(start), {start}
+    while at is not None and id(at) not in seen:
+        seen.add(id(at))
+        above = links.get(id(at))
+        if above is None or id(above) in seen:
+            return at
+        at = above
+    return at

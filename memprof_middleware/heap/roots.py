@@ -1,0 +1,279 @@
+"""Where references begin: modules, running frames, tasks and event loops."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import itertools
+import os
+import sys
+import sysconfig
+import threading
+import types
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from memprof_middleware.heap.attributes import Attributes
+from memprof_middleware.heap.entries import is_class, mro_of, namespace_of
+from memprof_middleware.model.clean import clean, fold_name
+from memprof_middleware.probes.census import CORE, OURS, type_name
+
+APPLICATION, LIBRARY, STANDARD = range(3)
+_STDLIB = tuple(f"{path}{os.sep}" for path in {sysconfig.get_paths()["stdlib"], sysconfig.get_paths()["platstdlib"]})
+_PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+_SUSPENDED = ((types.CoroutineType, "cr"), (types.GeneratorType, "gi"), (types.AsyncGeneratorType, "ag"))
+# Lists of what lives for other reasons; their own are found by other ways.
+_REGISTRIES = frozenset({"asyncio.tasks", "_asyncio"})
+_MOST_FRAMES = 2_000
+_LONGEST_NAME = 200
+_partial_of: Callable[[Any], Any] = vars(functools.partial)["func"].__get__
+namespace_of_module: Callable[[Any], dict[str, Any]] = vars(types.ModuleType)["__dict__"].__get__
+# 3.13 shows a frame's locals as they are; before, f_locals makes a copy that lives as long as the frame.
+LIVE_LOCALS = sys.version_info >= (3, 13)
+
+
+def is_ours(name: Any) -> bool:
+    """Whether a module is this package's or an adapter's."""
+    return type(name) is str and name.partition(".")[0] in OURS
+
+
+def is_core_name(name: str) -> bool:
+    """Whether a name is the profiler's own. An adapter's is a link between the server and the application instead."""
+    return name.partition(".")[0] == CORE
+
+
+def modules() -> list[tuple[str, dict[str, Any], int]]:
+    """Name, namespace and class of the loaded modules, but not ours; those imported last first.
+
+    A module is entered before those that it imports, so in this order an object is met where it is defined, not where
+    it is imported.
+    """
+    found: dict[int, tuple[str, dict[str, Any], int]] = {}
+    for name, module in reversed(list(sys.modules.items())):
+        kind = type(module)
+        if type(name) is not str or is_ours(name) or name in _REGISTRIES:
+            continue
+        if kind is types.ModuleType or any(base is types.ModuleType for base in mro_of(kind)):
+            space = namespace_of_module(module)
+            # One that goes by two names, as __main__ does with multiprocessing, is known by its own.
+            own = space.get("__name__") if type(space) is dict else None
+            if type(space) is dict and (id(space) not in found or (type(own) is str and own == name)):
+                found[id(space)] = (clean(name, _LONGEST_NAME), space, class_of(name, space))
+    return list(found.values())
+
+
+def class_of(name: str, space: dict[str, Any]) -> int:
+    """Whose a module is: ``APPLICATION``, ``LIBRARY`` or ``STANDARD``."""
+    file = space.get("__file__")
+    if type(file) is not str:
+        return APPLICATION if name == "__main__" else STANDARD
+    if any(part in file for part in _PACKAGES):
+        return LIBRARY
+    return STANDARD if file.startswith(_STDLIB) else APPLICATION
+
+
+def function_name(function: types.FunctionType) -> str:
+    """``module.function``, of exact strings: formatting a subclass of str runs the program's code."""
+    parts = (function.__module__, function.__qualname__)
+    return clean(".".join(part if type(part) is str else "?" for part in parts), _LONGEST_NAME)
+
+
+def is_nested(function: types.FunctionType) -> bool:
+    """Whether a function was made by another, so that its name says nothing of where it is kept."""
+    return "<locals>" in function_name(function) or "<lambda>" in function_name(function)
+
+
+def frame_name(frame: types.FrameType) -> str:
+    """``frame of module.function``."""
+    return f"frame of {code_name(frame.f_code, frame.f_globals)}"
+
+
+def code_name(code: types.CodeType, namespace: Any = None) -> str:
+    """``module.function``."""
+    module = namespace.get("__name__") if type(namespace) is dict else None
+    return clean(f"{module}.{code.co_qualname}" if type(module) is str else code.co_qualname, _LONGEST_NAME)
+
+
+def is_application(frame: types.FrameType) -> bool:
+    """Whether a frame runs code that is neither a library's nor the standard library's."""
+    file = frame.f_code.co_filename
+    return not file.startswith((*_STDLIB, "<frozen")) and not any(part in file for part in _PACKAGES)
+
+
+def running_frames() -> list[types.FrameType]:
+    """The frames of all threads but this one, innermost first, without our own."""
+    found: list[types.FrameType] = []
+    # By identity: a variable that had this very frame would close a cycle, with all that its callers have in theirs.
+    # Not by the thread's number: eventlet puts a greenlet's in its place.
+    here = id(sys._getframe())
+    for innermost in filter(lambda frame: id(frame) != here, list(sys._current_frames().values())):
+        at: types.FrameType | None = innermost
+        while at is not None and len(found) < _MOST_FRAMES:
+            if not is_ours(at.f_globals.get("__name__")):
+                found.append(at)
+            at = at.f_back
+    return found
+
+
+def locals_of(frame: types.FrameType) -> list[tuple[str, Any]]:
+    """Names and values of a running function's variables."""
+    if not frame.f_code.co_flags & 1:  # CO_OPTIMIZED: without it they are a module's or a class's namespace
+        return []
+    shown = frame.f_locals
+    found = [(name, value) for name, value in list(shown.items()) if type(name) is str]
+    if not LIVE_LOCALS and sys.getrefcount(shown) <= 3:  # ours, the argument's, the frame's: nobody called locals()
+        shown.clear()  # else the copy would keep everything alive until the function returns
+    return found
+
+
+def _part_of(suspended: Any, part: str) -> Any:
+    """``cr_code`` of a coroutine, ``gi_code`` of a generator, and so on; ``None`` of what is neither."""
+    for kind, prefix in _SUSPENDED:
+        if type(suspended) is kind:
+            return getattr(suspended, f"{prefix}_{part}")
+    return None
+
+
+def frame_of(suspended: Any) -> types.FrameType | None:
+    """The frame of a coroutine or generator; ``None`` once it has ended."""
+    found: types.FrameType | None = _part_of(suspended, "frame")
+    return found
+
+
+def is_running(suspended: Any) -> bool:
+    """Whether a coroutine or generator is running just now, which hides its variables from the collector."""
+    return bool(_part_of(suspended, "running"))
+
+
+def coroutine_name(coroutine: Any) -> str:
+    """``module.function`` of a coroutine or generator; empty for what is neither."""
+    code = _part_of(coroutine, "code")
+    if code is None:
+        return ""
+    # The function, not the frame: asking for the frame of a coroutine makes an object that stays as long as it does.
+    for child in gc.get_referents(coroutine):
+        if type(child) is types.FunctionType and child.__code__ is code:
+            return function_name(child)
+    frame = frame_of(coroutine)
+    return code_name(code, None if frame is None else frame.f_globals)
+
+
+def _known_task() -> Any:
+    module = sys.modules.get("_asyncio")
+    return None if module is None else vars(module).get("Task")
+
+
+def _task_base(kind: type) -> Any:
+    """Asyncio's class in a task's ancestry, whose methods are not the program's; ``None`` for what is no task."""
+    if kind is _known_task():
+        return kind
+    for base in mro_of(kind):
+        if type_name(base) in {"_asyncio.Task", "asyncio.tasks.Task", "asyncio.tasks._PyTask"}:
+            return base
+    return None
+
+
+def is_task(kind: type) -> bool:
+    """Whether a class is asyncio's Task or derives from it."""
+    return _task_base(kind) is not None
+
+
+def tasks() -> list[Any]:
+    """The asyncio tasks of all event loops that are not done, oldest first; none if asyncio is not loaded."""
+    module: Any = sys.modules.get("asyncio.tasks")
+    if module is None:
+        return []
+    found: dict[int, Any] = {}
+    for registry in ("_scheduled_tasks", "_all_tasks", "_eager_tasks"):
+        # The set in the WeakSet: iterating the WeakSet itself runs its guards against removal.
+        weak = vars(module).get(registry)
+        members = weak if type(weak) is set else getattr(weak, "data", None)
+        for task in _alive(members):
+            if (base := _task_base(type(task))) is not None and not base.done(task):
+                found[id(task)] = task
+    return list(found.values())
+
+
+def _alive(members: Any) -> list[Any]:
+    for _ in range(3):
+        try:
+            copy = list(members or ())
+            break
+        except RuntimeError:
+            continue  # another thread makes tasks meanwhile
+    else:
+        return []
+    alive = (member() if type(member) is weakref.ref else member for member in copy)
+    return [task for task in alive if task is not None]
+
+
+def task_name(task: Any) -> str:
+    """``task module.function``, by the coroutine that it runs."""
+    coroutine = _task_base(type(task)).get_coro(task)
+    return f"task {coroutine_name(coroutine) or type_name(type(coroutine))}"
+
+
+def loops(of: list[Any]) -> list[Any]:
+    """The event loops of some tasks, each once."""
+    found = {}
+    for task in itertools.islice(of, 1000):
+        loop = _task_base(type(task)).get_loop(task)
+        found[id(loop)] = loop
+    return list(found.values())
+
+
+def threads() -> list[Any]:
+    """The threads that run, without our own."""
+    # Their dict, not enumerate(): that takes a lock, which a thread that was lost in a fork may hold for ever.
+    return [thread for thread in list(vars(threading)["_active"].values()) if not is_our_thread(thread)]
+
+
+def is_our_thread(thread: Any) -> bool:
+    """Whether a thread is one of this package's, by its name or by what it runs."""
+    name = Attributes().read(thread, "_name")
+    return (type(name) is str and name.startswith("memprof-")) or is_ours(thread_name(thread).partition(" ")[2])
+
+
+def thread_name(thread: Any) -> str:
+    """``thread module.function``, by what it runs: its target, or its class if that has a ``run`` of its own.
+
+    As tasks go by their coroutines. A thread's own name is often made of data, such as ``job-for-alice``.
+    """
+    runs = next((base for base in mro_of(type(thread)) if "run" in namespace_of(base)), threading.Thread)
+    target = Attributes().read(thread, "_target") if runs is threading.Thread else None
+    return f"thread {type_name(type(thread)) if target is None else callable_name(target)}"
+
+
+def callable_name(target: Any) -> str:
+    """``module.function``; of a bound method by the class of its object, of a partial by what it calls."""
+    for _ in range(8):  # partials of partials
+        if type(target) is not functools.partial:
+            break
+        target = _partial_of(target)
+    if type(target) is types.MethodType:
+        function = target.__func__
+        name = function.__name__ if type(function) is types.FunctionType else "?"
+        owner = target.__self__
+        return f"{_type_name_of(owner)}.{clean(name)}"
+    if type(target) is types.BuiltinFunctionType:
+        return clean(target.__qualname__)
+    return function_name(target) if type(target) is types.FunctionType else type_name(type(target))
+
+
+def _type_name_of(one: Any) -> str:
+    return type_name(one if is_class(type(one)) else type(one))
+
+
+def variable_name(variable: Any) -> str:
+    """``contextvar NAME``, with ``#`` for numbers and ids."""
+    return f"contextvar {fold_name(variable.name)}" if type(variable.name) is str else "contextvar ?"
+
+
+def our_spaces() -> set[int]:
+    """Identities of the namespaces of our own modules, and of those that hold nothing themselves."""
+    return {
+        id(namespace_of_module(module))
+        for name, module in list(sys.modules.items())
+        if (is_ours(name) or name in _REGISTRIES) and type(module) is types.ModuleType
+    }

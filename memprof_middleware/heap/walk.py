@@ -1,0 +1,276 @@
+"""The walk from the roots through everything that the program keeps, nearest first."""
+
+from __future__ import annotations
+
+import contextvars
+import dataclasses
+import itertools
+import time
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from memprof_middleware.heap import roots
+from memprof_middleware.heap.attributes import Attributes
+from memprof_middleware.heap.entries import LEAVES, is_class
+from memprof_middleware.heap.expand import Expander
+from memprof_middleware.heap.tally import Entry, Tally
+from memprof_middleware.probes.census import type_name
+from memprof_middleware.probes.turns import Turn
+
+PAUSE_SECONDS = 0.0005
+_DEEPEST = 20
+_LONGEST_PATH = 300
+_STEP = 256  # references followed between two looks at the clock
+# A namespace is taken in pieces of so many names, 1-2 ms each; of the names of a very large one, which somebody has
+# made for data, so many come in turn.
+_PIECE, _NAMES = 2_000, 10_000
+# What a walk keeps: for each object that it has seen, that waits, for each path that it has measured. Measured.
+_SEEN_BYTES, _WAITING_BYTES, _FOUND_BYTES = 85, 140, 700
+_TASKS = 256
+ENTRY = "[*]"  # a child that goes by its container's path
+_LEAF, _FUNCTION, _CLASS, _OTHER = range(4)
+# A library's own global is further away than what the application keeps, even inside of an object.
+_DISTANCE = {roots.APPLICATION: 0, roots.LIBRARY: 2, roots.STANDARD: 3}
+_LOOP, _TASK, _FRAME = 1, 4, 5
+_HALF = 0.5
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Budget:
+    """What one walk may use; the first that is used up ends it.
+
+    Attributes:
+        objects: to look at.
+        seconds: of processor time.
+        size: bytes of memory, by an estimate.
+    """
+
+    objects: int
+    seconds: float
+    size: int
+
+
+class Level:
+    """What is still to be looked at, at one distance.
+
+    Lists side by side, not a list of tuples: a hundred thousand new tuples would make the collector run.
+    """
+
+    __slots__ = ("_bounds", "_paths", "_ranks", "_weights", "objects", "parted")
+
+    def __init__(self, parted: Turn | None = None) -> None:
+        self.parted = parted  # only what has its turn is kept
+        self.objects: list[Any] = []
+        self._paths: list[str] = []
+        self._weights: list[float] = []
+        self._bounds: list[int | None] = []
+        self._ranks: list[int] = []
+
+    def push(self, child: Any, path: str, weight: float, bound: int | None, rank: int) -> None:
+        """Add one at the end."""
+        if self.parted is not None and not self.parted.takes(child, self.parted.parts):
+            return
+        self.objects.append(child)
+        self._paths.append(path)
+        self._weights.append(weight)
+        self._bounds.append(bound)
+        self._ranks.append(rank)
+
+    def turn(self) -> None:
+        """From now on the first comes first."""
+        for part in (self.objects, self._paths, self._weights, self._bounds, self._ranks):
+            part.reverse()
+
+    def pop(self) -> Entry:
+        """Take the last one."""
+        return self.objects.pop(), self._paths.pop(), self._weights.pop(), self._bounds.pop(), self._ranks.pop()
+
+
+class Walk:
+    """One walk; ``steps()`` does it piece by piece, ``tally`` is what it measured.
+
+    Args:
+        budget: what it may use.
+        least: shorter containers are of no interest.
+        turn: what it looks at.
+
+    Attributes:
+        used: the share of the budget that it has used; 1 or more if that ended it.
+        before: the same when it came to the distance at which there are parts.
+        parted: it has left out what has its turn in another walk.
+        easily: the greatest distance that it began with half of the budget left.
+    """
+
+    def __init__(self, budget: Budget, least: int, turn: Turn) -> None:
+        self.visited = self._work = self.easily = 0
+        self.used = self.before = 0.0
+        self.parted = turn.parts > 1
+        self._budget, self.least, self._turn = budget, least, turn
+        self._began = time.thread_time()
+        self.seen: set[int] = set()
+        self.spaces: set[int] = set()
+        self.attributes = Attributes()
+        self.tally = Tally(least, self.attributes)
+        # What begins at the distance of the parts or beyond it is parted, and what comes to that distance by the walk.
+        parted = turn if turn.parts > 1 else None
+        self._pending = [Level(parted if depth >= turn.depth else None) for depth in range(_DEEPEST + 2)]
+        self._pieces: Iterator[None] = iter(())
+        self.next = self._pending[0]
+        self._expander = Expander(self)
+        self._expanders: dict[int, Callable[[Entry], None]] = {}
+        self._roles: dict[int, int] = dict.fromkeys(LEAVES, _LEAF)
+
+    def clear(self) -> None:
+        """Let go of everything that is still to be looked at."""
+        self._pending.clear()
+        self.next = Level()
+        self._expanders.clear()
+        self._pieces = iter(())
+        del self._expander  # which refers to this walk
+
+    def steps(self) -> Iterator[None]:
+        """Look at the objects, nearest first; comes back after every few."""
+        self._start()
+        for level in self._pending[self._turn.depth + 1 :]:
+            level.parted = None
+        for depth in range(_DEEPEST + 1):
+            if self._look_at_budget() < _HALF:
+                self.easily = depth
+            if depth == self._turn.depth:
+                self.before = self.used
+            self.next = self._pending[depth + 1]
+            for _ in self._through(self._pending[depth]):
+                yield
+                if self._look_at_budget() >= 1:
+                    return
+
+    def _through(self, level: Level) -> Iterator[None]:
+        level.turn()
+        while level.objects:
+            entry = level.pop()
+            self.visited += 1
+            self._expand(entry)
+            del entry  # held no longer than needed: what the program drops now, it drops itself
+            yield from self._pieces
+            if self._work >= _STEP or self.visited >= self._budget.objects:
+                self._work = 0
+                yield
+
+    def _look_at_budget(self) -> float:
+        waiting = sum([len(level.objects) for level in self._pending])
+        size = _SEEN_BYTES * len(self.seen) + _WAITING_BYTES * waiting + _FOUND_BYTES * len(self.tally.found)
+        seconds = time.thread_time() - self._began
+        budget = self._budget
+        self.used = max(self.visited / budget.objects, seconds / budget.seconds, size / budget.size)
+        return self.used
+
+    def _start(self) -> None:
+        self.seen.update((id(self), id(self.__dict__), id(self._pending), id(self.tally)))
+        for name, space, rank in roots.modules():
+            self.seen.add(id(space))
+            self.spaces.add(id(space))
+            self._pending[_DISTANCE[rank]].push(space, name, 1.0, None, rank)
+        tasks = roots.tasks()
+        for loop in roots.loops(tasks):
+            self._into(self._pending[_LOOP], loop, "event loop")
+        for task in tasks[-_TASKS:]:
+            self._into(self._pending[_TASK], task, roots.task_name(task))
+        for frame in roots.running_frames():
+            if roots.LIVE_LOCALS or roots.is_application(frame):
+                for name, value in roots.locals_of(frame):
+                    path = f"{roots.frame_name(frame)}.{name}"
+                    self._into(self._pending[_FRAME], value, path)
+        context = contextvars.copy_context()
+        self._into(self._pending[_LOOP], context, "context")
+
+    def _expand(self, entry: Entry) -> None:
+        kind = type(entry[0])
+        self._work += 4
+        expander = self._expanders.get(id(kind))
+        if expander is None:
+            self._work += 32
+            expander = self._expanders[id(kind)] = self._expander.for_type(kind)
+        expander(entry)
+
+    def _into(self, level: Level, child: Any, path: str) -> None:
+        if id(type(child)) not in LEAVES and id(child) not in self.seen:
+            self.seen.add(id(child))
+            level.push(child, path, 1.0, None, roots.LIBRARY)
+
+    def add(self, child: Any, path: str, label: str, entry: Entry, bound: int | None = None) -> None:
+        """A child under a name; classes and functions go by their own names."""
+        kind = type(child)
+        role = self._roles.get(id(kind))
+        if role is None:
+            role = self._roles[id(kind)] = _role(kind)
+        if role == _LEAF or id(child) in self.seen or len(path) > _LONGEST_PATH:
+            return
+        name = path
+        if role == _FUNCTION:
+            if not roots.is_nested(child):
+                name = roots.function_name(child)
+            elif label and label != ENTRY:
+                name = f"{path}.{label}"
+        elif role == _CLASS:
+            name = type_name(child)
+        elif label == ENTRY:
+            name = path
+        elif label:
+            name = f"{path}.{label}"
+        else:
+            name = f"{path}.<{roots.coroutine_name(child) or type_name(kind).rpartition('.')[2]}>"
+        self.seen.add(id(child))
+        self.next.push(child, name, entry[2], bound, entry[4])
+
+    def namespace(self, space: dict[Any, Any], entry: Entry) -> None:
+        """The names and values of a namespace, of a large one piece by piece in the next steps."""
+        if len(space) <= _PIECE:
+            self.space(list(space.items()), entry)
+        else:
+            self._pieces = self._in_pieces(space, entry)
+
+    def _in_pieces(self, space: dict[Any, Any], entry: Entry) -> Iterator[None]:
+        length, parts = len(space), -(-len(space) // _NAMES)
+        if parts > 1:
+            self.parted = True
+            self.tally.add((space, f"{entry[1]}.__dict__", *entry[2:]), "dict", length)
+        piece = max(_PIECE, length // 64)  # each begins at the head of the dict: not too many
+        for first in range(0, length, piece):
+            items = list(itertools.islice(space.items(), first, first + piece))
+            self.space([item for item in items if self._turn.takes(item[1], parts)], entry)
+            del items
+            yield
+
+    def space(self, items: list[tuple[Any, Any]], entry: Entry) -> None:
+        """The names and values of a namespace."""
+        path, roles, seen = entry[1], self._roles, self.seen
+        self._work += len(items)
+        application = entry[4] == roots.APPLICATION
+        for name, value in items:
+            role = roles.get(id(type(value)))
+            if role == _LEAF or id(value) in seen or type(name) is not str:
+                continue
+            if role == _FUNCTION and not application and value.__closure__ is value.__defaults__ is None:
+                continue  # most functions hold nothing; a default in a keyword is left to the application's own
+            if not (name.startswith("__") and name.endswith("__")):
+                self.add(value, path, name if name.isidentifier() else "", entry)
+
+    def entries(self, part: list[Any], path: str, weight: float, rank: int) -> None:
+        """Entries of a container, which have no names."""
+        seen, roles, into = self.seen, self._roles, self.next
+        self._work += len(part)
+        for child in part:
+            role = roles.get(id(type(child)))
+            if role != _LEAF and id(child) not in seen:
+                if role == _OTHER:
+                    seen.add(id(child))
+                    into.push(child, path, weight, None, rank)
+                else:
+                    self.add(child, path, ENTRY, (child, path, weight, None, rank))
+
+
+def _role(kind: type) -> int:
+    if kind is types.FunctionType:
+        return _FUNCTION
+    return _CLASS if is_class(kind) else _OTHER

@@ -1,0 +1,1 @@
+"""What grows and does not come back."""

@@ -1,0 +1,155 @@
+"""What grows by what holds it: types under the container that they are in, with what only mirrors them put aside."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+from memprof_middleware.leaks.growth import Growth
+
+OUTSIDE = "held outside Python"
+# gc.freeze() hides what holds it; a container that grows alike may tell.
+FROM_BEFORE = "held by something from before the fork"
+# Ranks of a name: whose it is.
+STANDARD, BUILTIN = 2, 3
+# How alike two growths must be to belong together: one is the other's multiple, or a part, of whole numbers up to 30.
+_MULTIPLE, _ALIKE = 30, 0.08
+# A holder explains a type if it holds so large a share of a sample; of builtins, whose sample is of all that use them,
+# a larger one.
+_SHARE, _BUILTIN_SHARE = 0.3, 0.6
+# Growth of builtins that is slower than this is bookkeeping: ours, a server's, a logger's.
+_BUILTIN_PER_REQUEST, _BUILTIN_PER_SNAPSHOT = 0.05, 4.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """A container, or another population, as it was measured last.
+
+    Attributes:
+        path: its name.
+        bound: the most entries that it takes, where it says so.
+        holds: the types of its newest entries and of what these hold.
+    """
+
+    path: str
+    bound: int | None = None
+    holds: Collection[str] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Scene:
+    """What is known of the surroundings of what grows.
+
+    Attributes:
+        holders: for a type, the paths to a sample of its instances, with the share of each, the largest first.
+        places: containers by path.
+        rank: of a name: 0 the application's, 1 a library's, 2 the standard library's, 3 builtin.
+        module: the module that a name begins with.
+    """
+
+    holders: Mapping[str, Sequence[tuple[str, float]]]
+    places: Mapping[str, Place]
+    rank: Callable[[str], int]
+    module: Callable[[str], str]
+
+
+def root_of(path: str) -> str:
+    """The container at the beginning of a path: ``shop.cart.SESSIONS`` of ``shop.cart.SESSIONS[*].user``."""
+    return path.partition("[")[0].partition(".__traceback__")[0]
+
+
+def group(growths: Sequence[Growth], scene: Scene) -> tuple[dict[str, list[Growth]], dict[str, list[Growth]]]:
+    """Types and containers by root, and for some roots what only mirrors them. An unknown root begins with ``?``."""
+    groups = _by_root(list(types_in(growths)), scene)
+    _attach_paths(groups, [growth for growth in growths if growth.kind == "container"], scene)
+    return groups, _take_shadows(groups, scene)
+
+
+def types_in(growths: Iterable[Growth]) -> Iterable[Growth]:
+    """Those of objects by type."""
+    return (growth for growth in growths if growth.kind == "objects")
+
+
+def matters(growth: Growth) -> bool:
+    """Whether builtins grow by more than bookkeeping does."""
+    enough = growth.per_request is None or growth.per_request >= _BUILTIN_PER_REQUEST
+    return enough and growth.amount >= _BUILTIN_PER_SNAPSHOT * growth.snapshots
+
+
+def _by_root(types: Sequence[Growth], scene: Scene) -> dict[str, list[Growth]]:
+    """Types by what holds them; those of unknown holder with what grows as they do."""
+    groups: dict[str, list[Growth]] = {}
+    unknown: list[Growth] = []
+    for growth in sorted(types, key=lambda growth: (scene.rank(growth.name), -growth.amount)):
+        least = _BUILTIN_SHARE if scene.rank(growth.name) == BUILTIN else _SHARE
+        paths = [path for path, share in scene.holders.get(growth.name, ()) if share >= least]
+        if paths:
+            groups.setdefault(root_of(paths[0]), []).append(growth)
+        else:
+            unknown.append(growth)
+    for growth in unknown:
+        home = next((root for root, group in groups.items() if _belongs(growth, root, group, scene)), None)
+        if home is None and scene.rank(growth.name) == BUILTIN and groups:
+            home = max(groups, key=lambda root: sum(member.amount for member in groups[root]))
+        groups.setdefault("?" + growth.name if home is None else home, []).append(growth)
+    return groups
+
+
+def _belongs(growth: Growth, root: str, group: Sequence[Growth], scene: Scene) -> bool:
+    held = {name for path, place in scene.places.items() if root_of(path) == root for name in place.holds}
+    return growth.name in held or _any_alike([growth], group)
+
+
+def _alike(a: Growth, b: Growth) -> bool:
+    """Whether one growth is a multiple of the other."""
+    if (a.per_request is None) != (b.per_request is None) or not a.rate or not b.rate:
+        return False
+    ratio = max(a.rate, b.rate) / min(a.rate, b.rate)
+    return ratio <= _MULTIPLE and abs(ratio - round(ratio)) <= _ALIKE
+
+
+def _attach_paths(groups: dict[str, list[Growth]], paths: Sequence[Growth], scene: Scene) -> None:
+    """Give each container that grows to the types it holds, or make it a group of its own."""
+    for growth in sorted(paths, key=lambda growth: (len(growth.name), growth.name)):
+        root = root_of(growth.name)
+        place = scene.places.get(growth.name)
+        if root not in groups:
+            root = next(
+                (
+                    other
+                    for other, members in groups.items()
+                    if place is not None
+                    and (other.startswith("?") or other in {OUTSIDE, FROM_BEFORE})
+                    and any(member.name in place.holds and _comparable(growth, member) for member in members)
+                ),
+                root,
+            )
+            if root != root_of(growth.name):
+                groups[root_of(growth.name)] = groups.pop(root)
+                root = root_of(growth.name)
+        groups.setdefault(root, []).append(growth)
+
+
+def _take_shadows(groups: dict[str, list[Growth]], scene: Scene) -> dict[str, list[Growth]]:
+    """Take out what only mirrors another group: asyncio's own set of tasks, the weak references to them."""
+    shadows: dict[str, list[Growth]] = {}
+    ranked = sorted(groups, key=lambda root: min(scene.rank(growth.name) for growth in groups[root]))
+    for index, root in enumerate(ranked):
+        telling = any(scene.rank(growth.name) < STANDARD for growth in groups[root])
+        for home in ranked[:index]:
+            # Two containers of one object, not of one module.
+            owner = root.rpartition(".")[0]
+            near = owner == home.rpartition(".")[0] and owner != scene.module(root)
+            if home in groups and (near or not telling) and _any_alike(groups[root], groups[home]):
+                shadows.setdefault(home, []).extend(groups.pop(root))
+                break
+    return shadows
+
+
+def _any_alike(some: Iterable[Growth], others: Collection[Growth]) -> bool:
+    return any(_alike(growth, other) for growth in some for other in others)
+
+
+def _comparable(a: Growth, b: Growth) -> bool:
+    low, high = sorted((a.rate, b.rate))
+    return (a.per_request is None) == (b.per_request is None) and low >= 0.2 * high

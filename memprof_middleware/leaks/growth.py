@@ -1,0 +1,183 @@
+"""What grows: types, containers and other populations, blocks, native and resident memory, each judged by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+
+from memprof_middleware.analysis.history import History
+from memprof_middleware.analysis.retention import Load, find_retention, pace_of
+from memprof_middleware.config import Config
+from memprof_middleware.leaks.detector import find_leaks, rises
+from memprof_middleware.model import MB, Leak, LeakKind
+
+# So many objects or entries are growth at the least, if each request adds its share.
+LEAST_OBJECTS = 8
+UNTRACKED, NATIVE, FRAGMENTATION = "untracked Python data", "native memory", "retained free memory"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Growth:
+    """One series that grows up to now.
+
+    Attributes:
+        name: the type, the container's path, or what else it is.
+        kind: as in :class:`Leak`.
+        first: the level when it began.
+        last: the level now.
+        since: when it began, seconds since the epoch.
+        snapshots: over how many snapshots.
+        served: requests served meanwhile.
+        per_request: what each of them added; ``None`` if there were none.
+        per_hour: growth per hour.
+        steadiness: 1 is a straight line, 0 wild.
+        pace: growth of the last third as a share of that of the first.
+        collections: full collections meanwhile.
+    """
+
+    name: str
+    kind: LeakKind
+    first: float
+    last: float
+    since: float
+    snapshots: int
+    served: float
+    per_request: float | None
+    per_hour: float
+    steadiness: float
+    pace: float
+    collections: int
+
+    @property
+    def amount(self) -> float:
+        """What was gained."""
+        return self.last - self.first
+
+    @property
+    def rate(self) -> float:
+        """What two growths are compared by: per request, or per hour without requests."""
+        return self.per_hour if self.per_request is None else self.per_request
+
+
+def find_growths(history: History, config: Config, known: Mapping[str, Leak]) -> list[Growth]:
+    """Everything that grows, by the requests served or by the contract's rule over time.
+
+    Args:
+        history: the past, the last snapshot included.
+        config: the limits.
+        known: the open leaks by name: they are measured from where they began.
+    """
+    start = max(history.comparable_from, config.warmup_snapshots - (history.seen - len(history)))
+    if len(history) - start < 2:
+        return []
+    return [
+        *_types(history, start, config, known),
+        *_containers(history, start, config, known),
+        *_memory(history, start, config, known),
+    ]
+
+
+def _types(history: History, start: int, config: Config, known: Mapping[str, Leak]) -> Iterator[Growth]:
+    by_rule = {
+        leak.name: leak for leak in find_leaks(history, config, [k for k in known.values() if k.kind == "objects"])
+    }
+    # A count that was put off is that of the snapshot before, and would look as if nothing grew.
+    indices = history.counted(start)
+    judge = _Judge(Load.of(history, indices), config, known)
+    middle = start + (len(history) - start) // 2
+    names = {*history.grown(LEAST_OBJECTS - 1, start), *history.grown(LEAST_OBJECTS - 1, middle), *by_rule}
+    for name in sorted(names):
+        counts = history.counts(name)
+        values = [counts[index] for index in indices]
+        growth = judge.grows(name, "objects", values, LEAST_OBJECTS)
+        if growth is None and name in by_rule:
+            growth = judge.by_rule(by_rule[name], values)
+        if growth is not None:
+            yield growth
+
+
+def _containers(history: History, start: int, config: Config, known: Mapping[str, Leak]) -> Iterator[Growth]:
+    for path in history.grown_paths(LEAST_OBJECTS - 1, start):
+        indices = history.measured(max(start, history.known_from(path)))
+        lengths = history.lengths(path)
+        judge = _Judge(Load.of(history, indices), config, known)
+        growth = judge.grows(path, "container", [lengths[index] for index in indices], LEAST_OBJECTS)
+        if growth is not None:
+            yield growth
+
+
+def _memory(history: History, start: int, config: Config, known: Mapping[str, Leak]) -> Iterator[Growth]:
+    """Growth that no census sees; a trace of allocations takes memory itself, so it parts the series."""
+    traced = [math.isnan(value) for value in history.series("tracemalloc_current_mb")]
+    begin = next((i + 1 for i in range(len(traced) - 2, start - 1, -1) if traced[i] != traced[i + 1]), start)
+    judge = _Judge(Load.of(history, range(begin, len(history))), config, known)
+    windows = len(history) - begin
+    for name, kind, column, scale, least, per_window, per_request in (
+        (UNTRACKED, "untracked", "allocated_blocks", 1.0, 300.0, 100.0, 0.75),
+        (NATIVE, "native", "native_in_use_mb", MB, 262_144.0, 8_192.0, 100.0),
+        (FRAGMENTATION, "fragmentation", "heap_used_mb", MB, 8 * MB, 65_536.0, 1_024.0),
+    ):
+        values = [scale * value for value in history.series(column)[begin:]]
+        if windows < 2 or any(map(math.isnan, values)):
+            continue
+        growth = judge.grows(name, kind, values, max(least, per_window * windows))  # type: ignore[arg-type]
+        if growth is not None and (growth.per_request or 0.0) >= per_request:
+            yield growth
+
+
+class _Judge:
+    """Judges the series of one period."""
+
+    def __init__(self, load: Load, config: Config, known: Mapping[str, Leak]) -> None:
+        self.load, self._shortest, self._known = load, config.leak_min_snapshots, known
+
+    def grows(self, name: str, kind: LeakKind, values: Sequence[float], least: float) -> Growth | None:
+        """The growth of a series with the requests served, from where it is known to have begun."""
+        known = self._known.get(name)
+        begin = 0 if known is None else bisect_left(self.load.times, known.since)
+        found = find_retention(values[begin:], self.load.since(begin), least=least, shortest=self._shortest)
+        if known is not None and (found is None or found.begin):
+            begin, known = 0, None
+            found = find_retention(values, self.load, least=least, shortest=self._shortest)
+        if found is None:
+            return None
+        begin += found.begin
+        first, since = (found.first, self.load.times[begin]) if known is None else (known.first, known.since)
+        hours = (self.load.times[-1] - since) / 3600
+        return Growth(
+            name=name,
+            kind=kind,
+            first=first,
+            last=found.last,
+            since=since,
+            snapshots=max(len(values) - begin, known.snapshots if known else 0),
+            served=self.load.since(begin).served,
+            per_request=found.per_request,
+            per_hour=(found.last - first) / hours if hours > 0 else 0.0,
+            steadiness=found.steadiness,
+            pace=found.pace,
+            collections=self.load.collections[-1] - self.load.collections[begin],
+        )
+
+    def by_rule(self, leak: Leak, counts: Sequence[float]) -> Growth | None:
+        """A leak that the contract's rule finds over time, unless the requests in flight explain it."""
+        begin = bisect_left(self.load.times, leak.since)
+        if len(counts) - begin < 2 or not rises(self.load.unloaded(counts)):
+            return None
+        load = self.load.since(begin)
+        return Growth(
+            name=leak.name,
+            kind="objects",
+            first=leak.first,
+            last=leak.last,
+            since=leak.since,
+            snapshots=leak.snapshots,
+            served=load.served,
+            per_request=leak.growth / load.served if load.served > 0 else None,
+            per_hour=leak.growth_per_hour,
+            steadiness=0.5,
+            pace=pace_of(counts[begin:], load),
+            collections=load.collections[-1] - load.collections[0],
+        )

@@ -1,0 +1,130 @@
+"""What grows together is one incident: a leaked session with its dict, list and strings, led by what explains them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+
+from memprof_middleware.leaks.grouping import BUILTIN, OUTSIDE, Scene, group, matters, root_of, types_in
+from memprof_middleware.leaks.growth import Growth
+
+_FAR = 1000
+# Growth of a mere container that is slower than this is bookkeeping: a server's, a logger's.
+_PATH_PER_REQUEST, _PATH_PER_SNAPSHOT = 0.02, 2.0
+# One leaked object or entry explains so many blocks and bytes.
+_BLOCKS_EACH, _BYTES_EACH = 60.0, 65_536.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Incident:
+    """Growths that belong together.
+
+    Attributes:
+        leader: what explains the others.
+        others: what grows with it, the most telling first.
+        root: the container or other place that holds it; empty: not known.
+        holder: the same for people, with the share of a sample that it explains.
+        bound: the most that the container takes, where it says so.
+    """
+
+    leader: Growth
+    others: tuple[Growth, ...]
+    root: str = ""
+    holder: str = ""
+    bound: int | None = None
+
+    @property
+    def names(self) -> set[str]:
+        """Of all that grows in it."""
+        return {self.leader.name, *(growth.name for growth in self.others)}
+
+
+def to_search(growths: Iterable[Growth], rank: Callable[[str], int], most: int = 8) -> list[str]:
+    """The types whose holders are worth looking for: those that say most, and two builtins."""
+    types = sorted(types_in(growths), key=lambda growth: (rank(growth.name), -growth.amount))
+    telling = [growth.name for growth in types if rank(growth.name) < BUILTIN]
+    builtins = [growth.name for growth in types if rank(growth.name) == BUILTIN and matters(growth)]
+    return telling[: most - 2] + builtins[: most - len(telling[: most - 2])]
+
+
+def find_incidents(growths: Sequence[Growth], scene: Scene) -> list[Incident]:
+    """The incidents, those of objects first, then containers, then memory that neither explains."""
+    groups, shadows = group(growths, scene)
+    grouped = [_incident(root, members, shadows.get(root, []), scene) for root, members in groups.items()]
+    unbound = [incident for incident in grouped if incident.bound is None]
+    found = [incident for incident in unbound if _is_significant(incident, scene)]
+    slow = [i for i in unbound if i not in found and i.leader.kind == "container" and not scene.rank(i.leader.name)]
+    for growth in growths:
+        if growth.kind in {"untracked", "native", "fragmentation"} and not _is_explained(growth, found):
+            found.append(_of_memory(growth, slow))
+    return found
+
+
+def _of_memory(growth: Growth, slow: Sequence[Incident]) -> Incident:
+    """Memory that nothing explains: a container of the application, however slowly it grows, may hold large things."""
+    holder = max(slow, key=lambda incident: (incident.leader.steadiness, incident.leader.amount), default=None)
+    if holder is None or growth.kind == "fragmentation":
+        return Incident(growth, (), holder=OUTSIDE if growth.kind != "fragmentation" else "")
+    return dataclasses.replace(holder, others=(*holder.others, growth))
+
+
+def _incident(root: str, members: Sequence[Growth], shadows: Sequence[Growth], scene: Scene) -> Incident:
+    types = [growth for growth in members if growth.kind == "objects"]
+    telling = [growth for growth in types if scene.rank(growth.name) < BUILTIN or matters(growth)]
+    paths = [growth for growth in members if growth.kind == "container"]
+    leader = min(telling, key=lambda growth: _order(growth, scene)) if telling else _widest(paths or types)
+    rest = [growth for growth in members if growth is not leader]
+    others = [*sorted(rest, key=lambda growth: _order(growth, scene)), *shadows]
+    known = "" if root.startswith("?") else root
+    bounds = [place.bound for path, place in scene.places.items() if root_of(path) == known and place.bound]
+    return Incident(leader, tuple(others), known, _holder(leader, known, scene), max(bounds) if bounds else None)
+
+
+def _order(growth: Growth, scene: Scene) -> tuple[int, int, float]:
+    """The application's own types first, then what is nearest to the root, then the most numerous."""
+    paths = scene.holders.get(growth.name, ())
+    path = paths[0][0] if paths else ""
+    # A way of which a part is left out is long, as is one that is not known.
+    steps = path.count(".") + 2 * path.count("[") if path and "…" not in path else _FAR
+    return scene.rank(growth.name), steps, -growth.amount
+
+
+def _widest(growths: Sequence[Growth]) -> Growth:
+    """The outermost container that grows by a good part of what the inner ones do."""
+    most = max(growth.amount for growth in growths)
+    return min(
+        (growth for growth in growths if growth.amount >= 0.3 * most),
+        key=lambda growth: (len(growth.name), growth.name),
+    )
+
+
+def _holder(leader: Growth, root: str, scene: Scene) -> str:
+    found = scene.holders.get(leader.name, ())
+    paths = [(path, share) for path, share in found if share >= 0.1 and root_of(path) == root]
+    if not paths:
+        return root
+    shown = [path if share > 0.995 else f"{path} ({100 * share:.0f} % of a sample)" for path, share in paths[:2]]
+    return " and ".join(shown)
+
+
+def _is_significant(incident: Incident, scene: Scene) -> bool:
+    leader = incident.leader
+    if leader.kind == "objects":
+        return scene.rank(leader.name) < BUILTIN or matters(leader)
+    enough = leader.per_request is None or leader.per_request >= _PATH_PER_REQUEST
+    return enough or leader.amount > _PATH_PER_SNAPSHOT * leader.snapshots
+
+
+def _is_explained(growth: Growth, incidents: Sequence[Incident]) -> bool:
+    """Whether what is known to grow accounts for the growth of memory."""
+    if growth.kind in {"native", "fragmentation"} and any(i.leader.kind in {"untracked", "native"} for i in incidents):
+        return True
+    each = _BLOCKS_EACH if growth.kind == "untracked" else _BYTES_EACH
+    members = [
+        member
+        for incident in incidents
+        if incident.leader.kind in {"objects", "container"}
+        for member in (incident.leader, *incident.others)
+        if (member.per_request is None) == (growth.per_request is None)
+    ]
+    return each * sum(member.rate for member in members) >= growth.rate / 2

@@ -1,0 +1,1 @@
+"""How near the limit is, and when it is reached."""

@@ -1,0 +1,1 @@
+"""The metrics: the only names of them."""

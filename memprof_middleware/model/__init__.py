@@ -1,0 +1,32 @@
+"""Frozen values that flow through the profiler. Each round-trips through JSON. MB means 2^20 bytes."""
+
+from memprof_middleware.model.alert import Alert
+from memprof_middleware.model.codec import Moment
+from memprof_middleware.model.drift import DriftReport
+from memprof_middleware.model.forecast import Forecast, Outlook
+from memprof_middleware.model.leak import Leak, LeakKind, LeakState
+from memprof_middleware.model.route import Estimate, RouteGrowth, RouteWindows
+from memprof_middleware.model.severity import SEVERITIES, Severity
+from memprof_middleware.model.snapshot import MemorySnapshot
+from memprof_middleware.model.units import MB
+from memprof_middleware.model.worker import MemoryMetrics, SinkHealth
+
+__all__ = [
+    "MB",
+    "SEVERITIES",
+    "Alert",
+    "DriftReport",
+    "Estimate",
+    "Forecast",
+    "Leak",
+    "LeakKind",
+    "LeakState",
+    "MemoryMetrics",
+    "MemorySnapshot",
+    "Moment",
+    "Outlook",
+    "RouteGrowth",
+    "RouteWindows",
+    "Severity",
+    "SinkHealth",
+]

@@ -1,0 +1,37 @@
+"""A condition that began, rose or ended."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from memprof_middleware.model.codec import Moment, _Value
+from memprof_middleware.model.severity import Severity
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Alert(_Value):
+    """A condition that began or ended.
+
+    Attributes:
+        name: the condition: ``heap_warning``, ``heap_critical``, ``heap_growth``, ``gc_spike``, ``exhaustion``,
+            ``leak`` or ``route_leak``.
+        subject: what it is about, where one condition can hold for many: the leaking type or route; of an exhaustion
+            ``worker`` or ``shared``.
+        severity: ``low`` to ``critical``.
+        message: a sentence for people.
+        value: the figure that was judged.
+        threshold: the figure it was judged against.
+        since: when the condition began.
+        timestamp: when this record was made.
+        active: ``True`` when the condition begins, ``False`` when it ends.
+    """
+
+    name: str
+    severity: Severity
+    message: str
+    value: float
+    threshold: float
+    since: Moment
+    timestamp: Moment
+    subject: str = ""
+    active: bool = True

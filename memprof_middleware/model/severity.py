@@ -1,0 +1,8 @@
+"""How bad something is."""
+
+from __future__ import annotations
+
+import typing
+
+Severity = typing.Literal["low", "medium", "high", "critical"]
+SEVERITIES: tuple[Severity, ...] = typing.get_args(Severity)

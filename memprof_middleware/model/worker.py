@@ -1,0 +1,93 @@
+"""What one worker tells: everything that a scrape, a page or a sink shows of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from memprof_middleware.model.codec import Moment, _SlotNumber, _Value
+from memprof_middleware.model.drift import DriftReport
+from memprof_middleware.model.forecast import Forecast
+from memprof_middleware.model.leak import Leak
+from memprof_middleware.model.route import RouteGrowth, RouteWindows
+from memprof_middleware.model.snapshot import MemorySnapshot
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class SinkHealth(_Value):
+    """How one worker's deliveries to another monitoring system go.
+
+    Attributes:
+        name: the sink.
+        delivered: figures and alerts that it took; for a sink that is read, how often it was read.
+        dropped: figures that newer ones replaced before it took them, and alerts that it could not be given.
+        failed: calls that raised.
+        last_delivery: when it took something last, seconds since the epoch; ``None``: never in this process.
+    """
+
+    name: str
+    delivered: int = 0
+    dropped: int = 0
+    failed: int = 0
+    last_delivery: Moment | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class MemoryMetrics(_Value):
+    """Everything that one process tells the outside: the last snapshot and what was made of it.
+
+    Attributes:
+        worker: the label that tells this process from its siblings.
+        pid: this process.
+        start_time: when the profiler began to watch this process, seconds since the epoch.
+        snapshot: the last snapshot; ``None`` before the first.
+        leaks: open leaks.
+        drift: distance from the baseline, where there is one.
+        leak_detections: leaks called so far, by severity; one that gets worse counts again under its new severity.
+        snapshots_taken: snapshots so far.
+        requests: requests the host has answered so far.
+        failures: failures inside the profiler so far, by kind.
+        cpu_seconds: processor time that the profiler has used.
+        census_skipped: snapshots that went without a census, by reason.
+        history_bytes: memory that the kept snapshots take.
+        heap_start_mb: heap used when this process was first looked at, after its fork.
+        baseline: what drift is measured against.
+        in_flight: requests that had begun and not ended at the last snapshot.
+        route_requests: requests answered so far, by route.
+        route_windows: for the other workers: what this one's share of the attribution rests on.
+        route_growth: what requests keep, by route, over all workers; told by the worker with the lowest number.
+        remedies: remedies that ran so far, by name.
+        remedy_freed_mb: what they gave back, by name.
+        recycles: workers of this server that retired so far; ``None``: recycling is off, or its file cannot be read.
+        recycle_refusals: snapshots at which this worker was to retire and did not, by reason.
+        answering: whether this is the worker that answers.
+        forecast: what is left of the limits, and for how long; ``None`` before the first snapshot.
+        sinks: how the deliveries to other monitoring systems go.
+    """
+
+    worker: _SlotNumber
+    pid: int
+    start_time: Moment
+    snapshot: MemorySnapshot | None = None
+    leaks: tuple[Leak, ...] = ()
+    drift: DriftReport | None = None
+    leak_detections: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    snapshots_taken: int = 0
+    requests: int = 0
+    failures: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    cpu_seconds: float = 0.0
+    census_skipped: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    history_bytes: int = 0
+    heap_start_mb: float | None = None
+    baseline: MemorySnapshot | None = None
+    in_flight: int = 0
+    route_requests: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    route_windows: RouteWindows | None = None
+    route_growth: tuple[RouteGrowth, ...] = ()
+    remedies: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    remedy_freed_mb: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    recycles: int | None = None
+    recycle_refusals: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    answering: bool = False
+    forecast: Forecast | None = None
+    sinks: tuple[SinkHealth, ...] = ()

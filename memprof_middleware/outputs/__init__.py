@@ -1,1 +1,0 @@
-"""Outputs tell: log records, metrics, HTTP answers, reports."""

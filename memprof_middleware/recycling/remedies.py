@@ -1,0 +1,247 @@
+"""Soft remedies: what can be tried against high memory before a worker is replaced, each measured before and after."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import functools
+import gc
+import logging
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Literal, NamedTuple, Protocol
+
+from memprof_middleware.failures import Failures
+from memprof_middleware.model import MB
+from memprof_middleware.probes import AllocatorStats, ProcessMemory
+from memprof_middleware.probes.real_thread import in_real_thread
+
+Remedy = Literal["collect", "callbacks", "trim"]
+# In this order: what is collected and dropped can be trimmed.
+REMEDIES: tuple[Remedy, ...] = ("collect", "callbacks", "trim")
+REMEDY_THREAD = "memprof-remedy"
+HOUR = 3600.0
+# A trim holds each arena's lock and a collection the GIL, so both wait for a moment with few requests, up to so long.
+_FEW_REQUESTS = 1
+_QUIET_SECONDS = 10.0
+_LOOK_SECONDS = 0.02
+# A round that takes longer is given up on; its thread cannot be ended, so no other begins before it is over.
+DEADLINE_SECONDS = 60.0
+# 100 ns per object: above this a collection holds every thread up for more than half a second.
+_MOST_OBJECTS = 5_000_000
+_LEAST_TRIMMED_MB = 10.0
+
+
+class Instruments(Protocol):
+    """What the remedies ask of :class:`~memprof_middleware.runtime.instruments.Probes`."""
+
+    def process(self) -> ProcessMemory:
+        """Memory of this process."""
+
+    def allocator(self) -> AllocatorStats:
+        """What the allocators have given out."""
+
+
+class Held(NamedTuple):
+    """Anonymous memory in MB, and how much of it the C library could give back at most."""
+
+    heap_mb: float
+    free_mb: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """One remedy in one round: heap in use before and after, or why it was left out."""
+
+    remedy: Remedy
+    before_mb: float = 0.0
+    after_mb: float = 0.0
+    seconds: float = 0.0
+    skipped: str = ""
+
+    def __str__(self) -> str:
+        if self.skipped:
+            return f"{self.remedy} left out ({self.skipped})"
+        return f"{self.remedy} {self.before_mb:.1f} -> {self.after_mb:.1f} MB in {1000 * self.seconds:.0f} ms"
+
+
+class Remedies:
+    """Runs rounds of remedies in a thread of its own; whoever asks for one never waits.
+
+    Args:
+        per_hour: rounds in an hour, at most.
+        instruments: read before and after each remedy.
+        in_flight: how many requests are being served.
+        failures: where a remedy that fails is counted.
+        trim: gives memory back to the system; a test passes its own.
+        clock: monotonic seconds.
+
+    Attributes:
+        counts: remedies that ran, by name.
+        freed_mb: what they gave back in all, by name; growth meanwhile is not subtracted.
+        last: the outcomes of the last round that ended.
+        ended_at: when that was; ``None`` before the first.
+    """
+
+    def __init__(
+        self,
+        per_hour: int,
+        instruments: Instruments,
+        in_flight: Callable[[], int],
+        failures: Failures,
+        *,
+        trim: Callable[[], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._per_hour, self._instruments, self._in_flight, self._failures = per_hour, instruments, in_flight, failures
+        self._trim = trim or malloc_trim
+        self._clock = clock
+        self.callbacks: list[Callable[[], object]] = []
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew in a child after a fork; what was registered stays."""
+        self.counts: Counter[str] = Counter()
+        self.freed_mb: dict[str, float] = {}
+        self.last: tuple[Outcome, ...] = ()
+        self.ended_at: float | None = None
+        self._begun: deque[float] = deque(maxlen=self._per_hour)
+        self._thread: threading.Thread | None = None
+        self._first: Held | None = None
+        self._overdue = False
+
+    def watch(self) -> None:
+        """Note what is held at first, which growth is measured from. Cheap after the first call."""
+        if self._first is None:
+            self._first = self._held()
+
+    @property
+    def running(self) -> bool:
+        """Whether a round is under way. One that has passed its deadline is counted as a failure, once."""
+        if self._thread is None or not self._thread.is_alive():
+            return False
+        if not self._overdue and self._clock() - self._begun[-1] > DEADLINE_SECONDS:
+            self._overdue = True
+            self._failures.record("remedy", TimeoutError())
+        return True
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the round under way has passed its deadline: nobody should wait for it."""
+        return self.running and self._overdue
+
+    @property
+    def spent(self) -> bool:
+        """Whether the rounds of this hour are used up."""
+        return len(self._begun) == self._per_hour and self._clock() - self._begun[0] < HOUR
+
+    @property
+    def paused(self) -> bool:
+        """Whether the last round was so short a time ago that another would not change much."""
+        return bool(self._begun) and self._clock() - self._begun[-1] < HOUR / self._per_hour
+
+    def begin(self, wanted: tuple[Remedy, ...], objects: int) -> bool:
+        """Begin a round, unless one is under way or the hour's are used up.
+
+        Args:
+            wanted: which remedies.
+            objects: live objects, which say what a collection would cost.
+        """
+        if self.running or self.spent:
+            return False
+        self.watch()
+        self._overdue = False
+        self._begun.append(self._clock())
+        work = functools.partial(self._round, wanted, objects)
+        self._thread = threading.Thread(target=work, name=REMEDY_THREAD, daemon=True)
+        self._thread.start()
+        return True
+
+    def join(self, seconds: float) -> None:
+        """Wait for the round under way, so long at the most."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    def _round(self, wanted: tuple[Remedy, ...], objects: int) -> None:
+        outcomes: list[Outcome] = []
+        try:
+            with self._failures.caught("remedy"):
+                for remedy in REMEDIES:
+                    if remedy in wanted:
+                        outcomes.append(self._try(remedy, objects))
+                        self._tell(outcomes[-1])
+        finally:  # gevent may end this greenlet at any time: the round is over then
+            self.last = tuple(outcomes)
+            self.ended_at = self._clock()
+
+    def _try(self, remedy: Remedy, objects: int) -> Outcome:
+        skipped = self._excuse(remedy, objects)
+        if skipped:
+            return Outcome(remedy, skipped=skipped)
+        before, began = self._held().heap_mb, time.perf_counter()
+        if remedy == "collect":
+            gc.collect()
+        elif remedy == "trim":
+            in_real_thread(self._trim)
+        for callback in self.callbacks if remedy == "callbacks" else ():
+            try:
+                callback()
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the application's: it must harm nothing
+                self._failures.record("remedy", error)
+        seconds = time.perf_counter() - began
+        after = self._held().heap_mb
+        self.counts[remedy] += 1
+        self.freed_mb[remedy] = self.freed_mb.get(remedy, 0.0) + max(0.0, before - after)
+        return Outcome(remedy, before, after, seconds)
+
+    def _excuse(self, remedy: Remedy, objects: int) -> str:
+        """Why a remedy would be of no use or do harm now; empty if it would not."""
+        if remedy == "callbacks":
+            return "" if self.callbacks else "none is registered"
+        if remedy == "collect" and objects > _MOST_OBJECTS:
+            return f"{objects:,} objects would hold every request up for more than half a second"
+        if remedy == "trim":
+            stats = self._instruments.allocator()
+            if stats.name != "glibc" or stats.retained is None:
+                return f"the allocator is {stats.name}" if stats.name != "glibc" else "this glibc does not tell"
+            if not retained_grew(self._first or self._held(), self._held()):
+                return "it is not retained memory that grew"
+        return "" if self._quiet() else f"no moment without requests in {_QUIET_SECONDS:.0f} s"
+
+    def _quiet(self) -> bool:
+        """Wait for a moment with few requests in flight."""
+        deadline = self._clock() + _QUIET_SECONDS
+        while self._in_flight() > _FEW_REQUESTS:
+            if self._clock() >= deadline:
+                return False
+            time.sleep(_LOOK_SECONDS)
+        return True
+
+    def _held(self) -> Held:
+        heap, stats = self._instruments.process().anonymous, self._instruments.allocator()
+        # After a trim `retained` stays high, so what is really there bounds it.
+        free = 0 if stats.retained is None or stats.in_use is None else min(stats.retained, max(0, heap - stats.in_use))
+        return Held(heap / MB, free / MB)
+
+    def _tell(self, outcome: Outcome) -> None:
+        level = logging.INFO if outcome.skipped else logging.WARNING
+        self._failures.logger.log(level, "memprof: remedy %s", outcome, extra={"memprof_remedy": outcome.remedy})
+
+
+def retained_grew(first: Held, now: Held) -> bool:
+    """Whether at least half of what the heap gained is memory that the C library keeps though it was freed.
+
+    Objects of up to 512 bytes are not among it: Python's own allocator keeps those, and no trim gives them back.
+    """
+    gained = now.free_mb - first.free_mb
+    return gained >= max(_LEAST_TRIMMED_MB, (now.heap_mb - first.heap_mb) / 2)
+
+
+def malloc_trim() -> None:
+    """Give free memory of the C library back to the system. Only under glibc: elsewhere it does harm, or is not there.
+
+    The GIL is released meanwhile; a thread that allocates in the arena that is being trimmed waits all the same.
+    """
+    ctypes.CDLL(None).malloc_trim(0)

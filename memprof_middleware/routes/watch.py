@@ -1,0 +1,274 @@
+"""Watches which route makes memory grow: takes a reading with each snapshot and has the windows between them judged."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from memprof_middleware.analysis.history import History
+from memprof_middleware.config import Config
+from memprof_middleware.failures import Failures
+from memprof_middleware.limits.thresholds import Breach
+from memprof_middleware.model import MemoryMetrics, RouteGrowth, RouteWindows
+from memprof_middleware.probes import AllocatorStats
+from memprof_middleware.routes.attribution import attribute, attribute_workers
+from memprof_middleware.routes.counter import Traffic, ended_between
+from memprof_middleware.routes.fit import Window
+from memprof_middleware.routes.growth import route_breaches
+from memprof_middleware.runtime.instruments import Probes
+
+# Windows kept: an hour or two at the usual intervals, long enough for a small leak and short enough to forget a cache.
+MOST_WINDOWS = 120
+# Windows of all workers that are judged at once: the work grows with them.
+_MOST_POOLED = 600
+# A request in flight holds memory that it will give back: wait this long for a moment without one.
+_TRIES, _PAUSE_SECONDS = 20, 0.001
+_STRETCH_SECONDS = 0.002
+# Judging may use this part of the processor time that the profiler may use.
+_CPU_SHARE = 0.3
+# How often in a row a route must be found before it is called a leak, and missed before that is over.
+_STEADY = 3
+_BYTES, _BLOCKS = "bytes", "objects"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Reading:
+    at: float
+    requests: Mapping[str, int]
+    in_flight: int
+    memory: int | None
+    allocator: AllocatorStats
+    collected: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Span:
+    """What happened between two readings, and the number of the snapshot at its end."""
+
+    number: int
+    seconds: float
+    requests: Mapping[str, int]
+    in_flight: int
+    memory: int | None
+    blocks: int
+    collected: int
+
+    def window(self, worker: str, growth: float) -> Window:
+        return Window(worker, self.seconds, self.requests, self.in_flight, growth, self.collected)
+
+
+class RouteWatch:
+    """The readings of one process and what is made of them.
+
+    Args:
+        traffic: the requests by route.
+        probes: what the allocators have given out.
+        clock: seconds since the epoch.
+        warmup: readings at the start that nothing rests on: imports and first requests.
+        failures: where a failure is counted.
+    """
+
+    def __init__(
+        self, traffic: Traffic, probes: Probes, clock: Callable[[], float], warmup: int, failures: Failures
+    ) -> None:
+        self._traffic, self._probes, self._clock = traffic, probes, clock
+        self._warmup, self._failures = warmup, failures
+        probes.after_full_collection(self._collect)
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: what was read before a fork belongs to the parent."""
+        self._spans: deque[_Span] = deque(maxlen=MOST_WINDOWS)
+        self._last: _Reading | None = None
+        self._collected = 0  # requests that had ended at the last full collection
+        self._source = "in use"
+        self._steps_left = 0
+        self.growth: tuple[RouteGrowth, ...] = ()
+        self._judged = False
+        self._called: dict[str, tuple[Breach, int, bool]] = {}  # by subject: the last, how often of late, whether told
+
+    def read(self, number: int) -> AllocatorStats | None:
+        """Take a reading, at the calmest of a few moments; what the allocators told then.
+
+        Args:
+            number: of the snapshot that it belongs to.
+        """
+        found: AllocatorStats | None = None
+        with self._failures.caught("probe_routes"):
+            before, self._last = self._last, self._calmest()
+            found = self._last.allocator
+            if before is not None and number > self._warmup:
+                self._spans.append(_between(before, self._last, number))
+            self._traffic.review()  # here alone: names change hands between two windows, never twice in one
+        return found
+
+    def judge(self, own: str, workers: Sequence[MemoryMetrics], config: Config) -> None:
+        """Find out what requests keep, by route, in all workers together; kept in ``growth``.
+
+        One worker does it for all. It does so at every step unless that would take too much processor time.
+
+        Args:
+            own: the label of this worker.
+            workers: the figures of all live workers.
+            config: ``interval`` and ``cpu_budget``.
+        """
+        self._judged = False
+        if any(int(other.worker) < int(own) for other in workers):
+            self.growth, self._called = (), {}
+            return
+        self._steps_left -= 1
+        if self._steps_left > 0 or not self._spans:
+            return
+        began = time.thread_time()
+        with self._failures.caught("route_growth"):
+            others = [other for other in workers if other.worker != own]
+            each = max(30, _MOST_POOLED // (len(others) + 1))
+            found: list[RouteGrowth] = []
+            pause = _pauses()
+            for unit in (_BYTES, _BLOCKS):
+                source = self._source if unit == _BYTES else "blocks"
+                windows = [span.window(own, growth) for span, growth in self._growths(unit)][-each:]
+                for other in others:
+                    windows += _published(other, unit, source)[-each:]
+                found += _named(attribute_workers(_in_turn(windows), pause), unit, source)
+            self.growth, self._judged = tuple(found), True
+        affordable = _CPU_SHARE * config.cpu_budget / 100 * config.interval  # processor seconds a step
+        self._steps_left = math.ceil((time.thread_time() - began) / affordable)
+
+    def leaking(self, config: Config, heap_size_mb: float | None) -> list[Breach]:
+        """The routes that leak, steadily: one found three times more than missed, until it is missed as often."""
+        if self._judged:
+            now = {breach.subject: breach for breach in route_breaches(self.growth, config, heap_size_mb)}
+            for subject in self._called.keys() | now.keys():
+                times, told = self._called[subject][1:] if subject in self._called else (0, False)
+                times = min(times + 1, _STEADY) if subject in now else times - 1
+                breach = now[subject] if subject in now else self._called[subject][0]
+                self._called[subject] = breach, times, times == _STEADY or (told and times > 0)
+            self._called = {subject: state for subject, state in self._called.items() if state[1] > 0}
+        return [breach for breach, _, told in self._called.values() if told]
+
+    def type_windows(self, name: str, history: History) -> list[Window]:
+        """The windows of this worker with the growth of a type's live objects.
+
+        Args:
+            name: the type, as a census names it.
+            history: the counts of all types.
+        """
+        oldest = history.seen - len(history)
+        counts = history.counts(name)
+        return [
+            span.window("", counts[span.number - oldest - 1] - counts[span.number - oldest - 2])
+            for span in list(self._spans)
+            if span.number - oldest - 2 >= history.comparable_from
+        ]
+
+    def published(self) -> RouteWindows:
+        """The windows for the other workers."""
+        spans = list(self._spans)
+        routes = sorted({route for span in spans for route in span.requests})
+        rows = (
+            (
+                round(span.seconds, 3),
+                span.in_flight,
+                span.memory,
+                span.blocks,
+                span.collected,
+                *(span.requests.get(route, 0) for route in routes),
+            )
+            for span in spans
+        )
+        return RouteWindows(source=self._source, routes=tuple(routes), rows=tuple(rows))
+
+    def _calmest(self) -> _Reading:
+        best = self._reading()
+        for _ in range(_TRIES):
+            if not best.in_flight:
+                break
+            time.sleep(_PAUSE_SECONDS)
+            found = self._reading()
+            if (found.in_flight, found.memory or 0) < (best.in_flight, best.memory or 0):
+                best = found
+        return best
+
+    def _reading(self) -> _Reading:
+        requests, in_flight = self._traffic.read()
+        found = self._probes.allocator()
+        memory = found.in_use
+        if memory is None:
+            self._source, memory = "resident", self._probes.process().anonymous
+        return _Reading(self._clock(), requests, in_flight, memory, found, self._collected)
+
+    def _collect(self) -> None:
+        # Inside a collection: nothing but a sum of integers.
+        self._collected = self._traffic.total
+
+    def _growths(self, unit: str) -> list[tuple[_Span, float]]:
+        if unit == _BLOCKS:
+            return [(span, span.blocks) for span in list(self._spans)]
+        return [(span, span.memory) for span in list(self._spans) if span.memory is not None]
+
+
+def most_growth(name: str, windows: Sequence[Window]) -> RouteGrowth | None:
+    """The route, or the routes that come together, that most of a type's growth comes from."""
+    found = attribute(windows, _pauses())
+    return _named(found[:1], name, "census")[0] if found else None
+
+
+def _pauses() -> Callable[[], None]:
+    """Lets the other threads run after each stretch of work, with a real pause.
+
+    A thread that computes on makes each of the others wait 5 ms whenever it asks for the interpreter back.
+    """
+    since = time.perf_counter()
+
+    def pause() -> None:
+        nonlocal since
+        if time.perf_counter() - since > _STRETCH_SECONDS:
+            time.sleep(_PAUSE_SECONDS)
+            since = time.perf_counter()
+
+    return pause
+
+
+def _between(before: _Reading, after: _Reading, number: int) -> _Span:
+    return _Span(
+        number=number,
+        seconds=after.at - before.at,
+        requests=ended_between(before.requests, after.requests),
+        in_flight=after.in_flight - before.in_flight,
+        memory=None if after.memory is None or before.memory is None else after.memory - before.memory,
+        blocks=after.allocator.blocks - before.allocator.blocks,
+        collected=after.collected - before.collected,
+    )
+
+
+def _published(other: MemoryMetrics, unit: str, source: str) -> list[Window]:
+    """The windows of another worker; none if it reads something else under the same name."""
+    given = other.route_windows
+    if given is None or (unit == _BYTES and given.source != source):
+        return []
+    windows: list[Window] = []
+    for row in given.rows:
+        seconds, in_flight, memory, blocks, collected, *numbers = row
+        growth = memory if unit == _BYTES else blocks
+        if growth is not None:
+            requests = {route: n for route, n in zip(given.routes, numbers, strict=True) if n}
+            windows.append(Window(other.worker, seconds or 0, requests, in_flight or 0, growth, collected or 0))
+    return windows
+
+
+def _in_turn(windows: Iterable[Window]) -> list[Window]:
+    """The windows of all workers side by side, the newest last, so that the later half is the later time."""
+    by_worker: dict[str, list[Window]] = {}
+    for window in windows:
+        by_worker.setdefault(window.worker, []).append(window)
+    longest = max(map(len, by_worker.values()), default=0)
+    aligned = [[None] * (longest - len(own)) + own for own in by_worker.values()]
+    return [window for row in zip(*aligned, strict=True) for window in row if window is not None]
+
+
+def _named(found: Sequence[RouteGrowth] | None, unit: str, source: str) -> list[RouteGrowth]:
+    return [dataclasses.replace(growth, unit=unit, source=source) for growth in found or ()]

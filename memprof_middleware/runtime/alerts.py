@@ -1,0 +1,189 @@
+"""Tells when a condition begins and when it ends: to the log and to callbacks, once each."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+
+from memprof_middleware.config import Config
+from memprof_middleware.failures import Failures
+from memprof_middleware.limits.thresholds import Breach
+from memprof_middleware.model import MB, Alert, Leak, LeakKind, Severity
+
+# Where servers log that leave the root logger alone.
+_SERVER_LOGGERS = ("uvicorn", "gunicorn.error", "hypercorn.error", "_granian", "daphne")
+_UNITS: dict[LeakKind, str] = {
+    "objects": "objects",
+    "container": "entries",
+    "untracked": "blocks",
+    "native": "MB",
+    "fragmentation": "MB",
+}
+AlertCallback = Callable[[Alert], object]
+_LEVELS: dict[Severity, int] = {
+    "low": logging.WARNING,
+    "medium": logging.WARNING,
+    "high": logging.ERROR,
+    "critical": logging.CRITICAL,
+}
+
+
+class AlertBook:
+    """The conditions that hold, and who wants to hear of their beginning and end.
+
+    Attributes:
+        logger: where the records go.
+        callbacks: called with each record; one that raises is counted as a failure and stops nothing.
+    """
+
+    def __init__(self, logger: logging.Logger, failures: Failures) -> None:
+        self.logger = logger
+        self.callbacks: list[AlertCallback] = []
+        self._failures = failures
+        self.forget()
+
+    @property
+    def active(self) -> list[Alert]:
+        """The conditions that hold now, as they began."""
+        return list(self._active.values())
+
+    def names(self) -> set[str]:
+        """Names of the conditions that hold now."""
+        return {name for name, _ in self._active}
+
+    def forget(self) -> None:
+        """Hold no condition any more, without a word: a new process begins."""
+        self._active: dict[tuple[str, str], Alert] = {}
+        self._lock = threading.Lock()
+
+    def adopt(self, breaches: Iterable[Breach], timestamp: float) -> None:
+        """Take over conditions that were told already, by a predecessor: only their end will be told."""
+        with self._lock:
+            for breach in breaches:
+                self._active.setdefault((breach.name, breach.subject), _began(breach, timestamp))
+
+    def update(self, breaches: Iterable[Breach], names: Iterable[str], timestamp: float) -> None:
+        """Compare what is breached now with what was, and tell the difference.
+
+        Args:
+            breaches: what is breached now.
+            names: the conditions that were judged; those not among them keep their state.
+            timestamp: now.
+        """
+        with self._lock:  # not around the telling: a callback may ask what is active
+            changes = self._changes(breaches, set(names), timestamp)
+        for alert in changes:
+            self._tell(alert)
+
+    def _changes(self, breaches: Iterable[Breach], judged: set[str], timestamp: float) -> list[Alert]:
+        now = {(breach.name, breach.subject): breach for breach in breaches}
+        changes: list[Alert] = []
+        for key, breach in now.items():
+            if key not in self._active:
+                self._active[key] = _began(breach, timestamp)
+                changes.append(self._active[key])
+        for key in [key for key in self._active if key[0] in judged and key not in now]:
+            began = self._active.pop(key)
+            changes.append(
+                Alert(
+                    name=began.name,
+                    subject=began.subject,
+                    severity=began.severity,
+                    message=f"over after {_duration(timestamp - began.since)}: {began.message}",
+                    value=began.value,
+                    threshold=began.threshold,
+                    since=began.since,
+                    timestamp=timestamp,
+                    active=False,
+                )
+            )
+        return changes
+
+    def _tell(self, alert: Alert) -> None:
+        with self._failures.caught("log"):
+            self.logger.log(
+                level_of(alert),
+                "memprof: %s [%s] %s",
+                alert.name,
+                alert.severity if alert.active else "resolved",
+                alert.message,
+                extra={f"memprof_{key}": value for key, value in alert.to_dict().items()},
+            )
+        for callback in list(self.callbacks):
+            with self._failures.caught("alert_callback"):
+                callback(alert)
+
+
+def level_of(alert: Alert) -> int:
+    """The level of the logging module that an alert is told at."""
+    return _LEVELS[alert.severity] if alert.active else logging.INFO
+
+
+def _began(breach: Breach, timestamp: float) -> Alert:
+    return Alert(
+        name=breach.name,
+        subject=breach.subject,
+        severity=breach.severity,
+        message=breach.message,
+        value=breach.value,
+        threshold=breach.threshold,
+        since=timestamp,
+        timestamp=timestamp,
+    )
+
+
+def borrow_server_log(logger: logging.Logger) -> None:
+    """Let records reach the server's log where nobody has set up a handler for them: not all hosts configure one."""
+    if logger.name == "memprof" and not logger.hasHandlers():
+        servers = map(logging.getLogger, _SERVER_LOGGERS)
+        logger.handlers.extend(next((server.handlers for server in servers if server.handlers), []))
+
+
+def leak_breach(leak: Leak, config: Config) -> Breach:
+    """A leak as a condition, in a sentence for people."""
+    return Breach(
+        "leak",
+        leak.severity,
+        leak.growth_percent,
+        config.leak_growth_percent,
+        f"{describe(leak)}, and does not stop",
+        subject=leak.name,
+    )
+
+
+def describe(leak: Leak) -> str:
+    """What grows, from how much to how much, who holds it and whose requests feed it."""
+    unit = _UNITS[leak.kind]
+    scale, digits = (MB, 1) if unit == "MB" else (1.0, 0)
+    text = (
+        f"{leak.name} grew from {leak.first / scale:,.{digits}f} to {leak.last / scale:,.{digits}f} {unit} "
+        f"(+{leak.growth_percent:.0f} %) over {leak.snapshots} snapshots"
+    )
+    if leak.holder:
+        text += f", {leak.holder}" if leak.holder.startswith("held ") else f", held by {leak.holder}"
+    return text + (f"; {leak.route}" if leak.route else "")
+
+
+def tell_suspicions(logger: logging.Logger, new: Iterable[Leak], ended: Iterable[Leak]) -> None:
+    """Log leaks that are suspected from now on, and suspicions that came to nothing."""
+    for leak in new:
+        if leak.state == "suspected":
+            logger.warning(
+                "memprof: leak suspected [%s] %s; watching whether it goes on",
+                leak.severity,
+                describe(leak),
+                extra={f"memprof_{key}": value for key, value in leak.to_dict().items()},
+            )
+    for leak in ended:
+        logger.info("memprof: leak over: %s no longer grows", leak.name, extra={"memprof_name": leak.name})
+
+
+def _duration(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )

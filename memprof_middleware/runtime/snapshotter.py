@@ -1,0 +1,171 @@
+"""One look at this process: every probe asked, what fails left out, the figures put together."""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+import tracemalloc
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from memprof_middleware.config import Config
+from memprof_middleware.failures import Failures
+from memprof_middleware.model import MB, MemorySnapshot
+from memprof_middleware.probes import AllocatorStats, Census, GcStats
+from memprof_middleware.probes.census import relative_error
+from memprof_middleware.routes.counter import Traffic
+from memprof_middleware.runtime.instruments import Probes
+
+_T = TypeVar("_T")
+_RECENT_SECONDS = 60.0
+
+
+class Picture(NamedTuple):
+    """A snapshot, the census it rests on if there was one, and the processor seconds that both took."""
+
+    snapshot: MemorySnapshot
+    census: Census | None
+    cpu_seconds: float
+
+
+class Camera:
+    """Takes the snapshots of one process.
+
+    Args:
+        probes: the instruments.
+        config: the heap size override, the number of types named, whether allocations are traced.
+        clock: seconds since the epoch.
+        failures: where a probe's failure is counted.
+        traffic: the requests, which a snapshot counts too.
+    """
+
+    def __init__(
+        self, probes: Probes, config: Config, clock: Callable[[], float], failures: Failures, traffic: Traffic
+    ) -> None:
+        self._probes, self._config, self._clock, self._failures = probes, config, clock, failures
+        self._traffic = traffic
+        self._owns_trace = False
+        self._pid = 0
+        self._before: tuple[float, int] | None = None  # time and full collections of the previous snapshot
+        self._read: dict[str, tuple[float, Any]] = {}  # dear figures: when they were read, and what
+        self._census: tuple[float, Census, dict[str, int]] | None = None  # when, what it counted, and the most of that
+
+    def open(self) -> None:
+        """Begin to watch, if it does not yet; what a parent process saw is forgotten."""
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._before = self._census = None
+            self._read.clear()
+        with self._failures.caught("probe_start"):
+            self._probes.start()
+        if self._config.tracemalloc and not tracemalloc.is_tracing():
+            tracemalloc.start(1)
+            self._owns_trace = True
+
+    def close(self) -> None:
+        """Leave the process as it was found: a trace that somebody else began goes on."""
+        self._is_open = False
+        self._probes.stop()
+        if self._owns_trace:
+            tracemalloc.stop()
+            self._owns_trace = False
+
+    def take(self, stride: int | None = 1, allocator: AllocatorStats | None = None) -> Picture:
+        """Look at everything now.
+
+        Args:
+            stride: count every how-many-th object; ``None``: none, the last count goes on.
+            allocator: what the allocators had given out at the calmest moment of late.
+        """
+        self.open()
+        began, cpu = time.perf_counter(), time.thread_time()
+        process = self._measured("process", self._probes.process)
+        container = self._measured("container", self._probes.container)
+        gc = self._measured("gc", self._probes.gc)
+        traced = self._measured("tracemalloc", self._probes.tracemalloc)
+        timestamp = self._clock()
+        limit = self._recent("limit", self._probes.limit, timestamp)
+        share = self._recent("share", self._probes.share, timestamp)
+        cpu = time.thread_time() - cpu
+        census = None if stride is None else self._measured("census", functools.partial(self._probes.census, stride))
+        if stride is not None:
+            self._census = None if census is None else (timestamp, census, self._most(census))
+        if census is not None:
+            cpu += census.cpu_seconds  # measured in there: under gevent it is another thread's
+        override = self._config.heap_size_mb
+        snapshot = MemorySnapshot(
+            timestamp=timestamp,
+            pid=os.getpid(),
+            heap_size_mb=override or (limit.size / MB if limit else None),
+            heap_size_source="setting" if override else limit.source if limit else "",
+            heap_used_mb=process.anonymous / MB if process else None,
+            private_mb=share.private / MB if share else None,
+            proportional_mb=share.proportional / MB if share and share.proportional is not None else None,
+            container_used_mb=container.used / MB if container else None,
+            container_size_mb=container.size / MB if container else None,
+            rss_mb=process.rss / MB if process else None,
+            vms_mb=process.vms / MB if process else None,
+            file_mb=_mb(process.file if process else None),
+            shared_mb=_mb(process.shared if process else None),
+            native_in_use_mb=_mb(allocator.in_use if allocator else None),
+            native_retained_mb=_mb(allocator.retained if allocator else None),
+            allocated_blocks=allocator.blocks if allocator else None,
+            requests=self._traffic.total,
+            in_flight=self._traffic.in_flight,
+            frozen_objects=gc.frozen_objects if gc else 0,
+            gc_collections=gc.collections if gc else (0, 0, 0),
+            gc_per_hour=self._gc_per_hour(timestamp, gc) if gc else None,
+            gc_pause_seconds=gc.pause_seconds if gc else 0.0,
+            gc_pause_max_seconds=gc.pause_max_seconds if gc else 0.0,
+            tracemalloc_current_mb=traced[0] / MB if traced else None,
+            tracemalloc_peak_mb=traced[1] / MB if traced else None,
+            duration_seconds=time.perf_counter() - began,
+            **self._counted(),
+        )
+        return Picture(snapshot, census, cpu)
+
+    def _counted(self) -> dict[str, Any]:
+        """What the snapshot says of the last census."""
+        if self._census is None:
+            return {}
+        timestamp, census, most = self._census
+        return {
+            "total_objects": census.total,
+            "object_counts": dict(most),
+            "census_timestamp": timestamp,
+            "census_stride": census.stride,
+            "census_error_percent": 100 * relative_error(census.total // 100, census.stride),
+            "census_seconds": census.seconds,
+            "census_cpu_seconds": census.cpu_seconds,
+            "census_stall_seconds": census.longest_seconds,
+        }
+
+    def _most(self, census: Census) -> dict[str, int]:
+        """The most numerous types."""
+        return dict(sorted(census.counts.items(), key=lambda pair: (-pair[1], pair[0]))[: self._config.top_types])
+
+    def _measured(self, kind: str, probe: Callable[[], _T]) -> _T | None:
+        try:
+            return probe()
+        except Exception as error:  # noqa: BLE001 - one blind instrument must not hide what the others see
+            self._failures.record(f"probe_{kind}", error)
+            return None
+
+    def _recent(self, kind: str, probe: Callable[[], _T], timestamp: float) -> _T | None:
+        """Read anew at most once a minute: a share costs 20 ms at 1 GB, a limit 0.1 ms in nested control groups."""
+        read = self._read.get(kind)
+        if read is None or read[1] is None or not 0 <= timestamp - read[0] < _RECENT_SECONDS:
+            read = self._read[kind] = timestamp, self._measured(kind, probe)
+        found: _T | None = read[1]
+        return found
+
+    def _gc_per_hour(self, timestamp: float, gc: GcStats) -> float | None:
+        before, self._before = self._before, (timestamp, gc.collections[-1])
+        if before is None or timestamp <= before[0]:
+            return None
+        return (gc.collections[-1] - before[1]) * 3600 / (timestamp - before[0])
+
+
+def _mb(size: int | None) -> float | None:
+    return None if size is None else size / MB

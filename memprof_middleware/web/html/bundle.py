@@ -1,0 +1,85 @@
+"""Reports: one HTML file that stands by itself, opens from a disk without a network, and calls nobody."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from memprof_middleware.model.flame import FlameResult
+from memprof_middleware.text.words import several
+from memprof_middleware.web.html import flame_page
+from memprof_middleware.web.html.assets import source
+from memprof_middleware.web.html.evidence import evidence, headline
+from memprof_middleware.web.html.page import content
+
+# What a page can only do with its server.
+_STATIC: dict[str, Any] = {"actions": [], "bundles": [], "saved": True}
+
+
+def bundle_report(bundle: Mapping[str, Any]) -> str:
+    """An evidence bundle as a file.
+
+    Args:
+        bundle: as it was written: ``schema``, ``time``, ``cause``, ``leaks``, ``series``, ``ledger``, ``holders`` and
+            so on. Any of them may be missing; what is not known here is shown as a table.
+    """
+    return offline(f"memprof: {headline(bundle)}", evidence(bundle), host=str(bundle.get("host", "")))
+
+
+def state_report(state: Mapping[str, Any], flame: FlameResult | None = None) -> str:
+    """The page as a file, as it is now.
+
+    Args:
+        state: as :func:`~memprof_middleware.web.state.build.build_state` makes it.
+        flame: a flame graph to go with it.
+    """
+    main = content({**state, **_STATIC})
+    if flame is not None:
+        main += flame_page.result_section(flame, downloads=False, heading="h2")
+    live = sum(1 for row in state["workers"] if row["live"])
+    links = (("#workers", "Workers"), ("#leaks", "Leaks"), ("#where", "Where memory is"), ("#objects", "Objects"))
+    title = f"memprof: {state['verdict']['label'].lower()}"
+    return offline(title, main, host=f"{state['host']} \u00b7 {several(live, 'worker')}", links=links)
+
+
+def flame_report(flame: FlameResult) -> str:
+    """A flame graph as a file."""
+    main = flame_page.result_section(flame, downloads=False)
+    return offline(f"memprof: flame graph of worker {flame.summary.pid}", main)
+
+
+def offline(title: str, main: str, *, host: str = "", links: Sequence[tuple[str, str]] = ()) -> str:
+    """A page with its styles and scripts inside. By the hashes in its policy no other script can run in it.
+
+    Args:
+        title: text, not markup.
+        main: the content, as markup.
+        host: a line of text on what this is about.
+        links: address in the page and text, for the header.
+    """
+    style = source("memprof.css") + source("flame.css")
+    script = source("memprof.js") + source("flame.js")
+    for text in (style, script):
+        if "</" in text:
+            raise ValueError("a style or script with </ in it cannot stand inside a page")
+    policy = (
+        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; base-uri 'none'; "
+        "form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    )
+    nav = "".join(f'<a href="{escape(href)}">{escape(text)}</a>' for href, text in links)
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="color-scheme" content="light dark">
+<meta name="referrer" content="no-referrer"><title>{escape(title)}</title><link rel="icon" href="data:,">
+<style>{style}</style></head>
+<body><a class="skip" href="#main">Skip to content</a>
+<header><strong>memprof</strong> <span class="host">{escape(host)}</span><nav aria-label="Sections">{nav}</nav></header>
+<main id="main">{main}</main><script>{script}</script></body></html>
+"""
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,0 +1,156 @@
+"""An evidence bundle as markup.
+
+Tolerant: a bundle may come from another version, so what is missing is left out, and what is not known here is shown as
+a table all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from html import escape
+from typing import Any
+
+from memprof_middleware.model import RouteGrowth
+from memprof_middleware.text.moments import utc
+from memprof_middleware.text.words import DASH, count, number_of, percent, signed
+from memprof_middleware.web.html.anything import cell, form_of, items_of, moment, nbytes, section, title
+from memprof_middleware.web.html.charts import lines, spark
+
+_BADGES = {"confirmed": "bad", "suspected": "warn", "resolved": "ok"}
+_MOST_CHARTS = 40
+# What stands in the head or has a section of its own.
+_TOLD = frozenset(
+    "schema time cause leaks series times host pid worker version growth routes about run".split()  # noqa: SIM905
+)
+# What is read first; what is not named here comes before what is read last.
+_FIRST = ("ledger", "holders", "types", "containers", "populations")
+_LAST = ("versions", "snapshot", "settings")
+
+
+def evidence(bundle: Mapping[str, Any]) -> str:
+    """The content of a report on a bundle."""
+    series = _series(bundle.get("series"), bundle.get("times"))
+    known = [
+        _head(bundle),
+        _leaks(bundle),
+        f'<section id="series"><h2>Over time</h2>{series}</section>' if series else "",
+        _routes(bundle),
+    ]
+    rest = [key for key in bundle if key not in {*_TOLD, *_FIRST, *_LAST}]
+    notes = {"ledger": str(bundle.get("growth") or "")}
+    others = [section(key, bundle.get(key), notes.get(key, "")) for key in (*_FIRST, *rest, *_LAST)]
+    return f'{"".join(known)}<div class="two">{"".join(others)}</div>'
+
+
+def headline(bundle: Mapping[str, Any]) -> str:
+    """What happened, in words."""
+    cause = bundle.get("cause")
+    if isinstance(cause, Mapping):
+        cause = cause.get("message") or cause.get("text") or cause.get("kind") or cause.get("name")
+    return str(cause) if cause else "Evidence"
+
+
+def _head(bundle: Mapping[str, Any]) -> str:
+    words = []
+    at = number_of(bundle.get("time"))
+    if at is not None:
+        words.append(utc(at))
+    words += [f"{name} {bundle[key]}" for key, name in (("pid", "process"), ("worker", "worker")) if key in bundle]
+    words += [str(bundle[key]) for key in ("host", "version") if bundle.get(key)]
+    told = escape(" \u00b7 ".join(words))
+    head = f"<h1>{escape(headline(bundle))}</h1>"
+    return f'<section id="verdict" class="verdict bad">{head}<p class="lead">{told}</p></section>'
+
+
+def _leaks(bundle: Mapping[str, Any]) -> str:
+    leaks = [leak for leak in items_of(bundle.get("leaks")) if isinstance(leak, Mapping)]
+    return f'<section id="leaks"><h2>What leaks</h2>{"".join(map(_leak, leaks))}</section>' if leaks else ""
+
+
+def _leak(leak: Mapping[str, Any]) -> str:
+    state = str(leak.get("state", ""))
+    badge = f'<span class="badge {_BADGES.get(state, "warn")}">{escape(state)}</span> ' if state else ""
+    in_bytes = leak.get("unit") == "bytes" or leak.get("kind") in {"native", "fragmentation"}
+    write: Callable[[Any], str] = nbytes if in_bytes else _count
+    facts = [
+        (
+            "Grows by",
+            f"{signed(write(leak.get('growth_per_hour')))} an hour",
+            f"from {write(leak.get('first'))} to {write(leak.get('last'))}",
+        ),
+        ("Held by", str(leak.get("holder") or "not known"), ""),
+        ("Comes from", str(leak.get("route") or "not known"), _kept(leak, write)),
+        ("Since", moment(leak.get("since")), f"confidence {percent(number_of(leak.get('confidence')))}"),
+    ]
+    listed = "".join(
+        f"<div><dt>{name}</dt><dd>{escape(value)}<small>{escape(note)}</small></dd></div>"
+        for name, value, note in facts
+    )
+    why = "".join(f"<li>{escape(str(sentence))}</li>" for sentence in items_of(leak.get("evidence")))
+    also = ", ".join(map(str, items_of(leak.get("also"))))
+    advice = f"<p>{escape(str(leak['advice']))}</p>" if leak.get("advice") else ""
+    numbers = [number_of(value) for value in items_of(leak.get("series"))]
+    shape = spark(list(enumerate(numbers)), 160, 24, "leaking") if len(numbers) > 1 else ""
+    name, kind = escape(str(leak.get("name", DASH))), escape(str(leak.get("kind", "")))
+    return (
+        f'<h3>{badge}<code>{name}</code> <small>{kind}</small> {shape}</h3><dl class="facts">{listed}</dl>{advice}'
+        f"{f'<p>With it grow: {escape(also)}</p>' if also else ''}{f'<ul>{why}</ul>' if why else ''}"
+    )
+
+
+def _kept(leak: Mapping[str, Any], write: Callable[[Any], str]) -> str:
+    kept = number_of(leak.get("growth_per_request"))
+    if kept is None:
+        return ""
+    return f"{write(kept) if kept >= 10 else f'{kept:.2g}'} kept per request"
+
+
+def _routes(bundle: Mapping[str, Any]) -> str:
+    lines = []
+    for route in items_of(bundle.get("routes")):
+        try:
+            lines.append(str(RouteGrowth.from_dict(route)))
+        except (ValueError, TypeError, AttributeError):  # of another version
+            lines.append(cell("route", route))
+    listed = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f'<section id="routes"><h2>Routes that keep memory</h2><ul>{listed}</ul></section>' if listed else ""
+
+
+def _series(value: object, times: object) -> str:
+    """A picture for each series: on one axis a leak would lie flat beneath what is large."""
+    charts = []
+    for number, (name, points) in enumerate(list(_named(value, times))[:_MOST_CHARTS]):
+        if sum(point[1] is not None for point in points) < 2 or not any(point[1] for point in points):
+            continue  # what was zero throughout tells nothing
+        form, scale = form_of(name)
+        drawn = [[at, None if figure is None else figure * scale] for at, figure in points]
+        start, end = points[0][0], max(points[-1][0], points[0][0] + 1)
+        one = {"name": title(name), "points": drawn}
+        charts.append(lines(f"s{number}", title(name), [one], form, start=start, end=end, height=150))
+    return f'<div class="two">{"".join(charts)}</div>' if charts else ""
+
+
+def _named(value: object, beside: object = None) -> Iterable[tuple[str, list[tuple[float, float | None]]]]:
+    """Series in any of three shapes: columns beside ``times``, points by name, or a list with names and points."""
+    if isinstance(value, Mapping):
+        times = value.get("times") or value.get("time") or value.get("timestamp") or beside
+        for name, column in value.items():
+            if isinstance(column, Mapping):
+                yield from ((f"{name} {inner}", points) for inner, points in _named({"times": times, **column}))
+            elif isinstance(times, list) and column is not times:
+                yield str(name), _points(zip(times, items_of(column), strict=False))
+            elif column is not times:
+                yield str(name), _points(items_of(column))
+    for one in items_of(value):
+        if isinstance(one, Mapping):
+            yield str(one.get("name", "")), _points(items_of(one.get("points")))
+
+
+def _points(pairs: Iterable[Any]) -> list[tuple[float, float | None]]:
+    known = (pair for pair in pairs if isinstance(pair, (list, tuple)) and len(pair) > 1)
+    found = [(at, number_of(pair[1])) for pair in known if (at := number_of(pair[0])) is not None]
+    return sorted(found, key=lambda point: point[0])
+
+
+def _count(value: object) -> str:
+    return count(number_of(value))

@@ -1,0 +1,120 @@
+"""Who may look: one token, as a bearer or through a form that sets a cookie."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from html import escape
+
+from memprof_middleware.web.html.shell import plain_page
+from memprof_middleware.web.http import messages
+from memprof_middleware.web.http.exposition import Response
+from memprof_middleware.web.http.messages import Request
+from memprof_middleware.web.http.token_check import TokenCheck
+
+COOKIE = "memprof"
+_COOKIE_SECONDS = 12 * 3600
+
+
+class Guard:
+    """Knows the token, by itself or as a signed cookie, and tells who guesses to wait: in no thread of the host.
+
+    Args:
+        token: opens everything.
+        clock: seconds since the epoch, for the end of a cookie.
+        monotonic: a clock that is never set, for the pace of guesses.
+    """
+
+    def __init__(self, token: str, clock: Callable[[], float], monotonic: Callable[[], float]) -> None:
+        self._key, self._clock = token.encode(), clock
+        self._token = TokenCheck(token, monotonic)
+
+    def refusal(self, request: Request) -> Response | None:
+        """What to answer instead; ``None`` for who may pass."""
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":  # any other scheme is between the browser and a proxy
+            return self._judge_bearer(request, given.strip())
+        if self._has_cookie(request):
+            if request.method in {"GET", "HEAD"} or same_origin(request):
+                return None
+            return messages.text(request, "this request was not sent by a page of ours\n", 403)
+        if request.method in {"GET", "HEAD"} and "text/html" in request.headers.get("accept", ""):
+            return messages.redirect(f"{request.up}login")
+        return _unknown(request, "a token is needed: send it as a bearer token, or log in\n")
+
+    def login(self, request: Request) -> Response:
+        """The form, and what becomes of it."""
+        if request.method in {"GET", "HEAD"}:
+            return messages.html(request, _form(""))
+        if request.method != "POST":
+            return messages.text(request, "use GET or POST\n", 405, ("Allow", "GET, HEAD, POST"))
+        if not same_origin(request):
+            words = "This form was not sent by a page of ours (a proxy must pass the Host header on)."
+            return messages.html(request, _form(words), 403)
+        if not self._token.opens(request.secret("token")):
+            wait = self._token.wrong(request.client)
+            if not wait:
+                return messages.html(request, _form("That is not the token."), 401, _CHALLENGE)
+            words = f"That is not the token, and there were too many wrong ones: wait {wait} s."
+            return messages.html(request, _form(words), 429, ("Retry-After", str(wait)))
+        until = f"{int(self._clock()) + _COOKIE_SECONDS:x}"
+        # Without a path it belongs to the folder of the form, whatever stands before that: the application never
+        # sees it.
+        flags = "; HttpOnly; SameSite=Strict" + ("; Secure" if request.secure else "")
+        cookie = f"{COOKIE}={until}.{self._signature(until)}; Max-Age={_COOKIE_SECONDS}{flags}"
+        return messages.redirect("./", 303, ("Set-Cookie", cookie))
+
+    def _judge_bearer(self, request: Request, given: str) -> Response | None:
+        if self._token.opens(given):
+            return None
+        wait = self._token.wrong(request.client)
+        if not wait:
+            return _unknown(request, "that is not the token\n")
+        words = f"that is not the token, and there were too many wrong ones: wait {wait} s\n"
+        return messages.text(request, words, 429, ("Retry-After", str(wait)))
+
+    def _has_cookie(self, request: Request) -> bool:
+        for part in request.headers.get("cookie", "").split(";"):
+            name, _, value = part.strip().partition("=")
+            until, _, signature = value.partition(".")
+            if name == COOKIE and hmac.compare_digest(_bytes(signature), self._signature(until).encode()):
+                return int(until, 16) > self._clock()
+        return False
+
+    def _signature(self, until: str) -> str:
+        return hmac.new(self._key, b"memprof page until " + _bytes(until), hashlib.sha256).hexdigest()
+
+
+def same_origin(request: Request) -> bool:
+    """Whether a page of this very site sent the request, by what only the browser can set."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
+    # Not X-Forwarded-Host: who can set that may be anybody, and a proxy that changes the host can be told not to.
+    sender = request.headers.get("origin", "").partition("://")[2]
+    return sender != "" and sender.lower() == request.headers.get("host", "").lower()
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogatepass")
+
+
+_CHALLENGE = ("WWW-Authenticate", 'Bearer realm="memprof"')
+
+
+def _unknown(request: Request, words: str) -> Response:
+    return messages.text(request, words, 401, _CHALLENGE)
+
+
+def _form(words: str) -> str:
+    told = f'<p class="told" id="told" role="alert">{escape(words)}</p>' if words else ""
+    refers = ' aria-describedby="told" aria-invalid="true"' if words else ""
+    return plain_page(
+        "memprof: log in",
+        f"""<section class="login"><h1>memprof</h1>{told}<form method="post" action="login">
+<label for="token">Token <small>MEMPROF_TOKEN of this server</small></label>
+<input name="user" type="text" value="memprof" autocomplete="username" hidden>
+<input id="token" name="token" type="password" autocomplete="current-password" required autofocus{refers}>
+<button class="btn primary" type="submit">Show the memory page</button></form></section>""",
+    )

@@ -1,0 +1,257 @@
+"""The metrics on a port of their own, for applications that keep them off the public one."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import ipaddress
+import json
+import os
+import socket
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Generator
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from memprof_middleware.errors import ConfigError, ExporterError
+from memprof_middleware.forks import in_child
+from memprof_middleware.profiler import MemoryProfiler
+from memprof_middleware.registry import get_memory_profiler
+from memprof_middleware.web.http.exposition import MetricsEndpoint, Response, plain
+
+DEFAULT_PORT = 9202
+# A process whose last snapshot is older than this many intervals is not healthy.
+_STALE_INTERVALS = 3
+# How soon a stop is seen, and how exact the 15 s are.
+_POLL_SECONDS = 0.25
+# Peers at once, each with a thread, and the longest head of a request: what strangers can make it hold.
+_MOST_PEERS, _MOST_HEAD_BYTES = 32, 16384
+
+
+class MemoryExporter:
+    """Serves ``/metrics`` and ``/health`` from a thread of its own.
+
+    ``start()`` also starts the profiler. A profiler that its caller steps (``background=False``) is stepped here
+    every ``update_interval`` seconds instead.
+
+    Args:
+        profiler: whose metrics; by default the process's own.
+        port: where to listen; 0 lets the system choose.
+        host: the address to listen on; Prometheus usually comes from another machine.
+        update_interval: seconds.
+
+    Raises:
+        ConfigError: port or interval out of range.
+    """
+
+    def __init__(
+        self,
+        profiler: MemoryProfiler | None = None,
+        *,
+        port: int = DEFAULT_PORT,
+        host: str = "0.0.0.0",  # noqa: S104
+        update_interval: float = 15.0,
+    ) -> None:
+        if type(port) is not int or not 0 <= port <= 65535:
+            raise ConfigError(f"port={port!r} is out of range; allowed: 0 to 65535")
+        if not 1 <= update_interval <= 86400:
+            raise ConfigError(f"update_interval={update_interval!r} is out of range; allowed: 1 to 86400 seconds")
+        self._profiler = profiler
+        self._host, self._port, self._update_interval = host, port, update_interval
+        self._server: _Server | None = None
+        self._warned = False
+
+    def set_memory_profiler(self, profiler: MemoryProfiler) -> None:
+        """Serve this profiler's metrics from now on.
+
+        Raises:
+            ExporterError: the exporter runs already.
+        """
+        if self._server is not None:
+            raise ExporterError("the exporter runs already: stop it, set the profiler, start it again")
+        self._profiler = profiler
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._port if self._server is None else int(self._server.server_address[1])
+
+    def start(self) -> MemoryExporter:
+        """Begin to serve; ``await exporter.start()`` does the same. Does nothing when it runs already.
+
+        Raises:
+            ExporterError: the port is taken or may not be used.
+        """
+        if self._server is not None and self._server.pid == os.getpid():
+            return self
+        profiler = self._profiler = self._profiler or get_memory_profiler()
+        try:
+            self._server = _Server((self._host, self._port), profiler, self._update_interval)
+        except OSError as error:
+            raise ExporterError(
+                f"port {self._port} on {self._host} cannot be used: {error.strerror}; choose another with port=, or "
+                "port=0 for any free one (with several workers, let one of them export)"
+            ) from error
+        self._warn_if_open(profiler, str(self._server.server_address[0]))
+        profiler.ensure_running()
+        threading.Thread(
+            target=self._server.serve_forever, args=(_POLL_SECONDS,), name="memprof-exporter", daemon=True
+        ).start()
+        return self
+
+    def _warn_if_open(self, profiler: MemoryProfiler, address: str) -> None:
+        config, warned, self._warned = profiler.config, self._warned, True
+        if not (warned or config.metrics_token or config.metrics_allow or ipaddress.ip_address(address).is_loopback):
+            profiler.logger.warning(
+                "memprof: the exporter listens on %s, port %d, and whoever reaches it may read the metrics: set "
+                "metrics_token or metrics_allow, or host='127.0.0.1'",
+                address,
+                self.port,
+            )
+
+    def stop(self) -> MemoryExporter:
+        """Stop serving; the profiler goes on. ``await exporter.stop()`` does the same. May be called again."""
+        server, self._server = self._server, None
+        if server is not None:
+            if server.pid == os.getpid():  # after a fork there is no thread here that could be stopped
+                server.shutdown()
+            server.server_close()
+        return self
+
+    def __await__(self) -> Generator[None, None, MemoryExporter]:
+        yield from ()
+        return self
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # of five, as the base has it, one scrape in a crowd would wait a second
+
+    def __init__(self, address: tuple[str, int], profiler: MemoryProfiler, update_interval: float) -> None:
+        self.pid = os.getpid()
+        self.profiler = profiler
+        self.metrics = MetricsEndpoint(profiler)
+        self._update_interval = update_interval
+        self._due = 0.0
+        self._peers: dict[Any, None] = {}  # the oldest first
+        self._peers_lock = threading.Lock()
+        super().__init__(address, _Handler)
+        _servers.add(self)
+
+    def service_actions(self) -> None:
+        """Called by the serving loop several times a second."""
+        config = self.profiler.config
+        if config.enabled and not config.background and time.monotonic() >= self._due:
+            self._due = time.monotonic() + self._update_interval
+            self.profiler.step()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Hear a new peer at once; where there are too many, the one that came first gives way."""
+        with self._peers_lock:
+            oldest = next(iter(self._peers)) if len(self._peers) >= _MOST_PEERS else None
+            self._peers.pop(oldest, None)
+            self._peers[request] = None
+        if oldest is not None:
+            with contextlib.suppress(OSError):  # it has just ended by itself
+                oldest.shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """The last that is heard of a peer."""
+        with self._peers_lock:
+            self._peers.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
+        """A peer that hangs up is no news, and nothing of it is printed: counted as the other failures are."""
+        error = sys.exception()
+        if error is not None:
+            self.profiler.failures.record("exporter", error)
+
+    def health(self) -> Response:
+        snapshot = self.profiler.metrics().snapshot
+        age = None if snapshot is None else self.profiler.now() - snapshot.timestamp
+        interval = self.profiler.config.interval if self.profiler.config.background else self._update_interval
+        if not self.profiler.config.enabled:
+            status = "disabled"
+        elif age is None:
+            status = "no snapshot yet"
+        else:
+            status = "ok" if age <= _STALE_INTERVALS * interval else "stale"
+        healthy = status in {"ok", "disabled"}  # turned off on purpose is no reason to restart a process
+        text = json.dumps({"status": status, "last_snapshot_age_seconds": age})
+        return plain(200 if healthy else 503, text + "\n", content_type="application/json")
+
+
+_servers: weakref.WeakSet[_Server] = weakref.WeakSet()
+
+
+@in_child
+def _after_fork_in_child() -> None:
+    # A child that keeps the socket keeps the port: when the parent has gone, scrapers would wait there for nobody.
+    for server in list(_servers):
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    server_version = "memprof"
+    sys_version = ""
+    timeout = 10  # a peer that sends nothing must not keep a thread
+
+    def handle_one_request(self) -> None:
+        """Read a head of bounded size before the base class takes it apart: it would read 6 MB of headers."""
+        head = line = b""
+        try:
+            while line.strip() or not head:
+                line = self.rfile.readline(_MOST_HEAD_BYTES - len(head))
+                if not line:
+                    break
+                head += line
+        except TimeoutError:
+            self.close_connection = True
+            return
+        self.rfile.close()
+        self.rfile = io.BytesIO(head)
+        if len(head) < _MOST_HEAD_BYTES:
+            super().handle_one_request()
+            return
+        self.requestline = self.request_version = self.command = ""  # as the base class does for a long address
+        self.close_connection = True
+        self.send_error(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def _answer(self) -> None:
+        path = self.path.partition("?")[0]
+        if path == "/metrics":
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            response = self.server.metrics.respond(self.command, headers, str(self.client_address[0]))
+        elif path == "/health":
+            response = self.server.health()
+        else:
+            response = plain(404, "here are /metrics and /health\n")
+        self.send_response(response.status)
+        for name, value in response.headers:
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(response.body)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815 - the base class looks for these
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
+        """A scrape every few seconds is no news."""
+
+
+_default: MemoryExporter | None = None
+
+
+def get_memory_exporter() -> MemoryExporter:
+    """The exporter of this process, on the default port unless it was made otherwise."""
+    global _default
+    if _default is None:
+        _default = MemoryExporter()
+    return _default

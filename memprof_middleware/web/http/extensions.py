@@ -1,0 +1,35 @@
+"""What is served below the page, by the first segment of the path; all of it behind the token."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from memprof_middleware.profiler import MemoryProfiler
+from memprof_middleware.web.http import messages
+from memprof_middleware.web.http.bundles import BundleRoutes
+from memprof_middleware.web.http.exposition import Response
+from memprof_middleware.web.http.flame_routes import FlameRoutes
+from memprof_middleware.web.http.messages import Request
+from memprof_middleware.web.state.source import Looking
+
+
+def extensions(profiler: MemoryProfiler, looking: Looking) -> dict[str, Callable[[Request], Response]]:
+    """Evidence, flame graphs, and the page as a file."""
+
+    def save(request: Request) -> Response:
+        from memprof_middleware.web.html.bundle import state_report
+
+        if request.method not in {"GET", "HEAD"} or request.path != "save":
+            return messages.text(request, "use GET save\n", 405, ("Allow", "GET, HEAD"))
+        with looking.paying():
+            state = looking.state()
+            text = state_report(state)
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(state["now"]))
+        return messages.html(
+            request, text, 200, ("Content-Disposition", f'attachment; filename="memprof-{stamp}.html"')
+        )
+
+    bundles = BundleRoutes(profiler, looking.pids)
+    looking.bundles = bundles.listed
+    return {"bundle": bundles, "flame": FlameRoutes(profiler), "save": save}

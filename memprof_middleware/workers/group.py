@@ -1,0 +1,135 @@
+"""The workers of one server, as one of them sees them."""
+
+from __future__ import annotations
+
+import atexit
+import dataclasses
+import math
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from memprof_middleware.errors import RunDirectoryError
+from memprof_middleware.failures import Failures
+from memprof_middleware.model import MemoryMetrics
+from memprof_middleware.probes.replacement import will_be_replaced
+
+if TYPE_CHECKING:
+    from memprof_middleware.probes import Listener
+    from memprof_middleware.workers.slot import WorkerSlot
+
+# How long after a failure to find a folder, a full disk for example, it is tried again.
+_AGAIN_SECONDS = 60.0
+
+
+class WorkerGroup:
+    """This process and its siblings. Alone until it is known where the server listens, and where that cannot be known.
+
+    Args:
+        listener: tells where the server listens; ``None`` while it does not.
+        run_dir: a folder to use instead of the usual ones.
+        failures: where a failure to join or to publish is counted.
+        replaced: whether the server replaces this worker, which is about to leave.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        listener: Callable[[], Listener | None],
+        run_dir: str | None,
+        failures: Failures,
+        replaced: Callable[[Listener], bool] = will_be_replaced,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._listener, self._run_dir, self._failures, self._replaced = listener, run_dir, failures, replaced
+        self._clock = clock
+        self._found: Listener | None = None
+        self._slot: WorkerSlot | None = None
+        self.forget()
+
+    @property
+    def worker(self) -> str:
+        """The label of this worker: its slot; ``0`` while alone."""
+        return "0" if self._slot is None else str(self._slot.number)
+
+    @property
+    def settled(self) -> bool:
+        """Whether this process has found its place, or looks for none (for now)."""
+        return self._slot is not None or self._closed or self._clock() < self._again_at
+
+    @property
+    def slot(self) -> WorkerSlot | None:
+        """The slot; ``None`` while alone."""
+        return self._slot
+
+    def join(self) -> MemoryMetrics | None:
+        """Take a slot, once the server listens; the predecessor's figures if there was one. May be called again."""
+        with self._lock:
+            if self.settled:
+                return None
+            with self._failures.caught("probe_listener"):
+                found = self._listener()
+                if found is None:
+                    return None
+                self._found = found
+                try:
+                    from memprof_middleware.workers.slot import WorkerSlot
+
+                    self._slot = WorkerSlot(found.address, self._run_dir, found.server)
+                except (RunDirectoryError, ImportError) as error:
+                    # A disk that is full will have room again; on Windows there never is an fcntl.
+                    passing = isinstance(error, RunDirectoryError)
+                    self._again_at = self._clock() + _AGAIN_SECONDS if passing else math.inf
+                    self._failures.record("run_directory", error)
+                else:
+                    atexit.register(self.leave)
+                    return self._slot.predecessor
+        return None
+
+    def publish(self, metrics: MemoryMetrics) -> None:
+        """Let the other workers see these figures."""
+        slot = self._slot
+        if slot is not None:
+            with self._failures.caught("publish"):
+                slot.publish(metrics)
+
+    def others(self, own_pid: int) -> list[MemoryMetrics]:
+        """The figures of the other live workers, by slot; of a process with several profilers, one's."""
+        slot = self._slot
+        first_of: dict[int, MemoryMetrics] = {}
+        if slot is not None:
+            with self._failures.caught("read_workers"):
+                for metrics in slot.others(lambda error: self._failures.record("read_workers", error)):
+                    if metrics.pid != own_pid:
+                        first_of.setdefault(metrics.pid, metrics)
+        return list(first_of.values())
+
+    def workers(self, own: MemoryMetrics) -> list[MemoryMetrics]:
+        """These figures and those of the other live workers, by slot."""
+        found = [dataclasses.replace(own, answering=True), *self.others(own.pid)]
+        return sorted(found, key=lambda metrics: int(metrics.worker))
+
+    def leave(self) -> None:
+        """Give the slot back and look for none, until :meth:`open`."""
+        with self._lock:
+            self._closed = True
+            slot, self._slot = self._slot, None
+            if slot is not None:
+                atexit.unregister(self.leave)
+                with self._failures.caught("leave"):
+                    slot.leave(replaced=self._found is not None and self._replaced(self._found))
+
+    def open(self) -> None:
+        """Look for a slot again after :meth:`leave`."""
+        with self._lock:
+            self._closed = False
+
+    def forget(self) -> None:
+        """Begin anew in a child after a fork: the slot is the parent's."""
+        self._lock = threading.Lock()
+        if self._slot is not None:
+            self._slot.forget()
+        self._slot = None
+        self._closed = False
+        self._again_at = -math.inf

@@ -1,0 +1,189 @@
+"""What grows together is one incident, led by what explains it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from memprof_middleware.leaks.grouping import OUTSIDE, Place, Scene, root_of
+from memprof_middleware.leaks.growth import Growth
+from memprof_middleware.leaks.incidents import find_incidents, to_search
+from memprof_middleware.model import LeakKind
+
+
+def growth(name: str, rate: float = 1.0, kind: LeakKind = "objects", first: float = 10) -> Growth:
+    return Growth(
+        name=name,
+        kind=kind,
+        first=first,
+        last=first + 4000 * rate,
+        since=0.0,
+        snapshots=20,
+        served=4000.0,
+        per_request=rate,
+        per_hour=4000 * rate,
+        steadiness=1.0,
+        pace=1.0,
+        collections=3,
+    )
+
+
+def module(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def rank(name: str) -> int:
+    return {"app": 0, "shop": 0, "builtins": 3, "asyncio": 2, "weakref": 2, "_asyncio": 2}.get(module(name), 1)
+
+
+def scene(holders: Mapping[str, str] | None = None, places: Sequence[Place] = ()) -> Scene:
+    held = {name: [(path, 1.0)] for name, path in (holders or {}).items()}
+    return Scene(held, {place.path: place for place in places}, rank, module)
+
+
+def names(growths: Sequence[Growth], around: Scene) -> list[tuple[str, str]]:
+    return [(incident.leader.name, incident.holder) for incident in find_incidents(growths, around)]
+
+
+@pytest.mark.parametrize(
+    ("path", "root"),
+    [
+        ("shop.cart.SESSIONS[*].user", "shop.cart.SESSIONS"),
+        ("app.INDEX", "app.INDEX"),
+        ("app.UNAUTHORIZED.__traceback__.tb_frame.request", "app.UNAUTHORIZED"),
+        (OUTSIDE, OUTSIDE),
+    ],
+)
+def test_roots(path: str, root: str) -> None:
+    """A path begins with the container, or with the exception that keeps a chain."""
+    assert root_of(path) == root
+
+
+def test_a_session_with_its_parts_is_one_incident() -> None:
+    """The application's type leads, its dict, list and string table come along, and the path says who holds it."""
+    growths = [
+        growth("builtins.dict", 2),
+        growth("builtins.list"),
+        growth("shop.Session"),
+        growth("shop.SESSIONS", 1, "container"),
+    ]
+    around = scene({"shop.Session": "shop.SESSIONS[*]", "builtins.dict": "shop.SESSIONS[*].data"})
+    [incident] = find_incidents(growths, around)
+    assert (incident.leader.name, incident.root, incident.holder) == (
+        "shop.Session",
+        "shop.SESSIONS",
+        "shop.SESSIONS[*]",
+    )
+    assert incident.names == {"shop.Session", "shop.SESSIONS", "builtins.dict", "builtins.list"}
+
+
+def test_two_holders_are_two_incidents() -> None:
+    """What different containers hold is not mixed up, however alike it grows."""
+    around = scene({"shop.Session": "shop.SESSIONS[*]", "shop.Job": "shop.JOBS[*]"})
+    assert sorted(names([growth("shop.Session"), growth("shop.Job")], around)) == [
+        ("shop.Job", "shop.JOBS[*]"),
+        ("shop.Session", "shop.SESSIONS[*]"),
+    ]
+
+
+def test_the_nearest_library_type_leads() -> None:
+    """Among types of libraries the one that is nearest to the root leads, not the most numerous."""
+    around = scene(
+        {
+            "aiohttp.SystemRoute": "aiohttp.app._build[*][*].__self__",
+            "aiohttp.Request": "aiohttp.app._build[*][*].__self__._exception.__traceback__.tb_frame.request",
+            "multidict.CIMultiDict": "aiohttp.app._build[*][*].__self__._exception.__traceback__.tb_frame.headers",
+        }
+    )
+    growths = [growth("multidict.CIMultiDict", 2), growth("aiohttp.Request"), growth("aiohttp.SystemRoute")]
+    assert names(growths, around)[0][0] == "aiohttp.SystemRoute"
+
+
+def test_a_container_of_bytes_is_its_own_incident() -> None:
+    """Nothing that the collector tracks grows: the container's path is the culprit."""
+    assert names([growth("app.THUMBS", 1, "container")], scene()) == [("app.THUMBS", "app.THUMBS")]
+
+
+def test_the_outer_container_is_named() -> None:
+    """Of a dict and of what lies in it, the dict is named if it grows by a good part of that."""
+    inner = [growth("app.INDEX", 0.5, "container"), growth("app.INDEX[*]", 1, "container")]
+    assert names(inner, scene())[0][0] == "app.INDEX"
+    few_keys = [growth("app.INDEX", 0.05, "container"), growth("app.INDEX[*]", 1, "container")]
+    assert names(few_keys, scene())[0][0] == "app.INDEX[*]"
+
+
+def test_builtins_are_held_by_the_container_that_grows_with_them() -> None:
+    """A sample of all lists of a program says little; the container whose newest entries they are says it."""
+    around = scene({}, [Place("app.INDEX", None, ("builtins.list", "builtins.tuple"))])
+    growths = [growth("builtins.list", 1.5), growth("builtins.tuple"), growth("app.INDEX", 1, "container")]
+    [incident] = find_incidents(growths, around)
+    assert (incident.leader.name, incident.holder) == ("builtins.list", "app.INDEX")
+
+
+def test_a_cache_with_a_bound_is_no_incident() -> None:
+    """What fills a container up to a bound that it names is not a leak; without one it may be."""
+    for bound, expected in ((500, []), (None, ["shop.Product"])):
+        around = scene({"shop.Product": "shop.CACHE[*]"}, [Place("shop.CACHE", bound, ("shop.Product",))])
+        assert [found.leader.name for found in find_incidents([growth("shop.Product")], around)] == expected
+
+
+def test_mirrors_do_not_lead() -> None:
+    """Asyncio's own set of the tasks, and weak references to them, are a part of the application's incident."""
+    growths = [
+        growth("app.Upload", 0.333),
+        growth("weakref.ReferenceType", 0.333, first=1900),
+        growth("asyncio.tasks._scheduled_tasks.data", 0.333, "container"),
+    ]
+    around = scene({"app.Upload": "app.TASKS[*].<app.watchdog>.up", "weakref.ReferenceType": OUTSIDE})
+    [incident] = find_incidents(growths, around)
+    assert incident.leader.name == "app.Upload"
+    assert len(incident.others) == 2
+
+
+def test_two_indices_of_one_object_are_one_incident() -> None:
+    """A signal keeps its receivers in one dict and their senders in another; two dicts of a module are two matters."""
+    signal = [growth("app.changed.receivers", 1, "container"), growth("app.changed._by_sender", 1, "container")]
+    assert len(find_incidents(signal, scene())) == 1
+    module = [growth("app.ORDERS", 1, "container"), growth("app.CARTS", 1, "container")]
+    assert len(find_incidents(module, scene())) == 2
+
+
+def test_bookkeeping_is_no_incident() -> None:
+    """One dict, or one entry of a container, per snapshot is a server's or a logger's own."""
+    assert find_incidents([growth("builtins.dict", 0.005)], scene()) == []
+    assert find_incidents([growth("app.LINES", 0.005, "container")], scene()) == []
+
+
+def test_memory_that_nothing_explains() -> None:
+    """Blocks that no type and no container accounts for are untracked data, held outside Python."""
+    untracked = growth("untracked Python data", 30, "untracked")
+    assert names([untracked], scene()) == [("untracked Python data", OUTSIDE)]
+    explained = [untracked, growth("shop.Session", 1)]
+    assert names(explained, scene({"shop.Session": "shop.S[*]"})) == [("shop.Session", "shop.S[*]")]
+
+
+def test_a_few_large_things_in_a_container_of_ones_own() -> None:
+    """An entry in 150 requests is too slow to be told by itself; with memory that nothing else explains, it is."""
+    slow = growth("app.BROKEN", 0.0067, "container")
+    native = growth("native memory", 2000, "native")
+    [incident] = find_incidents([slow, native], scene())
+    assert (incident.leader.name, incident.holder) == ("app.BROKEN", "app.BROKEN")
+    assert incident.names == {"app.BROKEN", "native memory"}
+    assert names([growth("lib.LOG", 0.0067, "container"), native], scene()) == [("native memory", OUTSIDE)]
+
+
+def test_native_memory_beside_blocks_is_theirs() -> None:
+    """Bytes of the C library are told only if neither blocks nor objects account for them."""
+    native = growth("native memory", 1e6, "native")
+    assert names([native], scene())[0][0] == "native memory"
+    assert [name for name, _ in names([growth("untracked Python data", 30, "untracked"), native], scene())] == [
+        "untracked Python data"
+    ]
+
+
+def test_what_is_searched_for() -> None:
+    """Types that say most come first; builtins fill what is left, if they grow by more than bookkeeping."""
+    growths = [growth("builtins.dict", 0.001), growth("builtins.list", 5), growth("lib.Part"), growth("app.Cart", 0.1)]
+    assert to_search(growths, rank) == ["app.Cart", "lib.Part", "builtins.list"]
+    assert len(to_search([growth(f"app.T{n}") for n in range(50)], rank)) == 6

@@ -1,0 +1,130 @@
+"""How sure a verdict is, when a suspicion is confirmed, and when it is over."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from memprof_middleware import Config, Leak
+from memprof_middleware.analysis.retention import Load
+from memprof_middleware.leaks.grouping import OUTSIDE
+from memprof_middleware.leaks.growth import Growth
+from memprof_middleware.leaks.incidents import Incident
+from memprof_middleware.leaks.verdicts import has_ended, verdict_of
+
+GROWTH = Growth(
+    name="shop.Session",
+    kind="objects",
+    first=100,
+    last=10_600,
+    since=1000.0,
+    snapshots=40,
+    served=10_500.0,
+    per_request=1.0,
+    per_hour=6000.0,
+    steadiness=0.95,
+    pace=1.0,
+    collections=5,
+)
+HELD = Incident(GROWTH, (), "shop.SESSIONS", "shop.SESSIONS[*]")
+
+
+def verdict(incident: Incident = HELD, before: Leak | None = None, **changes: object) -> Leak:
+    grown = dataclasses.replace(incident.leader, **changes)  # type: ignore[arg-type]
+    return verdict_of(dataclasses.replace(incident, leader=grown), Config(), before, "GET /cart")
+
+
+def test_growth_that_went_on_long_enough_is_confirmed() -> None:
+    """10,000 requests without slowing down, held by a container: nobody's cache fills for so long."""
+    leak = verdict()
+    assert (leak.state, leak.severity, leak.holder, leak.route) == (
+        "confirmed",
+        "critical",
+        "shop.SESSIONS[*]",
+        "GET /cart",
+    )
+    assert leak.confidence >= 0.9
+    assert leak.notable
+
+
+@pytest.mark.parametrize(
+    ("what", "changes"),
+    [
+        ("it is young", {"served": 9_000.0}),
+        ("it slows down, as a cache that fills does", {"pace": 0.5}),
+        ("it goes by fits and starts", {"steadiness": 0.2}),
+        ("it is small", {"first": 100, "last": 190}),
+        ("it is a small part of what is there", {"first": 100_000, "last": 110_000}),
+    ],
+)
+def test_what_is_not_certain_stays_a_suspicion(what: str, changes: dict[str, float]) -> None:
+    """Each of these alone keeps a suspicion from being confirmed."""
+    leak = verdict(**changes)
+    assert leak.state == "suspected", what
+    assert leak.confidence < 0.9
+
+
+def test_garbage_is_not_confirmed() -> None:
+    """What nobody is known to hold may wait for a collection; two full ones that it survives say that it does not."""
+    unknown = Incident(GROWTH, ())
+    assert verdict(unknown, collections=1).state == "suspected"
+    assert verdict(unknown, collections=2).state == "confirmed"
+
+
+def test_hours_do_where_there_are_few_requests() -> None:
+    """Six hours of growth are as good as 10,000 requests."""
+    assert verdict(served=300.0, per_hour=10_500 / 5.9).state == "suspected"
+    assert verdict(served=300.0, per_hour=10_500 / 6.1).state == "confirmed"
+
+
+def test_what_cannot_be_a_cache_is_confirmed_sooner() -> None:
+    """Objects that C code lost, and chains of tracebacks, need a third of the requests."""
+    lost = Incident(GROWTH, (), OUTSIDE, OUTSIDE)
+    assert verdict(lost, served=3_400.0).state == "confirmed"
+    assert verdict(lost, served=3_200.0).state == "suspected"
+
+
+def test_a_confirmed_leak_stays_confirmed_and_keeps_its_date() -> None:
+    """A slow hour does not take a verdict back, and what was known of holder and route is not forgotten."""
+    first = verdict()
+    later = verdict_of(
+        dataclasses.replace(HELD, leader=dataclasses.replace(GROWTH, pace=0.3), holder=""), Config(), first, ""
+    )
+    assert (later.state, later.detected_at) == ("confirmed", first.detected_at)
+    assert (later.holder, later.route) == (first.holder, first.route)
+
+
+@pytest.mark.parametrize(
+    ("last", "severity", "notable"),
+    [(200, "low", False), (201, "medium", True), (149, "low", False), (251, "high", True), (301, "critical", True)],
+)
+def test_the_contract_decides_how_bad_it_is(last: float, severity: str, notable: bool) -> None:
+    """By growth from first to last; low, and told to nobody, is what the contract would not call."""
+    leak = verdict(first=100, last=last, served=500.0)
+    assert (leak.severity, leak.notable) == (severity, notable)
+
+
+def ended(values: list[float], requests: list[float] | None = None, snapshots: int = 20) -> bool:
+    served = requests or [100.0 * n for n in range(len(values))]
+    load = Load([60.0 * n for n in range(len(values))], served, [0.0] * len(values), [0] * len(values))
+    leak = dataclasses.replace(verdict(), first=0, last=2000, snapshots=snapshots)
+    return has_ended(leak, values, load)
+
+
+def test_the_end_of_a_leak() -> None:
+    """Freed, or level for half as long as it grew; neither a pause of the requests nor a dip is an end."""
+    growing = [100.0 * n for n in range(21)]
+    assert not ended(growing)
+    assert ended([*growing, 100.0])
+    assert not ended([*growing, *[2000.0] * 5])
+    assert ended([*growing, *[2000.0] * 15])
+    assert not ended([*growing, *[2000.0] * 30], [100.0 * min(n, 20) for n in range(51)])
+    assert not ended([*growing, 1500.0])
+
+
+def test_the_end_without_requests() -> None:
+    """Where nobody counts requests, a third of the snapshots without a rise is the end."""
+    idle = [0.0] * 45
+    assert ended([*[100.0 * n for n in range(21)], *[2000.0] * 24], idle)
+    assert not ended([50.0 * n for n in range(45)], idle)

@@ -1,0 +1,168 @@
+"""The life of a verdict: measured, suspected, held, confirmed, over."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from memprof_middleware import Config, Leak, MemoryProfiler
+from memprof_middleware.heap.containers import Container, Containers
+from memprof_middleware.heap.retainers import Holding
+from memprof_middleware.testing import FakeClock, FakeProbes, Recorder
+
+
+class Shop:
+    """An application with traffic, stepped by hand: a minute and a hundred requests each time."""
+
+    def __init__(self, **settings: object) -> None:
+        self.probes, self.clock = FakeProbes(), FakeClock()
+        config = Config(**{"background": False} | settings)  # type: ignore[arg-type]
+        self.profiler = MemoryProfiler(config, clock=self.clock, probes=self.probes)
+        self.heard = Recorder().attach(self.profiler)
+        self.asked: list[Sequence[str]] = []
+        find = self.probes.holders
+        self.probes.holders = lambda names, **kw: self.asked.append(names) or find(names, **kw)  # type: ignore[func-returns-value,method-assign]
+
+    def minute(self, requests: int = 100, **counts: int) -> list[Leak]:
+        for _ in range(requests):
+            self.profiler.traffic.started += 1
+            self.profiler.traffic.end("GET /cart")
+        self.probes.counts |= counts
+        self.probes.collections = (0, 0, self.probes.collections[2] + 1)
+        self.clock.advance(60)
+        self.profiler.take_snapshot()
+        return self.profiler.detect_leaks()
+
+    def keeps(self, path: str, length: int, holds: tuple[str, ...] = (), bound: int | None = None) -> None:
+        self.probes.kept = Containers((Container(path, "dict", length, bound, False, holds),))
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    made = Shop()
+    yield made
+    made.profiler.stop()
+
+
+def test_a_leak_of_bytes_is_found_by_its_container(shop: Shop) -> None:
+    """Not one tracked object more, and the dict that keeps them is named."""
+    leaks: list[Leak] = []
+    for number in range(12):
+        shop.keeps("shop.THUMBS", 10 + 100 * number)
+        leaks = shop.minute()
+    [leak] = leaks
+    assert (leak.kind, leak.name, leak.holder) == ("container", "shop.THUMBS", "shop.THUMBS")
+    assert leak.growth_per_request == pytest.approx(1)
+
+
+def test_the_holder_is_looked_for_once_and_again_when_it_has_doubled(shop: Shop) -> None:
+    """A search is dear: one for a suspicion, one more each time there is twice as much."""
+    shop.probes.held = {"shop.Session": Holding((("shop.SESSIONS[*]", 1.0),), 8)}
+    for number in range(40):
+        leaks = shop.minute(**{"shop.Session": 100 + 100 * number})
+    assert leaks[0].holder == "shop.SESSIONS[*]"
+    assert 2 <= len([names for names in shop.asked if "shop.Session" in names]) <= 4
+
+
+def test_a_filling_cache_is_left_alone(shop: Shop) -> None:
+    """A container that names its bound is no leak while it fills."""
+    shop.probes.held = {"shop.Product": Holding((("shop.CACHE[*]", 1.0),), 8)}
+    for number in range(20):
+        shop.keeps("shop.CACHE", 50 * number, ("shop.Product",), bound=5000)
+        assert shop.minute(**{"shop.Product": 50 * number}) == []
+
+
+def test_suspected_told_once_confirmed_an_alert_over_its_end(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    """The whole life: one warning and one call, then an alert, then its end."""
+    caplog.set_level(logging.INFO, "memprof")
+    shop.probes.held = {"shop.Session": Holding((("shop.SESSIONS[*]", 1.0),), 8)}
+    states = []
+    for number in range(120):
+        leaks = shop.minute(**{"shop.Session": 100 + 100 * number})
+        states.append(leaks[0].state if leaks else "")
+    assert states.index("suspected") < 12
+    # Warm-up apart, after 10,000 requests, a hundred a minute.
+    assert 100 <= states.index("confirmed") <= 106
+    assert "suspected" not in states[states.index("confirmed") :]
+    assert [(alert.name, alert.active) for alert in shop.heard.alerts if alert.name == "leak"] == [("leak", True)]
+    assert [leak.name for leak in shop.heard.leaks] == ["shop.Session"]
+    assert shop.minute(**{"shop.Session": 100}) == []
+    assert [alert.active for alert in shop.heard.alerts if alert.name == "leak"] == [True, False]
+    suspicions = [record for record in caplog.records if "leak suspected" in record.getMessage()]
+    assert [record.levelname for record in suspicions] == ["WARNING"]
+
+
+def test_small_growth_is_listed_and_told_to_nobody(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    """Five objects for each thousand requests are found, and wake nobody."""
+    for number in range(40):
+        leaks = shop.minute(200, **{"shop.Audit": 1 + number})
+    [leak] = leaks
+    assert (leak.name, leak.notable, leak.severity) == ("shop.Audit", False, "low")
+    assert shop.heard.leaks == []
+    assert "Audit" not in caplog.text
+
+
+def test_the_name_improves_while_it_is_a_suspicion(shop: Shop) -> None:
+    """A builtin that came up first gives way to the application's own type, and the incident keeps its date."""
+    first = None
+    for number in range(20):
+        counts = {"builtins.list": 1000 + 600 * number}
+        if number > 8:
+            counts["__main__.Payment"] = 100 * (number - 8)
+        [leak] = shop.minute(**counts) or [None]
+        first = first or leak
+    assert first is not None
+    assert leak is not None
+    assert (first.name, leak.name) == ("builtins.list", "__main__.Payment")
+    assert leak.detected_at == first.detected_at
+
+
+def test_a_probe_that_fails_takes_nothing_else_along(shop: Shop) -> None:
+    """Without containers and holders, types are judged as before; the failures are counted."""
+    shop.probes.broken = {"containers", "holders", "populations"}
+    for number in range(12):
+        leaks = shop.minute(**{"shop.Session": 100 * number})
+    assert [leak.name for leak in leaks] == ["shop.Session"]
+    assert {"probe_containers", "probe_holders"} <= set(shop.profiler.failures.counts)
+
+
+def test_in_the_background_a_walk_waits_for_the_budget() -> None:
+    """None during warm-up; what one has cost is earned before the next; asked for by hand, it is done at once."""
+    shop = Shop(cpu_budget=0.5)
+    walks: list[int] = []
+    kept = Containers(cpu_seconds=0.5)
+    shop.probes.containers = lambda **_: walks.append(1) or kept  # type: ignore[func-returns-value,method-assign]
+    for number in range(20):
+        shop.probes.counts["shop.Session"] = 100 * number
+        shop.clock.advance(60)
+        shop.profiler.step()
+        assert len(walks) == (number >= shop.profiler.config.warmup_snapshots)
+    shop.profiler.take_snapshot()
+    assert len(walks) == 2
+    shop.profiler.stop()
+
+
+@pytest.mark.parametrize(("budget", "seconds"), [(0.5, 1.0), (0.01, 0.1), (1.0, 2.0), (100.0, 5.0)])
+def test_a_walk_may_take_what_the_budget_gives(budget: float, seconds: float) -> None:
+    """What 200 seconds give, from a tenth of a second to five."""
+    shop = Shop(cpu_budget=budget)
+    asked: list[float] = []
+    shop.probes.containers = lambda *, most_seconds, **_: asked.append(most_seconds) or Containers()  # type: ignore[func-returns-value,method-assign]
+    shop.profiler.take_snapshot()
+    shop.profiler.stop()
+    assert asked == [pytest.approx(seconds)]
+
+
+def test_what_a_part_of_a_walk_did_not_look_at_is_not_forgotten(shop: Shop) -> None:
+    """A container keeps its bound and what it holds while other parts have their turn."""
+    watch = shop.profiler._leaks
+    parts = [Containers((Container(path, "dict", 10, 500, False, ("shop.Session",)),), complete=False) for path in "ab"]
+    for part in (*parts, parts[0]):
+        shop.probes.kept = part
+        shop.minute()
+    assert set(watch._places) == {"a", "b"}
+    shop.probes.kept = Containers(parts[0].found)
+    shop.minute()
+    assert set(watch._places) == {"a"}

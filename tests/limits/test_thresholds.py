@@ -1,0 +1,134 @@
+"""Thresholds at their edges, with hours replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from memprof_middleware import Config, MemorySnapshot
+from memprof_middleware.analysis.history import History
+from memprof_middleware.limits.thresholds import breaches
+
+
+def past(
+    heap: Callable[[int], float | None] = lambda _: 100.0,
+    full: Callable[[int], int] = lambda _: 0,
+    snapshots: int = 1,
+    size_mb: float | None = 1000.0,
+) -> History:
+    """Snapshots a minute apart."""
+    history = History(1000, 5)
+    for number in range(snapshots):
+        rate = (full(number) - full(number - 1)) * 60.0 if number else None
+        shot = MemorySnapshot(
+            timestamp=60.0 * number,
+            pid=1,
+            heap_size_mb=size_mb,
+            heap_size_source="test",
+            heap_used_mb=heap(number),
+            gc_collections=(0, 0, full(number)),
+            gc_per_hour=rate,
+        )
+        history.append(shot, {})
+    return history
+
+
+def names(history: History, active: set[str] | None = None, config: Config | None = None) -> set[str]:
+    return {breach.name for breach in breaches(history, config or Config(), active or set())}
+
+
+@pytest.mark.parametrize(
+    ("heap_mb", "expected"),
+    [
+        (799.9, set()),
+        (800.0, set()),
+        (800.1, {"heap_warning"}),
+        (900.0, {"heap_warning"}),
+        (900.1, {"heap_warning", "heap_critical"}),
+        (1200.0, {"heap_warning", "heap_critical"}),
+        (None, set()),
+    ],
+)
+def test_heap_limits_are_exact(heap_mb: float | None, expected: set[str]) -> None:
+    """Above 80 % a warning, above 90 % critical; unknown is silent."""
+    assert names(past(lambda _: heap_mb)) == expected
+
+
+def test_without_a_limit_there_is_no_percentage() -> None:
+    """Where no limit is known, nothing is judged against it."""
+    assert names(past(lambda _: 5000.0, size_mb=None)) == set()
+
+
+def test_an_empty_history_breaches_nothing() -> None:
+    """Before the first snapshot nothing is judged."""
+    assert names(History(10, 3)) == set()
+
+
+@pytest.mark.parametrize(("heap_mb", "held"), [(799.0, True), (761.0, True), (760.0, False), (700.0, False)])
+def test_a_condition_ends_a_little_below_where_it_began(heap_mb: float, held: bool) -> None:
+    """A value that hovers at the threshold rings once: it ends at 95 % of the threshold."""
+    assert names(past(lambda _: heap_mb)) == set()
+    assert names(past(lambda _: heap_mb), {"heap_warning"}) == ({"heap_warning"} if held else set())
+
+
+def test_settings_move_the_limits() -> None:
+    """Both heap thresholds are settings."""
+    config = Config(heap_warning_percent=50, heap_critical_percent=60)
+    assert names(past(lambda _: 550.0), config=config) == {"heap_warning"}
+
+
+@pytest.mark.parametrize(
+    ("rate", "breached"), [(9.0, False), (10.0, False), (11.5, True), (30.0, True), (-30.0, False)]
+)
+def test_growth_per_hour(rate: float, breached: bool) -> None:
+    """Three hours at a rate above 10 % an hour are a warning, at or below are not."""
+    history = past(lambda number: 100.0 + rate * number / 60, snapshots=180)
+    found = {breach.name: breach for breach in breaches(history, Config())}
+    assert ("heap_growth" in found) is breached
+    if breached:
+        # Measured against the first hour's middle, not its first minute.
+        assert found["heap_growth"].value == pytest.approx(100 * rate / (100 + rate / 2), rel=0.02)
+
+
+def test_growth_is_not_judged_within_half_an_hour() -> None:
+    """A young worker grows for good reasons."""
+
+    def steep(number: int) -> float:
+        return 100.0 + 2 * number
+
+    assert names(past(steep, snapshots=30)) == set()
+    assert names(past(steep, snapshots=40)) == {"heap_growth"}
+
+
+def test_a_transient_is_no_growth() -> None:
+    """One request that takes half a gigabyte for a minute does not move the rate."""
+    assert names(past(lambda number: 600.0 if number == 100 else 100.0, snapshots=120)) == set()
+
+
+def test_growth_looks_back_six_hours() -> None:
+    """A rise long ago is over."""
+    assert names(past(lambda number: 100.0 + min(number, 60), snapshots=60 + 361)) == set()
+
+
+@pytest.mark.parametrize(
+    ("usual", "now", "breached"),
+    [(10, 20, False), (10, 21, True), (0, 9, False), (0, 10, True), (4, 9, False), (100, 199, False)],
+)
+def test_gc_spike(usual: int, now: int, breached: bool) -> None:
+    """More than twice the rate before, and at least ten collections."""
+
+    def full(number: int) -> int:
+        return usual * number if number < 19 else usual * 18 + now
+
+    assert names(past(full=full, snapshots=20)) == ({"gc_spike"} if breached else set())
+
+
+def test_a_spike_that_lasts_becomes_the_usual() -> None:
+    """A new level is told once and then is the rate to compare with."""
+
+    def full(number: int) -> int:
+        return number if number < 20 else 20 + 50 * (number - 19)
+
+    assert names(past(full=full, snapshots=21)) == {"gc_spike"}
+    assert names(past(full=full, snapshots=40), {"gc_spike"}) == set()

@@ -1,0 +1,188 @@
+"""From counted requests and allocator readings to metrics, log and report."""
+
+from __future__ import annotations
+
+import logging
+import random
+
+import pytest
+
+from memprof_middleware import Config, MemoryProfiler
+from memprof_middleware.evidence.report import render_report
+from memprof_middleware.model import MemoryMetrics
+from memprof_middleware.probes import AllocatorStats
+from memprof_middleware.testing import FakeClock, FakeProbes
+from memprof_middleware.web.http.exposition import MetricsEndpoint
+
+LEAK, SMALL, FINE = "POST /cart", "POST /track", "GET /help"
+
+
+class Server:
+    """Answers requests of a changing mix, of which some keep memory."""
+
+    def __init__(self, *, in_use: bool = True, seed: int = 1, **settings) -> None:
+        self.clock, self.probes = FakeClock(), FakeProbes()
+        self.profiler = MemoryProfiler(
+            Config(background=False, **settings), clock=self.clock, probes=self.probes, logger=logging.getLogger("app")
+        )
+        self._rng, self._in_use, self.memory, self.blocks = random.Random(seed), in_use, 50_000_000, 100_000
+
+    def window(self, kept: float = 20_000) -> None:
+        """One interval of requests, then one step."""
+        for route in (LEAK, SMALL, FINE):
+            for _ in range(self._rng.randrange(20, 100)):
+                self.profiler.traffic.started += 1
+                self.profiler.traffic.end(route)
+                self.memory += int(kept) if route == LEAK else 0
+                self.blocks += 20 if route == SMALL else 0
+                self.probes.counts["shop.Line"] = self.probes.counts.get("shop.Line", 500) + 3 * (route == SMALL)
+        self.memory += self._rng.randrange(1000)
+        self.probes.allocated = AllocatorStats(self.memory if self._in_use else None, 0, self.blocks, "fake")
+        self.probes.heap_mb = self.memory / 2**20
+        self.clock.advance(60)
+        self.profiler.step()
+
+
+@pytest.fixture
+def server():
+    return Server()
+
+
+def growth(profiler, unit):
+    return [
+        (g.route, round(g.per_request.value, -1 if unit == "bytes" else 0))
+        for g in profiler.route_growth()
+        if g.unit == unit
+    ]
+
+
+def test_both_signals_find_their_route(server):
+    """In-use bytes show the big leak and blocks the small one, each blamed on its route alone."""
+    for _ in range(20):
+        server.window()
+    assert growth(server.profiler, "bytes") == [(LEAK, 20_000)]
+    assert growth(server.profiler, "objects") == [(SMALL, 20)]
+    assert {g.source for g in server.profiler.route_growth()} == {"in use", "blocks"}
+
+
+def test_without_in_use_bytes_resident_memory_is_read():
+    """Under another allocator the anonymous memory stands in, and the finding says so."""
+    server = Server(in_use=False)
+    for _ in range(20):
+        server.window()
+    found = [g for g in server.profiler.route_growth() if g.unit == "bytes"]
+    assert [(g.route, g.source) for g in found] == [(LEAK, "resident")]
+    assert found[0].per_request.low <= 20_000 <= found[0].per_request.high
+
+
+def test_told_by_metrics_report_and_log(server, caplog):
+    """The scrape has the figure, the report the sentence, the log the sentence when it begins and when it ends."""
+    with caplog.at_level(logging.INFO):
+        for _ in range(25):
+            server.window()
+        text = MetricsEndpoint(server.profiler).respond("GET", {}).body.decode()
+        line = next(line for line in text.splitlines() if line.startswith("fogcompute_memory_route_growth_bytes"))
+        assert line.split("} ")[0] == 'fogcompute_memory_route_growth_bytes_per_request{route="POST /cart",worker="all"'
+        assert float(line.split("} ")[1]) == pytest.approx(20_000, rel=0.01)
+        assert "POST /cart keeps 20.0 kB (" in render_report(server.profiler)
+        for _ in range(130):
+            server.window(kept=0)
+    told = [r for r in caplog.records if getattr(r, "memprof_name", "") == "route_leak"]
+    cart = [(r.memprof_active, r.memprof_subject) for r in told if r.memprof_subject == LEAK]
+    assert cart == [(True, LEAK), (False, LEAK)]
+    assert "POST /cart keeps 20.0 kB (" in told[0].getMessage() or "POST /cart keeps 20.0 kB (" in told[1].getMessage()
+
+
+def test_small_leaks_are_no_alert(caplog):
+    """Below `route_min_bytes` a route is in the report, and nobody is woken."""
+    server = Server(route_min_bytes=50_000)
+    with caplog.at_level(logging.INFO):
+        for _ in range(20):
+            server.window()
+    assert growth(server.profiler, "bytes") == [(LEAK, 20_000)]
+    assert [r for r in caplog.records if getattr(r, "memprof_subject", "") == LEAK] == []
+
+
+def test_which_route_makes_a_type_grow(server):
+    """For a leaking type the route is found by the census, with what a request adds and its share of the growth."""
+    for _ in range(20):
+        server.window()
+    found = server.profiler.route_of("shop.Line")
+    assert found is not None
+    assert (found.route, found.together_with, found.unit, found.source) == (SMALL, (), "shop.Line", "census")
+    assert found.per_request.value == pytest.approx(3)
+    assert found.share == pytest.approx(1)
+    assert server.profiler.route_of("builtins.dict") is None
+
+
+def test_nothing_is_said_before_there_are_windows_enough(server):
+    """The first windows are warm-up, and ten more are needed."""
+    for _ in range(3 + 9):
+        server.window()
+    assert server.profiler.route_growth() == []
+
+
+def test_workers_are_judged_together(monkeypatch):
+    """The worker with the lowest number judges the windows of all, as the slots bring them; the others pass it on."""
+    first, second = Server(seed=1), Server(seed=2)
+    for server, name in ((first, "0"), (second, "1")):
+        monkeypatch.setattr(type(server.profiler), "worker", property(lambda self: self._name), raising=False)
+        server.profiler._name = name
+    for server in (first, second):
+        monkeypatch.setattr(server.profiler, "workers", lambda: [over_the_wire(s) for s in (first, second)])
+        for _ in range(9):
+            server.window()
+    assert len(first.profiler._routes.published().rows) == 6
+    assert growth(first.profiler, "bytes") == []
+    first.window()  # now the two have more than ten windows together
+    assert growth(first.profiler, "bytes") == [(LEAK, 20_000)]
+    assert second.profiler._routes.growth == ()
+    assert growth(second.profiler, "bytes") == [(LEAK, 20_000)]
+
+
+def over_the_wire(server):
+    """What the other workers see of one."""
+    import json
+
+    return MemoryMetrics.from_dict(json.loads(json.dumps(server.profiler.metrics().to_dict())))
+
+
+def test_calm_moment_is_awaited(server):
+    """A reading waits a little for a moment without requests in flight, and takes the calmest that it saw."""
+    server.window()
+    traffic, probes = server.profiler.traffic, server.probes
+    traffic.started += 1
+    readings = []
+
+    def allocator():
+        readings.append(traffic.in_flight)
+        if len(readings) == 3:
+            traffic.end(FINE)
+        return AllocatorStats(1_000_000 + 500_000 * traffic.in_flight, 0, 1, "fake")
+
+    probes.allocator = allocator
+    server.profiler.take_snapshot()
+    assert readings == [1, 1, 1, 0]
+    assert server.profiler._routes._last.memory == 1_000_000
+
+
+def test_broken_allocator_probe_harms_nothing(server):
+    """A probe that fails is counted, and snapshots go on."""
+    server.probes.broken = {"allocator"}
+    server.window()
+    server.window()
+    assert server.profiler.failures.counts["probe_routes"] == 2
+    assert server.profiler.history.seen == 2
+
+
+def test_judging_is_rationed(server, monkeypatch):
+    """Judging that takes long is done at fewer steps, so that it stays below half a percent of the time."""
+    times = iter(range(0, 10_000, 3))  # each look at the processor's time is 3 s later
+    for _ in range(14):
+        server.window()
+    monkeypatch.setattr("memprof_middleware.routes.watch.time.thread_time", lambda: next(times))
+    server.window()
+    before = server.profiler._routes.growth
+    server.window()
+    assert server.profiler._routes.growth is before
+    assert server.profiler._routes._steps_left >= 8

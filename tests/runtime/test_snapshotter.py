@@ -1,0 +1,108 @@
+"""One look at the process: what fails is left out."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import tracemalloc
+from collections.abc import Iterator
+
+import pytest
+
+from memprof_middleware import Config
+from memprof_middleware.failures import Failures
+from memprof_middleware.routes.counter import Traffic
+from memprof_middleware.runtime.instruments import Probes
+from memprof_middleware.runtime.snapshotter import Camera
+from memprof_middleware.testing import FakeClock, FakeProbes
+
+
+def camera(probes: Probes, config: Config | None = None, clock: FakeClock | None = None) -> Camera:
+    return Camera(
+        probes, config or Config(), clock or FakeClock(), Failures(logging.getLogger("memprof.test")), Traffic()
+    )
+
+
+@pytest.fixture
+def real() -> Iterator[Camera]:
+    real = camera(Probes(), Config(tracemalloc=True))
+    yield real
+    real.close()
+
+
+def test_a_real_snapshot(real: Camera) -> None:
+    """On this machine every figure is measured, and the figures fit one another."""
+    snapshot, census, _ = real.take()
+    assert census is not None
+    assert snapshot.pid == os.getpid()
+    assert 0 < snapshot.heap_used_mb <= snapshot.rss_mb * 1.1 <= snapshot.vms_mb * 1.1  # type: ignore[operator]
+    assert snapshot.heap_used_mb < snapshot.heap_size_mb  # type: ignore[operator]
+    assert snapshot.total_objects == census.total >= sum(census.counts.values())
+    assert len(snapshot.object_counts) == 20
+    assert list(snapshot.object_counts.values()) == sorted(census.counts.values(), reverse=True)[:20]
+    assert 0 < snapshot.tracemalloc_current_mb <= snapshot.tracemalloc_peak_mb  # type: ignore[operator]
+    assert 0 < snapshot.duration_seconds < 10
+
+
+def test_the_setting_overrides_the_limit() -> None:
+    """``heap_size_mb`` is the heap size, and the snapshot says so."""
+    snapshot, _, _ = camera(FakeProbes(heap_mb=50), Config(heap_size_mb=200)).take()
+    assert (snapshot.heap_size_mb, snapshot.heap_size_source, snapshot.heap_percent) == (200, "setting", 25)
+
+
+def test_types_of_one_number_are_named_in_order() -> None:
+    """Equal counts are ordered by name, so that the same heap gives the same snapshot."""
+    probes = FakeProbes()
+    probes.counts = {"b.B": 5, "a.A": 5, "c.C": 9, "d.D": 1}
+    snapshot, census, _ = camera(probes, Config(top_types=3)).take()
+    assert list(snapshot.object_counts) == ["c.C", "a.A", "b.B"]
+    assert census is not None
+    assert census.counts == probes.counts
+
+
+def test_collections_per_hour() -> None:
+    """The rate is of the time since the last snapshot; the first has none, and a clock that goes back gives none."""
+    probes, clock = FakeProbes(), FakeClock()
+    eye = camera(probes, clock=clock)
+    assert eye.take()[0].gc_per_hour is None
+    clock.advance(60)
+    probes.collections = (0, 0, 2)
+    assert eye.take()[0].gc_per_hour == 120
+    clock.advance(-3600)
+    assert eye.take()[0].gc_per_hour is None
+
+
+def test_a_trace_of_our_own_ends_with_us() -> None:
+    """With ``tracemalloc`` on, the trace is one frame deep and stopped at the end."""
+    eye = camera(FakeProbes(), Config(tracemalloc=True))
+    eye.open()
+    assert tracemalloc.is_tracing()
+    assert tracemalloc.get_traceback_limit() == 1
+    eye.close()
+    assert not tracemalloc.is_tracing()
+
+
+def test_a_trace_of_somebody_else_goes_on() -> None:
+    """What the application began is never stopped, and is measured."""
+    tracemalloc.start(2)
+    try:
+        eye = camera(Probes(), Config(tracemalloc=True))
+        assert eye.take()[0].tracemalloc_current_mb is not None
+        eye.close()
+        assert tracemalloc.is_tracing()
+        assert tracemalloc.get_traceback_limit() == 2
+    finally:
+        tracemalloc.stop()
+
+
+def test_open_and_close_may_be_repeated() -> None:
+    """Opening twice and closing twice leaves nothing."""
+    before = list(gc.callbacks)
+    eye = camera(Probes())
+    eye.open()
+    eye.open()
+    assert len(gc.callbacks) == len(before) + 1
+    eye.close()
+    eye.close()
+    assert gc.callbacks == before

@@ -1,0 +1,70 @@
+"""The wall between the profiler and its host."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from memprof_middleware import ConfigError
+from memprof_middleware.failures import Failures
+
+
+@pytest.fixture
+def failures() -> Failures:
+    return Failures(logging.getLogger("memprof.failures"))
+
+
+def test_the_first_of_a_kind_is_logged(failures: Failures, caplog: pytest.LogCaptureFixture) -> None:
+    """Each kind is logged once, with type and place; every failure is counted."""
+    for _ in range(3):
+        with failures.caught("probe"):
+            raise OSError("/home/customer")
+    with failures.caught("alert"):
+        raise KeyError("customer")
+    assert failures.counts == {"probe": 3, "alert": 1}
+    assert [record.memprof_failure for record in caplog.records] == ["probe", "alert"]  # type: ignore[attr-defined]
+    assert "probe failed with OSError (test_failures.py:" in caplog.text
+    assert "customer" not in caplog.text
+
+
+def test_our_own_errors_speak(failures: Failures, caplog: pytest.LogCaptureFixture) -> None:
+    """The text of an error that this package wrote holds no data of the program's, so it is shown."""
+    with failures.caught("start"):
+        raise ConfigError("interval=0 is out of range")
+    assert "interval=0 is out of range" in caplog.text
+
+
+def test_an_interrupt_goes_through(failures: Failures) -> None:
+    """Ctrl-C and exit are the host's."""
+    with pytest.raises(KeyboardInterrupt), failures.caught("step"):
+        raise KeyboardInterrupt
+    assert failures.counts == {}
+
+
+def test_a_log_that_raises_is_counted(failures: Failures) -> None:
+    """Where even the log fails, nothing is raised."""
+
+    class Broken(logging.Logger):
+        def warning(self, *_: object, **__: object) -> None:  # type: ignore[override]
+            raise RuntimeError
+
+    failures.logger = Broken("broken")
+    with failures.caught("probe"):
+        raise OSError
+    assert failures.counts == {"probe": 1, "log": 1}
+
+
+def test_a_failure_without_a_place(failures: Failures, caplog: pytest.LogCaptureFixture) -> None:
+    """An error that was never raised has no place to tell."""
+    failures.record("odd", ValueError("customer"))
+    assert "odd failed with ValueError;" in caplog.text
+
+
+def test_a_new_process_counts_from_zero(failures: Failures, caplog: pytest.LogCaptureFixture) -> None:
+    """After ``forget()`` the next failure of a kind is the first again."""
+    for _ in range(2):
+        failures.record("probe", OSError())
+        failures.forget()
+    assert failures.counts == {}
+    assert len(caplog.records) == 2

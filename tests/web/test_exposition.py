@@ -1,0 +1,238 @@
+"""``/metrics`` as one pure function."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from memprof_middleware import Config, MemoryProfiler
+from memprof_middleware.testing import FakeProbes
+from memprof_middleware.web.http.exposition import MetricsEndpoint, Response, render
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+def endpoint(**settings: Any) -> MetricsEndpoint:
+    profiler = MemoryProfiler(Config(background=False, **settings), probes=FakeProbes())
+    profiler.take_snapshot()
+    return MetricsEndpoint(profiler)
+
+
+@pytest.fixture
+def metrics() -> MetricsEndpoint:
+    return endpoint()
+
+
+def header(response: Response, name: str) -> str | None:
+    found = [value for key, value in response.headers if key == name]
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+def test_plain_text_by_default(metrics: MetricsEndpoint) -> None:
+    """Without wishes the answer is Prometheus text, with its length, not to be stored."""
+    response = metrics.respond("GET", {})
+    assert (response.status, response.status_line) == (200, "200 OK")
+    assert (header(response, "Content-Type") or "").startswith("text/plain; version=")
+    assert header(response, "Content-Length") == str(len(response.body))
+    assert header(response, "Cache-Control") == "no-store"
+    assert header(response, "Vary") == "Accept, Accept-Encoding"
+    assert header(response, "Content-Encoding") is None
+    assert any(family.name == "fogcompute_memory_heap_used_mb" for family in parse_text(response.body.decode()))
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        OPENMETRICS,
+        # What Prometheus 2 sends.
+        f"{OPENMETRICS},application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+        # What Prometheus 3 sends.
+        (
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;"
+            "version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+        ),
+    ],
+)
+def test_openmetrics_when_asked_for(metrics: MetricsEndpoint, accept: str) -> None:
+    """A scraper that prefers OpenMetrics gets it, ended by ``# EOF``."""
+    response = metrics.respond("GET", {"accept": accept})
+    assert (header(response, "Content-Type") or "").startswith("application/openmetrics-text; version=1.0.0")
+    assert response.body.endswith(b"# EOF\n")
+    assert list(parse_openmetrics(response.body.decode()))
+
+
+@pytest.mark.parametrize(
+    ("accepted", "zipped"),
+    [
+        ("", False),
+        ("gzip", True),
+        ("GZIP", True),
+        ("deflate, gzip;q=0.5, br", True),
+        ("*", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.0", False),
+        ("gzip;q=0.001", True),
+        ("*;q=0, gzip", True),
+        ("gzip;q=0, *", False),
+        ("identity", False),
+        ("gzip;q=lots", False),
+        ("gzip;level=9", True),
+        ("xgzip", False),
+    ],
+)
+def test_gzip_when_accepted(metrics: MetricsEndpoint, accepted: str, zipped: bool) -> None:
+    """Compressed when the scraper accepts it, never when it says ``q=0``; the text is the same."""
+    plain = metrics.respond("GET", {}).body
+    response = metrics.respond("GET", {"accept-encoding": accepted})
+    assert header(response, "Content-Encoding") == ("gzip" if zipped else None)
+    assert header(response, "Content-Length") == str(len(response.body))
+    assert (gzip.decompress(response.body) if zipped else response.body) == plain
+    if zipped:
+        assert len(response.body) < len(plain) / 2
+
+
+def test_small_answers_are_not_compressed() -> None:
+    """Below 500 bytes gzip costs more than it saves."""
+    response = render(CollectorRegistry(), "GET", {"accept-encoding": "gzip"})
+    assert header(response, "Content-Encoding") is None
+
+
+@pytest.mark.parametrize("headers", [{}, {"accept-encoding": "gzip"}, {"accept": OPENMETRICS}])
+def test_head_is_get_without_a_body(metrics: MetricsEndpoint, headers: dict[str, str]) -> None:
+    """HEAD has the status and the headers of GET, and no body."""
+    get, head = metrics.respond("GET", headers), metrics.respond("HEAD", headers)
+    assert (head.status, head.headers, head.body) == (get.status, get.headers, b"")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "get", ""])
+def test_other_methods_are_refused(metrics: MetricsEndpoint, method: str) -> None:
+    """405 names what is allowed."""
+    response = metrics.respond(method, {})
+    assert (response.status_line, header(response, "Allow")) == ("405 Method Not Allowed", "GET, HEAD")
+    assert b"use GET or HEAD" in response.body
+
+
+TOKEN = "correct-horse"
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        (None, 401),
+        ("", 401),
+        (TOKEN, 401),
+        (f"Basic {TOKEN}", 401),
+        ("Bearer", 401),
+        ("Bearer wrong-horse", 401),
+        (f"Bearer {TOKEN}x", 401),
+        ("Bearer \udcff\xe9", 401),
+        (f"Bearer {TOKEN}", 200),
+        (f"bearer {TOKEN}", 200),
+        (f"Bearer  {TOKEN} ", 200),
+    ],
+)
+def test_a_token_is_needed(given: str | None, status: int) -> None:
+    """With ``metrics_token`` set, only that bearer token opens; a refusal shows neither metrics nor token."""
+    headers = {} if given is None else {"authorization": given}
+    response = endpoint(metrics_token=TOKEN).respond("GET", headers)
+    assert response.status == status
+    if status == 401:
+        assert header(response, "WWW-Authenticate") == 'Bearer realm="metrics"'
+        assert TOKEN.encode() not in response.body
+        assert b"fogcompute" not in response.body
+        assert endpoint(metrics_token=TOKEN).respond("HEAD", headers).body == b""
+
+
+@pytest.mark.parametrize(
+    ("allow", "client", "status"),
+    [
+        ("10.0.0.0/8", "10.1.2.3", 200),
+        ("10.0.0.0/8", "11.1.2.3", 403),
+        ("10.0.0.0/8", "::ffff:10.1.2.3", 200),
+        ("10.0.0.0/8", "::ffff:11.1.2.3", 403),
+        ("::ffff:10.0.0.0/104", "::ffff:10.1.2.3", 200),
+        ("127.0.0.1, ::1", "::1", 200),
+        ("127.0.0.1, ::1", "127.0.0.1", 200),
+        ("fe80::/10", "fe80::1%eth0", 200),
+        ("::/0", "10.1.2.3", 403),
+        ("10.0.0.0/8", None, 403),
+        ("10.0.0.0/8", "", 403),
+        ("0.0.0.0/0", "unix:/run/app.sock", 403),
+        ("10.0.0.0/8", "testclient", 403),
+        ("", None, 200),
+        ("", "anywhere", 200),
+    ],
+)
+def test_an_address_list(allow: str, client: str | None, status: int) -> None:
+    """With ``metrics_allow`` set, only these addresses read; a peer on a Unix socket has none and does not."""
+    response = endpoint(metrics_allow=allow).respond("GET", {}, client)
+    assert response.status == status
+    assert (b"fogcompute" in response.body) is (status == 200)
+
+
+def test_both_must_be_right() -> None:
+    """Token and address together: the address is looked at first."""
+    both = endpoint(metrics_token=TOKEN, metrics_allow="10.0.0.1")
+    right = {"authorization": f"Bearer {TOKEN}"}
+    assert both.respond("GET", right, "10.0.0.2").status == 403
+    assert both.respond("GET", {}, "10.0.0.1").status == 401
+    assert both.respond("GET", right, "10.0.0.1").status == 200
+
+
+def test_a_failure_is_a_500_and_no_exception(caplog: pytest.LogCaptureFixture) -> None:
+    """Metrics that cannot be written are an answer of their own, counted and logged, without the error's text."""
+    broken = endpoint()
+
+    class Broken:
+        def collect(self) -> Iterator[Any]:
+            raise ValueError("customer 4711")
+
+    broken.registry.register(Broken())  # type: ignore[arg-type]
+    response = broken.respond("GET", {})
+    assert response.status_line == "500 Internal Server Error"
+    assert b"customer" not in response.body
+    assert "customer" not in caplog.text
+    assert "exposition failed with ValueError" in caplog.text
+
+
+def test_wsgi() -> None:
+    """As a WSGI application it reads method, headers and peer from the environment."""
+    started: list[Any] = []
+    app = endpoint(metrics_allow="10.0.0.1", metrics_token=TOKEN).wsgi
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "REMOTE_ADDR": "10.0.0.1",
+        "HTTP_AUTHORIZATION": f"Bearer {TOKEN}",
+        "HTTP_ACCEPT_ENCODING": "gzip",
+    }
+    body = b"".join(app(environ, lambda *given: started.append(given)))  # type: ignore[arg-type,return-value]
+    [(status, headers)] = started
+    assert (status, dict(headers)["Content-Encoding"]) == ("200 OK", "gzip")
+    assert b"fogcompute_memory_rss_mb" in gzip.decompress(body)
+
+
+def test_the_applications_own_route_is_told_once(metrics: MetricsEndpoint, caplog: pytest.LogCaptureFixture) -> None:
+    """Where the host has a route of its own, a log line says how to see the metrics; once."""
+    with caplog.at_level(logging.WARNING):
+        metrics.yield_to_host()
+        metrics.yield_to_host()
+    [record] = caplog.records
+    assert "its own route /metrics, which stays" in record.getMessage()
+
+
+def test_a_scrape_starts_the_profiler() -> None:
+    """A scrape may be the first event in a process."""
+    profiler = MemoryProfiler(Config(interval=3600), probes=FakeProbes())
+    try:
+        assert MetricsEndpoint(profiler).respond("GET", {}).status == 200
+        assert profiler.running
+    finally:
+        profiler.stop()

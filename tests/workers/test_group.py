@@ -1,0 +1,483 @@
+"""This worker and its siblings, as the profiler uses them."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from memprof_middleware import Config, MemoryProfiler
+from memprof_middleware.failures import Failures
+from memprof_middleware.model import MemoryMetrics
+from memprof_middleware.probes import Listener
+from memprof_middleware.testing import FakeClock, FakeProbes, Recorder
+from memprof_middleware.workers import locked_file as slot_file
+from memprof_middleware.workers.group import WorkerGroup
+
+HERE = Listener("127.0.0.1:8000", "1234 5678")
+
+
+@pytest.fixture(autouse=True)
+def nothing_held():
+    """No test leaves a slot held."""
+    yield
+    assert not slot_file._held
+
+
+@pytest.fixture
+def failures():
+    return Failures(logging.getLogger("memprof.test"))
+
+
+@pytest.fixture
+def group(tmp_path, failures):
+    found = WorkerGroup(lambda: HERE, str(tmp_path), failures)
+    yield found
+    found.leave()
+
+
+def figures(group: WorkerGroup, pid: int | None = None) -> MemoryMetrics:
+    return MemoryMetrics(worker=group.worker, pid=pid or os.getpid(), start_time=1.0)
+
+
+def test_alone_until_the_server_listens(tmp_path, failures):
+    """Until it is known where the server listens a worker shows itself, as worker 0, and asks again."""
+    found: list[Listener] = []
+    group = WorkerGroup(lambda: found[0] if found else None, str(tmp_path), failures)
+    group.join()
+    assert not group.settled
+    assert [worker.worker for worker in group.workers(figures(group))] == ["0"]
+    found.append(HERE)
+    group.join()
+    assert group.settled
+    group.leave()
+
+
+def test_the_one_that_answers(group, tmp_path, child, failures):
+    """The list is in the order of the slots, and says which worker it comes from."""
+
+    def sibling() -> str:
+        other = WorkerGroup(lambda: HERE, str(tmp_path), failures)
+        other.join()
+        other.publish(figures(other))
+        return other.worker
+
+    assert child(sibling).result == "0"
+    group.join()
+    shown = group.workers(figures(group))
+    assert [(worker.worker, worker.answering) for worker in shown] == [("0", False), ("1", True)]
+
+
+def test_a_process_with_two_profilers_counts_once(group, tmp_path, failures):
+    """Memory of one process is not added up twice, though two profilers look at it."""
+    second = WorkerGroup(lambda: HERE, str(tmp_path), failures)
+    group.join()
+    second.join()
+    second.publish(figures(second))
+    assert [worker.worker for worker in group.workers(figures(group))] == ["0"]
+    assert [worker.worker for worker in second.workers(figures(second))] == ["1"]
+    second.leave()
+
+
+def test_no_folder_is_said_once(tmp_path, caplog):
+    """Where no folder can be used the app serves its own worker, says so once with the way out, and asks no more."""
+    (tmp_path / f"memprof-{os.geteuid()}").symlink_to(tmp_path)
+    failures = Failures(logging.getLogger("memprof.test"))
+    asked: list[int] = []
+    group = WorkerGroup(lambda: asked.append(1) or HERE, str(tmp_path), failures)
+    for _ in range(3):
+        group.join()
+        group.publish(figures(group))
+        assert [worker.worker for worker in group.workers(figures(group))] == ["0"]
+    assert len(asked) == 1
+    assert group.settled
+    assert [record.getMessage().count("set run_dir") for record in caplog.records] == [1]
+
+
+def test_after_leaving_no_slot_is_taken_again(group):
+    """A snapshot that ends after the stop does not bring the worker back; a new start does."""
+    group.join()
+    group.leave()
+    assert group.join() is None
+    assert group.settled
+    assert not slot_file._held
+    group.open()
+    group.join()
+    assert slot_file._held
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_the_last_one_keeps_the_files_for_a_successor(tmp_path, failures, replaced):
+    """A worker that its server is about to replace leaves its figures to its successor, else nothing."""
+    asked: list[Listener] = []
+    group = WorkerGroup(lambda: HERE, str(tmp_path), failures, replaced=lambda found: asked.append(found) or replaced)
+    group.join()
+    group.publish(figures(group))
+    group.leave()
+    assert asked == [HERE]
+    assert not slot_file._held
+    assert bool([path for path in tmp_path.rglob("*") if path.is_file()]) is replaced
+    successor = WorkerGroup(lambda: HERE, str(tmp_path), failures, replaced=lambda found: False)
+    predecessor = successor.join()
+    assert (predecessor is not None) is replaced
+    successor.leave()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_threads_join_once(group):
+    """Requests that come at the same moment take one slot."""
+    gate = threading.Barrier(8)
+    threads = [threading.Thread(target=lambda: (gate.wait(), group.join())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert group.worker == "0"
+    assert len(slot_file._held) == 1
+
+
+def test_a_forked_child_begins_anew(group, child, tmp_path):
+    """A child of a worker, which has inherited its group, takes a slot of its own."""
+    group.join()
+
+    def forked() -> str:
+        group.forget()
+        group.join()
+        return group.worker
+
+    assert child(forked).result == "1"
+    assert group.worker == "0"
+
+
+def test_the_slot_is_given_back_at_exit(tmp_path):
+    """A worker that ends without lifespan events or stop() leaves nothing behind, if Python ends in order."""
+    script = (
+        "import socket, sys\n"
+        "from memprof_middleware import Config, MemoryProfiler\n"
+        "server = socket.create_server(('127.0.0.1', 0))\n"
+        "profiler = MemoryProfiler(Config(run_dir=sys.argv[1])); profiler.start()\n"
+        "import pathlib; print(len([p for p in pathlib.Path(sys.argv[1]).rglob('*') if p.is_file()]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "1\n"
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+class TestProfiler:
+    """What the profiler makes of it."""
+
+    @pytest.fixture
+    def make(self, tmp_path):
+        """``make(settings)``: a profiler that the test steps, where a server listens."""
+        made: list[MemoryProfiler] = []
+
+        def make(**settings) -> MemoryProfiler:
+            probes = FakeProbes()
+            probes.address, probes.server = HERE.address, HERE.server
+            config = Config(**{"background": False, "run_dir": str(tmp_path), "warmup_snapshots": 0} | settings)
+            config = dataclasses.replace(config, leak_confirm_hours=0.05)
+            made.append(MemoryProfiler(config, clock=FakeClock(), probes=probes))
+            made[-1].test_probes = probes
+            return made[-1]
+
+        yield make
+        for profiler in made:
+            profiler.stop()
+
+    @staticmethod
+    def leak(profiler, steps=6):
+        for _ in range(steps):
+            profiler.test_probes.collections = (0, 0, profiler.test_probes.collections[-1] + 1)
+            profiler.test_probes.counts["shop.Cart"] = profiler.test_probes.counts.get("shop.Cart", 0) + 500
+            profiler._clock.advance(60)
+            profiler.step()
+
+    def predecessor(self, make, child):
+        """A worker with a leak that is killed."""
+
+        def work() -> list[str]:
+            profiler = make()
+            self.leak(profiler)
+            return [leak.name for leak in profiler.detect_leaks()]
+
+        dead = child(work)
+        assert dead.result == ["shop.Cart"]
+        dead.kill()
+
+    def test_an_open_leak_outlives_its_worker(self, make, child):
+        """The successor shows the leak and the baseline from its start, and does not tell or count it again."""
+        self.predecessor(make, child)
+        profiler = make()
+        told = Recorder().attach(profiler)
+        profiler.step()
+        (own,) = profiler.workers()
+        assert [leak.name for leak in own.leaks] == ["shop.Cart"]
+        assert own.baseline.pid != os.getpid()
+        assert told.alerts == []
+        assert told.leaks == []
+        assert sum(own.leak_detections.values()) == 0
+
+    def test_a_scrape_never_comes_between_slot_and_inheritance(self, make, child, monkeypatch):
+        """A scrape in another thread, in the moment in which a successor takes its slot, shows the open leak too."""
+        self.predecessor(make, child)
+        profiler = make(background=True, interval=3600)
+        inheriting, go_on, answers = threading.Event(), threading.Event(), []
+        inherit = profiler._inherit
+
+        def slow(predecessor: MemoryMetrics) -> None:
+            inheriting.set()
+            assert go_on.wait(60)
+            inherit(predecessor)
+
+        monkeypatch.setattr(profiler, "_inherit", slow)
+        start = threading.Thread(target=profiler.publish)
+        start.start()
+        assert inheriting.wait(60)
+        scrape = threading.Thread(target=lambda: answers.extend(profiler.workers()))
+        scrape.start()
+        scrape.join(0.1)  # as long as it takes if it does not wait
+        go_on.set()
+        start.join()
+        scrape.join()
+        assert [[leak.name for leak in worker.leaks] for worker in answers] == [["shop.Cart"]]
+
+    def test_a_leak_that_goes_on_stays(self, make, child):
+        """A successor that leaks on keeps the leak open, by its own figures, without a second alert."""
+        self.predecessor(make, child)
+        profiler = make()
+        told = Recorder().attach(profiler)
+        self.leak(profiler, 8)
+        (leak,) = profiler.detect_leaks()
+        assert leak.last == 4000
+        assert told.alerts == []
+
+    def test_a_leak_that_is_over_ends(self, make, child):
+        """A successor that has seen enough without growth ends it, once."""
+        self.predecessor(make, child)
+        profiler = make()
+        told = Recorder().attach(profiler)
+        for _ in range(profiler.config.leak_min_snapshots + 1):
+            profiler._clock.advance(60)
+            profiler.step()
+        assert profiler.detect_leaks() == []
+        assert [(alert.name, alert.active) for alert in told.alerts] == [("leak", False)]
+
+    def test_the_forecast_of_what_is_shared_outlives_its_worker(self, make, child):
+        """The successor of a killed worker goes on with the container's past, and does not tell its alert again."""
+
+        def grow(profiler, steps, used=300.0):
+            for step in range(steps):
+                profiler.test_probes.container_mb = (used + 2 * step, 1000.0)
+                profiler.take_snapshot()
+                profiler.check_thresholds()
+                profiler._clock.advance(120)
+
+        def work() -> list[str]:
+            profiler = make()
+            grow(profiler, 285)
+            profiler.publish()
+            return [alert.subject for alert in profiler.alerts if alert.name == "exhaustion"]
+
+        dead = child(work)
+        assert dead.result == ["shared"]
+        dead.kill()
+        profiler = make()
+        profiler._clock.advance(285 * 120)
+        told = Recorder().attach(profiler)
+        profiler.publish()
+        grow(profiler, 2, 870.0)
+        assert [alert.subject for alert in profiler.alerts if alert.name == "exhaustion"] == ["shared"]
+        assert [alert for alert in told.alerts if alert.name == "exhaustion"] == []
+        forecast = profiler.metrics().forecast
+        assert forecast.shared.low_seconds is not None
+        assert forecast.worker.novelty is None
+
+    def test_another_server_is_no_predecessor(self, make, child):
+        """After a restart nothing of the old run is taken over."""
+        self.predecessor(make, child)
+        profiler = make()
+        profiler.test_probes.server = "9999 1"
+        profiler.step()
+        assert profiler.detect_leaks() == []
+        assert profiler.baseline.pid == os.getpid()
+
+    def test_a_young_worker_is_scraped_before_its_first_snapshot(self, make, child):
+        """The first scrape of a worker shows it in its own slot, beside the others: worker 0 is never two workers."""
+
+        def old() -> bool:
+            profiler = make()
+            profiler.step()
+            profiler.traffic._ended = {"GET /": 500}
+            profiler.publish()
+            return True
+
+        child(old)
+        young = make()
+        assert [(worker.worker, worker.requests) for worker in young.workers()] == [("0", 500), ("1", 0)]
+
+    def test_counters_do_not_depend_on_who_answers(self, make, child):
+        """A scrape answered by the worker itself shows what one answered by another shows."""
+        profiler = make(background=True, interval=3600)
+        profiler.publish()
+        profiler.traffic._ended["GET /"] = profiler.requests + 100
+
+        def other() -> int:
+            return next(worker.requests for worker in make().workers() if worker.worker == "0")
+
+        assert child(other).result == profiler.workers()[0].requests == 0
+        profiler.publish()
+        assert child(other).result == profiler.workers()[0].requests == 100
+
+    def test_switched_off_it_takes_no_slot(self, make, tmp_path):
+        """``enabled=False`` leaves no file."""
+        profiler = make(enabled=False)
+        profiler.ensure_running()
+        assert [worker.worker for worker in profiler.workers()] == ["0"]
+        assert list(tmp_path.iterdir()) == []
+
+    def test_copy_on_write_is_no_growth(self):
+        """Touching what was shared at the fork moves the growth by next to nothing, and private memory by all of it."""
+        script = (
+            "import os\n"
+            "from pathlib import Path\n"
+            "from memprof_middleware.probes.process import memory_share, process_memory\n"
+            "shared = [[number] for number in range(500_000)]\n"
+            "pid = os.fork()\n"
+            "if not pid:\n"
+            "    look = lambda: (process_memory(Path('/proc')).anonymous, memory_share(Path('/proc')).private)\n"
+            "    before = look()\n"
+            "    again = [item for item in shared]; del again\n"
+            "    after = look()\n"
+            "    print(*(int((b - a) / 2**20) for a, b in zip(before, after)), flush=True)\n"
+            "    os._exit(0)\n"
+            "os.waitpid(pid, 0)\n"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+        growth, private = map(int, done.stdout.split())
+        assert private >= 15
+        assert growth <= 5
+
+
+class TestWithoutThread:
+    """Where the background thread does not run, as under an old uWSGI without threads."""
+
+    @pytest.fixture
+    def profiler(self, tmp_path, monkeypatch):
+        def refuse(thread):
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        profiler = MemoryProfiler(Config(run_dir=str(tmp_path), interval=60), probes=FakeProbes())
+        yield profiler
+        profiler.stop()
+
+    def test_a_scrape_samples_once_an_interval(self, profiler, caplog):
+        """The first scrape takes a snapshot, says once what to change, the next ones take none before their time."""
+        profiler.ensure_running()
+        for _ in range(3):
+            profiler.step_if_overdue()
+        assert profiler.workers()[0].snapshots_taken == 1
+        profiler._stepped_at -= 61
+        profiler.step_if_overdue()
+        assert profiler.workers()[0].snapshots_taken == 2
+        told = [record for record in caplog.records if "background thread does not run" in record.getMessage()]
+        assert len(told) == 1
+
+    def test_a_thread_that_runs_after_all_is_told(self, profiler, caplog):
+        """The warning is taken back once, at the same level, and the thread has its work again."""
+        profiler.ensure_running()
+        profiler.step_if_overdue()
+        for _ in range(2):
+            profiler._beat()
+        told = [record.levelname for record in caplog.records if "runs in process" in record.getMessage()]
+        assert told == ["WARNING"]
+        assert profiler.workers()[0].snapshots_taken == 3
+
+    def test_after_stop_a_scrape_samples_nothing(self, profiler):
+        """Who stopped the profiler does not get a snapshot from a late scrape."""
+        profiler.ensure_running()
+        profiler.stop()
+        profiler._stepped_at -= 3600
+        profiler.step_if_overdue()
+        assert profiler.metrics().snapshots_taken == 0
+
+
+def test_a_scrape_leaves_its_work_to_a_thread_that_is_late(tmp_path, caplog):
+    """A thread that is at its first snapshot for long, on a busy machine, is neither replaced nor talked about."""
+    probes, inside, go_on = FakeProbes(), threading.Event(), threading.Event()
+    process = probes.process
+
+    def slow():
+        inside.set()
+        go_on.wait(60)
+        return process()
+
+    probes.process = slow
+    profiler = MemoryProfiler(Config(run_dir=str(tmp_path), interval=60), probes=probes)
+    profiler.start()
+    assert inside.wait(60)
+    profiler._stepped_at -= 3600
+    for _ in range(10):
+        profiler.step_if_overdue()
+    assert profiler.metrics().snapshots_taken == 0
+    go_on.set()
+    profiler.stop()
+    assert "does not run" not in caplog.text
+
+
+def test_a_disk_that_was_full_is_tried_again(tmp_path, caplog):
+    """A worker that found no room is alone for a minute and not for life; it is logged once and counted each time."""
+    now, failures = [1000.0], Failures(logging.getLogger("memprof"))
+    (tmp_path / "taken").write_text("a file and no folder")
+    group = WorkerGroup(lambda: HERE, str(tmp_path / "taken"), failures, clock=lambda: now[0])
+    for _ in range(3):
+        group.join()
+    assert (group.settled, failures.counts["run_directory"]) == (True, 1)
+    now[0] += 61
+    assert not group.settled
+    group.join()
+    assert (group.settled, failures.counts["run_directory"]) == (True, 2)
+    (tmp_path / "taken").unlink()
+    group.join()
+    assert group.slot is None
+    now[0] += 61
+    group.join()
+    assert group.slot is not None
+    group.leave()
+    assert len([record for record in caplog.records if "run_directory" in record.getMessage()]) == 1
+
+
+def test_new_figures_are_new_for_all_at_once(tmp_path, monkeypatch):
+    """A scrape that comes while the worker publishes waits until its siblings see the new figures too."""
+    probes = FakeProbes()
+    probes.address = HERE.address
+    profiler = MemoryProfiler(Config(run_dir=str(tmp_path), interval=3600), clock=FakeClock(), probes=probes)
+    profiler.publish()
+    writing, go_on, answers = threading.Event(), threading.Event(), []
+
+    def slow(metrics: MemoryMetrics) -> None:
+        writing.set()
+        assert go_on.wait(10)
+
+    monkeypatch.setattr(profiler._group, "publish", slow)
+    for _ in range(7):
+        profiler.traffic.end("GET /")
+    publisher = threading.Thread(target=profiler.publish)
+    publisher.start()
+    assert writing.wait(10)
+    scrape = threading.Thread(target=lambda: answers.append(profiler.workers()[0].requests))
+    scrape.start()
+    scrape.join(0.1)
+    assert answers == []
+    go_on.set()
+    publisher.join()
+    scrape.join()
+    assert answers == [7]
+    profiler.stop()
