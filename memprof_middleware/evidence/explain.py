@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from memprof_middleware.errors import EvidenceError
-from memprof_middleware.evidence.report import sparkline
 from memprof_middleware.model import Leak, Moment, RouteGrowth
 from memprof_middleware.model.codec import _Value
 from memprof_middleware.model.foreign import parsed_object
-from memprof_middleware.runtime.alerts import describe
+from memprof_middleware.text.conditions import describe
 from memprof_middleware.text.moments import utc
+from memprof_middleware.text.sparkline import sparkline
 
 _SERIES = {
     "heap_used_mb": "heap, MB",

@@ -2,36 +2,83 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
 
-from memprof_middleware.model import Forecast, Leak, MemorySnapshot, Outlook
-from memprof_middleware.profiler import MemoryProfiler
-from memprof_middleware.runtime.alerts import describe
+from memprof_middleware.analysis.history import History
+from memprof_middleware.config import Config
+from memprof_middleware.model import Alert, Forecast, Leak, MemoryMetrics, MemorySnapshot, Outlook, RouteGrowth
+from memprof_middleware.text.conditions import describe
 from memprof_middleware.text.moments import utc
+from memprof_middleware.text.sparkline import sparkline
 from memprof_middleware.text.version import package_version
 
-_BARS = "▁▂▃▄▅▆▇█"
-_WIDTH = 48
 UNUSUAL = 2.4  # a healthy worker comes so far once in months (benchmarks/forecast/novelty.py)
 
 
-def render_report(profiler: MemoryProfiler) -> str:
+class Reason(Protocol):
+    """A threshold in force and why it is where it is."""
+
+    @property
+    def value(self) -> float:
+        """The threshold."""
+
+    @property
+    def reason(self) -> str:
+        """Why, in words."""
+
+
+class Thresholds(Protocol):
+    """The thresholds in force."""
+
+    def described(self) -> Mapping[str, Reason]:
+        """Each by its name."""
+
+
+class Learning(Protocol):
+    """What was learned of the application."""
+
+    @property
+    def change(self) -> object | None:
+        """What this release uses beside the one before, in words by ``str``."""
+
+    @property
+    def levels(self) -> Thresholds:
+        """The thresholds in force."""
+
+
+class Reported(Protocol):
+    """What the report asks of a :class:`~memprof_middleware.MemoryProfiler`."""
+
+    @property
+    def config(self) -> Config:
+        """Its settings."""
+
+    @property
+    def history(self) -> History:
+        """The snapshots."""
+
+    @property
+    def alerts(self) -> Sequence[Alert]:
+        """The conditions that hold."""
+
+    @property
+    def tuner(self) -> Learning:
+        """What was learned."""
+
+    def metrics(self) -> MemoryMetrics:
+        """The figures of the last snapshot."""
+
+    def route_growth(self) -> Sequence[RouteGrowth]:
+        """The routes that keep memory."""
+
+
+def render_report(profiler: Reported) -> str:
     """Memory, objects, leaks, drift and the profiler's own cost, as of the last snapshot."""
     return "\n".join(_lines(profiler)) + "\n"
 
 
-def sparkline(values: Sequence[float], width: int = _WIDTH) -> str:
-    """A series as one line of bars, from its lowest to its highest value; figures that are missing are left out."""
-    known = [value for value in values if not math.isnan(value)]
-    if not known:
-        return ""
-    picked = [known[index * (len(known) - 1) // (width - 1)] for index in range(width)] if len(known) > width else known
-    low, high = min(picked), max(picked)
-    return "".join(_BARS[round((value - low) / (high - low) * 7) if high > low else 0] for value in picked)
-
-
-def _lines(profiler: MemoryProfiler) -> Iterator[str]:
+def _lines(profiler: Reported) -> Iterator[str]:
     metrics = profiler.metrics()
     snapshot = metrics.snapshot
     yield f"memprof {package_version()}: worker {metrics.worker}, process {metrics.pid}"
@@ -89,7 +136,7 @@ def _memory(snapshot: MemorySnapshot) -> Iterator[str]:
         yield f"Traced   {snapshot.tracemalloc_current_mb:.1f} MB now, {peak} MB at most"
 
 
-def _learned(profiler: MemoryProfiler) -> Iterator[str]:
+def _learned(profiler: Reported) -> Iterator[str]:
     if profiler.tuner.change is not None:
         sentence = str(profiler.tuner.change)
         yield sentence[0].upper() + sentence[1:]
@@ -119,7 +166,7 @@ def _coming(outlook: Outlook, whose: str) -> Iterator[str]:
         yield f"  unusual: what counts {whose[3:]} is {outlook.novelty:.1f} times its noise above all of the last day"
 
 
-def _routes(profiler: MemoryProfiler) -> Iterator[str]:
+def _routes(profiler: Reported) -> Iterator[str]:
     growths = profiler.route_growth()
     yield ""
     yield f"Routes that keep memory: {len(growths) or 'none found'}"

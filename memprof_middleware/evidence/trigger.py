@@ -12,8 +12,8 @@ from memprof_middleware.analysis.sharing import shared_memory
 from memprof_middleware.config import Config
 from memprof_middleware.evidence.bundle import bundle, told_of, write_bundle
 from memprof_middleware.failures import Failures
+from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.model import MemoryMetrics, RouteGrowth
-from memprof_middleware.runtime.instruments import Probes
 
 # Percent of the limit at which a bundle is written, and below which the next breach is a new one.
 _BREACH, _OVER = 85.0, 80.0
@@ -37,7 +37,7 @@ class EvidenceWatch:
         run: names this run of the server: what one of its workers has told is told.
     """
 
-    def __init__(self, probes: Probes, config: Config, failures: Failures, run: Callable[[], str]) -> None:
+    def __init__(self, probes: Instruments, config: Config, failures: Failures, run: Callable[[], str]) -> None:
         self._probes, self._config, self._failures, self._run = probes, config, failures, run
         self.forget()
 

@@ -18,8 +18,8 @@ from memprof_middleware.errors import FlameError
 from memprof_middleware.flame.store import FlameResults, write_private
 from memprof_middleware.model.flame import Engine, FlameOrder, FlameSummary, Stack
 from memprof_middleware.model.foreign import parsed_object
+from memprof_middleware.workers.run_directory import FLAME
 
-FOLDER = "flame"
 MIN_SECONDS, MAX_SECONDS = 1.0, 60.0
 # Who was asked takes the order within a second, unless a long census keeps its thread; then it is not taken any more.
 CLAIM_SECONDS = 20.0
@@ -58,7 +58,7 @@ class FlameDesk:
     """
 
     def __init__(self, folder: Path, clock: Callable[[], float]) -> None:
-        self._folder, self._clock = folder / FOLDER, clock
+        self._folder, self._clock = folder / FLAME, clock
         self._lock = threading.Lock()
         self.results = FlameResults(self._folder)
 

@@ -23,10 +23,10 @@ from memprof_middleware.flame.folding import fold
 from memprof_middleware.flame.places import Places
 from memprof_middleware.flame.queue import FlameDesk
 from memprof_middleware.flame.windows import AllocationWindow, MemrayWindow, TracemallocWindow
+from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.model import MB, MemorySnapshot
 from memprof_middleware.model.flame import Engine, FlameOrder, FlameSummary, Frame, RawFrame, RawStack, Stack
 from memprof_middleware.probes.real_thread import in_real_thread
-from memprof_middleware.runtime.instruments import Probes
 from memprof_middleware.workers.run_directory import temporary_folders
 
 THREAD_NAME = "memprof-flame"
@@ -192,7 +192,7 @@ class FlameRecorder:
             self._cpu_seconds += time.thread_time() - began
 
 
-def tightness(snapshot: MemorySnapshot | None, probes: Probes, config: Config) -> str | None:
+def tightness(snapshot: MemorySnapshot | None, probes: Instruments, config: Config) -> str | None:
     """Why memory is too short for a window, in words, as it is now; ``None``: it is not, or that cannot be told."""
     size_mb = snapshot.heap_size_mb if snapshot else None
     shares = [(probes.process().anonymous / MB, size_mb)]

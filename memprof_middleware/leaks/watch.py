@@ -15,6 +15,7 @@ from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.retention import Load
 from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
+from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.leaks.detector import still_open
 from memprof_middleware.leaks.grouping import Place, Scene
 from memprof_middleware.leaks.growth import FRAGMENTATION, NATIVE, UNTRACKED, Growth, find_growths
@@ -22,7 +23,6 @@ from memprof_middleware.leaks.incidents import Incident, find_incidents, to_sear
 from memprof_middleware.leaks.verdicts import has_ended, verdict_of
 from memprof_middleware.model import MB, SEVERITIES, Leak
 from memprof_middleware.probes.real_thread import real_sleep
-from memprof_middleware.runtime.instruments import Probes
 
 # While nothing is suspected, containers are measured with every so many snapshots.
 _CALM_STEPS = 10
@@ -50,7 +50,7 @@ class LeakWatch:
         halted: whether the profiler stops, which ends a walk or a search in its next pause.
     """
 
-    def __init__(self, probes: Probes, config: Config, failures: Failures, halted: Callable[[], bool]) -> None:
+    def __init__(self, probes: Instruments, config: Config, failures: Failures, halted: Callable[[], bool]) -> None:
         self._probes, self._config, self._failures, self._halted = probes, config, failures, halted
         self.forget()
 

@@ -9,8 +9,7 @@ from memprof_middleware.analysis.buckets import Buckets
 from memprof_middleware.analysis.sharing import SharedMemory, shared_memory
 from memprof_middleware.failures import Failures
 from memprof_middleware.limits.forecast import outlook
-from memprof_middleware.limits.thresholds import Breach
-from memprof_middleware.model import Forecast, MemoryMetrics, MemorySnapshot, Outlook
+from memprof_middleware.model import Breach, Forecast, MemoryMetrics, MemorySnapshot, Outlook
 
 CONDITION = "exhaustion"
 _HORIZON_SECONDS = 86400.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import statistics
 from collections.abc import Collection, Iterator, Sequence
@@ -12,7 +11,7 @@ from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.sharing import shared_memory
 from memprof_middleware.config import Config
 from memprof_middleware.limits.learning import Levels, levels_of
-from memprof_middleware.model import MemorySnapshot, Severity
+from memprof_middleware.model import Breach, MemorySnapshot
 
 # A value that hovers at a threshold must not ring on and off: a condition ends only below this share of it.
 _RELEASE = 0.95
@@ -24,18 +23,6 @@ _GC_PAST = 10
 _GC_MIN_COLLECTIONS = 10
 
 CONDITIONS = ("heap_warning", "heap_critical", "shared_warning", "shared_critical", "heap_growth", "gc_spike")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Breach:
-    """A threshold that is passed: its condition, how bad, the figures and a sentence for people."""
-
-    name: str
-    severity: Severity
-    value: float
-    threshold: float
-    message: str
-    subject: str = ""
 
 
 def breaches(

@@ -1,6 +1,7 @@
 """Frozen values that flow through the profiler. Each round-trips through JSON. MB means 2^20 bytes."""
 
 from memprof_middleware.model.alert import Alert
+from memprof_middleware.model.breach import Breach
 from memprof_middleware.model.codec import Moment
 from memprof_middleware.model.drift import DriftReport
 from memprof_middleware.model.forecast import Forecast, Outlook
@@ -15,6 +16,7 @@ __all__ = [
     "MB",
     "SEVERITIES",
     "Alert",
+    "Breach",
     "DriftReport",
     "Estimate",
     "Forecast",

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 
 from memprof_middleware.model.codec import Moment, _Value
 from memprof_middleware.model.severity import Severity
+
+_LEVELS: dict[Severity, int] = {
+    "low": logging.WARNING,
+    "medium": logging.WARNING,
+    "high": logging.ERROR,
+    "critical": logging.CRITICAL,
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,3 +43,8 @@ class Alert(_Value):
     timestamp: Moment
     subject: str = ""
     active: bool = True
+
+
+def level_of(alert: Alert) -> int:
+    """The level of the logging module that an alert is told at."""
+    return _LEVELS[alert.severity] if alert.active else logging.INFO

@@ -8,12 +8,13 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from memprof_middleware.config import Config
+from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.model import MemorySnapshot
 from memprof_middleware.recycling import act, detection
 from memprof_middleware.recycling.decision import Breach, Decision, Rules, Situation, decide, lasts
 from memprof_middleware.recycling.remedies import REMEDIES, Remedies, Remedy
 from memprof_middleware.recycling.telling import Refusals, why
-from memprof_middleware.recycling.world import Probing, Watched, World
+from memprof_middleware.recycling.world import Watched, World
 
 if TYPE_CHECKING:
     from memprof_middleware.recycling.ledger import Ledger, Past
@@ -39,7 +40,7 @@ class Recycler:
         remedies: the soft ones.
     """
 
-    def __init__(self, watched: Watched, probes: Probing, world: World | None = None) -> None:
+    def __init__(self, watched: Watched, probes: Instruments, world: World | None = None) -> None:
         self._watched, self._probes, self._world = watched, probes, world or World()
         config = watched.config
         self._wanted = _wanted(config)

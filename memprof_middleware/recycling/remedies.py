@@ -11,11 +11,11 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 from memprof_middleware.failures import Failures
+from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.model import MB
-from memprof_middleware.probes import AllocatorStats, ProcessMemory
 from memprof_middleware.probes.real_thread import in_real_thread
 
 Remedy = Literal["collect", "callbacks", "trim"]
@@ -32,16 +32,6 @@ DEADLINE_SECONDS = 60.0
 # 100 ns per object: above this a collection holds every thread up for more than half a second.
 _MOST_OBJECTS = 5_000_000
 _LEAST_TRIMMED_MB = 10.0
-
-
-class Instruments(Protocol):
-    """What the remedies ask of :class:`~memprof_middleware.runtime.instruments.Probes`."""
-
-    def process(self) -> ProcessMemory:
-        """Memory of this process."""
-
-    def allocator(self) -> AllocatorStats:
-        """What the allocators have given out."""
 
 
 class Held(NamedTuple):

@@ -12,18 +12,26 @@ from typing import Protocol
 from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
 from memprof_middleware.model import Alert, MemoryMetrics
-from memprof_middleware.probes import Listener
 from memprof_middleware.recycling import act, detection
-from memprof_middleware.recycling.remedies import Instruments
-from memprof_middleware.routes.counter import Traffic
+
+
+class InFlight(Protocol):
+    """What is asked of the counter of requests."""
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that have begun and not ended."""
 
 
 class Watched(Protocol):
     """What is asked of the :class:`~memprof_middleware.MemoryProfiler`."""
 
     config: Config
-    traffic: Traffic
     failures: Failures
+
+    @property
+    def traffic(self) -> InFlight:
+        """The requests under way."""
 
     @property
     def logger(self) -> logging.Logger:
@@ -39,13 +47,6 @@ class Watched(Protocol):
 
     def workers(self) -> Sequence[MemoryMetrics]:
         """The live workers of the server."""
-
-
-class Probing(Instruments, Protocol):
-    """What is asked of the :class:`~memprof_middleware.runtime.instruments.Probes`."""
-
-    def listener(self) -> Listener | None:
-        """Where the server listens."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from memprof_middleware.config import Config
-from memprof_middleware.limits.thresholds import Breach
-from memprof_middleware.model import MB, MemoryMetrics, RouteGrowth
+from memprof_middleware.model import MB, Breach, MemoryMetrics, RouteGrowth
 
 _SURE = 0.5
 

@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from memprof_middleware.analysis.history import History
 from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
-from memprof_middleware.limits.thresholds import Breach
-from memprof_middleware.model import MemoryMetrics, RouteGrowth, RouteWindows
+from memprof_middleware.heap.instruments import Instruments
+from memprof_middleware.model import Breach, MemoryMetrics, RouteGrowth, RouteWindows
 from memprof_middleware.probes import AllocatorStats
 from memprof_middleware.routes.attribution import attribute, attribute_workers
 from memprof_middleware.routes.counter import Traffic, ended_between
 from memprof_middleware.routes.fit import Window
 from memprof_middleware.routes.growth import route_breaches
-from memprof_middleware.runtime.instruments import Probes
 
 # Windows kept: an hour or two at the usual intervals, long enough for a small leak and short enough to forget a cache.
 MOST_WINDOWS = 120
@@ -72,7 +71,7 @@ class RouteWatch:
     """
 
     def __init__(
-        self, traffic: Traffic, probes: Probes, clock: Callable[[], float], warmup: int, failures: Failures
+        self, traffic: Traffic, probes: Instruments, clock: Callable[[], float], warmup: int, failures: Failures
     ) -> None:
         self._traffic, self._probes, self._clock = traffic, probes, clock
         self._warmup, self._failures = warmup, failures

@@ -8,25 +8,13 @@ from collections.abc import Callable, Iterable
 
 from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
-from memprof_middleware.limits.thresholds import Breach
-from memprof_middleware.model import MB, Alert, Leak, LeakKind, Severity
+from memprof_middleware.model import Alert, Breach, Leak
+from memprof_middleware.model.alert import level_of
+from memprof_middleware.text.conditions import brief_duration, describe
 
 # Where servers log that leave the root logger alone.
 _SERVER_LOGGERS = ("uvicorn", "gunicorn.error", "hypercorn.error", "_granian", "daphne")
-_UNITS: dict[LeakKind, str] = {
-    "objects": "objects",
-    "container": "entries",
-    "untracked": "blocks",
-    "native": "MB",
-    "fragmentation": "MB",
-}
 AlertCallback = Callable[[Alert], object]
-_LEVELS: dict[Severity, int] = {
-    "low": logging.WARNING,
-    "medium": logging.WARNING,
-    "high": logging.ERROR,
-    "critical": logging.CRITICAL,
-}
 
 
 class AlertBook:
@@ -90,7 +78,7 @@ class AlertBook:
                     name=began.name,
                     subject=began.subject,
                     severity=began.severity,
-                    message=f"over after {_duration(timestamp - began.since)}: {began.message}",
+                    message=f"over after {brief_duration(timestamp - began.since)}: {began.message}",
                     value=began.value,
                     threshold=began.threshold,
                     since=began.since,
@@ -113,11 +101,6 @@ class AlertBook:
         for callback in list(self.callbacks):
             with self._failures.caught("alert_callback"):
                 callback(alert)
-
-
-def level_of(alert: Alert) -> int:
-    """The level of the logging module that an alert is told at."""
-    return _LEVELS[alert.severity] if alert.active else logging.INFO
 
 
 def _began(breach: Breach, timestamp: float) -> Alert:
@@ -152,19 +135,6 @@ def leak_breach(leak: Leak, config: Config) -> Breach:
     )
 
 
-def describe(leak: Leak) -> str:
-    """What grows, from how much to how much, who holds it and whose requests feed it."""
-    unit = _UNITS[leak.kind]
-    scale, digits = (MB, 1) if unit == "MB" else (1.0, 0)
-    text = (
-        f"{leak.name} grew from {leak.first / scale:,.{digits}f} to {leak.last / scale:,.{digits}f} {unit} "
-        f"(+{leak.growth_percent:.0f} %) over {leak.snapshots} snapshots"
-    )
-    if leak.holder:
-        text += f", {leak.holder}" if leak.holder.startswith("held ") else f", held by {leak.holder}"
-    return text + (f"; {leak.route}" if leak.route else "")
-
-
 def tell_suspicions(logger: logging.Logger, new: Iterable[Leak], ended: Iterable[Leak]) -> None:
     """Log leaks that are suspected from now on, and suspicions that came to nothing."""
     for leak in new:
@@ -177,13 +147,3 @@ def tell_suspicions(logger: logging.Logger, new: Iterable[Leak], ended: Iterable
             )
     for leak in ended:
         logger.info("memprof: leak over: %s no longer grows", leak.name, extra={"memprof_name": leak.name})
-
-
-def _duration(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.1f} h"
-    )

@@ -6,7 +6,7 @@ import json
 import logging
 
 from memprof_middleware.model import Alert, MemoryMetrics
-from memprof_middleware.runtime.alerts import level_of
+from memprof_middleware.model.alert import level_of
 from memprof_middleware.sinks.sink import Sink
 
 LOGGER = "memprof.json"

@@ -15,6 +15,8 @@ from memprof_middleware.errors import RunDirectoryError
 _ROOM = 1 << 18
 # How the file is called that holds the past of a slot: its number and this.
 PAST = ".past"
+# The folder of the windows for flame graphs, which ends with the last worker.
+FLAME = "flame"
 
 
 def run_directory(given: str | None = None, *, lasting: bool = False) -> Path:

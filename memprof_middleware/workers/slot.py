@@ -16,11 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from memprof_middleware.errors import RunDirectoryError
-from memprof_middleware.flame.queue import FOLDER as FLAME_FOLDER
 from memprof_middleware.model import MemoryMetrics
 from memprof_middleware.model.foreign import parsed_object
 from memprof_middleware.workers.locked_file import SlotFile
-from memprof_middleware.workers.run_directory import PAST, private_folders, run_directory
+from memprof_middleware.workers.run_directory import FLAME, PAST, private_folders, run_directory
 
 _MOST_SLOTS = 1024
 # A server that was killed leaves at most a file for each of its workers; the next one to start clears them away.
@@ -239,7 +238,7 @@ def _remove_if_dead(folders: list[Path]) -> None:
         with contextlib.suppress(OSError):  # somebody else removes or claims at the same time
             for file in found:
                 file.remove()
-            shutil.rmtree(folder / FLAME_FOLDER, ignore_errors=True)
+            shutil.rmtree(folder / FLAME, ignore_errors=True)
             for past in folder.glob(f"*{PAST}*"):
                 past.unlink()
             folder.rmdir()

@@ -7,8 +7,9 @@ import math
 import pytest
 
 from memprof_middleware import Config, MemoryProfiler
-from memprof_middleware.evidence.report import render_report, sparkline
+from memprof_middleware.evidence.report import render_report
 from memprof_middleware.testing import FakeClock, FakeProbes
+from memprof_middleware.text.sparkline import sparkline
 
 
 def test_the_report_tells_what_was_found() -> None:

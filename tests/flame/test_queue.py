@@ -9,9 +9,10 @@ import stat
 
 import pytest
 
-from memprof_middleware.flame.queue import CLAIM_SECONDS, FOLDER, MAX_SECONDS, FlameBusyError, FlameDesk, FlameRestError
+from memprof_middleware.flame.queue import CLAIM_SECONDS, MAX_SECONDS, FlameBusyError, FlameDesk, FlameRestError
 from memprof_middleware.model.flame import FlameSummary, Frame, Stack
 from memprof_middleware.testing import FakeClock
+from memprof_middleware.workers.run_directory import FLAME
 
 STACKS = (Stack(300, 3, (Frame("shop/cart.py", "remember", "own"), Frame("json/decoder.py", "raw_decode", "stdlib"))),)
 
@@ -175,7 +176,7 @@ def test_few_results_are_kept(desk, clock, tmp_path):
     assert desk.results.get(ids[0]) is None
     assert desk.results.bin(ids[0]) is None
     assert desk.results.bin(ids[-1]) == b"memray"
-    assert len(list((tmp_path / FOLDER).iterdir())) == 8 * 2 + 2 + 1
+    assert len(list((tmp_path / FLAME).iterdir())) == 8 * 2 + 2 + 1
 
 
 def test_a_file_of_memrays_that_is_too_large_is_not_kept(desk, clock):
@@ -192,7 +193,7 @@ def test_a_file_of_memrays_that_is_too_large_is_not_kept(desk, clock):
 
 def test_half_done_files_are_cleared(desk, clock, tmp_path):
     """What a worker that was killed left behind goes with the next result."""
-    folder = tmp_path / FOLDER
+    folder = tmp_path / FLAME
     made(desk, clock)
     left = [folder / f"{'a' * 20}.bin", folder / f"{'b' * 20}.stacks", folder / f"{'c' * 20}.json.99.new"]
     for path in left:
@@ -205,8 +206,8 @@ def test_the_files_are_private(desk, clock, tmp_path):
     """Nobody else reads them or enters the folder."""
     made(desk, clock)
     desk.ask(7, "tracemalloc", 10)
-    assert stat.S_IMODE((tmp_path / FOLDER).stat().st_mode) == 0o700
-    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / FOLDER).iterdir()}
+    assert stat.S_IMODE((tmp_path / FLAME).stat().st_mode) == 0o700
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / FLAME).iterdir()}
     modes.pop("lock")  # empty
     assert set(modes.values()) == {0o600}
 
@@ -223,8 +224,8 @@ def test_only_an_id_names_a_file(desk, clock, name):
 def test_foreign_files_say_nothing(desk, clock, tmp_path, content):
     """A file of another version, or half of one, is no result and no order, and no error."""
     order_id = made(desk, clock)
-    (tmp_path / FOLDER / f"{order_id}.json").write_bytes(content)
-    (tmp_path / FOLDER / "order").write_bytes(content)
+    (tmp_path / FLAME / f"{order_id}.json").write_bytes(content)
+    (tmp_path / FLAME / "order").write_bytes(content)
     assert desk.results.get(order_id) is None
     assert desk.results.summaries() == []
     assert desk.order() is None
@@ -235,7 +236,7 @@ def test_foreign_files_say_nothing(desk, clock, tmp_path, content):
 def test_a_broken_file_of_stacks_leaves_the_figures(desk, clock, tmp_path):
     """The figures are shown also where the stacks cannot be read."""
     order_id = made(desk, clock)
-    (tmp_path / FOLDER / f"{order_id}.stacks").write_bytes(b"no gzip")
+    (tmp_path / FLAME / f"{order_id}.stacks").write_bytes(b"no gzip")
     found = desk.results.get(order_id)
     assert found is not None
     assert (found.summary.size, found.stacks) == (300, ())
@@ -259,5 +260,5 @@ def test_workers_that_ask_at_once_get_one_order(tmp_path):
     for worker in workers:
         worker.join(60)
     (order_id,) = [found for found in ids if found]
-    assert json.loads((tmp_path / FOLDER / "order").read_bytes())["id"] == order_id
-    assert [path.name for path in tmp_path.iterdir()] == [FOLDER]
+    assert json.loads((tmp_path / FLAME / "order").read_bytes())["id"] == order_id
+    assert [path.name for path in tmp_path.iterdir()] == [FLAME]

@@ -12,8 +12,9 @@ import pytest
 
 from memprof_middleware import Alert, Config, Leak
 from memprof_middleware.failures import Failures
-from memprof_middleware.limits.thresholds import Breach
-from memprof_middleware.runtime.alerts import AlertBook, borrow_server_log, describe, leak_breach, tell_suspicions
+from memprof_middleware.model import Breach
+from memprof_middleware.runtime.alerts import AlertBook, borrow_server_log, leak_breach, tell_suspicions
+from memprof_middleware.text.conditions import describe
 
 HEAP = Breach("heap_warning", "medium", 85.0, 80.0, "heap at 85 %")
 

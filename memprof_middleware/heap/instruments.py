@@ -1,0 +1,54 @@
+"""What the features ask of this process: each reading by its name, whoever takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from memprof_middleware.heap.containers import Containers
+from memprof_middleware.heap.retainers import Holding
+from memprof_middleware.probes.allocator import AllocatorStats
+from memprof_middleware.probes.limits import ContainerMemory
+from memprof_middleware.probes.listening import Listener
+from memprof_middleware.probes.process import ProcessMemory
+
+
+class Instruments(Protocol):
+    """The readings that features take themselves; the runtime's ``Probes`` has them, a test may stand in.
+
+    A feature knows this protocol and not who implements it: the runtime knows the features.
+    """
+
+    def process(self) -> ProcessMemory:
+        """Resident, virtual and anonymous memory."""
+
+    def container(self) -> ContainerMemory | None:
+        """What all processes of the container use together; ``None`` outside of one."""
+
+    def allocator(self) -> AllocatorStats:
+        """What the allocators have given out."""
+
+    def listener(self) -> Listener | None:
+        """Where the server listens; ``None`` while it does not."""
+
+    def after_full_collection(self, callback: Callable[[], object]) -> None:
+        """Have a function called after each full collection, inside of it: it may only write into what is there."""
+
+    def containers(self, *, pause: Callable[[float], object] = ...) -> Containers:
+        """How long the containers are that the program keeps, by path.
+
+        Args:
+            pause: called between slices with the seconds to wait; what it raises ends the walk.
+        """
+
+    def holders(self, type_names: Sequence[str], *, pause: Callable[[float], object] = ...) -> Mapping[str, Holding]:
+        """Who holds the young instances of some types. Arguments as for containers."""
+
+    def populations(self) -> dict[str, int]:
+        """Tasks by coroutine, threads by name, open files and sockets."""
+
+    def rank(self, name: str) -> int:
+        """Whose a type or container is: 0 the application's, 1 a library's, 2 the standard library's, 3 builtin."""
+
+    def module(self, name: str) -> str:
+        """The module that the name of a type or the path of a container begins with."""
