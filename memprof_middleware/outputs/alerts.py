@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from memprof_middleware.analysis.thresholds import Breach
 from memprof_middleware.config import Config
+from memprof_middleware.leaks.room import urgency
 from memprof_middleware.model import MB, Alert, Leak, LeakKind, Severity
 from memprof_middleware.outputs.failures import Failures
 
@@ -18,6 +19,7 @@ _UNITS: dict[LeakKind, str] = {
     "container": "entries",
     "untracked": "blocks",
     "native": "MB",
+    "mapped": "MB",
     "fragmentation": "MB",
 }
 AlertCallback = Callable[[Alert], object]
@@ -27,6 +29,14 @@ _LEVELS: dict[Severity, int] = {
     "high": logging.ERROR,
     "critical": logging.CRITICAL,
 }
+_URGENCY = {
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "critical": logging.CRITICAL,
+}
+# How bad these are is told by when the limit is reached; their severity is growth in percent.
+_BY_URGENCY = frozenset({"leak", "route_leak"})
 
 
 class AlertBook:
@@ -63,20 +73,33 @@ class AlertBook:
             for breach in breaches:
                 self._active.setdefault((breach.name, breach.subject), _began(breach, timestamp))
 
-    def update(self, breaches: Iterable[Breach], names: Iterable[str], timestamp: float) -> None:
+    def update(
+        self,
+        breaches: Iterable[Breach],
+        names: Iterable[str],
+        timestamp: float,
+        reasons: Mapping[tuple[str, str], str] | None = None,
+    ) -> None:
         """Compare what is breached now with what was, and tell the difference.
 
         Args:
             breaches: what is breached now.
             names: the conditions that were judged; those not among them keep their state.
             timestamp: now.
+            reasons: why a condition is over, by its name and subject, where that is known.
         """
         with self._lock:  # not around the telling: a callback may ask what is active
-            changes = self._changes(breaches, set(names), timestamp)
+            changes = self._changes(breaches, set(names), timestamp, reasons or {})
         for alert in changes:
             self._tell(alert)
 
-    def _changes(self, breaches: Iterable[Breach], judged: set[str], timestamp: float) -> list[Alert]:
+    def _changes(
+        self,
+        breaches: Iterable[Breach],
+        judged: set[str],
+        timestamp: float,
+        reasons: Mapping[tuple[str, str], str],
+    ) -> list[Alert]:
         now = {(breach.name, breach.subject): breach for breach in breaches}
         changes: list[Alert] = []
         for key, breach in now.items():
@@ -85,16 +108,18 @@ class AlertBook:
                 changes.append(self._active[key])
         for key in [key for key in self._active if key[0] in judged and key not in now]:
             began = self._active.pop(key)
+            why = f", {reasons[key]}" if key in reasons else ""
             changes.append(
                 Alert(
                     name=began.name,
                     subject=began.subject,
                     severity=began.severity,
-                    message=f"over after {_duration(timestamp - began.since)}: {began.message}",
+                    message=f"over after {_duration(timestamp - began.since)}{why}: {began.message}",
                     value=began.value,
                     threshold=began.threshold,
                     since=began.since,
                     timestamp=timestamp,
+                    hours_left=began.hours_left,
                     active=False,
                 )
             )
@@ -116,8 +141,13 @@ class AlertBook:
 
 
 def level_of(alert: Alert) -> int:
-    """The level of the logging module that an alert is told at."""
-    return _LEVELS[alert.severity] if alert.active else logging.INFO
+    """The level of the logging module that an alert is told at.
+
+    Who reads of its beginning reads of its end: never below WARNING, if it was told there.
+    """
+    by_urgency = alert.name in _BY_URGENCY
+    level = _URGENCY[urgency(alert.hours_left)] if by_urgency else _LEVELS[alert.severity]
+    return level if alert.active else min(level, logging.WARNING)
 
 
 def _began(breach: Breach, timestamp: float) -> Alert:
@@ -130,6 +160,7 @@ def _began(breach: Breach, timestamp: float) -> Alert:
         threshold=breach.threshold,
         since=timestamp,
         timestamp=timestamp,
+        hours_left=breach.hours_left,
     )
 
 
@@ -147,9 +178,14 @@ def leak_breach(leak: Leak, config: Config) -> Breach:
         leak.severity,
         leak.growth_percent,
         config.leak_growth_percent,
-        f"{describe(leak)}, and does not stop",
+        f"{describe(leak)}, and does not stop{_when(leak.hours_left)}",
         subject=leak.name,
+        hours_left=leak.hours_left,
     )
+
+
+def _when(hours: float | None) -> str:
+    return "" if hours is None else f"; the limit is reached in {_duration(3600 * hours)} at this pace"
 
 
 def describe(leak: Leak) -> str:
@@ -165,18 +201,21 @@ def describe(leak: Leak) -> str:
     return text + (f"; {leak.route}" if leak.route else "")
 
 
-def tell_suspicions(logger: logging.Logger, new: Iterable[Leak], ended: Iterable[Leak]) -> None:
+def tell_suspicions(
+    logger: logging.Logger, new: Iterable[Leak], ended: Iterable[Leak], reasons: Mapping[str, str]
+) -> None:
     """Log leaks that are suspected from now on, and suspicions that came to nothing."""
     for leak in new:
         if leak.state == "suspected":
-            logger.warning(
+            logger.info(
                 "memprof: leak suspected [%s] %s; watching whether it goes on",
                 leak.severity,
                 describe(leak),
                 extra={f"memprof_{key}": value for key, value in leak.to_dict().items()},
             )
     for leak in ended:
-        logger.info("memprof: leak over: %s no longer grows", leak.name, extra={"memprof_name": leak.name})
+        why = reasons.get(leak.name, "it no longer grows")
+        logger.info("memprof: suspicion over: %s, %s", leak.name, why, extra={"memprof_name": leak.name})
 
 
 def _duration(seconds: float) -> str:
@@ -186,4 +225,6 @@ def _duration(seconds: float) -> str:
         else f"{seconds / 60:.0f} min"
         if seconds < 7200
         else f"{seconds / 3600:.1f} h"
+        if seconds < 48 * 3600
+        else f"{seconds / 86400:.0f} days"
     )

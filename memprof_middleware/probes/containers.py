@@ -33,6 +33,9 @@ class Container:
         bound: the length that it cannot pass by its own word: maxlen, maxsize, capacity.
         unbounded: it says that it has no bound: ``lru_cache(None)``.
         holds: types of its newest entries and of what they refer to, the most frequent first.
+        oldest: identity of its first entry; ``None``: it has no order, or stands for many.
+        entry_bytes: what one of its newest entries weighs with what it refers to; ``None``: nobody looked.
+        lifetime: seconds after which it drops an entry, by its own word: ``ttl``, ``timeout``, ``max_age``, ``expire``.
     """
 
     path: str
@@ -41,6 +44,9 @@ class Container:
     bound: int | None
     unbounded: bool
     holds: tuple[str, ...]
+    oldest: int | None = None
+    entry_bytes: float | None = None
+    lifetime: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
