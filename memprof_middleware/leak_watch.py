@@ -20,7 +20,7 @@ from memprof_middleware.analysis.verdicts import has_ended, verdict_of
 from memprof_middleware.config import Config
 from memprof_middleware.leaks.account import MEMORY
 from memprof_middleware.leaks.feed import REQUESTS, TIME
-from memprof_middleware.leaks.judge import COLLECTION, Finding, look, present, whole
+from memprof_middleware.leaks.judge import COLLECTION, Finding, has_taken, look, present, whole
 from memprof_middleware.leaks.life import Life, live
 from memprof_middleware.leaks.past import Past, Reading, Seen
 from memprof_middleware.leaks.populations import lockstep
@@ -224,6 +224,11 @@ class LeakWatch:
             lambda finding: present(self._past, finding),
         )
         self._collect_if_needed(found, history)
+
+    def is_pressing(self) -> bool:
+        """Whether so much was taken of the room, or told, that it is looked at with each snapshot."""
+        room = self._room()
+        return room is not None and (bool(self._lives) or has_taken(self._past, room))
 
     def is_growing(self) -> bool:
         """Whether all memory grows as a leak does, though nothing may be known of it: the tests, on the whole."""

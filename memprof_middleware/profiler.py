@@ -210,7 +210,8 @@ class MemoryProfiler:
             self._sampler.enter_process()
             stride = self._governor.stride(time.monotonic())
             self._take_snapshot(stride)
-            if stride is not None:
+            # Without a new count nothing is learned of types; of memory, if it grows, there may be.
+            if stride is not None or self._leaks.is_pressing():
                 self._detect_leaks(by_hand=False)
             self.check_thresholds()
             self.judge_routes()

@@ -115,9 +115,8 @@ def look(
     """
     if past.size < 2:
         return []
-    total = in_use(past)
-    if not told and total[-1] - min(total) < room.LOOK * space.total:
-        return []  # nothing can have taken what the process has not
+    if not told and not has_taken(past, space):
+        return []
     feeding = feeds(past.column("times"), past.column("requests"), past.routes())
     books = account(past, populations(past, same_root), feeding.values())
     looker = _Looker(past, space, books, collected, told=told)
@@ -126,6 +125,12 @@ def look(
     kept = [finding for finding in found if finding is not None]
     kept.sort(key=lambda finding: (not finding.passed, -finding.share))
     return kept
+
+
+def has_taken(past: Past, space: Room) -> bool:
+    """Whether the process has taken so much that something in it may matter."""
+    total = in_use(past)
+    return bool(total) and total[-1] - min(total) >= room.LOOK * space.total
 
 
 def whole(past: Past, space: Room) -> Finding | None:

@@ -143,11 +143,11 @@ class AlertBook:
 def level_of(alert: Alert) -> int:
     """The level of the logging module that an alert is told at.
 
-    Who reads of its beginning reads of its end: never below WARNING, if it was told there.
+    Who reads of its beginning reads of its end, and that at least is told at WARNING.
     """
     by_urgency = alert.name in _BY_URGENCY
     level = _URGENCY[urgency(alert.hours_left)] if by_urgency else _LEVELS[alert.severity]
-    return level if alert.active else min(level, logging.WARNING)
+    return level if alert.active else max(level, logging.WARNING)
 
 
 def _began(breach: Breach, timestamp: float) -> Alert:

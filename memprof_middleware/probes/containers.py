@@ -44,9 +44,9 @@ class Container:
     bound: int | None
     unbounded: bool
     holds: tuple[str, ...]
-    oldest: int | None = None
-    entry_bytes: float | None = None
-    lifetime: float | None = None
+    oldest: int | None = dataclasses.field(default=None, compare=False)
+    entry_bytes: float | None = dataclasses.field(default=None, compare=False)
+    lifetime: float | None = dataclasses.field(default=None, compare=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -113,4 +113,14 @@ def _find(most_visited: int, least_length: int, pause: Callable[[float], object]
 
 
 def _container(path: str, found: Found) -> Container:
-    return Container(path, found.kind, round(found.length), found.bound, found.unbounded, found.holds)
+    return Container(
+        path,
+        found.kind,
+        round(found.length),
+        found.bound,
+        found.unbounded,
+        found.holds,
+        found.oldest,
+        found.entry_bytes,
+        found.lifetime,
+    )
