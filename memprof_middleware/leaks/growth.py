@@ -10,12 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.retention import Load, find_retention, pace_of
 from memprof_middleware.config import Config
+from memprof_middleware.leaks.account import MAPPED, NATIVE, RETAINED, UNTRACKED
 from memprof_middleware.leaks.detector import find_leaks, rises
 from memprof_middleware.model import MB, Leak, LeakKind
 
 # So many objects or entries are growth at the least, if each request adds its share.
 LEAST_OBJECTS = 8
-UNTRACKED, NATIVE, FRAGMENTATION = "untracked Python data", "native memory", "retained free memory"
+# Bytes of a block of Python's allocator, on average.
+_BLOCK = 150.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -114,17 +116,43 @@ def _memory(history: History, start: int, config: Config, known: Mapping[str, Le
     begin = next((i + 1 for i in range(len(traced) - 2, start - 1, -1) if traced[i] != traced[i + 1]), start)
     judge = _Judge(Load.of(history, range(begin, len(history))), config, known)
     windows = len(history) - begin
-    for name, kind, column, scale, least, per_window, per_request in (
-        (UNTRACKED, "untracked", "allocated_blocks", 1.0, 300.0, 100.0, 0.75),
-        (NATIVE, "native", "native_in_use_mb", MB, 262_144.0, 8_192.0, 100.0),
-        (FRAGMENTATION, "fragmentation", "heap_used_mb", MB, 8 * MB, 65_536.0, 1_024.0),
-    ):
-        values = [scale * value for value in history.series(column)[begin:]]
+    for name, kind, least, per_window, per_request in _MEMORY:
+        values = memory_of(name, history)[begin:]
         if windows < 2 or any(map(math.isnan, values)):
             continue
-        growth = judge.grows(name, kind, values, max(least, per_window * windows))  # type: ignore[arg-type]
+        growth = judge.grows(name, kind, values, max(least, per_window * windows))
         if growth is not None and (growth.per_request or 0.0) >= per_request:
             yield growth
+
+
+# What is judged of memory: its name and kind, and the least growth in all, for each window and for each request.
+_MEMORY: tuple[tuple[str, LeakKind, float, float, float], ...] = (
+    (UNTRACKED, "untracked", 300.0, 100.0, 0.75),
+    (NATIVE, "native", 262_144.0, 8_192.0, 100.0),
+    (MAPPED, "mapped", 8 * MB, 65_536.0, 1_024.0),
+    (RETAINED, "fragmentation", 8 * MB, 65_536.0, 1_024.0),
+)
+
+
+def memory_of(name: str, history: History) -> list[float]:
+    """Memory by its kind, at every snapshot: blocks of untracked data, else bytes; not measured is ``nan``.
+
+    Memory is called mapped when neither of the allocators has it, and kept when it is measured to be free: neither by
+    ruling the others out. Where the C library cannot be asked, all memory outside Python is called native.
+    """
+    if name == UNTRACKED:
+        return history.series("allocated_blocks")
+    heap, native, retained, blocks = (
+        history.series(column)
+        for column in ("heap_used_mb", "native_in_use_mb", "native_retained_mb", "allocated_blocks")
+    )
+    if name == RETAINED:
+        return [MB * value for value in retained]
+    if name == NATIVE:
+        return [MB * (all_ if math.isnan(own) or not own else own) for all_, own in zip(heap, native, strict=True)]
+    rows = zip(heap, native, retained, blocks, strict=True)
+    # A C library that has given out nothing at all was not asked.
+    return [MB * (all_ - own - free) - _BLOCK * number if own else math.nan for all_, own, free, number in rows]
 
 
 class _Judge:

@@ -31,6 +31,7 @@ class Alert(_Value):
         threshold: the figure it was judged against.
         since: when the condition began.
         timestamp: when this record was made.
+        hours_left: of a leak, until the limit is reached; ``None``: not known.
         active: ``True`` when the condition begins, ``False`` when it ends.
     """
 
@@ -42,9 +43,15 @@ class Alert(_Value):
     since: Moment
     timestamp: Moment
     subject: str = ""
+    hours_left: float | None = None
     active: bool = True
 
 
 def level_of(alert: Alert) -> int:
-    """The level of the logging module that an alert is told at."""
-    return _LEVELS[alert.severity] if alert.active else logging.INFO
+    """The level of the logging module that an alert is told at.
+
+    Who reads of its beginning reads of its end, and that at least is told at WARNING.
+    """
+    by_urgency = alert.name in _BY_URGENCY
+    level = _URGENCY[urgency(alert.hours_left)] if by_urgency else _LEVELS[alert.severity]
+    return level if alert.active else max(level, logging.WARNING)
