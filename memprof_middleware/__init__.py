@@ -4,6 +4,7 @@ from memprof_middleware.config import Config
 from memprof_middleware.errors import BaselineError, ConfigError, ExporterError, MemprofError
 from memprof_middleware.metrics.collector import MemoryCollector
 from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot
+from memprof_middleware.moved import register
 from memprof_middleware.profiler import MemoryProfiler
 from memprof_middleware.registry import get_memory_profiler
 from memprof_middleware.web.http.exporter import MemoryExporter, get_memory_exporter
@@ -25,3 +26,5 @@ __all__ = [
     "get_memory_exporter",
     "get_memory_profiler",
 ]
+
+register()

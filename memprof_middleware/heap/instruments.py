@@ -34,10 +34,11 @@ class Instruments(Protocol):
     def after_full_collection(self, callback: Callable[[], object]) -> None:
         """Have a function called after each full collection, inside of it: it may only write into what is there."""
 
-    def containers(self, *, pause: Callable[[float], object] = ...) -> Containers:
+    def containers(self, *, most_seconds: float = ..., pause: Callable[[float], object] = ...) -> Containers:
         """How long the containers are that the program keeps, by path.
 
         Args:
+            most_seconds: processor time that it may take.
             pause: called between slices with the seconds to wait; what it raises ends the walk.
         """
 

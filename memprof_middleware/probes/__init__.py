@@ -1,11 +1,16 @@
 """Probes read this process and know nothing of judging or telling."""
 
+from typing import TYPE_CHECKING
+
 from memprof_middleware.probes.allocator import AllocatorStats
 from memprof_middleware.probes.census import Census
 from memprof_middleware.probes.gc_stats import GcStats
 from memprof_middleware.probes.limits import ContainerMemory, MemoryLimit
 from memprof_middleware.probes.listening import Listener
 from memprof_middleware.probes.process import MemoryShare, ProcessMemory
+
+if not TYPE_CHECKING:  # a type checker is to see that a name is not there
+    from memprof_middleware.moved import of_probes as __getattr__  # noqa: F401 - Python looks for it
 
 __all__ = [
     "AllocatorStats",

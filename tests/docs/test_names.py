@@ -14,7 +14,13 @@ from memprof_middleware import Config
 from memprof_middleware.metrics.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "decisions").glob("*.md")),
+]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -64,6 +70,22 @@ def test_every_page_is_linked_from_the_readme() -> None:
     linked = set(LINK.findall((ROOT / "README.md").read_text(encoding="utf-8")))
     written = {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")} - {"docs/index.md", "docs/api.md"}
     assert written <= linked
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "decisions" in page.parts or "arch" in page.name], ids=ids)
+def test_each_module_on_a_page_for_maintainers_exists(page: Path) -> None:
+    """A page about the code names modules and benchmarks that are there."""
+    named = re.findall(r"`((?:\w+/)+\w+(?:\.py)?)/?`", page.read_text(encoding="utf-8"))
+    roots = (ROOT / "memprof_middleware", ROOT)
+    assert [name for name in named if not any((root / name).exists() for root in roots)] == []
+
+
+def test_the_walk_names_each_module_once() -> None:
+    """From probe to scrape, a module stands where its work is done, and nowhere else."""
+    walk = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("## From probe to scrape")[2]
+    named = re.findall(r"`([\w/]+\.py)`", walk.partition("## Decisions")[0])
+    assert len(named) > 30
+    assert sorted(named) == sorted(set(named))
 
 
 def test_every_alert_is_described() -> None:
