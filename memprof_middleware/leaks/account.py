@@ -9,14 +9,11 @@ from itertools import pairwise
 from operator import sub
 
 from memprof_middleware.analysis.least_squares import Normal
+from memprof_middleware.analysis.memory import BLOCK, MAPPED, NATIVE, UNTRACKED
 from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.populations import Population, misfit
 from memprof_middleware.model import LeakKind
 
-UNTRACKED, NATIVE, MAPPED, RETAINED = "untracked Python data", "native memory", "mapped memory", "retained free memory"
-MEMORY = frozenset((UNTRACKED, NATIVE, MAPPED, RETAINED))
-# What a block of Python's allocator weighs on average.
-_BLOCK = 150.0
 # The account is made over so many stretches of the past; so many populations of unknown weight may share the rest.
 _STRETCHES, _MOST_UNKNOWN = 64, 6
 # Mapped memory is told apart where it has so much of the growth.
@@ -138,7 +135,7 @@ def _mapped(past: Past, total: Sequence[float]) -> list[float] | None:
     native, blocks = past.column("native"), past.column("blocks")
     if any(map(math.isnan, native)) or any(map(math.isnan, blocks)):
         return None
-    return [all_ - own - _BLOCK * number for all_, own, number in zip(total, native, blocks, strict=True)]
+    return [all_ - own - BLOCK * number for all_, own, number in zip(total, native, blocks, strict=True)]
 
 
 def _weigh(
@@ -203,7 +200,7 @@ def _named(past: Past, rest: Sequence[float], rows: Sequence[int]) -> Population
     native, blocks = past.column("native"), past.column("blocks")
     kind: LeakKind = "native"
     if not any(map(math.isnan, blocks)):
-        python = [_BLOCK * step for step in _steps(blocks, rows)]
+        python = [BLOCK * step for step in _steps(blocks, rows)]
         y = _steps(rest, rows)
         if any(map(math.isnan, native)):
             kind = "untracked" if 2 * sum(python) > sum(y) else "native"

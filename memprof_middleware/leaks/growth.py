@@ -8,16 +8,14 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 
 from memprof_middleware.analysis.history import History
+from memprof_middleware.analysis.memory import MAPPED, NATIVE, RETAINED, UNTRACKED, memory_of
 from memprof_middleware.analysis.retention import Load, find_retention, pace_of
 from memprof_middleware.config import Config
-from memprof_middleware.leaks.account import MAPPED, NATIVE, RETAINED, UNTRACKED
 from memprof_middleware.leaks.detector import find_leaks, rises
 from memprof_middleware.model import MB, Leak, LeakKind
 
 # So many objects or entries are growth at the least, if each request adds its share.
 LEAST_OBJECTS = 8
-# Bytes of a block of Python's allocator, on average.
-_BLOCK = 150.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -132,27 +130,6 @@ _MEMORY: tuple[tuple[str, LeakKind, float, float, float], ...] = (
     (MAPPED, "mapped", 8 * MB, 65_536.0, 1_024.0),
     (RETAINED, "fragmentation", 8 * MB, 65_536.0, 1_024.0),
 )
-
-
-def memory_of(name: str, history: History) -> list[float]:
-    """Memory by its kind, at every snapshot: blocks of untracked data, else bytes; not measured is ``nan``.
-
-    Memory is called mapped when neither of the allocators has it, and kept when it is measured to be free: neither by
-    ruling the others out. Where the C library cannot be asked, all memory outside Python is called native.
-    """
-    if name == UNTRACKED:
-        return history.series("allocated_blocks")
-    heap, native, retained, blocks = (
-        history.series(column)
-        for column in ("heap_used_mb", "native_in_use_mb", "native_retained_mb", "allocated_blocks")
-    )
-    if name == RETAINED:
-        return [MB * value for value in retained]
-    if name == NATIVE:
-        return [MB * (all_ if math.isnan(own) or not own else own) for all_, own in zip(heap, native, strict=True)]
-    rows = zip(heap, native, retained, blocks, strict=True)
-    # A C library that has given out nothing at all was not asked.
-    return [MB * (all_ - own - free) - _BLOCK * number if own else math.nan for all_, own, free, number in rows]
 
 
 class _Judge:

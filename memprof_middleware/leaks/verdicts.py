@@ -10,8 +10,8 @@ from memprof_middleware.leaks.detector import severity_of
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident
 from memprof_middleware.leaks.life import Life
-from memprof_middleware.leaks.room import hours_left
 from memprof_middleware.model import Leak, LeakState, Severity
+from memprof_middleware.model.urgency import hours_left
 
 # How sure each state is.
 _WATCHED, _SUSPECTED, _CONFIRMED = 0.6, 0.8, 0.9

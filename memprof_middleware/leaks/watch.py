@@ -12,12 +12,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from memprof_middleware.analysis.history import History
+from memprof_middleware.analysis.memory import MEMORY
 from memprof_middleware.analysis.retention import Load
 from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.containers import Containers
 from memprof_middleware.heap.instruments import Instruments
-from memprof_middleware.leaks.account import MEMORY
 from memprof_middleware.leaks.detector import still_open
 from memprof_middleware.leaks.feed import REQUESTS, TIME
 from memprof_middleware.leaks.grouping import Place, Scene, root_of

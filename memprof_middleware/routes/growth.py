@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from memprof_middleware.config import Config
-from memprof_middleware.leaks.room import hours_left
 from memprof_middleware.model import MB, Breach, MemoryMetrics, RouteGrowth
+from memprof_middleware.model.urgency import hours_left
 
 # The interval's ends are within this factor of one another; nobody can read a wider one.
 _WITHIN = 3.0

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from memprof_middleware.analysis.history import History
+from memprof_middleware.analysis.memory import memory_of
 from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.instruments import Instruments
-from memprof_middleware.leaks.growth import memory_of
 from memprof_middleware.model import Breach, MemoryMetrics, RouteGrowth, RouteWindows
 from memprof_middleware.probes import AllocatorStats
 from memprof_middleware.routes.attribution import attribute, attribute_workers

@@ -15,14 +15,6 @@ from memprof_middleware.text.conditions import brief_duration, describe
 # Where servers log that leave the root logger alone.
 _SERVER_LOGGERS = ("uvicorn", "gunicorn.error", "hypercorn.error", "_granian", "daphne")
 AlertCallback = Callable[[Alert], object]
-_URGENCY = {
-    "info": logging.INFO,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
-    "critical": logging.CRITICAL,
-}
-# How bad these are is told by when the limit is reached; their severity is growth in percent.
-_BY_URGENCY = frozenset({"leak", "route_leak"})
 
 
 class AlertBook:
