@@ -93,6 +93,7 @@ class MemoryProfiler:
     _said: set[str]
     _governor: Governor
     _heap_start_mb: float | None
+    _growing: bool  # all memory grows as a leak does
     _published: MemoryMetrics | None  # what the other workers see; a scrape answered here shows the same
 
     def __init__(
@@ -232,7 +233,8 @@ class MemoryProfiler:
             self._sampler.enter_process()
             stride = self._governor.stride(time.monotonic())
             self._take_snapshot(stride)
-            if stride is not None:
+            # Without a new count nothing is learned of types; of memory, if it grows, there may be.
+            if stride is not None or self._leaks.is_pressing():
                 self._detect_leaks(by_hand=False)
             self.check_thresholds()
             self.judge_routes()
@@ -285,7 +287,9 @@ class MemoryProfiler:
             if census is not None:
                 self._governor.counted(census, time.monotonic())
             self._history.append(snapshot, census.counts if census else None)
-            self._governor.spent(self._leaks.measure(self._history, by_hand=by_hand), time.monotonic())
+            counts, requests = None if census is None else census.counts, self.traffic.read()[0]
+            spent = self._leaks.measure(self._history, counts, requests, by_hand=by_hand)
+            self._governor.spent(spent, time.monotonic())
             if self._baseline is None and self._history.seen > self.config.warmup_snapshots:
                 self._baseline = snapshot
             self._snapshot = snapshot
@@ -305,13 +309,16 @@ class MemoryProfiler:
         self._sampler.enter_process()
         with self._lock, self._governor.paying():
             told = {leak.name for leak in self._leaks.leaks if leak.notable}
+            alarmed = {leak.name for leak in self._leaks.leaks if leak.state == "confirmed"}
             found, ended = self._leaks.judge(self._history, self._route_text, by_hand=by_hand)
             now = self._last_time()
+            reasons = {("leak", name): reason for name, reason in self._leaks.reasons.items()}
         confirmed = [leak for leak in found if leak.state == "confirmed"]
-        self._alerts.update([leak_breach(leak, self.config) for leak in confirmed], ("leak",), now)
+        self._alerts.update([leak_breach(leak, self.config) for leak in confirmed], ("leak",), now, reasons)
         new = [leak for leak in found if leak.notable and leak.name not in told]
         with self.failures.caught("log"):
-            tell_suspicions(self.logger, new, [leak for leak in ended if leak.notable])
+            over = [leak for leak in ended if leak.name in told - alarmed]
+            tell_suspicions(self.logger, new, over, self._leaks.reasons)
         for leak in new:
             for callback in list(self._leak_callbacks):
                 with self.failures.caught("leak_callback"):
@@ -325,9 +332,11 @@ class MemoryProfiler:
         """
         self._sampler.enter_process()
         siblings = self._group.others(os.getpid())
-        others = [other.snapshot for other in siblings if other.snapshot]
+        others = self._leaks.others = [other.snapshot for other in siblings if other.snapshot]
         with self._lock, self._governor.paying():
-            found = breaches(self._history, self.config, self._alerts.names(), others, self.tuner.levels)
+            active = self._alerts.names()
+            self._growing = self._leaks.is_growing()
+            found = breaches(self._history, self.config, active, others, self.tuner.levels, growing=self._growing)
             now = self._last_time()
         self._alerts.update(found, CONDITIONS, now)
         self._judge_capacity(siblings)
@@ -363,7 +372,10 @@ class MemoryProfiler:
             workers = self.workers()
             self._routes.judge(self.worker, workers, self.config)
         heap_mb = None if self._snapshot is None else self._snapshot.heap_size_mb
-        self._alerts.update(self._routes.leaking(self.config, heap_mb), ("route_leak",), self._last_time())
+        growing = self._growing or any(leak.state == "confirmed" for leak in self._leaks.leaks)
+        left = self._leaks.left(self._history)
+        leaking = self._routes.leaking(self.config, heap_mb, growing=growing, left=left)
+        self._alerts.update(leaking, ("route_leak",), self._last_time())
         return list(self._routes.growth) or list(group_growth(workers))
 
     def evidence(self, cause: str = "it was asked for") -> Path | None:
@@ -387,9 +399,9 @@ class MemoryProfiler:
         """What was found out last by :meth:`judge_routes`, in this worker or in the one that does it for all."""
         return list(self._routes.growth) or list(group_growth(self.workers()))
 
-    def _route_text(self, type_name: str) -> str:
-        """The route that makes a type grow, with its share and interval, for people; empty if none is found."""
-        found = most_growth(type_name, self._routes.type_windows(type_name, self._history))
+    def _route_text(self, kind: str, name: str) -> str:
+        """The route that makes something grow, with its share and interval, for people; empty if none is found."""
+        found = most_growth(name, self._routes.windows_of(kind, name, self._history))
         if found is None:
             return ""
         value, low, high = found.per_request.value, found.per_request.low, found.per_request.high
@@ -407,7 +419,7 @@ class MemoryProfiler:
         """
         self._sampler.enter_process()
         with self._lock:
-            windows = self._routes.type_windows(type_name, self._history)
+            windows = self._routes.windows_of("objects", type_name, self._history)
         return most_growth(type_name, windows)
 
     def register_leak_callback(self, callback: _Callback) -> _Callback:
@@ -678,6 +690,7 @@ class MemoryProfiler:
         self._said = set()
         self._governor = Governor(self.config, time.monotonic())
         self._heap_start_mb = None
+        self._growing = False
         self._published = None
         self._group.forget()
         self.flames.forget()

@@ -39,6 +39,9 @@ class Container:
         bound: the length that it cannot pass by its own word: maxlen, maxsize, capacity.
         unbounded: it says that it has no bound: ``lru_cache(None)``.
         holds: types of its newest entries and of what they refer to, the most frequent first.
+        oldest: identity of its first entry; ``None``: it has no order, or stands for many.
+        entry_bytes: what one of its newest entries weighs with what it refers to; ``None``: nobody looked.
+        lifetime: seconds after which it drops an entry, by its own word: ``ttl``, ``timeout``, ``max_age``, ``expire``.
     """
 
     path: str
@@ -47,6 +50,9 @@ class Container:
     bound: int | None
     unbounded: bool
     holds: tuple[str, ...]
+    oldest: int | None = dataclasses.field(default=None, compare=False)
+    entry_bytes: float | None = dataclasses.field(default=None, compare=False)
+    lifetime: float | None = dataclasses.field(default=None, compare=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -124,4 +130,14 @@ def _find(budget: Budget, least_length: int, turn: Turn, pause: Callable[[float]
 
 
 def _container(path: str, found: Found) -> Container:
-    return Container(path, found.kind, round(found.length), found.bound, found.unbounded, found.holds)
+    return Container(
+        path,
+        found.kind,
+        round(found.length),
+        found.bound,
+        found.unbounded,
+        found.holds,
+        found.oldest,
+        found.entry_bytes,
+        found.lifetime,
+    )

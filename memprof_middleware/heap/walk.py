@@ -212,7 +212,7 @@ class Walk:
                 name = roots.function_name(child)
             elif label and label != ENTRY:
                 name = f"{path}.{label}"
-        elif role == _CLASS:
+        elif role == _CLASS and not roots.is_made_at_run_time(child):
             name = type_name(child)
         elif label == ENTRY:
             name = path

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 
 from memprof_middleware.analysis.history import History
+from memprof_middleware.analysis.memory import memory_of
 from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.instruments import Instruments
@@ -137,32 +139,55 @@ class RouteWatch:
         affordable = _CPU_SHARE * config.cpu_budget / 100 * config.interval  # processor seconds a step
         self._steps_left = math.ceil((time.thread_time() - began) / affordable)
 
-    def leaking(self, config: Config, heap_size_mb: float | None) -> list[Breach]:
-        """The routes that leak, steadily: one found three times more than missed, until it is missed as often."""
+    def leaking(
+        self, config: Config, heap_size_mb: float | None, *, growing: bool, left: float | None = None
+    ) -> list[Breach]:
+        """The routes that leak: one that was found three times more than missed, while there is a leak to feed.
+
+        A route that keeps memory is a leak only beside the evidence that something leaks: a young process keeps much
+        with each request. Once told, it is over when the growth is; that it is not identified for a while ends nothing.
+
+        Args:
+            config: the limits.
+            heap_size_mb: memory that the process may use.
+            growing: a leak is confirmed, or all memory grows as one does.
+            left: bytes until a limit is reached.
+        """
         if self._judged:
-            now = {breach.subject: breach for breach in route_breaches(self.growth, config, heap_size_mb)}
+            now = {breach.subject: breach for breach in route_breaches(self.growth, config, heap_size_mb, left)}
             for subject in self._called.keys() | now.keys():
                 times, told = self._called[subject][1:] if subject in self._called else (0, False)
-                times = min(times + 1, _STEADY) if subject in now else times - 1
+                times = min(times + 1, _STEADY) if subject in now else max(times - 1, 1 if told and growing else 0)
                 breach = now[subject] if subject in now else self._called[subject][0]
-                self._called[subject] = breach, times, times == _STEADY or (told and times > 0)
+                self._called[subject] = breach, times, growing and (told or times == _STEADY)
             self._called = {subject: state for subject, state in self._called.items() if state[1] > 0}
         return [breach for breach, _, told in self._called.values() if told]
 
-    def type_windows(self, name: str, history: History) -> list[Window]:
-        """The windows of this worker with the growth of a type's live objects.
+    def windows_of(self, kind: str, name: str, history: History) -> list[Window]:
+        """The windows of this worker with the growth of something.
 
         Args:
-            name: the type, as a census names it.
-            history: the counts of all types.
+            kind: as in :class:`Leak`.
+            name: the type, the container's path, or the kind of memory.
+            history: the counts and lengths of all.
         """
+        if kind == "objects":
+            series: Sequence[float] = history.counts(name)
+            known: Sequence[int]
+            known = history.counted(history.comparable_from)
+        elif kind == "container":
+            series, known = history.lengths(name), history.measured(history.known_from(name))
+        else:
+            series, known = memory_of(name, history), range(len(history))
         oldest = history.seen - len(history)
-        counts = history.counts(name)
-        return [
-            span.window("", counts[span.number - oldest - 1] - counts[span.number - oldest - 2])
-            for span in list(self._spans)
-            if span.number - oldest - 2 >= history.comparable_from
-        ]
+        spans = {span.number - oldest - 1: span for span in list(self._spans)}
+        windows: list[Window] = []
+        for before, after in pairwise(known):
+            parts = [spans.get(index) for index in range(before + 1, after + 1)]
+            growth = series[after] - series[before]
+            if all(part is not None for part in parts) and not math.isnan(growth):
+                windows.append(_joined([part for part in parts if part is not None], growth))
+        return windows
 
     def published(self) -> RouteWindows:
         """The windows for the other workers."""
@@ -208,6 +233,16 @@ class RouteWatch:
         if unit == _BLOCKS:
             return [(span, span.blocks) for span in list(self._spans)]
         return [(span, span.memory) for span in list(self._spans) if span.memory is not None]
+
+
+def _joined(spans: Sequence[_Span], growth: float) -> Window:
+    """One window for spans in a row, where something was not measured in between."""
+    requests: Counter[str] = Counter()
+    for span in spans:
+        requests.update(span.requests)
+    flights = sum(span.in_flight for span in spans)
+    collected = sum(span.collected for span in spans)
+    return Window("", sum(span.seconds for span in spans), requests, flights, growth, collected)
 
 
 def most_growth(name: str, windows: Sequence[Window]) -> RouteGrowth | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
@@ -51,20 +51,33 @@ class AlertBook:
             for breach in breaches:
                 self._active.setdefault((breach.name, breach.subject), _began(breach, timestamp))
 
-    def update(self, breaches: Iterable[Breach], names: Iterable[str], timestamp: float) -> None:
+    def update(
+        self,
+        breaches: Iterable[Breach],
+        names: Iterable[str],
+        timestamp: float,
+        reasons: Mapping[tuple[str, str], str] | None = None,
+    ) -> None:
         """Compare what is breached now with what was, and tell the difference.
 
         Args:
             breaches: what is breached now.
             names: the conditions that were judged; those not among them keep their state.
             timestamp: now.
+            reasons: why a condition is over, by its name and subject, where that is known.
         """
         with self._lock:  # not around the telling: a callback may ask what is active
-            changes = self._changes(breaches, set(names), timestamp)
+            changes = self._changes(breaches, set(names), timestamp, reasons or {})
         for alert in changes:
             self._tell(alert)
 
-    def _changes(self, breaches: Iterable[Breach], judged: set[str], timestamp: float) -> list[Alert]:
+    def _changes(
+        self,
+        breaches: Iterable[Breach],
+        judged: set[str],
+        timestamp: float,
+        reasons: Mapping[tuple[str, str], str],
+    ) -> list[Alert]:
         now = {(breach.name, breach.subject): breach for breach in breaches}
         changes: list[Alert] = []
         for key, breach in now.items():
@@ -73,16 +86,18 @@ class AlertBook:
                 changes.append(self._active[key])
         for key in [key for key in self._active if key[0] in judged and key not in now]:
             began = self._active.pop(key)
+            why = f", {reasons[key]}" if key in reasons else ""
             changes.append(
                 Alert(
                     name=began.name,
                     subject=began.subject,
                     severity=began.severity,
-                    message=f"over after {brief_duration(timestamp - began.since)}: {began.message}",
+                    message=f"over after {brief_duration(timestamp - began.since)}{why}: {began.message}",
                     value=began.value,
                     threshold=began.threshold,
                     since=began.since,
                     timestamp=timestamp,
+                    hours_left=began.hours_left,
                     active=False,
                 )
             )
@@ -113,6 +128,7 @@ def _began(breach: Breach, timestamp: float) -> Alert:
         threshold=breach.threshold,
         since=timestamp,
         timestamp=timestamp,
+        hours_left=breach.hours_left,
     )
 
 
@@ -130,20 +146,28 @@ def leak_breach(leak: Leak, config: Config) -> Breach:
         leak.severity,
         leak.growth_percent,
         config.leak_growth_percent,
-        f"{describe(leak)}, and does not stop",
+        f"{describe(leak)}, and does not stop{_when(leak.hours_left)}",
         subject=leak.name,
+        hours_left=leak.hours_left,
     )
 
 
-def tell_suspicions(logger: logging.Logger, new: Iterable[Leak], ended: Iterable[Leak]) -> None:
+def _when(hours: float | None) -> str:
+    return "" if hours is None else f"; the limit is reached in {brief_duration(3600 * hours)} at this pace"
+
+
+def tell_suspicions(
+    logger: logging.Logger, new: Iterable[Leak], ended: Iterable[Leak], reasons: Mapping[str, str]
+) -> None:
     """Log leaks that are suspected from now on, and suspicions that came to nothing."""
     for leak in new:
         if leak.state == "suspected":
-            logger.warning(
+            logger.info(
                 "memprof: leak suspected [%s] %s; watching whether it goes on",
                 leak.severity,
                 describe(leak),
                 extra={f"memprof_{key}": value for key, value in leak.to_dict().items()},
             )
     for leak in ended:
-        logger.info("memprof: leak over: %s no longer grows", leak.name, extra={"memprof_name": leak.name})
+        why = reasons.get(leak.name, "it no longer grows")
+        logger.info("memprof: suspicion over: %s, %s", leak.name, why, extra={"memprof_name": leak.name})

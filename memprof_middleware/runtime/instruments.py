@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -66,6 +67,10 @@ class Probes:
     def after_full_collection(self, callback: Callable[[], object]) -> None:
         """Have a function called after each full collection, inside of it: it may only write into what is there."""
         self._gc.after_full = callback
+
+    def collect(self) -> None:
+        """One full collection: it holds up all threads, 7 ms with 100,000 objects, 200 ms with a million."""
+        in_real_thread(gc.collect)
 
     def census(self, stride: int = 1) -> Census:
         """Live objects by type, counted in slices; every ``stride``-th of them."""

@@ -45,7 +45,8 @@ CONTRACT = {
 def profiler() -> Iterator[MemoryProfiler]:
     """Twelve snapshots, a leak, a baseline and a trace: every metric has a sample."""
     clock, probes = FakeClock(), FakeProbes(heap_mb=250, limit_mb=1000)
-    profiler = MemoryProfiler(Config(background=False), clock=clock, probes=probes)
+    laboratory = Config(background=False, leak_confirm_hours=6)
+    profiler = MemoryProfiler(laboratory, clock=clock, probes=probes)
     probes.traced = (3 << 20, 4 << 20)
     for number in range(12):
         probes.collections = (100 + number, 10, number)

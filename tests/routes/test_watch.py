@@ -20,8 +20,8 @@ LEAK, SMALL, FINE = "POST /cart", "POST /track", "GET /help"
 class Server:
     """Answers requests of a changing mix, of which some keep memory."""
 
-    def __init__(self, *, in_use: bool = True, seed: int = 1, **settings) -> None:
-        self.clock, self.probes = FakeClock(), FakeProbes()
+    def __init__(self, *, in_use: bool = True, seed: int = 1, limit_mb: float = 150, **settings) -> None:
+        self.clock, self.probes = FakeClock(), FakeProbes(limit_mb=limit_mb)
         self.profiler = MemoryProfiler(
             Config(background=False, **settings), clock=self.clock, probes=self.probes, logger=logging.getLogger("app")
         )
@@ -76,21 +76,34 @@ def test_without_in_use_bytes_resident_memory_is_read():
 
 
 def test_told_by_metrics_report_and_log(server, caplog):
-    """The scrape has the figure, the report the sentence, the log the sentence when it begins and when it ends."""
+    """The scrape has the figure, the report the sentence, the log the sentence when it begins and when it ends.
+
+    It is told once what it keeps has taken a good part of the room, and over when it has not grown for as long again.
+    """
     with caplog.at_level(logging.INFO):
-        for _ in range(25):
+        for _ in range(45):
             server.window()
         text = MetricsEndpoint(server.profiler).respond("GET", {}).body.decode()
         line = next(line for line in text.splitlines() if line.startswith("fogcompute_memory_route_growth_bytes"))
         assert line.split("} ")[0] == 'fogcompute_memory_route_growth_bytes_per_request{route="POST /cart",worker="all"'
         assert float(line.split("} ")[1]) == pytest.approx(20_000, rel=0.01)
         assert "POST /cart keeps 20.0 kB (" in render_report(server.profiler)
-        for _ in range(130):
+        for _ in range(190):
             server.window(kept=0)
     told = [r for r in caplog.records if getattr(r, "memprof_name", "") == "route_leak"]
     cart = [(r.memprof_active, r.memprof_subject) for r in told if r.memprof_subject == LEAK]
     assert cart == [(True, LEAK), (False, LEAK)]
     assert "POST /cart keeps 20.0 kB (" in told[0].getMessage() or "POST /cart keeps 20.0 kB (" in told[1].getMessage()
+
+
+def test_a_route_that_keeps_what_matters_to_nobody_is_no_alert(caplog):
+    """With 100 GB of room, 20 kB a request are in the report for hours, and nobody is told."""
+    server = Server(limit_mb=100_000)
+    with caplog.at_level(logging.INFO):
+        for _ in range(60):
+            server.window()
+    assert growth(server.profiler, "bytes") == [(LEAK, 20_000)]
+    assert [r for r in caplog.records if getattr(r, "memprof_name", "") == "route_leak"] == []
 
 
 def test_small_leaks_are_no_alert(caplog):

@@ -156,16 +156,17 @@ def test_a_leak_says_who_holds_it(change: dict[str, Any], words: str) -> None:
 
 
 def test_suspicions_are_lines_and_no_alerts(caplog: pytest.LogCaptureFixture) -> None:
-    """A new suspicion is one warning, whatever its severity, and its end one line; a confirmed leak is an alert's."""
+    """A new suspicion is a line at INFO, whatever its severity, and so is its end; a confirmed leak is an alert's."""
     logger = logging.getLogger("memprof.test")
     with caplog.at_level(logging.INFO, logger.name):
-        tell_suspicions(logger, [LEAK, dataclasses.replace(LEAK, state="confirmed", name="shop.Order")], [LEAK])
+        confirmed = dataclasses.replace(LEAK, state="confirmed", name="shop.Order")
+        tell_suspicions(logger, [LEAK, confirmed], [LEAK], {"shop.Cart": "it was freed"})
     assert [(record.levelname, record.getMessage().split(";")[0]) for record in caplog.records] == [
         (
-            "WARNING",
+            "INFO",
             "memprof: leak suspected [high] shop.Cart grew from 100 to 270 objects (+170 %) over 9 snapshots",
         ),
-        ("INFO", "memprof: leak over: shop.Cart no longer grows"),
+        ("INFO", "memprof: suspicion over: shop.Cart, it was freed"),
     ]
     assert caplog.records[0].memprof_name == "shop.Cart"  # type: ignore[attr-defined]
 
