@@ -48,6 +48,15 @@ class CensusTaker:
         """Whether the last count was compiled."""
         return self.refusal == ""
 
+    def may_compile(self) -> bool:
+        """Whether the next count will be compiled, unless it finds something odd."""
+        if _THERE and self.refusal is None:
+            try:
+                self.refusal = in_real_thread(_why_not)
+            except _FAULTS as error:
+                self.refusal = str(error) or type(error).__name__
+        return self.is_compiled
+
     def take(self, stride: int = 1, *, pause: Callable[[float], object] = real_sleep) -> Census:
         """Count the live objects by type.
 
@@ -55,12 +64,9 @@ class CensusTaker:
             stride: how closely the pure census looks; the compiled one is always exact.
             pause: called between slices with the seconds to wait.
         """
-        if _THERE and not self.refusal:
+        if self.may_compile():
             try:
-                if self.refusal is None:
-                    self.refusal = in_real_thread(_why_not)
-                if not self.refusal:
-                    return in_real_thread(functools.partial(_count, pause))
+                return in_real_thread(functools.partial(_count, pause))
             except _FAULTS as error:
                 self.refusal = str(error) or type(error).__name__
         return dataclasses.replace(take_census(stride, pause=pause), refusal=self.refusal or _LACK)

@@ -16,6 +16,7 @@ from memprof_middleware.heap.retainers import Holding, find_holders
 from memprof_middleware.probes.allocator import AllocatorStats, allocator_stats
 from memprof_middleware.probes.census import Census
 from memprof_middleware.probes.gc_stats import GcStats, GcWatch
+from memprof_middleware.probes.inherited import freeze_inherited
 from memprof_middleware.probes.limits import ContainerMemory, ContainerMemoryReader, MemoryLimit, memory_limit
 from memprof_middleware.probes.listening import Listener, listener
 from memprof_middleware.probes.native_census import CensusTaker, is_forked
@@ -82,6 +83,10 @@ class Probes:
     def census(self, stride: int = 1) -> Census:
         """Live objects by type, counted in slices; every ``stride``-th of them, or all where C counts."""
         return self._census.take(stride)
+
+    def freeze_inherited(self) -> int:
+        """Hide from the collector what a forked worker inherited, if C can see it all the same; how many objects."""
+        return freeze_inherited(self._proc) if self._census.may_compile() else 0
 
     def containers(self, *, most_seconds: float = SECONDS, pause: Callable[[float], object] = real_sleep) -> Containers:
         """How long the containers are that the program keeps, by path; where that is too much, a part of them in turn.

@@ -58,11 +58,23 @@ class Camera:
             self._pid = os.getpid()
             self._before = self._census = None
             self._read.clear()
+            if self._config.freeze_after_fork:
+                self._freeze_inherited()
         with self._failures.caught("probe_start"):
             self._probes.start()
         if self._config.tracemalloc and not tracemalloc.is_tracing():
             tracemalloc.start(1)
             self._owns_trace = True
+
+    def _freeze_inherited(self) -> None:
+        with self._failures.caught("freeze"):
+            if frozen := self._probes.freeze_inherited():
+                self._failures.logger.info(
+                    "memprof: %d objects that process %d inherited are frozen (gc.freeze()): no collection copies the "
+                    "memory that it shares with its parent. To leave them as they are: freeze_after_fork=false",
+                    frozen,
+                    self._pid,
+                )
 
     def close(self) -> None:
         """Leave the process as it was found: a trace that somebody else began goes on."""
