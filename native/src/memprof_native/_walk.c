@@ -126,7 +126,7 @@ enum { FROZEN, OLDEST, MIDDLE, YOUNGEST, DONE };
 #define YOUNG_AT_ONCE 100000
 #define NAME_LENGTH 256
 #define MOST_ROWS (UINT32_MAX - 1)
-#define RECENT 64 /* a power of two */
+#define RECENT 256 /* a power of two */
 #define PLACES 1024 /* a power of two */
 
 typedef struct Walk Walk;
@@ -446,7 +446,8 @@ static int count_one(Walk *walk, PyObject *object, int frozen)
     }
     Class *class = &walk->classes.rows[walk->recent[at].row];
     *(frozen ? &class->frozen : &class->live) += 1;
-    if (class->shape != PLAIN && walk->containers.minimum
+    /* Asked in this order, since the processor foresees the first answer and not the second. */
+    if (walk->containers.minimum && class->shape != PLAIN
         && note_length(&walk->containers, object, length_of(object, class->shape)) < 0)
         return -1;
     return walk->deep || walk->references.target_count ? look_below(walk, object, walk->recent[at].row) : 0;
