@@ -158,6 +158,11 @@ class Config:
         False,
         "Trace allocations, 1 frame deep (slows allocation-heavy work 7-10x). A running trace is never stopped.",
     )
+    freeze_after_fork: bool = setting(
+        True,
+        "In a forked worker whose objects are counted in C: `gc.freeze()` what it inherited, which a full collection "
+        "would copy. Cycles that it drops of that later are not collected.",
+    )
     namespace: str = setting(
         "fogcompute",
         "First part of every metric name.",

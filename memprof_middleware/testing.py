@@ -138,6 +138,10 @@ class FakeProbes(Probes):
         cost = self.census_seconds / stride
         return Census(sum(self.counts.values()), dict(self.counts), stride, cost, cost, cost)
 
+    def freeze_inherited(self) -> int:
+        """Nothing to hide."""
+        return 0
+
     def containers(
         self,
         *,

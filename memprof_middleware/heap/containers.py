@@ -12,7 +12,7 @@ import heapq
 import time
 from collections.abc import Callable
 
-from memprof_middleware.heap.tally import Found
+from memprof_middleware.heap.tally import Found, Tally
 from memprof_middleware.heap.walk import PAUSE_SECONDS, Budget, Walk
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
 from memprof_middleware.probes.turns import Turn
@@ -116,17 +116,20 @@ def _find(budget: Budget, least_length: int, turn: Turn, pause: Callable[[float]
                 pause(PAUSE_SECONDS)
                 lap = time.thread_time()
         longest = max(longest, time.thread_time() - lap)
-        most = ((-found.rank, found.length, path, found) for path, found in walk.tally.found.items())
-        chosen = heapq.nlargest(
-            _MOST_REPORTED, (one for one in most if one[1] >= least_length), key=lambda one: one[:3]
-        )
-        found = tuple(_container(path, one) for _, _, path, one in chosen)
+        found = reported(walk.tally, least_length)
     finally:
         walk.clear()
     following = turn.following(used=walk.used, before=walk.before, easily=walk.easily)
     complete = walk.used < 1 and not walk.parted
     seconds = time.perf_counter() - began
     return Containers(found, walk.visited, complete, seconds, time.thread_time() - cpu, longest, following)
+
+
+def reported(tally: Tally, least_length: int) -> tuple[Container, ...]:
+    """Those of the application first, the longest first."""
+    most = ((-found.rank, found.length, path, found) for path, found in tally.found.items())
+    chosen = heapq.nlargest(_MOST_REPORTED, (one for one in most if one[1] >= least_length), key=lambda one: one[:3])
+    return tuple(_container(path, one) for _, _, path, one in chosen)
 
 
 def _container(path: str, found: Found) -> Container:

@@ -81,6 +81,12 @@ def test_all_names_of_the_contract_are_there(profiler: MemoryProfiler) -> None:
     assert info.labels["version"] == package_version()
 
 
+def test_who_counts_the_objects(profiler: MemoryProfiler) -> None:
+    """An info metric says which census runs: ``pure`` or ``compiled``."""
+    [info] = samples(profiler)["fogcompute_memory_census_info"]
+    assert (info.value, info.labels["kind"]) == (1, "pure")
+
+
 def test_the_figures_are_those_of_the_last_snapshot(profiler: MemoryProfiler) -> None:
     """Values in MB of 2^20 bytes, percentages, counts and drift, as measured."""
     found = {
