@@ -62,17 +62,8 @@ class LeakWatch:
         halted: whether the profiler stops, which ends a walk or a search in its next pause.
     """
 
-    def __init__(self, probes: Instruments, config: Config, failures: Failures, halted: Callable[[], bool]) -> None:
+    def __init__(self, probes: Instruments, config: Config, failures: Failures, halted: Callable[[], object]) -> None:
         self._probes, self._config, self._failures, self._halted = probes, config, failures, halted
-        self.forget()
-
-    def _pause(self, seconds: float) -> None:
-        if self._halted():
-            raise _Halted
-        real_sleep(seconds)
-
-    def forget(self) -> None:
-        """Begin anew: what was seen before a fork belongs to the parent."""
         self.leaks: tuple[Leak, ...] = ()
         self.detections: Counter[str] = Counter()  # by severity; a leak counts under each that it reaches
         self.others: Sequence[MemorySnapshot] = ()  # the last snapshots of the server's other workers
@@ -92,6 +83,11 @@ class LeakWatch:
         self._lives: dict[str, Life] = {}
         self._whole: dict[str, Life] = {}  # the same of all memory together
         self._collected: float | None = None  # when a full collection was asked for, by the past's clock
+
+    def _pause(self, seconds: float) -> None:
+        if self._halted():
+            raise _Halted
+        real_sleep(seconds)
 
     def inherit(self, leaks: Sequence[Leak]) -> None:
         """Go on with the open leaks of the slot's last worker until they are seen to be over."""

@@ -77,11 +77,6 @@ class RouteWatch:
     ) -> None:
         self._traffic, self._probes, self._clock = traffic, probes, clock
         self._warmup, self._failures = warmup, failures
-        probes.after_full_collection(self._collect)
-        self.forget()
-
-    def forget(self) -> None:
-        """Begin anew: what was read before a fork belongs to the parent."""
         self._spans: deque[_Span] = deque(maxlen=MOST_WINDOWS)
         self._last: _Reading | None = None
         self._collected = 0  # requests that had ended at the last full collection
@@ -90,6 +85,7 @@ class RouteWatch:
         self.growth: tuple[RouteGrowth, ...] = ()
         self._judged = False
         self._called: dict[str, tuple[Breach, int, bool]] = {}  # by subject: the last, how often of late, whether told
+        probes.after_full_collection(self._collect)
 
     def read(self, number: int) -> AllocatorStats | None:
         """Take a reading, at the calmest of a few moments; what the allocators told then.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
@@ -20,16 +20,22 @@ AlertCallback = Callable[[Alert], object]
 class AlertBook:
     """The conditions that hold, and who wants to hear of their beginning and end.
 
+    Args:
+        logger: where the records go.
+        failures: where a callback that raises is counted; it stops nothing.
+        given: callbacks that outlive the book; one may join them at any time.
+
     Attributes:
         logger: where the records go.
-        callbacks: called with each record; one that raises is counted as a failure and stops nothing.
+        callbacks: called with each record, before those that were given.
     """
 
-    def __init__(self, logger: logging.Logger, failures: Failures) -> None:
+    def __init__(self, logger: logging.Logger, failures: Failures, given: Sequence[AlertCallback] = ()) -> None:
         self.logger = logger
         self.callbacks: list[AlertCallback] = []
-        self._failures = failures
-        self.forget()
+        self._failures, self._given = failures, given
+        self._active: dict[tuple[str, str], Alert] = {}
+        self._lock = threading.Lock()
 
     @property
     def active(self) -> list[Alert]:
@@ -39,11 +45,6 @@ class AlertBook:
     def names(self) -> set[str]:
         """Names of the conditions that hold now."""
         return {name for name, _ in self._active}
-
-    def forget(self) -> None:
-        """Hold no condition any more, without a word: a new process begins."""
-        self._active: dict[tuple[str, str], Alert] = {}
-        self._lock = threading.Lock()
 
     def adopt(self, breaches: Iterable[Breach], timestamp: float) -> None:
         """Take over conditions that were told already, by a predecessor: only their end will be told."""
@@ -113,7 +114,7 @@ class AlertBook:
                 alert.message,
                 extra={f"memprof_{key}": value for key, value in alert.to_dict().items()},
             )
-        for callback in list(self.callbacks):
+        for callback in [*self.callbacks, *self._given]:
             with self._failures.caught("alert_callback"):
                 callback(alert)
 

@@ -30,6 +30,25 @@ class Picture(NamedTuple):
     cpu_seconds: float
 
 
+class Trace:
+    """The trace of allocations, as far as it is ours: a child inherits it, and ends it as its parent would."""
+
+    def __init__(self) -> None:
+        self._is_ours = False
+
+    def start(self) -> None:
+        """Begin it, unless something traces already."""
+        if not tracemalloc.is_tracing():
+            tracemalloc.start(1)
+            self._is_ours = True
+
+    def stop(self) -> None:
+        """End it; one that somebody else began goes on."""
+        if self._is_ours:
+            tracemalloc.stop()
+            self._is_ours = False
+
+
 class Camera:
     """Takes the snapshots of one process.
 
@@ -39,32 +58,35 @@ class Camera:
         clock: seconds since the epoch.
         failures: where a probe's failure is counted.
         traffic: the requests, which a snapshot counts too.
+        trace: the trace of allocations.
     """
 
     def __init__(
-        self, probes: Probes, config: Config, clock: Callable[[], float], failures: Failures, traffic: Traffic
+        self,
+        probes: Probes,
+        config: Config,
+        clock: Callable[[], float],
+        failures: Failures,
+        traffic: Traffic,
+        trace: Trace,
     ) -> None:
         self._probes, self._config, self._clock, self._failures = probes, config, clock, failures
-        self._traffic = traffic
-        self._owns_trace = False
-        self._pid = self._refused_in = 0
+        self._traffic, self._trace = traffic, trace
+        self._has_opened = self._is_refused = False
         self._before: tuple[float, int] | None = None  # time and full collections of the previous snapshot
         self._read: dict[str, tuple[float, Any]] = {}  # dear figures: when they were read, and what
         self._census: tuple[float, Census, dict[str, int]] | None = None  # when, what it counted, and the most of that
 
     def open(self) -> None:
-        """Begin to watch, if it does not yet; what a parent process saw is forgotten."""
-        if self._pid != os.getpid():
-            self._pid = os.getpid()
-            self._before = self._census = None
-            self._read.clear()
+        """Begin to watch, if it does not yet."""
+        if not self._has_opened:
+            self._has_opened = True
             if self._config.freeze_after_fork:
                 self._freeze_inherited()
         with self._failures.caught("probe_start"):
             self._probes.start()
-        if self._config.tracemalloc and not tracemalloc.is_tracing():
-            tracemalloc.start(1)
-            self._owns_trace = True
+        if self._config.tracemalloc:
+            self._trace.start()
 
     def _freeze_inherited(self) -> None:
         with self._failures.caught("freeze"):
@@ -73,16 +95,13 @@ class Camera:
                     "memprof: %d objects that process %d inherited are frozen (gc.freeze()): no collection copies the "
                     "memory that it shares with its parent. To leave them as they are: freeze_after_fork=false",
                     frozen,
-                    self._pid,
+                    os.getpid(),
                 )
 
     def close(self) -> None:
-        """Leave the process as it was found: a trace that somebody else began goes on."""
-        self._is_open = False
+        """Leave the process as it was found."""
         self._probes.stop()
-        if self._owns_trace:
-            tracemalloc.stop()
-            self._owns_trace = False
+        self._trace.stop()
 
     def take(self, stride: int | None = 1, allocator: AllocatorStats | None = None) -> Picture:
         """Look at everything now.
@@ -158,8 +177,8 @@ class Camera:
 
     def _report_refusal(self, reason: str) -> None:
         """Say once in a process that objects are counted in Python, and why."""
-        if reason and self._refused_in != self._pid:
-            self._refused_in = self._pid
+        if reason and not self._is_refused:
+            self._is_refused = True
             self._failures.record("native_census", MemprofError(reason))
 
     def _most(self, census: Census) -> dict[str, int]:

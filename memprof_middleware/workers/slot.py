@@ -115,14 +115,10 @@ class WorkerSlot:
 
     def leave(self, *, replaced: bool = False) -> None:
         """Give the slot back. The last worker to leave takes the files with it, unless it has a successor to come."""
-        self.forget()
+        self._own.release()
         # First let go, then look: of workers that leave together, the last one sees nobody.
         if not replaced:
             _remove_if_dead(self._folders())
-
-    def forget(self) -> None:
-        """Let go of the file without a word, as a child must after a fork."""
-        self._own.release()
 
     def _claim(self) -> int:
         while True:

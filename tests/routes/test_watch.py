@@ -139,17 +139,17 @@ def test_workers_are_judged_together(monkeypatch):
     """The worker with the lowest number judges the windows of all, as the slots bring them; the others pass it on."""
     first, second = Server(seed=1), Server(seed=2)
     for server, name in ((first, "0"), (second, "1")):
-        monkeypatch.setattr(type(server.profiler), "worker", property(lambda self: self._name), raising=False)
-        server.profiler._name = name
+        monkeypatch.setattr(type(server.profiler._monitor), "worker", property(lambda self: self._name), raising=False)
+        server.profiler._monitor._name = name
     for server in (first, second):
-        monkeypatch.setattr(server.profiler, "workers", lambda: [over_the_wire(s) for s in (first, second)])
+        monkeypatch.setattr(server.profiler._monitor, "workers", lambda: [over_the_wire(s) for s in (first, second)])
         for _ in range(9):
             server.window()
-    assert len(first.profiler._routes.published().rows) == 6
+    assert len(first.profiler._monitor.route_watch.published().rows) == 6
     assert growth(first.profiler, "bytes") == []
     first.window()  # now the two have more than ten windows together
     assert growth(first.profiler, "bytes") == [(LEAK, 20_000)]
-    assert second.profiler._routes.growth == ()
+    assert second.profiler._monitor.route_watch.growth == ()
     assert growth(second.profiler, "bytes") == [(LEAK, 20_000)]
 
 
@@ -176,7 +176,7 @@ def test_calm_moment_is_awaited(server):
     probes.allocator = allocator
     server.profiler.take_snapshot()
     assert readings == [1, 1, 1, 0]
-    assert server.profiler._routes._last.memory == 1_000_000
+    assert server.profiler._monitor.route_watch._last.memory == 1_000_000
 
 
 def test_broken_allocator_probe_harms_nothing(server):
@@ -195,7 +195,7 @@ def test_judging_is_rationed(server, monkeypatch):
         server.window()
     monkeypatch.setattr("memprof_middleware.routes.watch.time.thread_time", lambda: next(times))
     server.window()
-    before = server.profiler._routes.growth
+    before = server.profiler._monitor.route_watch.growth
     server.window()
-    assert server.profiler._routes.growth is before
-    assert server.profiler._routes._steps_left >= 8
+    assert server.profiler._monitor.route_watch.growth is before
+    assert server.profiler._monitor.route_watch._steps_left >= 8

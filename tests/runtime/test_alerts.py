@@ -111,12 +111,16 @@ def test_durations_in_words(book: AlertBook, told: list[Alert], seconds: float, 
     assert told[-1].message.startswith(f"over after {words}:")
 
 
-def test_a_new_process_holds_nothing(book: AlertBook, told: list[Alert]) -> None:
-    """Forgetting says no word."""
+def test_callbacks_that_outlive_the_book(told: list[Alert]) -> None:
+    """Who joins them later is called too, after those of the book."""
+    heard: list[str] = []
+    lasting = [lambda _alert: heard.append("lasting")]
+    logger = logging.getLogger("memprof.alerts")
+    book = AlertBook(logger, Failures(logger), lasting)
+    book.callbacks.append(lambda _alert: heard.append("own"))
+    lasting.append(lambda _alert: heard.append("late"))
     book.update([HEAP], ["heap_warning"], 1.0)
-    book.forget()
-    assert book.active == []
-    assert len(told) == 1
+    assert heard == ["own", "lasting", "late"]
 
 
 LEAK = Leak(

@@ -16,14 +16,13 @@ from memprof_middleware.failures import Failures
 from memprof_middleware.probes import Census
 from memprof_middleware.routes.counter import Traffic
 from memprof_middleware.runtime.instruments import Probes
-from memprof_middleware.runtime.snapshotter import Camera
+from memprof_middleware.runtime.snapshotter import Camera, Trace
 from memprof_middleware.testing import FakeClock, FakeProbes
 
 
 def camera(probes: Probes, config: Config | None = None, clock: FakeClock | None = None) -> Camera:
-    return Camera(
-        probes, config or Config(), clock or FakeClock(), Failures(logging.getLogger("memprof.test")), Traffic()
-    )
+    failures = Failures(logging.getLogger("memprof.test"))
+    return Camera(probes, config or Config(), clock or FakeClock(), failures, Traffic(), Trace())
 
 
 @pytest.fixture

@@ -142,13 +142,13 @@ def test_threads_join_once(group):
 
 
 def test_a_forked_child_begins_anew(group, child, tmp_path):
-    """A child of a worker, which has inherited its group, takes a slot of its own."""
+    """A child of a worker takes a slot of its own, and its parent's goes on."""
     group.join()
 
     def forked() -> str:
-        group.forget()
-        group.join()
-        return group.worker
+        own = WorkerGroup(lambda: HERE, str(tmp_path), Failures(logging.getLogger("memprof.test")))
+        own.join()
+        return own.worker
 
     assert child(forked).result == "1"
     assert group.worker == "0"
@@ -196,7 +196,7 @@ class TestProfiler:
         for _ in range(steps):
             profiler.test_probes.collections = (0, 0, profiler.test_probes.collections[-1] + 1)
             profiler.test_probes.counts["shop.Cart"] = profiler.test_probes.counts.get("shop.Cart", 0) + 500
-            profiler._clock.advance(60)
+            profiler._given.clock.advance(60)
             profiler.step()
 
     def predecessor(self, make, child):
@@ -229,14 +229,14 @@ class TestProfiler:
         self.predecessor(make, child)
         profiler = make(background=True, interval=3600)
         inheriting, go_on, answers = threading.Event(), threading.Event(), []
-        inherit = profiler._inherit
+        inherit = profiler._monitor.inherit
 
         def slow(predecessor: MemoryMetrics) -> None:
             inheriting.set()
             assert go_on.wait(60)
             inherit(predecessor)
 
-        monkeypatch.setattr(profiler, "_inherit", slow)
+        monkeypatch.setattr(profiler._monitor, "inherit", slow)
         start = threading.Thread(target=profiler.publish)
         start.start()
         assert inheriting.wait(60)
@@ -264,7 +264,7 @@ class TestProfiler:
         profiler = make()
         told = Recorder().attach(profiler)
         for _ in range(profiler.config.leak_min_snapshots + 1):
-            profiler._clock.advance(60)
+            profiler._given.clock.advance(60)
             profiler.step()
         assert profiler.detect_leaks() == []
         assert [(alert.name, alert.active) for alert in told.alerts] == [("leak", False)]
@@ -277,7 +277,7 @@ class TestProfiler:
                 profiler.test_probes.container_mb = (used + 2 * step, 1000.0)
                 profiler.take_snapshot()
                 profiler.check_thresholds()
-                profiler._clock.advance(120)
+                profiler._given.clock.advance(120)
 
         def work() -> list[str]:
             profiler = make()
@@ -289,7 +289,7 @@ class TestProfiler:
         assert dead.result == ["shared"]
         dead.kill()
         profiler = make()
-        profiler._clock.advance(285 * 120)
+        profiler._given.clock.advance(285 * 120)
         told = Recorder().attach(profiler)
         profiler.publish()
         grow(profiler, 2, 870.0)
@@ -384,7 +384,7 @@ class TestWithoutThread:
         for _ in range(3):
             profiler.step_if_overdue()
         assert profiler.workers()[0].snapshots_taken == 1
-        profiler._stepped_at -= 61
+        profiler._monitor.stepped_at -= 61
         profiler.step_if_overdue()
         assert profiler.workers()[0].snapshots_taken == 2
         told = [record for record in caplog.records if "background thread does not run" in record.getMessage()]
@@ -395,7 +395,7 @@ class TestWithoutThread:
         profiler.ensure_running()
         profiler.step_if_overdue()
         for _ in range(2):
-            profiler._beat()
+            profiler._monitor.beat()
         told = [record.levelname for record in caplog.records if "runs in process" in record.getMessage()]
         assert told == ["WARNING"]
         assert profiler.workers()[0].snapshots_taken == 3
@@ -404,7 +404,7 @@ class TestWithoutThread:
         """Who stopped the profiler does not get a snapshot from a late scrape."""
         profiler.ensure_running()
         profiler.stop()
-        profiler._stepped_at -= 3600
+        profiler._monitor.stepped_at -= 3600
         profiler.step_if_overdue()
         assert profiler.metrics().snapshots_taken == 0
 
@@ -423,7 +423,7 @@ def test_a_scrape_leaves_its_work_to_a_thread_that_is_late(tmp_path, caplog):
     profiler = MemoryProfiler(Config(run_dir=str(tmp_path), interval=60), probes=probes)
     profiler.start()
     assert inside.wait(60)
-    profiler._stepped_at -= 3600
+    profiler._monitor.stepped_at -= 3600
     for _ in range(10):
         profiler.step_if_overdue()
     assert profiler.metrics().snapshots_taken == 0
@@ -466,7 +466,7 @@ def test_new_figures_are_new_for_all_at_once(tmp_path, monkeypatch):
         writing.set()
         assert go_on.wait(10)
 
-    monkeypatch.setattr(profiler._group, "publish", slow)
+    monkeypatch.setattr(profiler._monitor.group, "publish", slow)
     for _ in range(7):
         profiler.traffic.end("GET /")
     publisher = threading.Thread(target=profiler.publish)
