@@ -240,7 +240,7 @@ class MemoryProfiler:
             if self.config.background and self.config.evidence:
                 self._evidence.consider(self.workers(), self.metrics(), self._last_time(), self._write_evidence)
             self._governor.spent(self.flames.take_cost(), time.monotonic())
-        with self.failures.caught("timeline"):
+        with self.failures.caught("timeline"), self._publishing:  # a step by hand may run beside the thread's
             self.pasts.keep(self._published)
         self._sinks.publish()
         with self.failures.caught("recycle"):
