@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import functools
-import re
 
-from memprof_middleware.model.clean import LONGEST, clean
+from memprof_middleware.model.clean import ID, LONGEST, clean
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "WEBSOCKET"})
 # Strangers choose paths: so much of one is looked at, and a cache of so many labels never holds a megabyte.
 LONGEST_PATH = 2 * LONGEST
 _MOST_LABELS = 512
-# What stands for one thing among many: a number, a UUID, or a longer token with a digit in it.
-_ID = re.compile(
-    r"(?:\d+|[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|(?=[^/]*\d)[0-9a-fA-F]{8,}|(?=[^/]*\d)[\w\-=.~]{20,})"
-)
 
 
 def label(method: str, template: str) -> str:
@@ -38,7 +33,7 @@ def is_method(method: str) -> bool:
 
 def without_ids(path: str) -> str:
     """A path with its ids folded."""
-    return "/".join("{id}" if _ID.fullmatch(part) else part for part in path[:LONGEST_PATH].split("/"))
+    return "/".join("{id}" if ID.fullmatch(part) else part for part in path[:LONGEST_PATH].split("/"))
 
 
 def below(path: str, root: str) -> str:
