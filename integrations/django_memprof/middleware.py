@@ -15,7 +15,7 @@ from django.utils.decorators import sync_and_async_middleware
 import django_memprof
 from memprof_middleware import MemoryProfiler
 from memprof_middleware.routes.counter import UNMATCHED
-from memprof_middleware.routes.labels import label
+from memprof_middleware.routes.labels import LABELS
 from memprof_middleware.web.http.endpoint import MOST_BYTES, PageEndpoint, body_size, is_secure
 from memprof_middleware.web.http.exposition import MetricsEndpoint
 from memprof_middleware.web.http.messages import Request
@@ -97,13 +97,17 @@ class _Visit:
     __slots__ = ("_carrier", "_request", "_told", "_traffic")
 
     def __init__(self, profiler: MemoryProfiler, request: HttpRequest) -> None:
-        self._traffic, self._request, self._carrier = profiler.traffic, request, _carrier(request)
-        self._told: list[str] | None = self._carrier.get(KEY)
-        if self._told is None:
-            self._carrier[KEY] = [request.META.get("SCRIPT_NAME", "")]
-            profiler.traffic.started += 1
-        else:
+        attributes = request.__dict__  # all of this is in every request's way
+        self._carrier = carrier = attributes.get("scope", request.META)
+        traffic = self._traffic = profiler.traffic
+        self._request = request
+        if KEY in carrier:
+            self._told: list[str] | None = carrier[KEY]
             warn_twice(profiler)
+        else:
+            self._told = None
+            carrier[KEY] = [request.META.get("SCRIPT_NAME", "")]
+            traffic.started += 1
 
     def __enter__(self) -> Self:
         return self
@@ -126,7 +130,7 @@ class _Visit:
         template = None if match is None else "/" + match.route.removeprefix("^")
         if self._told is None:
             traffic = self._traffic
-            route = UNMATCHED if template is None else label(request.method or "", template)
+            route = UNMATCHED if template is None else LABELS[request.method or "", template]
             settle(self._carrier, traffic, traffic, route)
         elif template is None:
             self._told.append(UNMATCHED)

@@ -462,7 +462,7 @@ def test_a_full_disk_does_not_freeze_the_figures(tmp_path, tmpfs, child):
 
 
 def test_a_claim_that_fails_holds_no_slot(slots, tmp_path, monkeypatch, child):
-    """A worker for whose first word there is no room gives the slot back: the next one, and its own next try, has it."""
+    """A worker for whose first word there is no room gives the slot back, to whoever tries next."""
     write = slot_file.SlotFile.write
 
     def full(*_: object) -> None:
