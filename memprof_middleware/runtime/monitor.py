@@ -213,7 +213,7 @@ class ProcessMonitor:
             if self.config.background and self.config.evidence:
                 self.evidence_watch.consider(self.workers(), self.metrics(), self.last_time, self._write_evidence)
             self.governor.spent(self.flames.take_cost(), time.monotonic())
-        with self.failures.caught("timeline"):
+        with self.failures.caught("timeline"), self._publishing:  # a step by hand may run beside the thread's
             self.pasts.keep(self.published)
         self.sinks.publish()
         with self.failures.caught("recycle"):

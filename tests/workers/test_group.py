@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -17,6 +18,7 @@ from memprof_middleware.model import MemoryMetrics
 from memprof_middleware.probes import Listener
 from memprof_middleware.testing import FakeClock, FakeProbes, Recorder
 from memprof_middleware.workers import locked_file as slot_file
+from memprof_middleware.workers import pasts
 from memprof_middleware.workers.group import WorkerGroup
 
 HERE = Listener("127.0.0.1:8000", "1234 5678")
@@ -452,6 +454,30 @@ def test_a_disk_that_was_full_is_tried_again(tmp_path, caplog):
     assert group.slot is not None
     group.leave()
     assert len([record for record in caplog.records if "run_directory" in record.getMessage()]) == 1
+
+
+def test_a_step_by_hand_beside_the_threads(tmp_path, monkeypatch):
+    """A worker's past has one pen: two steps at once do not move each other's half of the file away."""
+    probes = FakeProbes()
+    probes.address = HERE.address
+    profiler = MemoryProfiler(Config(run_dir=str(tmp_path), background=False), clock=FakeClock(), probes=probes)
+    profiler.publish()
+    meeting, wrote = threading.Barrier(2), []
+
+    def slow(*_: object) -> None:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            wrote.append("alone")
+            meeting.wait(0.2)
+            wrote.append("met")
+
+    monkeypatch.setattr(pasts, "record", slow)
+    steps = [threading.Thread(target=profiler.step) for _ in range(2)]
+    for step in steps:
+        step.start()
+    for step in steps:
+        step.join()
+    profiler.stop()
+    assert wrote == ["alone", "alone"]
 
 
 def test_new_figures_are_new_for_all_at_once(tmp_path, monkeypatch):
