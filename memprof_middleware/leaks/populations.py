@@ -12,7 +12,7 @@ from memprof_middleware.model import LeakKind
 # Growth below this is none.
 _LEAST = 8.0
 # Two series are in lockstep if a line through them leaves no more than this part of the growth.
-_LOCKSTEP = 0.03
+_LOCKSTEP = 0.01
 _POINTS, _FEWEST = 40, 4
 # What is printed of the types that grow with it.
 _BUILTINS = "builtins"
