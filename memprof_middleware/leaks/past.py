@@ -12,7 +12,7 @@ import math
 import struct
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import compress, pairwise
 
 # Rows whose distance is a smaller part of their age than this are thinned out; so many may come before that is done.
@@ -175,13 +175,15 @@ class Past:
         """Requests so far by route, at each row."""
         return {route: column.values() for route, column in self._routes.items()}
 
-    def types(self) -> Iterable[str]:
-        """The types that are followed: those that have grown."""
-        return self._types.keys()
+    def types(self, most: int = _MOST_SERIES) -> list[str]:
+        """The types that have grown, so many at the most: those by which there are most more."""
+        grown = {name: column.last(0.0) - self._least.get(name, 0) for name, column in self._types.items()}
+        return sorted(grown, key=lambda name: (math.isnan(grown[name]), -grown[name], name))[:most]
 
-    def paths(self) -> Iterable[str]:
-        """The containers that are followed."""
-        return self._lengths.keys()
+    def paths(self, most: int = _MOST_SERIES) -> list[str]:
+        """The containers that are followed, so many at the most: those whose entries weigh most."""
+        weights = {path: seen.length * (seen.entry_bytes or 64.0) for path, seen in self.containers.items()}
+        return sorted(self._lengths, key=lambda path: (-weights.get(path, 0.0), path))[:most]
 
     def counts(self, name: str) -> list[float]:
         """Live objects of a type, from the first row to the last at which they were counted."""
@@ -294,9 +296,9 @@ def _is_flat(values: Sequence[float]) -> bool:
 
 def _joined(values: Sequence[float], times: Sequence[float]) -> list[float]:
     """The values up to the last that is known; one that is not lies on the line between its neighbours."""
-    known = [index for index, value in enumerate(values) if not math.isnan(value)]
-    if not known:
-        return []
+    known = [index for index, value in enumerate(values) if value == value]
+    if len(known) == len(values) or not known:
+        return list(values) if known else []
     found = [values[known[0]]] * known[0]
     for a, b in pairwise(known):
         found.append(values[a])
