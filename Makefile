@@ -52,6 +52,7 @@ leakbench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.leakbench $(or $(ARGS),--full)
 
 # Verdicts on simulated worker processes, some hundred worker-days of them, and the plain rule beside; some minutes.
+# cp benchmarks/results/field.json benchmarks/field/measured.json takes a run over for `make accuracy`.
 # ARGS="--healthy 20 --leaks 14 --product": the whole product through its public methods, a minute for each worker.
 fieldbench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.field $(ARGS)
