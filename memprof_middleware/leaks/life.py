@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from memprof_middleware.leaks.account import MEMORY
+from memprof_middleware.analysis.memory import MEMORY
 from memprof_middleware.leaks.judge import Finding, Present
 from memprof_middleware.leaks.line import floor_of
 

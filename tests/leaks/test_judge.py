@@ -8,12 +8,13 @@ from collections.abc import Callable
 
 import pytest
 
-from memprof_middleware.leaks.account import MAPPED, NATIVE, UNTRACKED
+from memprof_middleware.analysis.memory import MAPPED, NATIVE, UNTRACKED
 from memprof_middleware.leaks.judge import COLLECTION, Finding, look, present, whole
 from memprof_middleware.leaks.life import Life, live
 from memprof_middleware.leaks.past import Past, Reading, Seen
-from memprof_middleware.leaks.room import Room, hours_left, room_of, urgency
+from memprof_middleware.leaks.room import Room, room_of
 from memprof_middleware.model import MB, MemorySnapshot
+from memprof_middleware.model.urgency import hours_left, urgency
 
 ROOM = Room(400 * MB, 100 * MB, "what was left of 500 MB")
 Store = Callable[[int], float]
