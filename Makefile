@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
-.PHONY: demo test test-all e2e tools dashboard picture bench performance bench-routes bench-forecast leakbench accuracy lint docs clean
+.PHONY: demo test test-all e2e tools dashboard picture bench performance bench-routes bench-forecast leakbench fieldbench accuracy lint docs clean
 
 demo: $(VENV)/demo.stamp $(VENV)/native.stamp
 	$(BIN)/memprof demo --host $(HOST) $(if $(KEEP),--keep)
@@ -50,6 +50,12 @@ bench-routes: $(VENV)/bench.stamp
 # ARGS="--only hl-bytes -v": one of them, some seconds. A corpus beside the project is found by itself.
 leakbench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.leakbench $(or $(ARGS),--full)
+
+# Verdicts on simulated worker processes, some hundred worker-days of them, and the plain rule beside; some minutes.
+# cp benchmarks/results/field.json benchmarks/field/measured.json takes a run over for `make accuracy`.
+# ARGS="--healthy 20 --leaks 14 --product": the whole product through its public methods, a minute for each worker.
+fieldbench: $(VENV)/dev.stamp
+	$(BIN)/python -m benchmarks.field $(ARGS)
 
 # The page, from benchmarks/leakbench/measured.json; FROM=benchmarks/results/leakbench.json takes a run over.
 accuracy: $(VENV)/dev.stamp

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import harness
+from benchmarks.field.__main__ import table as field_table
 from benchmarks.leakbench import report
 
 MEASURED = Path(__file__).with_name("measured.json")
+FIELD = harness.ROOT / "benchmarks" / "field" / "measured.json"
 PAGE = harness.ROOT / "docs" / "accuracy.md"
 _INTRODUCTION = """\
 How often a verdict is right: on released packages that leaked, on their fixed releases, on leaks made hard to see and
@@ -19,9 +21,36 @@ on healthy applications that look as if they leaked. A leak is found when a verd
 or confirmed, within the requests that the label gives; a healthy application is accused when anything is confirmed in
 it at any time, also if that is withdrawn later.
 
-So suspicions count where a leak is to be found and not where a healthy application is to be left alone: what is waked
-for is a confirmation, and a confirmation takes 10,000 requests, which many of these runs do not have. How many leaks
-were confirmed, and how many healthy applications were suspected, stands beside. The other tools know no suspicion."""
+So what is only watched counts where a leak is to be found and not where a healthy application is to be left alone: what
+is waked for is a confirmation, and that takes a third of the room, which these short runs do not have. How many leaks
+were confirmed, and how many healthy applications were watched, stands beside. The other tools know no suspicion.
+
+How often somebody is told, rightly or falsely, in hours and days of service, is measured on [a simulated
+field](#the-simulated-field)."""
+_FIELD = """\
+`make fieldbench` makes worker processes of numbers: ten shapes of traffic from 0.1 to 300 requests a second, sixteen
+kinds of healthy populations (caches, stores with a lifetime, pools, batches, query logs), fourteen kinds of leaks that
+take the room in 2 to 20 hours; each healthy population weighs, full, up to 30 % of the room. The judge looks each five
+minutes. A leak is found in time when it is confirmed before it alone has taken half of the room. The figures compare
+judges on the same series; they are no forecast for a service, whose populations nobody knows. Intervals are of 95 %.
+*No limit set*, where it stands: the same processes, eight of them on a machine with 64 GB.
+
+{table}
+
+Before the evidence was asked for (d9d50a2), on 18 such workers and 12 leaks: 10,200 false confirmations per 1,000
+worker-days, 37 suspicions told a worker-day, 8 of 12 leaks confirmed in time, 36 all-clears while a leak went on.
+
+In time, by kind of leak: {kinds}.
+
+What cannot be told, by any rule, before when:
+
+- A bound without a name where no key comes twice, and a lifetime longer than the time watched, are leaks until they are
+  full: they are accused if they take more than a third of the room in a straight line. Nearly all false confirmations
+  are these.
+- A leak beside a store with a lifetime: not before the store has filled, where nobody can ask the entries themselves.
+- Pools that double: not before the third doubling.
+- A leak that takes half of the room in less than 40 minutes: the [forecast](capacity.md) pages before the verdict.
+- Leaks that need days are confirmed after days."""
 _METHOD = """\
 `make leakbench` runs each application in an environment of its own behind the middleware, with the traffic of its label
 and a step of the profiler after each batch, and writes the figures to `benchmarks/results/leakbench.json`.
@@ -64,8 +93,16 @@ def page(results: dict[str, Any]) -> str:
         _METHOD,
         "## Figures",
         report.page_tables(results),
+        "## The simulated field",
+        _field(),
     )
     return "\n\n".join(parts) + "\n"
+
+
+def _field() -> str:
+    judges = json.loads(FIELD.read_text())["judges"]
+    kinds = ", ".join(f"{kind} {found} of {all_}" for kind, (found, all_) in judges["judge"]["by_kind"].items())
+    return _FIELD.format(table=field_table(judges), kinds=kinds)
 
 
 def main() -> None:

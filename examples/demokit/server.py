@@ -161,7 +161,8 @@ class Server:
         environment |= {
             "MEMPROF_INTERVAL": "1",
             "MEMPROF_TOKEN": self.token,
-            "MEMPROF_LEAK_CONFIRM_REQUESTS": "800",  # what takes an hour elsewhere
+            "MEMPROF_HEAP_SIZE_MB": "64",  # as a small container, of which the leak takes a good part in this minute
+            "MEMPROF_LEAK_CONFIRM_REQUESTS": "800",  # certain after so many: elsewhere it takes half an hour and more
             "MEMPROF_TOP_TYPES": "200",  # so that the timeline sees a type from its first objects on
             "SHOP_DATABASE": str(folder / "shop.sqlite3"),
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),

@@ -35,6 +35,12 @@ class Incident:
     holder: str = ""
     bound: int | None = None
 
+    def led_by(self, name: str) -> Incident:
+        """The same, under the name of another member."""
+        members = {growth.name: growth for growth in (self.leader, *self.others)}
+        others = tuple(growth for member, growth in members.items() if member != name)
+        return dataclasses.replace(self, leader=members[name], others=others)
+
     @property
     def is_held(self) -> bool:
         """Whether something in Python is known to hold it."""

@@ -38,6 +38,8 @@ class Finding:
         waits: what is still to be seen before it can be confirmed; empty: nothing.
         evidence: what speaks for it, in words.
         each: what one weighs in bytes.
+        stepped: it grows in steps that double.
+        weighed: by a sample of it, not by what the memory leaves.
     """
 
     population: Population
@@ -49,6 +51,8 @@ class Finding:
     waits: str = ""
     evidence: tuple[str, ...] = ()
     each: float = 1.0
+    stepped: bool = False
+    weighed: bool = False
 
     @property
     def passed(self) -> bool:
@@ -165,7 +169,8 @@ class _Looker:
 
         if not item.measured:  # nobody can tell it from memory that grows in step
             one = dataclasses.replace(one, also=(*one.also, self._books.hidden[0].name))
-        return self._best(one, item.each, most)
+        found = self._best(one, item.each, most)
+        return None if found is None else dataclasses.replace(found, weighed=item.measured)
 
     def all(self, everything: Population) -> Finding | None:
         """All memory in use."""
@@ -209,7 +214,7 @@ class _Looker:
         against = self._against(one, each, growth, floor, stepped=stepped)
         waits = "" if against else self._waits(one, growth)
         evidence = tuple(self._evidence(one, growth, feed, gained, stepped=stepped))
-        return Finding(one, share, gained, growth, feed, against, waits, evidence, each)
+        return Finding(one, share, gained, growth, feed, against, waits, evidence, each, stepped)
 
     def _led(self, memory: Population, begin: int, end: int) -> Population:
         """Memory by what grows in step with it, if anything does: a type says more than a figure of the allocator."""

@@ -6,12 +6,14 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
+from memprof_middleware.analysis.memory import MEMORY
 from memprof_middleware.leaks.judge import Finding, Present
 from memprof_middleware.leaks.line import floor_of
 
 State = Literal["suspected", "confirmed", "over"]
 # Freed: below this part of what it gained. Level: for so many times what it grew over, and so long.
 _FREED, _LEVEL_FED, _LEVEL_SECONDS = 0.5, 1.2, 2 * 3600.0
+_LEVEL_STEPPED = 3.0
 # What rises by no more than this part of its growth stands still.
 _STILL = 0.05
 # What passes the tests is the same growth if it is no small part of what was told.
@@ -86,7 +88,7 @@ def live(
 
 def _explained_by(life: Life, findings: Sequence[Finding]) -> str:
     """What has become known of memory that nothing explained when it was told."""
-    if life.state == "over" or life.finding.population.discrete:
+    if life.state == "over" or life.name not in MEMORY:
         return ""
     if any(one.passed and _same(one, life) for one in findings):
         return ""
@@ -94,7 +96,7 @@ def _explained_by(life: Life, findings: Sequence[Finding]) -> str:
         (
             one.population.name
             for one in findings
-            if one.suspected and one.population.discrete and one.gained >= _EXPLAINS * life.finding.gained
+            if one.suspected and one.weighed and one.gained >= _EXPLAINS * life.finding.gained
         ),
         "",
     )
@@ -122,12 +124,12 @@ def _next(life: Life, finding: Finding | None, now: Present | None) -> Life:
     if finding is not None and finding.passed and finding.share >= _PART * life.finding.share:
         confirmed = life.state == "confirmed" or finding.confirmed
         return dataclasses.replace(life, finding=finding, state="confirmed" if confirmed else "suspected", top=top)
-    if life.relapses < _MOST_RELAPSES and (reason := ended(floor, now, begin)):
+    if life.relapses < _MOST_RELAPSES and (reason := ended(floor, now, begin, life.finding)):
         return dataclasses.replace(life, state="over", top=top, reason=reason)
     return dataclasses.replace(life, top=top)
 
 
-def ended(floor: Sequence[float], now: Present, begin: int) -> str:
+def ended(floor: Sequence[float], now: Present, begin: int, finding: Finding) -> str:
     """Why growth is over; empty while it is not.
 
     Freed: below half of what it gained. Level: for 1.2 times the feed that it grew over, and two hours; a pool that
@@ -137,15 +139,19 @@ def ended(floor: Sequence[float], now: Present, begin: int) -> str:
         floor: of the population.
         now: what there is of it.
         begin: the row at which it began to grow.
+        finding: what was told of it.
     """
     base, end = floor[min(begin, len(floor) - 1)], len(floor) - 1
     gained = max(now.values[begin:], default=base) - base
+    if not finding.population.discrete:  # a peak of other memory is no part of it
+        gained = min(gained, finding.gained)
     if gained <= 0 or floor[-1] - base < _FREED * gained:
         return "it was freed"
     still = floor[-1] - _STILL * gained
     stopped = next((index for index, level in enumerate(floor) if index >= begin and level >= still), end)
     grown, level = now.feed[stopped] - now.feed[begin], now.feed[end] - now.feed[stopped]
     seconds = now.times[end] - now.times[stopped]
-    if level > 0 and level >= _LEVEL_FED * grown and seconds >= _LEVEL_SECONDS:
+    long = _LEVEL_STEPPED if finding.stepped else _LEVEL_FED
+    if level > 0 and level >= long * grown and seconds >= _LEVEL_SECONDS:
         return f"it is full: level for {seconds / 3600:.1f} h"
     return ""

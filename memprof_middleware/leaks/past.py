@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import struct
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import compress, pairwise
 
 # Rows whose distance is a smaller part of their age than this are thinned out; so many may come before that is done.
@@ -20,6 +21,7 @@ _PART_OF_AGE, _SLACK = 64, 48
 _LEAST_GROWTH, _MOST_SERIES = 8, 320
 # A clock that jumps forward has stood for so many intervals at the most: nobody knows what happened meanwhile.
 _LONGEST_GAPS, _LONGEST_SECONDS = 10.0, 600.0
+_DOUBLE = struct.Struct("d")
 _COLUMNS = ("times", "requests", "in_flight", "collections", "heap", "native", "retained", "blocks")
 
 
@@ -75,6 +77,37 @@ class Seen:
     lifetime: float | None = None
 
 
+class Column:
+    """Numbers in a buffer that no collector tracks: an array for each type would look like growth of our own."""
+
+    __slots__ = ("_bytes",)
+
+    def __init__(self, size: int = 0, fill: float = math.nan) -> None:
+        self._bytes = bytearray(array("d", [fill]) * size)
+
+    def append(self, value: float) -> None:
+        """Add one at the end."""
+        self._bytes += _DOUBLE.pack(value)
+
+    def replace(self, index: int, value: float) -> None:
+        """Put another one in its place."""
+        _DOUBLE.pack_into(self._bytes, _DOUBLE.size * index, value)
+
+    def last(self, fill: float) -> float:
+        """The one at the end; without any, another."""
+        found: float = _DOUBLE.unpack_from(self._bytes, len(self._bytes) - _DOUBLE.size)[0] if self._bytes else fill
+        return found
+
+    def values(self) -> list[float]:
+        """All of them."""
+        with memoryview(self._bytes) as view:
+            return list(map(float, view.cast("d")))
+
+    def keep(self, chosen: Sequence[bool]) -> None:
+        """Drop those that are not chosen."""
+        self._bytes = bytearray(array("d", compress(self.values(), chosen)))
+
+
 class Past:
     """What a process was at chosen moments since it began.
 
@@ -89,12 +122,12 @@ class Past:
     def __init__(self, interval: float) -> None:
         self._interval = interval
         self.size = 0
-        self._columns = {name: array("d") for name in _COLUMNS}
-        self._routes: dict[str, array[float]] = {}
+        self._columns = {name: Column() for name in _COLUMNS}
+        self._routes: dict[str, Column] = {}
         self._least: dict[str, int] = {}
-        self._types: dict[str, array[float]] = {}
-        self._lengths: dict[str, array[float]] = {}
-        self._oldest: dict[str, list[int | None]] = {}
+        self._types: dict[str, Column] = {}
+        self._lengths: dict[str, Column] = {}
+        self._oldest: dict[str, Column] = {}
         self.containers: dict[str, Seen] = {}
         self._clock = 0.0  # seconds since the first reading, by a clock of its own that never jumps
         self._read: float | None = None
@@ -136,31 +169,34 @@ class Past:
 
     def column(self, name: str) -> Sequence[float]:
         """``times``, ``requests``, ``in_flight``, ``collections``, ``heap``, ``native``, ``retained`` or ``blocks``."""
-        return self._columns[name]
+        return self._columns[name].values()
 
     def routes(self) -> Mapping[str, Sequence[float]]:
         """Requests so far by route, at each row."""
-        return self._routes
+        return {route: column.values() for route, column in self._routes.items()}
 
-    def types(self) -> Iterable[str]:
-        """The types that are followed: those that have grown."""
-        return self._types.keys()
+    def types(self, most: int = _MOST_SERIES) -> list[str]:
+        """The types that have grown, so many at the most: those by which there are most more."""
+        grown = {name: column.last(0.0) - self._least.get(name, 0) for name, column in self._types.items()}
+        return sorted(grown, key=lambda name: (math.isnan(grown[name]), -grown[name], name))[:most]
 
-    def paths(self) -> Iterable[str]:
-        """The containers that are followed."""
-        return self._lengths.keys()
+    def paths(self, most: int = _MOST_SERIES) -> list[str]:
+        """The containers that are followed, so many at the most: those whose entries weigh most."""
+        weights = {path: seen.length * (seen.entry_bytes or 64.0) for path, seen in self.containers.items()}
+        return sorted(self._lengths, key=lambda path: (-weights.get(path, 0.0), path))[:most]
 
     def counts(self, name: str) -> list[float]:
         """Live objects of a type, from the first row to the last at which they were counted."""
-        return _joined(self._types[name], self._columns["times"])
+        return _joined(self._types[name].values(), self.column("times"))
 
     def lengths(self, path: str) -> list[float]:
         """The length of a container, in the same way."""
-        return _joined(self._lengths[path], self._columns["times"])
+        return _joined(self._lengths[path].values(), self.column("times"))
 
     def oldest(self, path: str) -> list[int | None]:
         """Identities of a container's first entry, row by row; ``None`` where nobody looked."""
-        return self._oldest.get(path, [])
+        seen = self._oldest[path].values() if path in self._oldest else []
+        return [None if math.isnan(one) else int(one) for one in seen]
 
     def series(self, name: str) -> list[float]:
         """The series of a type or of a container; empty if neither is followed."""
@@ -173,8 +209,8 @@ class Past:
         for path, seen in found.items():
             self.containers[path] = seen
             if path in self._lengths:
-                self._lengths[path][-1] = seen.length
-                self._oldest[path][-1] = seen.oldest
+                self._lengths[path].replace(self.size - 1, seen.length)
+                self._oldest[path].replace(self.size - 1, math.nan if seen.oldest is None else seen.oldest)
 
     def _choose(self, counts: Mapping[str, int]) -> None:
         """Begin to follow the types that have grown; what was there before is what was the least of them."""
@@ -192,27 +228,25 @@ class Past:
             for name in grown[: len(grown) - _MOST_SERIES]:
                 del self._types[name]
 
-    def _follow(self, series: dict[str, array[float]], name: str, level: float) -> None:
-        series[name] = array("d", [math.nan]) * self.size
+    def _follow(self, series: dict[str, Column], name: str, level: float) -> None:
+        series[name] = Column(self.size)
         if self.size:
-            series[name][0] = level
+            series[name].replace(0, level)
 
     def _add_containers(self, found: Mapping[str, Seen] | None, *, complete: bool) -> None:
         for path, seen in (found or {}).items():
             self.containers[path] = seen
             if path not in self._lengths and len(self._lengths) < _MOST_SERIES:
-                self._lengths[path] = array("d", [math.nan]) * self.size
-                self._oldest[path] = [None] * self.size
+                self._lengths[path], self._oldest[path] = Column(self.size), Column(self.size)
         lengths = {path: seen.length for path, seen in (found or {}).items()}
         if found is not None and complete:
             lengths |= dict.fromkeys(self._lengths.keys() - lengths.keys(), 0)
         _extend(self._lengths, lengths, self.size)
-        for path, oldest in self._oldest.items():
-            looked = (found or {}).get(path)
-            oldest.append(None if looked is None else looked.oldest)
+        first = {path: seen.oldest for path, seen in (found or {}).items() if seen.oldest is not None}
+        _extend(self._oldest, first, self.size)
 
     def _thin(self) -> None:
-        times = self._columns["times"]
+        times = self.column("times")
         keep = [False] * self.size
         keep[0] = keep[-1] = True
         last, now = times[-1], times[-1]
@@ -220,18 +254,16 @@ class Past:
             # Dropped if the gap that this leaves is a small part of the age.
             if last - times[index - 1] > (now - times[index]) / _PART_OF_AGE:
                 keep[index], last = True, times[index]
-        for columns in (self._columns, self._routes, self._types, self._lengths):
-            for name, column in columns.items():
-                columns[name] = array("d", compress(column, keep))
-        for path, oldest in self._oldest.items():
-            self._oldest[path] = list(compress(oldest, keep))
+        for columns in (self._columns, self._routes, self._types, self._lengths, self._oldest):
+            for column in columns.values():
+                column.keep(keep)
         self.size = sum(keep)
         self._thin_at = self.size + _SLACK
         self._drop_idle()
 
     def _drop_idle(self) -> None:
         """Containers that do not grow make room for others."""
-        for path in [path for path, lengths in self._lengths.items() if _is_flat(lengths)]:
+        for path in [path for path, lengths in self._lengths.items() if _is_flat(lengths.values())]:
             if len(self._lengths) > _MOST_SERIES // 2:
                 del self._lengths[path], self._oldest[path]
 
@@ -242,7 +274,7 @@ def _sizes(reading: Reading) -> tuple[float | None, ...]:
 
 
 def _extend(
-    series: dict[str, array[float]],
+    series: dict[str, Column],
     values: Mapping[str, float],
     size: int,
     *,
@@ -252,9 +284,9 @@ def _extend(
     """Add a value to each series; what is new began with the fill, what is missing holds its value or has none."""
     if hold:
         for name in values.keys() - series.keys():
-            series[name] = array("d", [fill]) * size
+            series[name] = Column(size, fill)
     for name, column in series.items():
-        column.append(values[name] if name in values else column[-1] if hold and column else fill)
+        column.append(values[name] if name in values else column.last(fill) if hold else fill)
 
 
 def _is_flat(values: Sequence[float]) -> bool:
@@ -264,9 +296,9 @@ def _is_flat(values: Sequence[float]) -> bool:
 
 def _joined(values: Sequence[float], times: Sequence[float]) -> list[float]:
     """The values up to the last that is known; one that is not lies on the line between its neighbours."""
-    known = [index for index, value in enumerate(values) if not math.isnan(value)]
-    if not known:
-        return []
+    known = [index for index, value in enumerate(values) if value == value]
+    if len(known) == len(values) or not known:
+        return list(values) if known else []
     found = [values[known[0]]] * known[0]
     for a, b in pairwise(known):
         found.append(values[a])

@@ -12,8 +12,10 @@ from memprof_middleware.model import LeakKind
 # Growth below this is none.
 _LEAST = 8.0
 # Two series are in lockstep if a line through them leaves no more than this part of the growth.
-_LOCKSTEP = 0.03
-_POINTS, _FEWEST = 40, 4
+_LOCKSTEP = 0.01
+_POINTS, _FEWEST = 24, 4
+# So many types and containers are looked at, those that grew most.
+_MOST_TYPES, _MOST_PATHS = 32, 48
 # What is printed of the types that grow with it.
 _BUILTINS = "builtins"
 
@@ -60,9 +62,9 @@ def populations(past: Past, same_root: Callable[[str, str], bool]) -> list[Popul
         past: the past of the process.
         same_root: whether two types are held by one root, or are of one module.
     """
-    containers = {path: past.lengths(path) for path in past.paths()}
+    containers = {path: past.lengths(path) for path in past.paths(_MOST_PATHS)}
     growing = {path: values for path, values in containers.items() if _grows(values)}
-    types = {name: values for name in past.types() if _grows(values := past.counts(name))}
+    types = {name: values for name in past.types(_MOST_TYPES) if _grows(values := past.counts(name))}
     found = [_of_container(path, values, past.containers[path], types, past) for path, values in growing.items()]
     found = _without_twins(found)
     claimed = {name for one in found for name in one.also}

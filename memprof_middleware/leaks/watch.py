@@ -203,9 +203,10 @@ class LeakWatch:
             self._search(history, to_search(growths, self._probes.rank))
         found: dict[str, Leak] = {}
         told = {life.name for life in open_lives}
-        for incident in find_incidents(growths, self._scene(), told):
-            life = next((life for life in open_lives if incident.names & life.finding.population.names), None)
-            leak = self._verdict(incident, own, life, history, route_of)
+        incidents = find_incidents(growths, self._scene(), told)
+        homes = _homes(open_lives, incidents)
+        for index, incident in enumerate(incidents):
+            leak = self._verdict(incident, own, homes.get(index), history, route_of)
             found.setdefault(leak.name, leak)
         claimed = {name for leak in found.values() for name in (leak.name, *leak.also)}
         for leak in own.values():
@@ -305,13 +306,13 @@ class LeakWatch:
         route_of: Callable[[str, str], str],
     ) -> Leak:
         """The verdict, under the name that the incident was told by, if it was told before."""
+        if life is not None:
+            incident = _led_by(incident, life)
         told = [own[name] for name in incident.names if name in own]
         before = max(told, key=lambda leak: (leak.state == "confirmed", -leak.detected_at), default=None)
         renamed = before is not None and before.name != incident.leader.name
         if before is not None and renamed and not self._is_better(incident.leader, before):
-            members = {growth.name: growth for growth in (incident.leader, *incident.others)}
-            others = tuple(growth for name, growth in members.items() if name != before.name)
-            incident = dataclasses.replace(incident, leader=members[before.name], others=others)
+            incident = incident.led_by(before.name)
         route = self._route(incident.leader, route_of)
         if not route and life is not None and life.finding.feed not in {REQUESTS, TIME}:
             route = life.finding.feed
@@ -403,12 +404,31 @@ def _seen(walk: Containers) -> dict[str, Seen]:
     }
 
 
+def _homes(lives: Iterable[Life], incidents: Sequence[Incident]) -> dict[int, Life]:
+    """For each incident that was told its life: one incident for each, that which has its name."""
+    homes: dict[int, Life] = {}
+    for life in lives:
+        names = life.finding.population.names
+        own = [index for index, incident in enumerate(incidents) if life.name in incident.names]
+        kin = [index for index, incident in enumerate(incidents) if names & incident.names]
+        for index in [*own, *kin][:1]:
+            homes.setdefault(index, life)
+    return homes
+
+
+def _led_by(incident: Incident, life: Life) -> Incident:
+    """The incident, led by a member of what has passed the tests."""
+    population = life.finding.population
+    if incident.leader.name in population.names:
+        return incident
+    names = (population.name, *population.also)
+    return next((incident.led_by(name) for name in names if name in incident.names), incident)
+
+
 def _missing(lives: Iterable[Life], growths: Sequence[Growth], past: Past, history: History) -> list[Growth]:
     """Growth that was told of and that the search for growth does not see: steps, and what lies beside a tide."""
     known = {growth.name for growth in growths}
-    return [
-        made for life in lives if not life.finding.population.names & known and (made := _made(life, past, history))
-    ]
+    return [made for life in lives if life.name not in known and (made := _made(life, past, history))]
 
 
 def _made(life: Life, past: Past, history: History) -> Growth | None:

@@ -189,7 +189,7 @@ CATALOGUE: tuple[MetricSpec, ...] = (
     MetricSpec(
         "memory_active_leaks",
         "gauge",
-        "Leaks that are suspected or confirmed now, those left out that are below the limits of growth.",
+        "Leaks that are suspected or confirmed now; what is only watched is left out.",
         _each(lambda m: sum(leak.notable for leak in m.leaks)),
     ),
     MetricSpec(
@@ -266,7 +266,7 @@ CATALOGUE: tuple[MetricSpec, ...] = (
     MetricSpec(
         "memory_confirmed_leaks",
         "gauge",
-        "Leaks that are confirmed now: growth that has gone on for longer than caches take to fill.",
+        "Leaks that are confirmed now: they have taken a good part of the memory, undiminished.",
         _each(lambda m: sum(leak.state == "confirmed" for leak in m.leaks)),
     ),
     MetricSpec(

@@ -226,7 +226,7 @@ def test_the_page_is_told_what_it_costs(page):
 def test_a_real_profiler_has_a_page_from_the_first_moment():
     """Before the first snapshot, after one, and with leaks: the page is there."""
     probes, clock = FakeProbes(), FakeClock()
-    profiler = MemoryProfiler(Config(background=False, token=TOKEN), clock=clock, probes=probes)
+    profiler = MemoryProfiler(Config(background=False, token=TOKEN, leak_confirm_hours=6), clock=clock, probes=probes)
     endpoint = PageEndpoint(profiler)
     ask = Request(method="GET", path="/", headers=BEARER)
     assert b"STILL LEARNING" in endpoint.respond(ask).body

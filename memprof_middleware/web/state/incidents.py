@@ -34,7 +34,10 @@ def incidents(metrics: Sequence[MemoryMetrics]) -> list[dict[str, Any]]:
         for leak in one.leaks:
             found.setdefault((leak.kind, leak.name), []).append((one.worker, leak))
     rows = [_incident(metrics, pairs) for pairs in found.values()]
-    return sorted(rows, key=lambda row: (STATES.index(row["state"]), -row["confidence"], -row["growth_per_hour"]))
+    return sorted(
+        rows,
+        key=lambda row: (STATES.index(row["state"]), not row["notable"], -row["confidence"], -row["growth_per_hour"]),
+    )
 
 
 def beginning(leaks: Sequence[Mapping[str, Any]], start: float, end: float) -> list[dict[str, Any]]:
@@ -63,6 +66,7 @@ def _incident(metrics: Sequence[MemoryMetrics], pairs: Sequence[tuple[str, Leak]
     kept = [value for leak in leaks if (value := leak.growth_per_request) is not None]
     return {
         "state": state,
+        "notable": any(leak.notable for leak in telling),
         "confidence": max(leak.confidence for leak in telling),
         "name": leaks[0].name,
         "kind": kind,

@@ -40,7 +40,8 @@ def verdict(
     """
     live = [row for row in workers if row["live"]]
     heard = [row for row in live if row["silent_seconds"] is None]
-    open_leaks = [leak for leak in leaks if leak["state"] != "resolved"]
+    # What is only watched stands in the list, never in a headline.
+    open_leaks = [leak for leak in leaks if leak["state"] != "resolved" and leak["notable"]]
     first = first_to_end(heard, shared)
     state = _state(heard or live, open_leaks, shared, config)
     found: dict[str, Any] = {"state": state, "label": LABELS[state], "first_to_end": first, "leak": None}

@@ -1,0 +1,131 @@
+"""Verdicts on the simulated field: ``python -m benchmarks.field --healthy 200 --leaks 112``; `make fieldbench`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import multiprocessing
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks import harness
+from benchmarks.field import field
+from benchmarks.field.alone import events, plain_rule
+
+RESULTS = harness.ROOT / "benchmarks" / "results" / "field.json"
+JUDGES = ("judge", "plain rule", "no limit set", "product")
+
+
+def main() -> None:
+    """Score, print the tables and write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name, default in (("healthy", 200), ("leaks", 112), ("seed", 1), ("jobs", 2), ("judge-every", 3)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    for name, default in (("interval", 60.0), ("hours", 24.0)):
+        parser.add_argument(f"--{name}", type=float, default=default)
+    parser.add_argument("--product", action="store_true", help="drive the whole product, not the judge alone")
+    arguments = parser.parse_args()
+    judges = ("product",) if arguments.product else JUDGES[:3]
+    plan = list(field.plan(arguments.healthy, arguments.leaks, arguments.seed, arguments.interval, arguments.hours))
+    began, found = time.time(), {}
+    for judge in judges:
+        jobs = [(judge, made, arguments.judge_every) for made in plan]
+        with multiprocessing.Pool(arguments.jobs, maxtasksperchild=20) as pool:
+            marks = list(pool.imap_unordered(_mark, jobs))
+        print(f"== {judge}\n{field.table(marks)}\n", flush=True)
+        found[judge] = figures(marks)
+    print(table(found))
+    RESULTS.parent.mkdir(exist_ok=True)
+    taken = {"seconds": time.time() - began, "arguments": vars(arguments), "machine": harness.machine()}
+    RESULTS.write_text(json.dumps({**taken, "judges": found}, indent=1))
+
+
+def _mark(job: tuple[str, dict[str, Any], int]) -> Any:
+    judge, made, judge_every = job
+    worker = field.make_worker(**made)
+    if judge == "product":
+        told: Sequence[Any] = field.drive(worker, judge_every=judge_every, routes_every=10)
+    elif judge == "plain rule":
+        told = list(plain_rule(worker))
+    else:
+        told = list(events(worker, shared_by=8 if judge == "no limit set" else 0))
+    return field.mark(worker, told)
+
+
+def figures(marks: Sequence[Any]) -> dict[str, Any]:
+    """What a judge reached: rates with 95 % intervals."""
+    healthy = [mark for mark in marks if not mark.leak]
+    leaks = [mark for mark in marks if mark.leak and mark.material]
+    days = sum(mark.days for mark in healthy)
+    false = sum(mark.false_confirmed for mark in healthy)
+    by_kind = {
+        kind: [sum(m.in_time for m in own), len(own)]
+        for kind in sorted({mark.leak for mark in leaks})
+        if (own := [mark for mark in leaks if mark.leak == kind])
+    }
+    return {
+        "healthy_days": days,
+        "false": false,
+        "false_per_1000": [1000 * end / days for end in (false, *poisson(false))] if days else [],
+        "told_per_day": sum(mark.told_false for mark in healthy) / days if days else 0.0,
+        "leaks": len(leaks),
+        "confirmed": sum(mark.confirmed_at < math.inf for mark in leaks),
+        "in_time": sum(mark.in_time for mark in leaks),
+        "all_clears": sum(mark.all_clears for mark in leaks),
+        "misnamed": sum(not mark.right_kind and mark.confirmed_at < math.inf for mark in leaks),
+        "by_kind": by_kind,
+        "marks": [dataclasses.asdict(mark)["false_what"] for mark in healthy if mark.false_confirmed],
+    }
+
+
+def poisson(number: int) -> tuple[float, float]:
+    """The 95 % interval of a count, by Wilson and Hilferty's approximation of the chi-squared."""
+    low = number * (1 - 1 / (9 * number) - 1.96 / (3 * math.sqrt(number))) ** 3 if number else 0.0
+    above = number + 1
+    return low, above * (1 - 1 / (9 * above) + 1.96 / (3 * math.sqrt(above))) ** 3
+
+
+def wilson(part: int, whole: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson 1927)."""
+    if not whole:
+        return 0.0, 1.0
+    share, square = part / whole, 1.96**2
+    middle = (share + square / (2 * whole)) / (1 + square / whole)
+    reach = 1.96 * math.sqrt(share * (1 - share) / whole + square / (4 * whole**2)) / (1 + square / whole)
+    return middle - reach, middle + reach
+
+
+def table(judges: dict[str, Any]) -> str:
+    """The figures of several judges beside one another, in Markdown."""
+    rows = [
+        ("worker-days, healthy", lambda one: f"{one['healthy_days']:.0f}"),
+        ("false confirmations per 1,000 of them", _false),
+        ("suspicions told, per healthy worker-day", lambda one: f"{one['told_per_day']:.3f}"),
+        ("leaks that take half of the room in the time", lambda one: f"{one['leaks']}"),
+        ("confirmed", lambda one: _share(one["confirmed"], one["leaks"])),
+        ("before half of the room was gone", lambda one: _share(one["in_time"], one["leaks"])),
+        ("under another name or kind", lambda one: f"{one['misnamed']}"),
+        ("all-clears while the leak went on", lambda one: f"{one['all_clears']}"),
+    ]
+    lines = [f"| | {' | '.join(judges)} |", f"|---|{'---|' * len(judges)}"]
+    lines += [f"| {name} | {' | '.join(tell(one) for one in judges.values())} |" for name, tell in rows]
+    return "\n".join(lines)
+
+
+def _false(one: dict[str, Any]) -> str:
+    if not one["false_per_1000"]:
+        return "-"
+    rate, low, high = one["false_per_1000"]
+    return f"{rate:,.0f} ({low:,.0f} to {high:,.0f})"
+
+
+def _share(part: int, whole: int) -> str:
+    low, high = wilson(part, whole)
+    return f"{100 * part / max(1, whole):.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,286 @@
+"""The judge on whole processes: what takes memory, what only looks so, whose it is, and what becomes of it."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+import pytest
+
+from memprof_middleware.analysis.memory import MAPPED, NATIVE, UNTRACKED
+from memprof_middleware.leaks.judge import COLLECTION, Finding, look, present, whole
+from memprof_middleware.leaks.life import Life, live
+from memprof_middleware.leaks.past import Past, Reading, Seen
+from memprof_middleware.leaks.room import Room, room_of
+from memprof_middleware.model import MB, MemorySnapshot
+from memprof_middleware.model.urgency import hours_left, urgency
+
+ROOM = Room(400 * MB, 100 * MB, "what was left of 500 MB")
+Store = Callable[[int], float]
+
+
+class Process:
+    """A worker with 60 requests a minute; what it keeps is a function of the minute."""
+
+    def __init__(self, interval: float = 60.0) -> None:
+        self.past, self.minute = Past(interval), 0
+        self.requests = {"GET /a": 0, "GET /b": 0}
+        self.stores: dict[str, tuple[Store, float, Seen]] = {}
+        self.types: dict[str, Store] = {}
+        self.native: Store = lambda _: 0.0
+        self.mapped: Store = lambda _: 0.0
+        self.collections = 1
+        self._chance = random.Random(3)
+
+    def keeps(self, path: str, length: Store, weight: float, **seen: object) -> None:
+        self.stores[path] = length, weight, Seen(0, **seen)  # type: ignore[arg-type]
+
+    def run(self, minutes: int) -> list[Finding]:
+        for _ in range(minutes):
+            self.minute += 1
+            for route in self.requests:
+                self.requests[route] += self._chance.randrange(20, 40)
+            self.past.add(self._reading(self.minute))
+        return look(self.past, ROOM, told=True)
+
+    def _reading(self, minute: int) -> Reading:
+        lengths = {path: int(length(minute)) for path, (length, _, _) in self.stores.items()}
+        kept = sum(lengths[path] * weight for path, (_, weight, _) in self.stores.items())
+        native = 10 * MB + kept + self.native(minute)
+        containers = {
+            path: Seen(lengths[path], seen.bound, weight, seen.oldest, seen.holds, seen.lifetime)
+            for path, (_, weight, seen) in self.stores.items()
+        }
+        counts = {name: int(count(minute)) for name, count in self.types.items()}
+        heap = 100 * MB + native + self.mapped(minute)
+        return Reading(
+            time=60.0 * minute,
+            requests=dict(self.requests),
+            collections=self.collections,
+            heap=heap,
+            native=native,
+            retained=MB,
+            blocks=200_000,
+            counts={"builtins.dict": 1000} | counts,
+            containers=containers,
+        )
+
+
+def passing(found: list[Finding]) -> list[str]:
+    return [finding.population.name for finding in found if finding.suspected]
+
+
+def test_a_dict_that_takes_a_third_of_the_room_is_confirmed() -> None:
+    """Not before: at 10 % nobody is told, at 30 % it is suspected, at 40 % certain; each with its evidence in words."""
+    process = Process()
+    process.keeps("app.SESSIONS", lambda minute: 100 * minute, 10_000, oldest=7)
+    states = []
+    for _ in range(17):
+        found = process.run(10)
+        states.append((bool(passing(found)), any(finding.confirmed for finding in found)))
+    assert states[4] == (False, False)  # 48 MB of 400
+    assert states[12] == (True, False)  # 124 MB
+    assert states[15] == (True, True)  # 153 MB
+    words = " ".join(found[0].evidence)
+    assert "MB, 40 % of what was left of 500 MB" in words
+    assert "straight line" in words
+    assert "what came first is still there" in words
+
+
+@pytest.mark.parametrize(
+    ("what", "length", "seen", "against"),
+    [
+        ("a bound by its own word", lambda minute: 100 * minute, {"bound": 30_000}, "by its own word"),
+        ("a cache that fills", lambda minute: 20_000 * (1 - 0.985**minute), {}, ""),
+        ("steps of a batch", lambda minute: 15_000.0 * (minute > 90), {}, "a quarter"),
+        ("what has stopped", lambda minute: min(15_000.0, 120 * minute), {}, ""),
+    ],
+)
+def test_what_has_an_end_is_left_alone(what: str, length: Store, seen: dict[str, object], against: str) -> None:
+    """However much it takes."""
+    process = Process()
+    process.keeps("app.STORE", length, 10_000, **seen)
+    found = process.run(160)
+    assert passing(found) == [], what
+    assert any(against in finding.against for finding in found)
+
+
+def test_entries_that_go_are_no_leak() -> None:
+    """A queue's oldest entry is another one at each look."""
+    process = Process()
+    for minute in range(160):
+        process.keeps("app.QUEUE", lambda now: 100 * now, 10_000, oldest=minute)
+        found = process.run(1)
+    assert passing(found) == []
+    assert "its oldest entries go" in {finding.against for finding in found}
+
+
+def test_native_memory_is_not_pinned_on_a_dict_that_happens_to_grow() -> None:
+    """The dict's entries are weighed: they hold 25 kB."""
+    process = Process()
+    process.keeps("app.PARTNERS", lambda minute: minute, 140)
+    process.native = lambda minute: minute * 1.0 * MB
+    assert passing(process.run(160)) == [NATIVE]
+
+
+def test_mapped_memory_has_its_own_name() -> None:
+    """Neither allocator has it, and it was not measured to be free."""
+    process = Process()
+    process.mapped = lambda minute: minute * 1.0 * MB
+    assert passing(process.run(160)) == [MAPPED]
+
+
+def test_a_type_that_nobody_has_weighed_stands_for_the_memory_that_grows_with_it() -> None:
+    """Its count and the memory rise and fall together."""
+    process = Process()
+    process.types = {"app.Cart": lambda minute: 100 * minute + 30 * (minute % 5)}
+    process.native = lambda minute: 10_000.0 * (100 * minute + 30 * (minute % 5))
+    found = process.run(160)
+    [finding] = [one for one in found if one.suspected]
+    assert {"app.Cart", NATIVE} <= finding.population.names
+
+
+def test_what_may_be_garbage_waits_for_a_full_collection() -> None:
+    """Nothing else is missing: one is asked for; with it, it is certain."""
+    process = Process()
+    process.types = {"app.Cart": lambda minute: 1000 * minute}
+    process.native = lambda minute: 1000.0 * 1000 * minute
+    [finding] = [one for one in process.run(170) if one.suspected]
+    assert finding.population.kind == "objects"
+    assert (finding.waits, finding.confirmed) == (COLLECTION, False)
+    now = process.past.now()
+    asked = look(process.past, ROOM, collected=now - 60, told=True)
+    assert [one.confirmed for one in asked if one.suspected] == [True]
+
+
+def test_a_night_without_visitors_ends_nothing() -> None:
+    """Over what feeds it the line is straight, whatever the clock says."""
+    process = Process()
+    process.keeps("app.SESSIONS", lambda _: sum(process.requests.values()), 20_000, oldest=7)
+    process.run(100)
+    awake, process._chance = process._chance, random.Random(0)
+    process._chance.randrange = lambda *_: 0  # type: ignore[method-assign,assignment]
+    process.run(400)
+    process._chance = awake
+    assert passing(process.run(60)) == ["app.SESSIONS"]
+
+
+def test_all_memory_together_is_judged_by_the_same_tests() -> None:
+    """A process that warms up bends; one that leaks does not, whoever has it."""
+    leaking, young = Process(), Process()
+    leaking.native = lambda minute: minute * 1.0 * MB
+    young.native = lambda minute: 200.0 * MB * (1 - 0.97**minute)
+    leaking.run(160), young.run(160)
+    found, warm = whole(leaking.past, ROOM), whole(young.past, ROOM)
+    assert found is not None
+    assert warm is not None
+    assert (found.confirmed, warm.passed) == (True, False)
+
+
+def test_a_platform_without_figures_of_the_c_library_is_judged_by_its_memory() -> None:
+    """Neither in use nor free is known: what grows is told as native or untracked, never as mapped or kept."""
+    past = Past(60)
+    for minute in range(160):
+        heap = 100 * MB + minute * MB
+        past.add(Reading(60.0 * minute, {"GET /": 60 * minute}, heap=heap, blocks=200_000, counts={}))
+    assert passing(look(past, ROOM)) == [NATIVE]
+
+
+def test_two_thousand_types_are_judged_within_a_beat() -> None:
+    """Even when hundreds of them grow: 50 ms of processor time, four times that on a busy machine."""
+    process = Process()
+    process.types = {f"lib.Type{number}": _steady(number) for number in range(2000)}
+    process.native = lambda minute: minute * 1.0 * MB
+    process.run(400)
+    began = time.thread_time()
+    look(process.past, ROOM, told=True)
+    assert time.thread_time() - began < 0.2
+
+
+def _steady(number: int) -> Store:
+    return (lambda minute: 50 + minute * (number % 9)) if number < 300 else lambda _: 50.0
+
+
+# -- what becomes of it ------------------------------------------------------------------------------------------
+
+
+def lives_of(process: Process, lives: dict[str, Life], minutes: int) -> dict[str, Life]:
+    found = process.run(minutes)
+    return live(lives, found, lambda finding: present(process.past, finding))
+
+
+def test_over_and_again() -> None:
+    """Level for two hours and 1.2 times what it grew over: full. Above its old height: it grows again."""
+    process = Process()
+    level = {"most": 16_000}
+    process.keeps("app.STORE", lambda minute: min(level["most"], 100 * minute), 10_000)
+    lives = lives_of(process, {}, 158)
+    assert lives["app.STORE"].state == "confirmed"
+    assert lives_of(process, lives, 100)["app.STORE"].state == "confirmed"  # not level for long enough
+    lives = lives_of(process, lives, 140)
+    assert lives["app.STORE"].state == "over"
+    assert "it is full: level for" in lives["app.STORE"].reason
+    level["most"] = 100_000
+    lives = lives_of(process, lives, 40)
+    assert (lives["app.STORE"].state, lives["app.STORE"].relapses) == ("confirmed", 1)
+
+
+def test_what_is_freed_is_over() -> None:
+    """Below half of what it gained."""
+    process = Process()
+    freed = {"at": 10_000}
+    process.keeps("app.STORE", lambda minute: 100 * minute if minute < freed["at"] else 50, 10_000)
+    lives = lives_of(process, {}, 158)
+    freed["at"] = 159
+    lives = lives_of(process, lives, 4)
+    assert (lives["app.STORE"].state, lives["app.STORE"].reason) == ("over", "it was freed")
+
+
+# -- the room ----------------------------------------------------------------------------------------------------
+
+
+def snapshot(**figures: object) -> MemorySnapshot:
+    return MemorySnapshot(timestamp=0.0, pid=1, **figures)  # type: ignore[arg-type]
+
+
+def test_the_room_is_what_was_left() -> None:
+    """Up to the process's own limit, or its part of what all workers share."""
+    alone = room_of(snapshot(heap_used_mb=100.0, heap_size_mb=500.0, heap_size_source="setting"))
+    assert alone is not None
+    assert alone.total == 400 * MB
+    shared = room_of(
+        snapshot(
+            heap_used_mb=100.0,
+            heap_size_mb=4096.0,
+            heap_size_source="cgroup v2",
+            container_size_mb=4096.0,
+            container_used_mb=896.0,
+        ),
+        workers=8,
+    )
+    assert shared is not None
+    assert shared.total == 400 * MB
+
+
+def test_where_nobody_set_a_limit_doubling_counts() -> None:
+    """A worker that goes from 200 to 400 MB on a machine with 64 GB has taken what matters."""
+    room = room_of(snapshot(heap_used_mb=200.0, heap_size_mb=65_536.0, heap_size_source="ram"), workers=8)
+    assert room is not None
+    assert pytest.approx(0.35 * room.total) == 200 * MB
+    assert room.left is not None
+    assert room.left > 8000 * MB
+    assert room_of(snapshot()) is None
+
+
+@pytest.mark.parametrize(
+    ("hours", "tight", "words"),
+    [(0.4, False, "critical"), (3.0, False, "error"), (20.0, False, "warning"), (90 * 25.0, False, "info")],
+)
+def test_how_loud_is_how_soon(hours: float, tight: bool, words: str) -> None:
+    """By when the limit is reached."""
+    assert urgency(hours, tight=tight) == words
+    assert urgency(hours, tight=True) == "critical"
+    assert hours_left(100.0, 0.0) is None
+    assert hours_left(100.0, 50.0) == 2.0
+    assert UNTRACKED != NATIVE
