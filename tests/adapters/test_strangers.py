@@ -139,17 +139,18 @@ def test_long_paths_are_not_kept(host, profiler, django_project):
 
 def test_a_forged_route_in_the_log(caplog):
     """The alert of a route whose path a stranger chose is one line without control characters."""
-    clock, probes, rng, memory = FakeClock(), FakeProbes(), random.Random(1), 50_000_000
+    clock, probes, rng, memory = FakeClock(), FakeProbes(limit_mb=150), random.Random(1), 50_000_000
     profiler = MemoryProfiler(
         Config(background=False, warmup_snapshots=1), clock=clock, probes=probes, logger=logging.getLogger("app")
     )
     app = WsgiMiddleware(plain_wsgi, profiler=profiler)
-    for _ in range(40):
+    for _ in range(45):
         for path in ("/x\n[CRITICAL] forged\x1b[31m", "/help\u202e", "/search"):
             for _ in range(rng.randrange(20, 100)):
                 wsgi(app, path)
                 memory += 20_000 if "x" in path else 0
         probes.allocated = AllocatorStats(in_use=memory, retained=0, blocks=100_000, name="fake")
+        probes.heap_mb = memory / 2**20
         clock.advance(60)
         profiler.step()
     lines = [record.getMessage() for record in caplog.records if "route_leak" in record.getMessage()]
