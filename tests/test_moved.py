@@ -13,12 +13,12 @@ from memprof_middleware import moved
 
 def test_old_names_are_imported_as_before():
     """Scripts that were written for 0.1 go on: modules, what is in them, private names too."""
+    from memprof_middleware.outputs import timeline
     from memprof_middleware.outputs.exposition import MetricsEndpoint
     from memprof_middleware.outputs.workers import WorkerSlot, _metrics
     from memprof_middleware.probes.holders import Holding
     from memprof_middleware.web.app import PageEndpoint
 
-    from memprof_middleware.outputs import timeline
     from memprof_middleware.probes import Containers, Probes
 
     found = [MetricsEndpoint, WorkerSlot, _metrics, Containers, Probes, Holding, PageEndpoint]

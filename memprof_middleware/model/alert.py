@@ -59,7 +59,8 @@ class Alert(_Value):
 def level_of(alert: Alert) -> int:
     """The level of the logging module that an alert is told at.
 
-    Who reads of its beginning reads of its end: both are told at one level.
+    Who reads of its beginning reads of its end: at WARNING, or at INFO where its beginning was.
     """
     by_urgency = alert.name in _BY_URGENCY
-    return _URGENCY[urgency(alert.hours_left)] if by_urgency else _LEVELS[alert.severity]
+    level = _URGENCY[urgency(alert.hours_left)] if by_urgency else _LEVELS[alert.severity]
+    return level if alert.active else min(level, logging.WARNING)

@@ -33,7 +33,7 @@ def test_one_line_for_each_change(caplog: pytest.LogCaptureFixture) -> None:
         sink.close()
     assert [(record.name, record.levelname) for record in caplog.records] == [
         ("memprof.json", "ERROR"),
-        ("memprof.json", "ERROR"),
+        ("memprof.json", "WARNING"),
     ]
     begins, ends = map(json.loads, caplog.messages)
     assert (begins["event"], begins["worker"], begins["pid"], begins["active"]) == ("alert", "3", 7, True)
