@@ -27,7 +27,7 @@ from memprof_middleware.limits.capacity import CONDITION as EXHAUSTION
 from memprof_middleware.limits.capacity import Capacity
 from memprof_middleware.limits.thresholds import CONDITIONS, breaches, heap_growth
 from memprof_middleware.limits.tuner import Tuner
-from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot, RouteGrowth
+from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot, RouteGrowth, WorkerSummary
 from memprof_middleware.recycling.recycler import Recycler
 from memprof_middleware.routes.counter import Traffic
 from memprof_middleware.routes.growth import group_growth
@@ -234,15 +234,16 @@ class MemoryProfiler:
             self._take_snapshot(stride)
             if stride is not None:
                 self._detect_leaks(by_hand=False)
-            self.check_thresholds()
-            self.judge_routes()
+            siblings = self._group.siblings(os.getpid())  # once a step
+            self._check_thresholds(siblings)
+            self._judge_routes(siblings)
             self.publish()
-            if self.config.background and self.config.evidence:
-                self._evidence.consider(self.workers(), self.metrics(), self._last_time(), self._write_evidence)
+            if self.config.background and self.config.evidence and self._published is not None:
+                self._evidence.consider(siblings, self._published, self._last_time(), self._write_evidence)
             self._governor.spent(self.flames.take_cost(), time.monotonic())
         with self.failures.caught("timeline"):
             self.pasts.keep(self._published)
-        self._sinks.publish()
+        self._sinks.publish(self._published)
         with self.failures.caught("recycle"):
             self._recycler.step(self._snapshot)
 
@@ -324,7 +325,10 @@ class MemoryProfiler:
         A condition is logged and passed to the callbacks once when it begins and once when it ends.
         """
         self._sampler.enter_process()
-        siblings = self._group.others(os.getpid())
+        self._check_thresholds(self._group.siblings(os.getpid()))
+        return self._alerts.active
+
+    def _check_thresholds(self, siblings: list[WorkerSummary]) -> None:
         others = [other.snapshot for other in siblings if other.snapshot]
         with self._lock, self._governor.paying():
             found = breaches(self._history, self.config, self._alerts.names(), others, self.tuner.levels)
@@ -332,16 +336,15 @@ class MemoryProfiler:
         self._alerts.update(found, CONDITIONS, now)
         self._judge_capacity(siblings)
         self._learn(siblings, others)
-        return self._alerts.active
 
-    def _judge_capacity(self, siblings: list[MemoryMetrics]) -> None:
+    def _judge_capacity(self, siblings: list[WorkerSummary]) -> None:
         if self._snapshot is not None:
             with self.failures.caught("capacity"):
                 with self._lock, self._governor.paying():
                     coming = self._capacity.see(self._snapshot, siblings, self.worker)
                 self._alerts.update(coming, (EXHAUSTION,), self._last_time())
 
-    def _learn(self, siblings: list[MemoryMetrics], others: list[MemorySnapshot]) -> None:
+    def _learn(self, siblings: list[WorkerSummary], others: list[MemorySnapshot]) -> None:
         if self._snapshot is not None and self.tuner.active:
             with self.failures.caught("learn"), self._lock, self._governor.paying():
                 shared = shared_memory([self._snapshot, *others])
@@ -359,12 +362,16 @@ class MemoryProfiler:
         One worker finds it out and tells the others. A route that begins to leak is logged and passed to the alert
         callbacks, once; and so is its end.
         """
+        self._sampler.enter_process()
+        self._judge_routes(self._group.siblings(os.getpid()))
+        return self.route_growth()
+
+    def _judge_routes(self, siblings: list[WorkerSummary]) -> None:
         with self._governor.paying():
-            workers = self.workers()
-            self._routes.judge(self.worker, workers, self.config)
+            others = [sibling.worker for sibling in siblings]
+            self._routes.judge(self.worker, others, self.config, self._group.windows)
         heap_mb = None if self._snapshot is None else self._snapshot.heap_size_mb
         self._alerts.update(self._routes.leaking(self.config, heap_mb), ("route_leak",), self._last_time())
-        return list(self._routes.growth) or list(group_growth(workers))
 
     def evidence(self, cause: str = "it was asked for") -> Path | None:
         """Write an evidence bundle now, to be read with ``memprof explain``; never raises.
@@ -534,15 +541,23 @@ class MemoryProfiler:
         """What each live worker of the server tells the outside, this one included; measures nothing.
 
         Of this worker too it is what was published last: otherwise a counter would run ahead when its own worker
-        answers a scrape and fall back when another one does.
+        answers a scrape and fall back when another one does. One that was not published yet shows what there is.
         """
         self._sampler.enter_process()
-        # A young worker may be scraped before its first snapshot, and one without a thread publishes with each scrape.
-        if self._published is None or not self._group.settled or not self._sampler.background:
-            self.publish()
         with self._publishing:  # not between the others' seeing new figures and our own
             published = self._published
         return self._group.workers(published or self.metrics())
+
+    @property
+    def live_workers(self) -> int:
+        """How many workers the server has, this one included."""
+        return 1 + len(self._group.siblings(os.getpid()))
+
+    def settle(self) -> None:
+        """Be seen, before a scrape: a young worker takes its place, and one without a thread publishes each time."""
+        self._sampler.enter_process()
+        if self._published is None or not self._group.settled or not self._sampler.background:
+            self.publish()
 
     def publish(self) -> None:
         """Let a scrape, whichever worker answers it, see the state as it is now."""
@@ -550,7 +565,7 @@ class MemoryProfiler:
         with self._publishing:  # figures that were taken later must not be overwritten by older ones
             self._join()  # in here: a scrape must not see the slot taken and what comes with it not yet inherited
             self._published = self.metrics()
-            self._group.publish(self._published)
+            self._group.publish(self._published, self._routes.published)
 
     def metrics(self) -> MemoryMetrics:
         """Everything this process tells the outside, as of the last snapshot; measures nothing."""
@@ -573,7 +588,6 @@ class MemoryProfiler:
             baseline=self.baseline,
             in_flight=self.traffic.in_flight,
             route_requests=self.traffic.read()[0],
-            route_windows=self._routes.published(),
             route_growth=self._routes.growth,
             forecast=self._capacity.forecast,
             sinks=self._sinks.health(),

@@ -13,8 +13,6 @@ from memprof_middleware.model.foreign import LARGEST
 
 # Of a text that is read, in characters: the packed past of a forecast is 8,000, a sentence some hundred.
 _LONGEST = 1 << 16
-# Figures of a window that come before those of its routes.
-_BEFORE_ROUTES = 5
 
 
 class _Rule(typing.NamedTuple):

@@ -12,7 +12,7 @@ from memprof_middleware.analysis.history import History
 from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.instruments import Instruments
-from memprof_middleware.model import Breach, MemoryMetrics, RouteGrowth, RouteWindows
+from memprof_middleware.model import Breach, RouteGrowth, RouteWindows
 from memprof_middleware.probes import AllocatorStats
 from memprof_middleware.routes.attribution import attribute, attribute_workers
 from memprof_middleware.routes.counter import Traffic, ended_between
@@ -104,18 +104,21 @@ class RouteWatch:
             self._traffic.review()  # here alone: names change hands between two windows, never twice in one
         return found
 
-    def judge(self, own: str, workers: Sequence[MemoryMetrics], config: Config) -> None:
+    def judge(
+        self, own: str, others: Sequence[str], config: Config, windows_of: Callable[[str], RouteWindows | None]
+    ) -> None:
         """Find out what requests keep, by route, in all workers together; kept in ``growth``.
 
         One worker does it for all. It does so at every step unless that would take too much processor time.
 
         Args:
             own: the label of this worker.
-            workers: the figures of all live workers.
+            others: those of the other live workers.
             config: ``interval`` and ``cpu_budget``.
+            windows_of: reads the windows of another worker.
         """
         self._judged = False
-        if any(int(other.worker) < int(own) for other in workers):
+        if any(int(other) < int(own) for other in others):
             self.growth, self._called = (), {}
             return
         self._steps_left -= 1
@@ -123,15 +126,15 @@ class RouteWatch:
             return
         began = time.thread_time()
         with self._failures.caught("route_growth"):
-            others = [other for other in workers if other.worker != own]
+            theirs = {other: windows_of(other) for other in others}
             each = max(30, _MOST_POOLED // (len(others) + 1))
             found: list[RouteGrowth] = []
             pause = _pauses()
             for unit in (_BYTES, _BLOCKS):
                 source = self._source if unit == _BYTES else "blocks"
                 windows = [span.window(own, growth) for span, growth in self._growths(unit)][-each:]
-                for other in others:
-                    windows += _published(other, unit, source)[-each:]
+                for other, given in theirs.items():
+                    windows += _published(other, given, each, unit, source)
                 found += _named(attribute_workers(_in_turn(windows), pause), unit, source)
             self.growth, self._judged = tuple(found), True
         affordable = _CPU_SHARE * config.cpu_budget / 100 * config.interval  # processor seconds a step
@@ -166,20 +169,11 @@ class RouteWatch:
 
     def published(self) -> RouteWindows:
         """The windows for the other workers."""
-        spans = list(self._spans)
-        routes = sorted({route for span in spans for route in span.requests})
-        rows = (
-            (
-                round(span.seconds, 3),
-                span.in_flight,
-                span.memory,
-                span.blocks,
-                span.collected,
-                *(span.requests.get(route, 0) for route in routes),
-            )
-            for span in spans
-        )
-        return RouteWindows(source=self._source, routes=tuple(routes), rows=tuple(rows))
+        rows = [
+            (span.seconds, span.in_flight, span.memory, span.blocks, span.collected, span.requests)
+            for span in list(self._spans)
+        ]
+        return RouteWindows.of(self._source, rows)
 
     def _calmest(self) -> _Reading:
         best = self._reading()
@@ -244,18 +238,15 @@ def _between(before: _Reading, after: _Reading, number: int) -> _Span:
     )
 
 
-def _published(other: MemoryMetrics, unit: str, source: str) -> list[Window]:
-    """The windows of another worker; none if it reads something else under the same name."""
-    given = other.route_windows
+def _published(worker: str, given: RouteWindows | None, most: int, unit: str, source: str) -> list[Window]:
+    """The last windows of another worker; none if it reads something else under the same name."""
     if given is None or (unit == _BYTES and given.source != source):
         return []
     windows: list[Window] = []
-    for row in given.rows:
-        seconds, in_flight, memory, blocks, collected, *numbers = row
+    for seconds, in_flight, memory, blocks, collected, requests in given.rows(most):
         growth = memory if unit == _BYTES else blocks
         if growth is not None:
-            requests = {route: n for route, n in zip(given.routes, numbers, strict=True) if n}
-            windows.append(Window(other.worker, seconds or 0, requests, in_flight or 0, growth, collected or 0))
+            windows.append(Window(worker, seconds, requests, in_flight, growth, collected))
     return windows
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.evidence.report import render_report
-from memprof_middleware.model import MemoryMetrics
+from memprof_middleware.model import MemoryMetrics, RouteWindows, WorkerSummary
 from memprof_middleware.probes import AllocatorStats
 from memprof_middleware.testing import FakeClock, FakeProbes
 from memprof_middleware.web.http.exposition import MetricsEndpoint
@@ -129,10 +129,17 @@ def test_workers_are_judged_together(monkeypatch):
         monkeypatch.setattr(type(server.profiler), "worker", property(lambda self: self._name), raising=False)
         server.profiler._name = name
     for server in (first, second):
+        other, group = {first: second, second: first}[server], server.profiler._group
         monkeypatch.setattr(server.profiler, "workers", lambda: [over_the_wire(s) for s in (first, second)])
+        monkeypatch.setattr(group, "siblings", lambda pid, other=other: [summary(other)])
+        monkeypatch.setattr(
+            group,
+            "windows",
+            lambda worker, other=other: RouteWindows.unpack(other.profiler._routes.published().pack()),
+        )
         for _ in range(9):
             server.window()
-    assert len(first.profiler._routes.published().rows) == 6
+    assert len(first.profiler._routes.published()) == 6
     assert growth(first.profiler, "bytes") == []
     first.window()  # now the two have more than ten windows together
     assert growth(first.profiler, "bytes") == [(LEAK, 20_000)]
@@ -140,8 +147,13 @@ def test_workers_are_judged_together(monkeypatch):
     assert growth(second.profiler, "bytes") == [(LEAK, 20_000)]
 
 
+def summary(server):
+    """What the other workers see of one with each step."""
+    return WorkerSummary.from_dict(WorkerSummary.of(server.profiler.metrics()).to_dict())
+
+
 def over_the_wire(server):
-    """What the other workers see of one."""
+    """What a scrape of another worker shows of one."""
     import json
 
     return MemoryMetrics.from_dict(json.loads(json.dumps(server.profiler.metrics().to_dict())))

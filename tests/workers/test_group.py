@@ -320,6 +320,7 @@ class TestProfiler:
 
         child(old)
         young = make()
+        young.settle()
         assert [(worker.worker, worker.requests) for worker in young.workers()] == [("0", 500), ("1", 0)]
 
     def test_counters_do_not_depend_on_who_answers(self, make, child):
@@ -329,7 +330,9 @@ class TestProfiler:
         profiler.traffic._ended["GET /"] = profiler.requests + 100
 
         def other() -> int:
-            return next(worker.requests for worker in make().workers() if worker.worker == "0")
+            asked = make()
+            asked.settle()
+            return next(worker.requests for worker in asked.workers() if worker.worker == "0")
 
         assert child(other).result == profiler.workers()[0].requests == 0
         profiler.publish()
@@ -462,7 +465,7 @@ def test_new_figures_are_new_for_all_at_once(tmp_path, monkeypatch):
     profiler.publish()
     writing, go_on, answers = threading.Event(), threading.Event(), []
 
-    def slow(metrics: MemoryMetrics) -> None:
+    def slow(metrics: MemoryMetrics, windows: object) -> None:
         writing.set()
         assert go_on.wait(10)
 
