@@ -91,19 +91,23 @@ def run(*, quick: bool) -> dict[str, Any]:
 
 def show(results: dict[str, Any]) -> str:
     """The tables."""
-    steps, alone = [], 1.0
-    for one in results["beside"]:
-        alone = one["median"] if one["workers"] == 1 else alone
-        ratio = harness.number(one["median"] / alone)
-        cells = (one["workers"], "yes" if one["leads"] else "no", f"{one['median']:.2f}", f"{one['most']:.1f}", ratio)
-        steps.append(cells)
+    steps = [
+        (
+            one["workers"],
+            "yes" if one["leads"] else "no",
+            f"{one['base']:.2f}",
+            f"{one['variant']:.2f}",
+            harness.spread(one["ratio"]),
+        )
+        for one in results["beside"]
+    ]
     fits = [
         (one["routes"], one["in_a_window"], f"{one['most']:.0f}", f"{one['mean']:.1f}", one["answers"])
         for one in results["fit"]
     ]
     return "\n\n".join(
         (
-            harness.table(("workers", "leads", "step, CPU ms", "longest", "by a step alone"), steps),
+            harness.table(("workers", "judges the routes", "a step alone, CPU ms", "beside them", "ratio"), steps),
             harness.table(
                 ("routes", "in a window", "longest step, CPU ms", "mean step", "answers in these steps"), fits
             ),
@@ -112,8 +116,12 @@ def show(results: dict[str, Any]) -> str:
 
 
 def _beside(number: int, rounds: int, *, leads: bool) -> dict[str, Any]:
-    """The step of the worker with the highest number, or of the one with the lowest, which judges the routes of all."""
-    with tempfile.TemporaryDirectory() as folder, _siblings() as siblings:
+    """The step of the worker with the highest number, or of the one with the lowest, which judges the routes of all.
+
+    In turn with that of a worker alone, which finds no routes to judge but its own, at the same moment.
+    """
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other, _siblings() as siblings:
+        alone = Worker(0, other)
         if leads:
             worker = Worker(0, folder)
         siblings.extend(_start(folder, seed) for seed in range(1, number))
@@ -121,15 +129,20 @@ def _beside(number: int, rounds: int, *, leads: bool) -> dict[str, Any]:
             _wait(sibling)
         if not leads:
             worker = Worker(0, folder)
-        worker.step()  # the first one writes what is written once
-        taken = []
-        for _ in range(rounds):
+        for _ in range(2):  # the first ones write what is written once, and begin to judge
+            worker.step()
+            alone.step()
+
+        def beside() -> float:
             _publish(siblings)
-            taken.append(worker.step())
+            return worker.step()
+
+        found = harness.compared(harness.pairs(alone.step, beside, rounds))
         if len(worker.profiler.workers()) != number:
             raise RuntimeError(f"{number} workers were started and {len(worker.profiler.workers())} are seen")
         worker.profiler.stop()
-    return {"workers": number, "leads": leads, "median": statistics.median(taken), "most": max(taken)}
+        alone.profiler.stop()
+    return {"workers": number, "leads": leads, **found}
 
 
 def _fit(routes: tuple[int, int], steps: int) -> dict[str, Any]:
