@@ -363,13 +363,13 @@ class MemoryProfiler:
         callbacks, once; and so is its end.
         """
         self._sampler.enter_process()
-        self._judge_routes(self._group.siblings(os.getpid()))
+        self._judge_routes(self._group.siblings(os.getpid()), by_hand=True)
         return self.route_growth()
 
-    def _judge_routes(self, siblings: list[WorkerSummary]) -> None:
+    def _judge_routes(self, siblings: list[WorkerSummary], *, by_hand: bool = False) -> None:
         with self._governor.paying():
             others = [sibling.worker for sibling in siblings]
-            self._routes.judge(self.worker, others, self.config, self._group.windows)
+            self._routes.judge(self.worker, others, self.config, self._group.windows, by_hand=by_hand)
         heap_mb = None if self._snapshot is None else self._snapshot.heap_size_mb
         self._alerts.update(self._routes.leaking(self.config, heap_mb), ("route_leak",), self._last_time())
 
@@ -394,9 +394,14 @@ class MemoryProfiler:
         """What was found out last by :meth:`judge_routes`, in this worker or in the one that does it for all."""
         return list(self._routes.growth) or list(group_growth(self.workers()))
 
-    def _route_text(self, type_name: str) -> str:
-        """The route that makes a type grow, with its share and interval, for people; empty if none is found."""
-        found = most_growth(type_name, self._routes.type_windows(type_name, self._history))
+    def _route_text(self, type_name: str) -> str | None:
+        """The route that makes a type grow, with its share and interval, for people.
+
+        Empty if none is found; ``None`` while that is being found out: ask again with the next step.
+        """
+        known, found = self._routes.ask(type_name, self._history)
+        if not known:
+            return None
         if found is None:
             return ""
         value, low, high = found.per_request.value, found.per_request.low, found.per_request.high

@@ -122,13 +122,13 @@ class LeakWatch:
         return seconds / (_CPU_SHARE * self._config.cpu_budget / 100)
 
     def judge(
-        self, history: History, route_of: Callable[[str], str], *, by_hand: bool
+        self, history: History, route_of: Callable[[str], str | None], *, by_hand: bool
     ) -> tuple[list[Leak], list[Leak]]:
         """The open leaks, the worst first, and those that have ended since the last verdict.
 
         Args:
             history: the past, the last snapshot included.
-            route_of: the route that makes a type grow, in words; empty if none is found.
+            route_of: the route that makes a type grow, in words; empty if none is found, ``None`` while it is sought.
             by_hand: look for holders, whatever the budget.
         """
         before = self.leaks
@@ -154,7 +154,7 @@ class LeakWatch:
         ended = [dataclasses.replace(leak, state="resolved") for leak in before if leak.name not in now]
         return list(self.leaks), ended
 
-    def _verdict(self, incident: Incident, own: Mapping[str, Leak], route_of: Callable[[str], str]) -> Leak:
+    def _verdict(self, incident: Incident, own: Mapping[str, Leak], route_of: Callable[[str], str | None]) -> Leak:
         """The verdict, under the name that the incident was told by, if it was told before."""
         told = [own[name] for name in incident.names if name in own]
         before = max(told, key=lambda leak: (leak.state == "confirmed", -leak.detected_at), default=None)
@@ -175,14 +175,16 @@ class LeakWatch:
             return False
         return self._probes.rank(growth.name) < (self._probes.rank(before.name) if before.kind == "objects" else 2)
 
-    def _route(self, growth: Growth, route_of: Callable[[str], str]) -> str:
+    def _route(self, growth: Growth, route_of: Callable[[str], str | None]) -> str:
         """Asked for once, and again when what grows has doubled: it takes a fit over all windows."""
         if growth.kind != "objects":
             return ""
         at, route = self._routes.get(growth.name, (0.0, ""))
         if growth.last >= _LOOK_AGAIN * at or (not route and growth.last >= 1.2 * at):
-            route = route_of(growth.name) or route
-            self._routes[growth.name] = growth.last, route
+            found = route_of(growth.name)
+            if found is not None:
+                route = found or route
+                self._routes[growth.name] = growth.last, route
         return route
 
     def _has_ended(self, leak: Leak, history: History) -> bool:
