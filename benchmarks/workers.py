@@ -118,7 +118,8 @@ def show(results: dict[str, Any]) -> str:
 def _beside(number: int, rounds: int, *, leads: bool) -> dict[str, Any]:
     """The step of the worker with the highest number, or of the one with the lowest, which judges the routes of all.
 
-    In turn with that of a worker alone, which finds no routes to judge but its own, at the same moment.
+    In turn with that of a worker alone. It judges its own routes, which costs more than all else, only where the other
+    one judges too.
     """
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other, _siblings() as siblings:
         alone = Worker(0, other)
@@ -129,6 +130,8 @@ def _beside(number: int, rounds: int, *, leads: bool) -> dict[str, Any]:
             _wait(sibling)
         if not leads:
             worker = Worker(0, folder)
+            for one in (worker, alone):
+                one.profiler._routes.judge = _nothing  # type: ignore[method-assign]
         for _ in range(2):  # the first ones write what is written once, and begin to judge
             worker.step()
             alone.step()
@@ -147,11 +150,10 @@ def _beside(number: int, rounds: int, *, leads: bool) -> dict[str, Any]:
 
 def _fit(routes: tuple[int, int], steps: int) -> dict[str, Any]:
     worker = Worker(1, None, routes)
-    taken, answers, before = [], 0, None
+    taken, answers = [], 0
     for _ in range(steps):
         taken.append(worker.step())
-        answers += worker.profiler._routes.growth is not before
-        before = worker.profiler._routes.growth
+        answers += worker.profiler._routes._judged
     worker.profiler.stop()
     return {
         "routes": routes[0],
@@ -160,6 +162,10 @@ def _fit(routes: tuple[int, int], steps: int) -> dict[str, Any]:
         "mean": statistics.mean(taken),
         "answers": answers,
     }
+
+
+def _nothing(*_given: object, **_named: object) -> None:
+    """Judge no routes."""
 
 
 @contextlib.contextmanager

@@ -50,7 +50,7 @@ class _Value:
         """
         readers = _readers(typing.cast("typing.Any", cls))
         try:
-            return cls(**{name: reader(name, data[name]) for name, reader in readers.items() if name in data})
+            return cls(**{name: readers[name](name, value) for name, value in data.items() if name in readers})
         except (TypeError, AttributeError, KeyError) as error:
             raise ValueError(f"{cls.__name__}: {error}") from error
 

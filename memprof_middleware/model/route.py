@@ -6,6 +6,7 @@ import dataclasses
 import json
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
 
 from memprof_middleware.model.codec import _Value
 from memprof_middleware.model.foreign import parsed_object
@@ -40,14 +41,14 @@ class RouteWindows:
     def of(cls, source: str, rows: Sequence[WindowRow]) -> RouteWindows:
         """From the windows, oldest first."""
         routes = tuple(sorted(set().union(*(row[-1] for row in rows))))
-        figures, requests = array("q"), array("Q")
+        largest = max((max(row[-1].values(), default=0) for row in rows), default=0)
+        code = next(code for code in _CODES if largest < 1 << 8 * array(code).itemsize)
+        figures, requests = array("q"), array(code)
         for seconds, in_flight, memory, blocks, collected, ended in rows:
             known = _UNKNOWN if memory is None else memory
             figures.extend((round(1000 * seconds), in_flight, known, blocks, collected))
-            requests.extend([ended.get(route, 0) for route in routes])
-        largest = max(requests, default=0)
-        code = next(code for code in _CODES if largest < 1 << 8 * array(code).itemsize)
-        return cls(source, routes, figures, array(code, requests))
+            requests.extend(map(ended.get, routes, repeat(0)))
+        return cls(source, routes, figures, requests)
 
     def __len__(self) -> int:
         return len(self.figures) // _FIGURES

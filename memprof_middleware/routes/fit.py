@@ -158,6 +158,7 @@ class RouteFit:
                 break
 
     def _weigh(self, weights: list[float]) -> Work[None]:
+        yield  # of many windows the matrix takes as long as the solution
         self.weights, self.normal = weights, Normal.of(self.columns, self.y, weights)
         self.solution = yield from self.best(self.normal)
         self.left = residuals(self.columns, self.y, self.solution)

@@ -13,7 +13,7 @@ Work = Generator[None, None, _T]
 # A thread that computes on makes each of the others wait 5 ms whenever it asks for the interpreter back.
 _STRETCH_SECONDS, _PAUSE_SECONDS = 0.002, 0.001
 # What can be saved up, and so the longest that a step works, but for what lies between two rests.
-MOST_SECONDS = 0.08
+MOST_SECONDS = 0.07
 
 
 def finished(work: Work[_T], rest: Callable[[], object] = bool) -> _T:

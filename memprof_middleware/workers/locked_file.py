@@ -154,8 +154,8 @@ class SlotFile:
             if live and not self._is_locked(descriptor, _SPEAKS):
                 return None
             for _ in range(_LOOKS):
-                headers = sorted(((*_sections(descriptor, place), place) for place in _PLACES), reverse=True)
-                for number, sections, place in headers:  # the newest may be under the pen
+                written = sorted(((*_sections(descriptor, place), place) for place in _PLACES), reverse=True)
+                for number, sections, place in written:  # the newest may be under the pen
                     content = _content(descriptor, place, sections[section]) if number else None
                     if content is not None:
                         return content

@@ -60,7 +60,8 @@ class WorkerSlot:
             raise RunDirectoryError(f"{self._folder}: {error.strerror}; set run_dir to another folder") from error
         self._server = server
         self._claimed = time.time()
-        self._parsed: dict[tuple[Path, int], tuple[int, object]] = {}
+        self._files: dict[str, SlotFile] = {}  # of the others: what a path is made of is found out once
+        self._parsed: dict[tuple[str, int], tuple[int, object]] = {}
         self.predecessor = self._succeed()
 
     @property
@@ -190,11 +191,13 @@ class WorkerSlot:
 
     def _each(self, section: int, read: Callable[[bytes], _Told | None], unreadable: _Unreadable) -> list[_Told]:
         found = []
-        for path in sorted((folder / name for folder in self._folders() for name in _names(folder)), key=_number):
-            if path == self._own.path:
+        own = str(self._own.path)
+        for _, path in sorted((int(name), f"{folder}/{name}") for folder in self._folders() for name in _names(folder)):
+            if path == own:
                 continue
+            file = self._files.get(path) or self._files.setdefault(path, SlotFile(Path(path)))
             try:
-                told = self._remembered(path, section, read)
+                told = self._remembered(path, file, section, read)
             except ValueError as error:  # the others are shown
                 unreadable(error)
             else:
@@ -202,9 +205,11 @@ class WorkerSlot:
                     found.append(told)
         return found
 
-    def _remembered(self, path: Path, section: int, read: Callable[[bytes], _Told | None]) -> _Told | None:
+    def _remembered(
+        self, path: str, file: SlotFile, section: int, read: Callable[[bytes], _Told | None]
+    ) -> _Told | None:
         """A worker publishes once an interval and may be scraped more often: read again only what is new."""
-        content = SlotFile(path).read(section, live=True)
+        content = file.read(section, live=True)
         if not content:
             return None
         checksum = zlib.crc32(content)
@@ -213,14 +218,10 @@ class WorkerSlot:
             return cast("_Told | None", told)
         self._parsed[path, section] = checksum, None
         found = read(content)
-        if found is not None and found.worker != path.name:
+        if found is not None and found.worker != file.path.name:
             raise ValueError("a worker's file bears another one's number")  # and would show as a second of it
         self._parsed[path, section] = checksum, found
         return found
-
-
-def _number(path: Path) -> int:
-    return int(path.name)
 
 
 def _json(data: object) -> bytes:

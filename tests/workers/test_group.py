@@ -484,3 +484,86 @@ def test_new_figures_are_new_for_all_at_once(tmp_path, monkeypatch):
     scrape.join()
     assert answers == [7]
     profiler.stop()
+
+
+class TestAStepBesideOthers:
+    """What a step reads of the other workers."""
+
+    @pytest.fixture
+    def profiler(self, tmp_path, child):
+        """One beside two others that have published; where they listen they are workers 0 and 1."""
+
+        def sibling() -> str:
+            other = new_profiler(tmp_path)
+            for _ in range(3):
+                other.traffic.end("GET /")
+                other.step()
+                other._clock.advance(60)
+            return other.worker
+
+        assert [child(sibling).result for _ in range(2)] == ["0", "1"]
+        profiler = new_profiler(tmp_path, background=True, interval=3600)
+        profiler.step()
+        yield profiler
+        profiler.stop()
+
+    @pytest.fixture
+    def reads(self, monkeypatch):
+        """The sections that were read, by file."""
+        found: list[tuple[str, int]] = []
+        read = slot_file.SlotFile.read
+
+        def noted(file, section=0, *, live):
+            found.append((file.path.name, section))
+            return read(file, section, live=live)
+
+        monkeypatch.setattr(slot_file.SlotFile, "read", noted)
+        return found
+
+    def test_it_reads_each_summary_once_and_no_more(self, profiler, reads):
+        """Of every sibling a step reads the summary, once; details and windows are not its own business."""
+        profiler.step()
+        assert reads == [("0", 0), ("1", 0)]
+
+    def test_a_scrape_reads_the_details(self, profiler, reads):
+        """Who answers a scrape reads all of every sibling, once, and no windows."""
+        assert [worker.worker for worker in profiler.workers()] == ["0", "1", "2"]
+        assert reads == [("0", 1), ("1", 1)]
+
+    def test_only_the_leading_worker_reads_windows(self, profiler, reads, monkeypatch):
+        """The worker with the lowest number reads the windows of the others; here it is told that it is that one."""
+        monkeypatch.setattr(type(profiler), "worker", property(lambda _: "-1"))
+        profiler.judge_routes()
+        assert [section for _, section in reads if section == 2] == []  # it has no windows of its own yet
+        for _ in range(profiler.config.warmup_snapshots + 2):
+            profiler._clock.advance(60)
+            profiler.traffic.end("GET /")
+            profiler.take_snapshot()
+        reads.clear()
+        profiler.judge_routes()
+        assert [one for one in reads if one[1] == 2] == [("0", 2), ("1", 2)]
+
+    def test_a_look_at_the_workers_changes_nothing(self, profiler, monkeypatch):
+        """``workers()`` and ``metrics()`` publish nothing and take no slot, whoever asks and when."""
+        monkeypatch.setattr(profiler, "publish", lambda: pytest.fail("published"))
+        monkeypatch.setattr(profiler._group, "join", lambda: pytest.fail("joined"))
+        profiler._published = None
+        assert len(profiler.workers()) == 3
+        assert profiler.live_workers == 3
+        assert profiler.metrics().worker == "2"
+
+    def test_one_report_a_step(self, profiler, monkeypatch):
+        """What is published, kept, judged for evidence and given to sinks is one report, built once."""
+        built, metrics = [], profiler.metrics
+        monkeypatch.setattr(profiler, "metrics", lambda: built.append(1) or metrics())
+        profiler._clock.advance(60)
+        profiler.step()
+        assert len(built) == 1
+
+
+def new_profiler(run: object, **settings: object) -> MemoryProfiler:
+    """One whose server listens at the address of these tests."""
+    probes = FakeProbes()
+    probes.address, probes.server = HERE.address, HERE.server
+    config = Config(**{"background": False, "run_dir": str(run), "warmup_snapshots": 0} | settings)
+    return MemoryProfiler(config, clock=FakeClock(), probes=probes)
