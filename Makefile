@@ -7,10 +7,10 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 .PHONY: demo test test-all e2e tools dashboard picture bench performance bench-routes bench-forecast leakbench accuracy lint docs clean
 
-demo: $(VENV)/demo.stamp
+demo: $(VENV)/demo.stamp $(VENV)/native.stamp
 	$(BIN)/memprof demo --host $(HOST) $(if $(KEEP),--keep)
 
-test: lint $(if $(CI),tools)
+test: lint $(VENV)/native.stamp $(if $(CI),tools)
 	$(BIN)/pytest $(ARGS)
 
 # A real leak through real gunicorn, Prometheus and Alertmanager to a webhook; a part of `make test` too.
@@ -64,7 +64,7 @@ docs: $(VENV)/dev.stamp
 	$(BIN)/sphinx-build --fail-on-warning --quiet docs docs/_build
 
 # Prints tables and writes benchmarks/results/; nothing passes or fails by a time. QUICK=1: minutes, more noise.
-bench: $(VENV)/bench.stamp
+bench: $(VENV)/bench.stamp $(VENV)/native.stamp
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(ONLY)
 
 # The page and the README's table, from benchmarks/measured.json; FROM=benchmarks/results/full.json takes a run over.
@@ -72,7 +72,7 @@ performance: $(VENV)/bench.stamp
 	$(BIN)/python -m benchmarks.page $(FROM)
 
 clean:
-	rm -rf .venv* build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv* build native/build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -85,6 +85,13 @@ $(VENV)/demo.stamp: pyproject.toml | $(BIN)/python
 $(VENV)/dev.stamp: pyproject.toml | $(BIN)/python
 	$(PIP) install --editable . --group dev
 	touch $@
+
+# The object count in C. Without a compiler, or where setuptools cannot be fetched, all goes on in Python.
+$(VENV)/native.stamp: native/setup.py native/pyproject.toml $(wildcard native/src/memprof_native/*) | $(BIN)/python
+	@if command -v $(firstword $(or $(CC),cc)) > /dev/null; then \
+		$(PIP) install --force-reinstall --no-deps ./native || echo "no compiled object count: it could not be built"; \
+	else echo "no compiled object count: no C compiler"; fi
+	@touch $@
 
 $(VENV)/bench.stamp: pyproject.toml | $(BIN)/python
 	$(PIP) install --editable . --group bench

@@ -23,7 +23,8 @@ from typing import Any, Self
 from benchmarks import harness
 from benchmarks.ballast import build
 from memprof_middleware import Config, MemoryProfiler
-from memprof_middleware.probes.census import take_census
+from memprof_middleware.probes.census import PAUSE_SECONDS, take_census
+from memprof_middleware.probes.native_census import SLICE, SLICE_SECONDS, CensusTaker
 
 BEAT_SECONDS = 0.001
 STRIDES = (7, 17, 31)
@@ -183,6 +184,7 @@ def works() -> dict[str, Callable[[], object]]:
         COUNTER: lambda: Counter(map(type, gc.get_objects())),
         COLLECT: gc.collect,
         EXACT: take_census,
+        **_compiled(),
         "ours, exact, where a metaclass has its own hash": with_own_hash,
         "ours, whole snapshot": profiler.take_snapshot,
         **{f"ours, every {stride}th": _sampled(stride) for stride in STRIDES},
@@ -190,6 +192,29 @@ def works() -> dict[str, Callable[[], object]]:
         "dozer": ticking.tick,
         "pympler": lambda: summary.summarize(muppy.get_objects()),
         "guppy3": lambda: guppy.hpy().heap(),
+    }
+
+
+def _compiled() -> dict[str, Callable[[], object]]:
+    """The census in C, where it is installed."""
+    taker = CensusTaker()
+    if taker.take().kind != "compiled":
+        return {}
+    import memprof_native
+
+    def walk(objects: int, **how: Any) -> None:
+        one = memprof_native.Walk(**how)
+        while not one.step(objects, SLICE_SECONDS):
+            time.sleep(PAUSE_SECONDS)
+        one.close()
+
+    return {
+        "compiled": taker.take,
+        "compiled, the walk alone": lambda: walk(SLICE),
+        "compiled, in one go": lambda: walk(0),
+        "compiled, with lengths of containers": lambda: walk(SLICE, minimum=64),
+        "compiled, with those that are not tracked": lambda: walk(SLICE, minimum=64, deep=True),
+        "compiled, referrers of two addresses": lambda: walk(SLICE, targets=[id(taker), id(walk)]),
     }
 
 

@@ -160,7 +160,7 @@ def _left(rounds: int) -> dict[str, Any]:
         profiler = MemoryProfiler(Config(background=False), probes=FakeProbes(), sinks=[sink])
         profiler.step()
         metrics = profiler.metrics()
-        thread = profiler._sinks._threads[0]
+        thread = profiler._monitor.sinks._threads[0]
         values = []
         for _ in range(20 * rounds):
             began = time.perf_counter()

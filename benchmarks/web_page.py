@@ -137,7 +137,7 @@ def _worker(folder: Path, made: Path) -> int:
         try:
             profiler = _profiler(folder)
             profiler.publish()
-            slot = profiler._group.slot
+            slot = profiler._monitor.group.slot
             _copy(made, slot.past)
             profiler.step()
             os.write(writing, b".")
@@ -160,7 +160,7 @@ def _measure(workers: int, rounds: int) -> list[dict[str, Any]]:
         children += [_worker(folder, made) for _ in range(workers - 1)]
         profiler = _profiler(folder)
         profiler.publish()
-        _copy(made, profiler._group.slot.past)
+        _copy(made, profiler._monitor.group.slot.past)
         profiler.step()
         endpoint = PageEndpoint(profiler)
         found = []

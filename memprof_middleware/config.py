@@ -109,15 +109,15 @@ class Config:
     leak_min_snapshots: int = setting(
         6, "Snapshots after warm-up before a leak is called.", lambda v: v >= 4, "4 or more"
     )
-    leak_confirm_requests: int = setting(
-        10_000,
-        "A suspected leak is confirmed when it has gone on undiminished for so many requests; caches fill for up to "
-        "some 9,000.",
+    leak_confirm_requests: int | None = setting(
+        None,
+        "For a laboratory: what has grown undiminished for so many requests is confirmed, however little memory it "
+        "takes; unset: [by what it takes of the room](leaks.md).",
         lambda v: v >= 1,
         "1 or more",
     )
-    leak_confirm_hours: float = setting(
-        6.0,
+    leak_confirm_hours: float | None = setting(
+        None,
         "The same in hours, where there are few requests.",
         lambda v: v > 0,
         "more than 0",
@@ -157,6 +157,11 @@ class Config:
     tracemalloc: bool = setting(
         False,
         "Trace allocations, 1 frame deep (slows allocation-heavy work 7-10x). A running trace is never stopped.",
+    )
+    freeze_after_fork: bool = setting(
+        True,
+        "In a forked worker whose objects are counted in C: `gc.freeze()` what it inherited, which a full collection "
+        "would copy. Cycles that it drops of that later are not collected.",
     )
     namespace: str = setting(
         "fogcompute",

@@ -48,10 +48,6 @@ class Failures:
             except Exception:  # noqa: BLE001 - a filter of the host that raises: nothing is left to tell it to
                 self.counts["log"] += 1
 
-    def forget(self) -> None:
-        """Count from zero: a new process begins."""
-        self.counts.clear()
-
 
 def described(error: BaseException) -> str:
     """An error for the log; of a foreign one its type and place only: its text may hold the program's data."""

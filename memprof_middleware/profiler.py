@@ -1,52 +1,32 @@
-"""The profiler conducts: it lets the probes measure, the analysis judge and the outputs tell."""
+"""What users hold: a thin handle, which lives across forks and has the monitor of the process do the work."""
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
-import sys
-import threading
 import time
-import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from memprof_middleware.analysis.baseline import drift
 from memprof_middleware.analysis.history import History
-from memprof_middleware.analysis.sharing import shared_memory
 from memprof_middleware.config import Config
 from memprof_middleware.errors import BaselineError, ConfigError
-from memprof_middleware.evidence.trigger import EvidenceWatch
 from memprof_middleware.failures import Failures
-from memprof_middleware.flame.recorder import FlameRecorder, tightness
-from memprof_middleware.forks import renew_in_child
-from memprof_middleware.leaks.watch import LeakWatch
-from memprof_middleware.limits.capacity import CONDITION as EXHAUSTION
-from memprof_middleware.limits.capacity import Capacity
-from memprof_middleware.limits.thresholds import CONDITIONS, breaches, heap_growth
+from memprof_middleware.flame.recorder import FlameRecorder
+from memprof_middleware.forks import entering, renew_in_child
 from memprof_middleware.limits.tuner import Tuner
-from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot, RouteGrowth, WorkerSummary
-from memprof_middleware.recycling.recycler import Recycler
+from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot, RouteGrowth
 from memprof_middleware.routes.counter import Traffic
-from memprof_middleware.routes.growth import group_growth
-from memprof_middleware.routes.watch import RouteWatch, most_growth
-from memprof_middleware.runtime.alerts import AlertBook, borrow_server_log, leak_breach, tell_suspicions
 from memprof_middleware.runtime.baseline_file import read_baseline, write_baseline
-from memprof_middleware.runtime.budget import Governor
+from memprof_middleware.runtime.given import Given
 from memprof_middleware.runtime.instruments import Probes
-from memprof_middleware.runtime.pulse import Pulse
-from memprof_middleware.runtime.sampler import Sampler
-from memprof_middleware.runtime.snapshotter import Camera
-from memprof_middleware.sinks import Sink, Sinks
-from memprof_middleware.weakly import weakly
-from memprof_middleware.workers.group import WorkerGroup
+from memprof_middleware.runtime.monitor import ProcessMonitor
+from memprof_middleware.runtime.report import statistics_of
+from memprof_middleware.sinks import Sink
+from memprof_middleware.sinks.choice import chosen
 from memprof_middleware.workers.pasts import Pasts
 
-# How long a server may take from starting the application to listening.
-_BIND_SECONDS = 60.0
-_STOP_SECONDS = 1.0
 _Callback = TypeVar("_Callback", bound=Callable[..., object])
 _Remedy = TypeVar("_Remedy", bound=Callable[[], object])
 
@@ -73,27 +53,7 @@ class MemoryProfiler:
     Attributes:
         config: the settings.
         traffic: the requests of this process by route; adapters count here.
-        failures: the profiler's own failures, by kind.
-        tuner: the thresholds in force, each with its reason, and what this release changed.
-        flames: makes the flame graphs of this process.
-        pasts: the last hours of every worker of the server.
     """
-
-    # What belongs to one process and is void after a fork.
-    _lock: threading.Lock
-    _publishing: threading.Lock
-    _stopped: bool
-    _stepping: bool
-    _history: History
-    _snapshot: MemorySnapshot | None
-    _baseline: MemorySnapshot | None  # taken by itself; one that was set or loaded survives a fork
-    _start_time: float
-    _stepped_at: float  # by the monotonic clock
-    _pulse: Pulse
-    _said: set[str]
-    _governor: Governor
-    _heap_start_mb: float | None
-    _published: MemoryMetrics | None  # what the other workers see; a scrape answered here shows the same
 
     def __init__(
         self,
@@ -105,58 +65,53 @@ class MemoryProfiler:
         sinks: Sequence[Sink] = (),
     ) -> None:
         self.config = Config.from_env() if config is None else config
-        self._clock = clock
         self.traffic = Traffic(self.config.max_routes)
         self._logger_given = logger is not None
-        logger = logger or logging.getLogger("memprof")
         if self.config.log_level is not None:
             logging.getLogger("memprof").setLevel(self.config.log_level.upper())
-        self.failures = Failures(logger)
-        self._alerts = AlertBook(logger, self.failures)
-        self._leak_callbacks: list[Callable[[Leak], object]] = []
-        probes = self._probes = probes or Probes()
-        self._leaks = LeakWatch(probes, self.config, self.failures, lambda: self._stopped and self._stepping)
-        self._evidence = EvidenceWatch(probes, self.config, self.failures, self._run)
-        self._routes = RouteWatch(self.traffic, probes, clock, self.config.warmup_snapshots, self.failures)
-        self._camera = Camera(probes, self.config, clock, self.failures, self.traffic)
-        self._group = WorkerGroup(probes.listener, self.config.run_dir, self.failures)
-        self._capacity = Capacity(self.failures)
-        self.tuner = Tuner(self.config, self.failures)
-        self._sinks = Sinks(self.config.sinks, sinks, self)
-        self._alerts.callbacks.append(self._sinks.event)
-        self._recycler = Recycler(self, probes)
-        # What a thread of ours holds must not lead back here: who drops the profiler wants it, and all it holds, freed.
-        group, traffic = self._group, self.traffic
-        self.flames = FlameRecorder(
-            folder=lambda: None if group.slot is None else group.slot.folder,
-            worker=lambda: group.worker,
-            requests=lambda: traffic.total,
-            tight=weakly(self._tightness),
+        self._given = Given(
+            config=self.config,
             clock=clock,
-            failures=self.failures,
+            logger=logger or logging.getLogger("memprof"),
+            probes=probes or Probes(),
+            sinks=chosen(self.config.sinks, sinks),
+            traffic=self.traffic,
         )
-        self.pasts = Pasts(self._group, lambda: self._history, self.failures)
-        self._baseline_given: MemorySnapshot | None = None
-        self._forget()
-        renew_in_child(self._forget)
-        self._let_go = functools.partial(_let_go, self._sinks, self.flames, self._camera, self._group)
-        self._sampler = Sampler(
-            weakly(self._beat),
-            self.config.interval,
-            background=self.config.background and self.config.enabled,
-            on_process=weakly(self._enter_process),
-            on_start=weakly(self._on_start),
-            unsettled=weakly(self._between_steps),
-            on_abandoned=self._let_go,
-        )
-        # The thread holds the sampler; where there is none, all goes together.
-        weakref.finalize(self, weakly(self._sampler.abandon)).atexit = False
+        self._made: ProcessMonitor | None = None
+        self._started_in: int | None = None
+        renew_in_child(self._leave_parent)
+
+    # -- the process ---------------------------------------------------------------------------------------------
+
+    def _leave_parent(self) -> None:
+        """Drop, in a child, what is the parent's."""
+        self._made = self._started_in = None
+        self.traffic.forget()
+
+    @property
+    def _monitor(self) -> ProcessMonitor:
+        """The monitor of this process; in a new one it is made anew."""
+        made = self._made
+        return made if made is not None and made.pid == os.getpid() else self._make()
+
+    def _make(self) -> ProcessMonitor:
+        with entering():
+            if self._made is None:
+                self._made = ProcessMonitor(self._given)
+            return self._made
+
+    @property
+    def _entered(self) -> ProcessMonitor:
+        """The same, once it knows what was saved before."""
+        monitor = self._monitor
+        monitor.enter()
+        return monitor
 
     # -- life ----------------------------------------------------------------------------------------------------
 
     def ensure_running(self) -> None:
         """Start in this process unless that was done before; never raises. One pid comparison when it was."""
-        if self._sampler.pid != os.getpid():
+        if self._started_in != os.getpid():
             self.resume()
 
     def start(self) -> None:
@@ -165,19 +120,13 @@ class MemoryProfiler:
         Raises:
             RuntimeError: the process may not start threads.
         """
-        self._sampler.enter_process()
         if self.config.enabled:
-            with self._lock:
-                self._camera.open()
+            self._entered.open_probes()
         self._start()
 
     def stop(self) -> None:
         """Stop watching and leave the process as it was found. May be called again; returns within a second."""
-        self._sampler.enter_process()
-        deadline = time.monotonic() + _STOP_SECONDS
-        self._stopped = True
-        self._sampler.stop()
-        self._let_go(deadline)
+        self._entered.stop()
 
     def resume(self) -> None:
         """:meth:`start` for hosts that begin anew after :meth:`stop`; never raises."""
@@ -185,11 +134,10 @@ class MemoryProfiler:
             self._start()
 
     def _start(self) -> None:
-        self._sampler.enter_process()  # first: a lock that is the parent's may be held for ever
-        self._stopped = False
-        self._group.open()
-        self._sinks.open()
-        self._sampler.start()
+        monitor = self._entered
+        # First, so that a process that may not start threads is told once and not with every request.
+        self._started_in = monitor.pid
+        monitor.start()
 
     async def start_memory_profiler(self) -> None:
         """:meth:`start` for asyncio hosts."""
@@ -204,69 +152,17 @@ class MemoryProfiler:
     @property
     def running(self) -> bool:
         """Whether the background thread runs in this process."""
-        return self._sampler.running
+        return self._monitor.sampler.running
 
     # -- measure, judge, tell ------------------------------------------------------------------------------------
 
     def step(self) -> None:
         """One beat of the background thread: snapshot, leaks, thresholds. Never raises."""
-        self._stepped_at = time.monotonic()
-        self._stepping = True
-        try:
-            with self._governor.paying_rest():
-                self._step()
-        finally:  # a handler of a signal may raise in here, in a scrape
-            self._stepping = False
-
-    def _beat(self) -> None:
-        """A step in the thread."""
-        if self._pulse.beat(time.monotonic()):
-            self._say_once(
-                "runs", "the background thread runs in process %d after all: scrapes leave the work to it again"
-            )
-        self.step()
-        self._pulse.beat(time.monotonic())
-
-    def _step(self) -> None:
-        with self.failures.caught("step"):
-            self._sampler.enter_process()
-            stride = self._governor.stride(time.monotonic())
-            self._take_snapshot(stride)
-            if stride is not None:
-                self._detect_leaks(by_hand=False)
-            siblings = self._group.siblings(os.getpid())  # once a step
-            self._check_thresholds(siblings)
-            self._judge_routes(siblings)
-            self.publish()
-            if self.config.background and self.config.evidence and self._published is not None:
-                self._evidence.consider(siblings, self._published, self._last_time(), self._write_evidence)
-            self._governor.spent(self.flames.take_cost(), time.monotonic())
-        with self.failures.caught("timeline"):
-            self.pasts.keep(self._published)
-        self._sinks.publish(self._published)
-        with self.failures.caught("recycle"):
-            self._recycler.step(self._snapshot)
+        self._entered.step()
 
     def step_if_overdue(self) -> None:
         """Where the thread does not run (uWSGI without threads), a scrape takes its place, once an interval."""
-        self._sampler.enter_process()
-        if not self._sampler.background or self._stopped or self._stepping:
-            return
-        now = time.monotonic()
-        if self._pulse.is_missing(now, alive=self._sampler.running or self._sampler.starting):
-            self._say_once(
-                "missing",
-                "the background thread does not run in process %d, so each scrape takes the snapshot instead; "
-                + _remedy(),
-            )
-            if self._snapshot is None or now - self._stepped_at >= self.config.interval:
-                self.step()
-
-    def _say_once(self, what: str, text: str) -> None:
-        if what not in self._said:
-            self._said.add(what)
-            with self.failures.caught("log"):
-                self.logger.warning(f"memprof: {text}", os.getpid(), extra={"memprof_pid": os.getpid()})
+        self._entered.step_if_overdue()
 
     def take_snapshot(self) -> MemorySnapshot:
         """Look at this process now and keep the result in the history.
@@ -274,25 +170,7 @@ class MemoryProfiler:
         What cannot be measured is ``None`` in the snapshot, counted and logged once; nothing is raised. Objects are
         counted exactly: who asks for a snapshot gets one, whatever the budget.
         """
-        self._sampler.enter_process()
-        return self._take_snapshot(1, by_hand=True)
-
-    def _take_snapshot(self, stride: int | None, *, by_hand: bool = False) -> MemorySnapshot:
-        with self._lock:
-            with self._governor.paying():
-                allocator = self._routes.read(self._history.seen + 1)  # before the census, which allocates
-            snapshot, census, cpu_seconds = self._camera.take(stride, allocator)
-            self._governor.spent(cpu_seconds, time.monotonic())
-            if census is not None:
-                self._governor.counted(census, time.monotonic())
-            self._history.append(snapshot, census.counts if census else None)
-            self._governor.spent(self._leaks.measure(self._history, by_hand=by_hand), time.monotonic())
-            if self._baseline is None and self._history.seen > self.config.warmup_snapshots:
-                self._baseline = snapshot
-            self._snapshot = snapshot
-            if self._heap_start_mb is None:
-                self._heap_start_mb = snapshot.heap_used_mb
-        return snapshot
+        return self._entered.take_snapshot(by_hand=True)
 
     def detect_leaks(self) -> list[Leak]:
         """Judge the history and return the open leaks, confirmed ones first, then the fastest-grown.
@@ -300,61 +178,14 @@ class MemoryProfiler:
         A leak begins as a suspicion: once it is notable, it is logged, counted and passed to the leak callbacks. When
         it is confirmed, it is an alert, and so is its end.
         """
-        return self._detect_leaks(by_hand=True)
-
-    def _detect_leaks(self, *, by_hand: bool) -> list[Leak]:
-        self._sampler.enter_process()
-        with self._lock, self._governor.paying():
-            told = {leak.name for leak in self._leaks.leaks if leak.notable}
-            found, ended = self._leaks.judge(self._history, self._route_text, by_hand=by_hand)
-            now = self._last_time()
-        confirmed = [leak for leak in found if leak.state == "confirmed"]
-        self._alerts.update([leak_breach(leak, self.config) for leak in confirmed], ("leak",), now)
-        new = [leak for leak in found if leak.notable and leak.name not in told]
-        with self.failures.caught("log"):
-            tell_suspicions(self.logger, new, [leak for leak in ended if leak.notable])
-        for leak in new:
-            for callback in list(self._leak_callbacks):
-                with self.failures.caught("leak_callback"):
-                    callback(leak)
-        return found
+        return self._entered.detect_leaks(by_hand=True)
 
     def check_thresholds(self) -> list[Alert]:
         """Judge the last snapshot against the thresholds and return the conditions that hold, leaks included.
 
         A condition is logged and passed to the callbacks once when it begins and once when it ends.
         """
-        self._sampler.enter_process()
-        self._check_thresholds(self._group.siblings(os.getpid()))
-        return self._alerts.active
-
-    def _check_thresholds(self, siblings: list[WorkerSummary]) -> None:
-        others = [other.snapshot for other in siblings if other.snapshot]
-        with self._lock, self._governor.paying():
-            found = breaches(self._history, self.config, self._alerts.names(), others, self.tuner.levels)
-            now = self._last_time()
-        self._alerts.update(found, CONDITIONS, now)
-        self._judge_capacity(siblings)
-        self._learn(siblings, others)
-
-    def _judge_capacity(self, siblings: list[WorkerSummary]) -> None:
-        if self._snapshot is not None:
-            with self.failures.caught("capacity"):
-                with self._lock, self._governor.paying():
-                    coming = self._capacity.see(self._snapshot, siblings, self.worker)
-                self._alerts.update(coming, (EXHAUSTION,), self._last_time())
-
-    def _learn(self, siblings: list[WorkerSummary], others: list[MemorySnapshot]) -> None:
-        if self._snapshot is not None and self.tuner.active:
-            with self.failures.caught("learn"), self._lock, self._governor.paying():
-                shared = shared_memory([self._snapshot, *others])
-                growth = heap_growth(self._history, self.config.warmup_snapshots)
-                self.tuner.see(
-                    self._snapshot,
-                    None if shared is None else shared.percent,
-                    None if growth is None else growth.percent,
-                    first=all(int(self.worker) < int(sibling.worker) for sibling in siblings),
-                )
+        return self._entered.check_thresholds()
 
     def judge_routes(self) -> list[RouteGrowth]:
         """What a request keeps, by route, over all workers of the server; the routes that keep most first.
@@ -362,16 +193,7 @@ class MemoryProfiler:
         One worker finds it out and tells the others. A route that begins to leak is logged and passed to the alert
         callbacks, once; and so is its end.
         """
-        self._sampler.enter_process()
-        self._judge_routes(self._group.siblings(os.getpid()), by_hand=True)
-        return self.route_growth()
-
-    def _judge_routes(self, siblings: list[WorkerSummary], *, by_hand: bool = False) -> None:
-        with self._governor.paying():
-            others = [sibling.worker for sibling in siblings]
-            self._routes.judge(self.worker, others, self.config, self._group.windows, by_hand=by_hand)
-        heap_mb = None if self._snapshot is None else self._snapshot.heap_size_mb
-        self._alerts.update(self._routes.leaking(self.config, heap_mb), ("route_leak",), self._last_time())
+        return self._entered.judge_routes()
 
     def evidence(self, cause: str = "it was asked for") -> Path | None:
         """Write an evidence bundle now, to be read with ``memprof explain``; never raises.
@@ -382,32 +204,11 @@ class MemoryProfiler:
         Returns:
             Where it is; ``None`` if it could not be written, or two of its kind were written within the hour.
         """
-        self._sampler.enter_process()
-        return self._write_evidence(cause, ())
-
-    def _write_evidence(self, cause: str, about: tuple[str, ...]) -> Path | None:
-        return self._evidence.write(
-            cause, about, self.metrics(), self._history, self.route_growth(), self.logger, self._last_time()
-        )
+        return self._entered.evidence(cause)
 
     def route_growth(self) -> list[RouteGrowth]:
         """What was found out last by :meth:`judge_routes`, in this worker or in the one that does it for all."""
-        return list(self._routes.growth) or list(group_growth(self.workers()))
-
-    def _route_text(self, type_name: str) -> str | None:
-        """The route that makes a type grow, with its share and interval, for people.
-
-        Empty if none is found; ``None`` while that is being found out: ask again with the next step.
-        """
-        known, found = self._routes.ask(type_name, self._history)
-        if not known:
-            return None
-        if found is None:
-            return ""
-        value, low, high = found.per_request.value, found.per_request.low, found.per_request.high
-        names = " or ".join((found.route, *found.together_with))
-        kept = f", {value:.3g} ({low:.3g} to {high:.3g}) per request" if high < 2 * value else ""
-        return f"{names} ({100 * found.share:.0f} % of it{kept})"
+        return self._entered.route_growth()
 
     def route_of(self, type_name: str) -> RouteGrowth | None:
         """The route whose requests make a type grow in this worker, with its share of the growth and its interval.
@@ -417,10 +218,7 @@ class MemoryProfiler:
         Args:
             type_name: the type, as :class:`Leak` names it.
         """
-        self._sampler.enter_process()
-        with self._lock:
-            windows = self._routes.type_windows(type_name, self._history)
-        return most_growth(type_name, windows)
+        return self._entered.route_of(type_name)
 
     def register_leak_callback(self, callback: _Callback) -> _Callback:
         """Call a function with each :class:`Leak` when it is first found; may be used as a decorator.
@@ -430,7 +228,7 @@ class MemoryProfiler:
         Raises:
             ConfigError: not callable.
         """
-        self._leak_callbacks.append(_callable(callback))
+        self._given.leak_callbacks.append(_callable(callback))
         return callback
 
     def register_alert_callback(self, callback: _Callback) -> _Callback:
@@ -439,7 +237,7 @@ class MemoryProfiler:
         Raises:
             ConfigError: not callable.
         """
-        self._alerts.callbacks.append(_callable(callback))
+        self._given.alert_callbacks.append(_callable(callback))
         return callback
 
     def register_remedy(self, callback: _Remedy) -> _Remedy:
@@ -452,7 +250,7 @@ class MemoryProfiler:
         Raises:
             ConfigError: not callable.
         """
-        self._recycler.remedies.callbacks.append(_callable(callback, "no argument"))
+        self._given.remedies.append(_callable(callback, "no argument"))
         if "callbacks" not in self.config.remedies:
             self.logger.info("memprof: a remedy is registered and never called, for remedies does not name callbacks")
         return callback
@@ -462,24 +260,19 @@ class MemoryProfiler:
     @property
     def baseline(self) -> MemorySnapshot | None:
         """What drift is measured against; ``None`` until one is set, loaded or taken after warm-up."""
-        if self._baseline_given is not None:
-            return self._baseline_given
-        return self._baseline if self.config.auto_baseline else None
+        return self._monitor.baseline
 
     def set_baseline(self, snapshot: MemorySnapshot | None = None) -> MemorySnapshot:
         """Measure drift from this snapshot on; by default from the last one, or from one taken now."""
-        self._sampler.enter_process()
+        monitor = self._entered
         if snapshot is None:
-            snapshot = self.take_snapshot() if self._snapshot is None else self._snapshot
-        self._baseline_given = snapshot
+            snapshot = self.take_snapshot() if monitor.snapshot is None else monitor.snapshot
+        self._given.baseline = snapshot
         return snapshot
 
     def compare_to_baseline(self) -> DriftReport | None:
         """How far the last snapshot is from the baseline; ``None`` while one of them is missing."""
-        baseline = self.baseline
-        if baseline is None or self._snapshot is None:
-            return None
-        return drift(baseline, self._snapshot)
+        return self._monitor.drift
 
     def save_baseline(self, path: str | os.PathLike[str]) -> None:
         """Write the baseline to a JSON file that only this user can read.
@@ -498,8 +291,8 @@ class MemoryProfiler:
         Raises:
             BaselineError: the file cannot be read or holds no baseline; the present baseline stays.
         """
-        self._baseline_given = read_baseline(path)
-        return self._baseline_given
+        self._given.baseline = found = read_baseline(path)
+        return found
 
     # -- what others read ----------------------------------------------------------------------------------------
 
@@ -516,31 +309,32 @@ class MemoryProfiler:
     @property
     def alerts(self) -> list[Alert]:
         """The conditions that hold, as they were when they began."""
-        return self._alerts.active
+        return self._monitor.alerts
 
     def now(self) -> float:
         """The time by the profiler's clock, in seconds since the epoch."""
-        return self._clock()
+        return self._given.clock()
 
     @property
     def history(self) -> History:
         """The last snapshots, oldest first."""
-        return self._history
+        return self._monitor.history
 
     @property
     def logger(self) -> logging.Logger:
         """Where alerts and failures go."""
-        return self._alerts.logger
+        return self._given.logger
 
     def use_logger(self, logger: logging.Logger) -> None:
         """Pass alerts and failures into the host's logging; a logger given to the constructor stays."""
         if not self._logger_given:
-            self._alerts.logger = self.failures.logger = logger
+            self._given.logger = logger
+            self._monitor.use_logger()
 
     @property
     def worker(self) -> str:
         """The label that tells this process from its siblings: the number of its slot."""
-        return self._group.worker
+        return self._monitor.worker
 
     def workers(self) -> list[MemoryMetrics]:
         """What each live worker of the server tells the outside, this one included; measures nothing.
@@ -548,190 +342,43 @@ class MemoryProfiler:
         Of this worker too it is what was published last: otherwise a counter would run ahead when its own worker
         answers a scrape and fall back when another one does. One that was not published yet shows what there is.
         """
-        self._sampler.enter_process()
-        with self._publishing:  # not between the others' seeing new figures and our own
-            published = self._published
-        return self._group.workers(published or self.metrics())
-
-    @property
-    def live_workers(self) -> int:
-        """How many workers the server has, this one included."""
-        return 1 + len(self._group.siblings(os.getpid()))
+        return self._entered.workers()
 
     def settle(self) -> None:
         """Be seen, before a scrape: a young worker takes its place, and one without a thread publishes each time."""
-        self._sampler.enter_process()
-        if self._published is None or not self._group.settled or not self._sampler.background:
-            self.publish()
+        self._entered.settle()
 
     def publish(self) -> None:
         """Let a scrape, whichever worker answers it, see the state as it is now."""
-        self._sampler.enter_process()
-        with self._publishing:  # figures that were taken later must not be overwritten by older ones
-            self._join()  # in here: a scrape must not see the slot taken and what comes with it not yet inherited
-            self._published = self.metrics()
-            self._group.publish(self._published, self._routes.published)
+        self._entered.publish()
 
     def metrics(self) -> MemoryMetrics:
         """Everything this process tells the outside, as of the last snapshot; measures nothing."""
-        self._sampler.enter_process()
-        return MemoryMetrics(
-            worker=self.worker,
-            pid=os.getpid(),
-            start_time=self._start_time,
-            snapshot=self._snapshot,
-            leaks=self._leaks.leaks,
-            drift=self.compare_to_baseline(),
-            leak_detections=dict(self._leaks.detections),
-            snapshots_taken=self._history.seen,
-            requests=self.requests,
-            failures=dict(self.failures.counts),
-            cpu_seconds=self._governor.cpu_seconds,
-            census_skipped=dict(self._governor.skipped),
-            history_bytes=self._history.nbytes,
-            heap_start_mb=self._heap_start_mb,
-            baseline=self.baseline,
-            in_flight=self.traffic.in_flight,
-            route_requests=self.traffic.read()[0],
-            route_growth=self._routes.growth,
-            forecast=self._capacity.forecast,
-            sinks=self._sinks.health(),
-            **self._recycler.told(),
-        )
+        return self._entered.metrics()
 
     def statistics(self) -> dict[str, Any]:
         """The profiler's own state, as JSON-ready types: does it run, since when, at what cost, what failed."""
-        self._sampler.enter_process()
-        durations = self._history.series("duration_seconds")
-        return {
-            "running": self.running,
-            "pid": os.getpid(),
-            "worker": self.worker,
-            "interval_seconds": self.config.interval,
-            "start_time": self._start_time,
-            "snapshots_taken": self._history.seen,
-            "snapshots_kept": len(self._history),
-            "snapshot_seconds_mean": sum(durations) / len(durations) if durations else None,
-            "snapshot_seconds_max": max(durations, default=None),
-            "cpu_seconds": self._governor.cpu_seconds,
-            "requests": self.requests,
-            "active_leaks": sum(leak.notable for leak in self._leaks.leaks),
-            "active_alerts": [alert.name for alert in self._alerts.active],
-            "leak_detections": dict(self._leaks.detections),
-            "failures": dict(self.failures.counts),
-            **self.tuner.statistics(),
-        }
+        return statistics_of(self._entered)
 
-    # -- inside --------------------------------------------------------------------------------------------------
+    @property
+    def failures(self) -> Failures:
+        """The profiler's own failures, by kind."""
+        return self._monitor.failures
 
-    def _enter_process(self) -> None:
-        """Begin in a process: what came over a fork belongs to the parent."""
-        self._forget()
-        self.tuner.open()
-        if self.config.baseline_file is not None and self._baseline_given is None:
-            with self.failures.caught("baseline_file"):
-                self.load_baseline(self.config.baseline_file)
+    @property
+    def tuner(self) -> Tuner:
+        """The thresholds in force, each with its reason, and what this release changed."""
+        return self._monitor.tuner
 
-    def _on_start(self) -> None:
-        # The probes open with the first snapshot: behind an adapter, who takes none has nothing of ours in the process.
-        if not self.config.enabled:
-            return
-        with self.failures.caught("log"):
-            borrow_server_log(self.logger)
-            if self.config.background:
-                self.logger.info(
-                    "memprof: watching process %d, a snapshot every %g s",
-                    os.getpid(),
-                    self.config.interval,
-                    extra={"memprof_pid": os.getpid()},
-                )
-        with self.failures.caught("publish"):
-            self.publish()  # the other workers' scrapes show this one from now on, not from its first snapshot on
+    @property
+    def flames(self) -> FlameRecorder:
+        """Makes the flame graphs of this process."""
+        return self._monitor.flames
 
-    def _join(self) -> None:
-        if self.config.enabled:
-            predecessor = self._group.join()
-            # Who joins late, because there was no folder for it before, has a past of its own.
-            if predecessor is not None and self._clock() - self._start_time <= _BIND_SECONDS:
-                self._inherit(predecessor)
-
-    def _waits_for_server(self) -> bool:
-        """Some servers bind only after they have started the application: look again until it is known where."""
-        if self._group.settled or self._clock() - self._start_time > _BIND_SECONDS:
-            return False
-        self.publish()
-        return not self._group.settled
-
-    def _between_steps(self) -> bool:
-        """What cannot wait for the next snapshot, once a second; whether there is something of that kind."""
-        waits = self._waits_for_server()
-        if self.config.token is None:  # nobody can ask for a flame graph
-            return waits
-        self.flames.beat()
-        return True
-
-    def _inherit(self, predecessor: MemoryMetrics) -> None:
-        """Go on where the slot's last worker ended: its baseline, and its open leaks until they are seen to be over."""
-        with self._lock:
-            if predecessor.baseline is not None:
-                self._baseline = predecessor.baseline
-            self._leaks.inherit(predecessor.leaks)
-        confirmed = [leak for leak in predecessor.leaks if leak.state == "confirmed"]
-        self._alerts.adopt([leak_breach(leak, self.config) for leak in confirmed], self._last_time())
-        self._alerts.adopt(self._capacity.inherit(predecessor), self._last_time())
-
-    def _forget(self) -> None:
-        self._lock = threading.Lock()
-        self._publishing = threading.Lock()
-        self._stopped = self._stepping = False
-        self._history = History(self.config.history_size, self.config.top_types)
-        self._snapshot = None
-        self._baseline = None
-        self._leaks.forget()
-        self._evidence.forget()
-        self._alerts.forget()
-        self.failures.forget()
-        self._start_time = self._clock()
-        self._stepped_at = time.monotonic()
-        self._pulse = Pulse(self.config.interval, time.monotonic())
-        self._said = set()
-        self._governor = Governor(self.config, time.monotonic())
-        self._heap_start_mb = None
-        self._published = None
-        self._group.forget()
-        self.flames.forget()
-        self.traffic.forget()
-        self._routes.forget()
-        self._capacity.forget()
-        self.tuner.forget()
-        self._sinks.forget()
-        self._recycler.forget()
-
-    def _run(self) -> str:
-        """Names this run of the server; of a process that is alone, that process."""
-        return str(os.getpid()) if self._group.slot is None else self._group.slot.run
-
-    def _tightness(self) -> str | None:
-        return tightness(self._snapshot, self._probes, self.config)
-
-    def _last_time(self) -> float:
-        return self._clock() if self._snapshot is None else self._snapshot.timestamp
-
-
-def _let_go(
-    sinks: Sinks, flames: FlameRecorder, camera: Camera, group: WorkerGroup, deadline: float | None = None
-) -> None:
-    """Give back what the process was asked for, up to a moment of the monotonic clock."""
-    sinks.close(deadline)
-    flames.stop()
-    camera.close()
-    group.leave()
-
-
-def _remedy() -> str:
-    if "uwsgi" in sys.modules:
-        return "set enable-threads = true for uWSGI"
-    return "the server or the machine may not let this process start threads"
+    @property
+    def pasts(self) -> Pasts:
+        """The last hours of every worker of the server."""
+        return self._monitor.pasts
 
 
 def _callable(callback: _Callback, arguments: str = "one argument") -> _Callback:

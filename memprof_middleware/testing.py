@@ -49,6 +49,7 @@ class FakeProbes(Probes):
     Attributes:
         heap_mb: anonymous memory.
         limit_mb: the memory limit.
+        limit_source: where it comes from; ``ram``: the machine's memory, so nobody has set one.
         counts: live objects by type.
         collections: collections by generation.
         traced: traced memory, current and peak, in bytes.
@@ -65,7 +66,7 @@ class FakeProbes(Probes):
     """
 
     def __init__(self, *, heap_mb: float = 100.0, limit_mb: float = 1000.0) -> None:
-        self.heap_mb, self.limit_mb = heap_mb, limit_mb
+        self.heap_mb, self.limit_mb, self.limit_source = heap_mb, limit_mb, "fake"
         self.counts: dict[str, int] = {"builtins.dict": 1000}
         self.collections = (0, 0, 0)
         self.traced: tuple[int, int] | None = None
@@ -95,7 +96,7 @@ class FakeProbes(Probes):
     def limit(self) -> MemoryLimit:
         """``limit_mb``."""
         self._break("limit")
-        return MemoryLimit(int(self.limit_mb * MB), "fake")
+        return MemoryLimit(int(self.limit_mb * MB), self.limit_source)
 
     def container(self) -> ContainerMemory | None:
         """``container_mb``, used and limit."""
@@ -126,11 +127,20 @@ class FakeProbes(Probes):
         """Kept as ``collected``, for the test to call."""
         self.collected = callback
 
+    def collect(self) -> None:
+        """One more full collection."""
+        self._break("collect")
+        self.collections = (*self.collections[:-1], self.collections[-1] + 1)
+
     def census(self, stride: int = 1) -> Census:
         """``counts``, and the cost that ``census_seconds`` says."""
         self._break("census")
         cost = self.census_seconds / stride
         return Census(sum(self.counts.values()), dict(self.counts), stride, cost, cost, cost)
+
+    def freeze_inherited(self) -> int:
+        """Nothing to hide."""
+        return 0
 
     def containers(
         self,

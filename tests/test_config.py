@@ -53,6 +53,7 @@ BOUNDS: dict[str, tuple[list[object], list[object]]] = {
     "cpu_budget": ([0.01, 1, "0.5", 100], [0, 0.001, 101, "much"]),
     "max_stall": ([1, 10.0, "50"], [0, 0.5, "long"]),
     "tracemalloc": ([True], ["deep"]),
+    "freeze_after_fork": ([False, "no"], ["never"]),
     "namespace": (["a", "_x9"], ["9x", "a-b", "", "a b", "ä", "a\n"]),
     "metrics_path": ([None, "", "/m", "/a/b.c"], ["metrics", "/", "/metrics/", "/a b", "/a?b", "/a#b", 3]),
     "page_path": ([None, "", "/m", "/internal/memory"], ["memprof", "/", "/memprof/", "/a b", "/a?b", "/a#b", 3]),

@@ -59,12 +59,3 @@ def test_a_failure_without_a_place(failures: Failures, caplog: pytest.LogCapture
     """An error that was never raised has no place to tell."""
     failures.record("odd", ValueError("customer"))
     assert "odd failed with ValueError;" in caplog.text
-
-
-def test_a_new_process_counts_from_zero(failures: Failures, caplog: pytest.LogCaptureFixture) -> None:
-    """After ``forget()`` the next failure of a kind is the first again."""
-    for _ in range(2):
-        failures.record("probe", OSError())
-        failures.forget()
-    assert failures.counts == {}
-    assert len(caplog.records) == 2

@@ -227,7 +227,7 @@ def test_one_record_when_it_begins_and_one_when_it_ends(rig: Rig, caplog: pytest
     told = [(alert.name, alert.active) for alert in rig.heard.alerts]
     assert told == [("heap_warning", True), ("heap_warning", False)]
     began, ended = (record for record in caplog.records if hasattr(record, "memprof_name"))
-    assert (began.levelno, ended.levelno) == (logging.WARNING, logging.INFO)
+    assert (began.levelno, ended.levelno) == (logging.WARNING, logging.WARNING)
     assert (began.memprof_name, began.memprof_active) == ("heap_warning", True)  # type: ignore[attr-defined]
     assert (began.memprof_value, began.memprof_threshold) == (85.0, 80.0)  # type: ignore[attr-defined]
     assert ended.memprof_active is False  # type: ignore[attr-defined]
@@ -610,8 +610,8 @@ def test_a_signal_handler_that_raises_in_a_step(rig: Rig) -> None:
     with pytest.raises(KeyboardInterrupt):
         rig.profiler.step()
     rig.probes.process = process  # type: ignore[method-assign]
-    assert not rig.profiler._stepping
-    assert not rig.profiler._lock.locked()
+    assert not rig.profiler._monitor.stepping
+    assert not rig.profiler._monitor._lock.locked()
     rig.step()
     assert rig.profiler.metrics().snapshots_taken == 2
 

@@ -17,7 +17,9 @@ def begin(grows: bool) -> str:
     """Forget the run before."""
     work.clear()
     rss_delta.blamed.clear()
-    profiler._routes.forget()
+    profiler._monitor.route_watch = route_watch.RouteWatch(
+        profiler.traffic, profiler._given.probes, profiler.now, 0, profiler.failures
+    )
     if grows:
         work.grows_by_itself.set()
     return "{}"
@@ -27,10 +29,14 @@ def found() -> str:
     """What the profiler says now, and what the peer does."""
     growth = [item.to_dict() for item in profiler.judge_routes()]
     return json.dumps(
-        {"growth": growth, "rss": dict(rss_delta.blamed), "windows": profiler._routes.published().to_dict()}
+        {
+            "growth": growth,
+            "rss": dict(rss_delta.blamed),
+            "windows": profiler._monitor.route_watch.published().to_dict(),
+        }
     )
 
 
 def windows() -> str:
     """How many windows have passed."""
-    return str(len(profiler._routes._spans))
+    return str(len(profiler._monitor.route_watch._spans))

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapp
 from typing import Any
 
 from memprof_middleware.routes.counter import UNMATCHED, Traffic
-from memprof_middleware.routes.labels import LONGEST_PATH, below, folded, is_method, label, without_ids
+from memprof_middleware.routes.labels import FOLDED, LABELS, LONGEST_PATH, below, is_method, without_ids
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -35,7 +35,7 @@ class RouteNames:
         """A ``send`` that sees the status, for a path that has not been seen; not asked for once ``host_tells``."""
         if self._route_name is not None:
             return None
-        route = folded(_method(scope), scope["path"])
+        route = FOLDED[_method(scope), scope["path"]]
         return None if self._traffic.knows(route) else _StatusWatch(send, self._traffic)
 
     def tells(self, scope: Scope) -> bool:
@@ -52,7 +52,7 @@ class RouteNames:
         """
         if self._route_name is not None:
             name = self._route_name(scope)
-            return UNMATCHED if name is None else label(_method(scope), name)
+            return UNMATCHED if name is None else LABELS[_method(scope), name]
         # FastAPI keeps what an included router adds beside the route.
         found = scope.get("fastapi")
         route = (found and found.get("effective_route_context")) or scope.get("route") or scope.get("endpoint")
@@ -64,13 +64,13 @@ class RouteNames:
         self, key: tuple[str | None, int, str], route: Any, scope: Scope, root: str, watched: _StatusWatch | None
     ) -> str:
         if "path_template" in scope:  # Litestar
-            return label(_method(scope), scope["path_template"])
+            return LABELS[_method(scope), scope["path_template"]]
         if "router" in scope:
             self.host_tells = True
         elif "app" not in scope:
             if watched is not None:
                 watched.is_path = True
-            return folded(_method(scope), scope["path"])
+            return FOLDED[_method(scope), scope["path"]]
         return UNMATCHED if route is None else self._learn_route(key, route, scope, root)
 
     def _learn_route(self, key: tuple[str | None, int, str], route: Any, scope: Scope, root: str) -> str:
@@ -81,7 +81,7 @@ class RouteNames:
             paths = [r.path for r in routes if getattr(r, "endpoint", None) is route and _fits(r, scope, key[2])]
             path, is_mount = (paths[0], False) if paths else (None, True)
         path = path if isinstance(path, str) and not is_mount else "/*"
-        name = label(_method(scope), _unfilled(key[2].removeprefix(root), scope.get("path_params", {}), path) + path)
+        name = LABELS[_method(scope), _unfilled(key[2].removeprefix(root), scope.get("path_params", {}), path) + path]
         if (route is not scope.get("endpoint") or len(paths) < 2) and _is_kept(key):
             if len(self._names) >= _MOST_NAMES:
                 self._names.clear()

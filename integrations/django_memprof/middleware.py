@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, MutableMapping
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest, HttpResponse
@@ -15,7 +15,7 @@ from django.utils.decorators import sync_and_async_middleware
 import django_memprof
 from memprof_middleware import MemoryProfiler
 from memprof_middleware.routes.counter import UNMATCHED
-from memprof_middleware.routes.labels import label
+from memprof_middleware.routes.labels import LABELS
 from memprof_middleware.web.http.endpoint import MOST_BYTES, PageEndpoint, body_size, is_secure
 from memprof_middleware.web.http.exposition import MetricsEndpoint
 from memprof_middleware.web.http.messages import Request
@@ -38,9 +38,14 @@ def MemProfMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[H
             answer = mine(request)
             if answer is not None:  # the page takes its time: not on the event loop, where all requests wait
                 return await asyncio.to_thread(answer, request) if isinstance(answer, partial) else answer(request)
-            with _Visit(profiler, request) as visit:
+            visit = _Visit(profiler, request)
+            try:
                 response = await get_response(request)
-            return visit.counted(response)
+            except BaseException:
+                visit.end()
+                raise
+            visit.end_with(response)
+            return response
 
         return asynchronous
 
@@ -48,9 +53,14 @@ def MemProfMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[H
         answer = mine(request)
         if answer is not None:
             return answer(request)
-        with _Visit(profiler, request) as visit:
+        visit = _Visit(profiler, request)
+        try:
             response = get_response(request)
-        return visit.counted(response)
+        except BaseException:
+            visit.end()
+            raise
+        visit.end_with(response)
+        return response
 
     return synchronous
 
@@ -89,7 +99,7 @@ class _Answers:
 
 
 class _Visit:
-    """Counts a request as begun, and as ended when its response has, or if none comes of it.
+    """Counts a request as begun when made, and as ended when its response has, or if none comes of it.
 
     One that a middleware further out counts is not; that middleware is told the route.
     """
@@ -97,36 +107,32 @@ class _Visit:
     __slots__ = ("_carrier", "_request", "_told", "_traffic")
 
     def __init__(self, profiler: MemoryProfiler, request: HttpRequest) -> None:
-        self._traffic, self._request, self._carrier = profiler.traffic, request, _carrier(request)
-        self._told: list[str] | None = self._carrier.get(KEY)
-        if self._told is None:
-            self._carrier[KEY] = [request.META.get("SCRIPT_NAME", "")]
-            profiler.traffic.started += 1
-        else:
+        self._carrier = carrier = getattr(request, "scope", None) or request.META  # as _carrier: a call less
+        traffic = self._traffic = profiler.traffic
+        self._request = request
+        if KEY in carrier:
+            self._told: list[str] | None = carrier[KEY]
             warn_twice(profiler)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if kind is not None:
-            self._end()
-
-    def counted(self, response: Any) -> Any:
-        """The response. Its request is counted now, or when the last part has been sent."""
-        if self._told is None and getattr(response, "streaming", False):
-            # Django has no public hook for the end of a response; files close themselves by this list too.
-            response._resource_closers.append(EndOnce(self._end))
         else:
-            self._end()
-        return response
+            self._told = None
+            carrier[KEY] = [request.META.get("SCRIPT_NAME", "")]
+            traffic.started += 1
 
-    def _end(self) -> None:
+    def end_with(self, response: Any) -> None:
+        """Count the request as ended now, or when the last part of its response has been sent."""
+        if getattr(response, "streaming", False) and self._told is None:
+            # Django has no public hook for the end of a response; files close themselves by this list too.
+            response._resource_closers.append(EndOnce(self.end))
+        else:
+            self.end()
+
+    def end(self) -> None:
+        """Count the request as ended; where a middleware further out does, tell it the route."""
         request, match = self._request, self._request.resolver_match
         template = None if match is None else "/" + match.route.removeprefix("^")
         if self._told is None:
             traffic = self._traffic
-            route = UNMATCHED if template is None else label(request.method or "", template)
+            route = UNMATCHED if template is None else LABELS[request.method or "", template]
             settle(self._carrier, traffic, traffic, route)
         elif template is None:
             self._told.append(UNMATCHED)
@@ -137,7 +143,8 @@ class _Visit:
 
 def _carrier(request: HttpRequest) -> MutableMapping[str, Any]:
     """What a request is to the server, and so to a middleware around Django: a scope or an environ."""
-    carrier: MutableMapping[str, Any] = vars(request).get("scope") or request.META
+    # Not by its __dict__: once that is asked for, Python looks up all of the request's attributes the slow way.
+    carrier: MutableMapping[str, Any] = getattr(request, "scope", None) or request.META
     return carrier
 
 

@@ -17,7 +17,7 @@ from memprof_middleware import Config, ConfigError, MemoryProfiler
 from memprof_middleware.evidence.report import render_report
 from memprof_middleware.registry import profiler_for
 from memprof_middleware.routes.counter import UNMATCHED
-from memprof_middleware.routes.labels import label
+from memprof_middleware.routes.labels import LABELS
 from memprof_middleware.web.http.endpoint import PageEndpoint
 from memprof_middleware.web.http.exposition import MetricsEndpoint
 from memprof_middleware.web.http.visits import KEY, OWN, counted_body, label_within, settle, warn_twice
@@ -178,7 +178,7 @@ def _note_route(*_: object, **__: object) -> None:
 
 
 def _label(environ: WSGIEnvironment, rule: Rule | None) -> str:
-    return UNMATCHED if rule is None else label(environ["REQUEST_METHOD"], rule.rule)
+    return UNMATCHED if rule is None else LABELS[environ["REQUEST_METHOD"], rule.rule]
 
 
 def get_profiler(app: Flask | None = None) -> MemoryProfiler:

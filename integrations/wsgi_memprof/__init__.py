@@ -9,10 +9,10 @@ from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.registry import get_memory_profiler as get_profiler
 from memprof_middleware.registry import profiler_for
 from memprof_middleware.routes.counter import UNMATCHED, Traffic
-from memprof_middleware.routes.labels import LONGEST_PATH, folded, label
+from memprof_middleware.routes.labels import FOLDED, LABELS, LONGEST_PATH
 from memprof_middleware.web.http.endpoint import PageEndpoint
 from memprof_middleware.web.http.exposition import MetricsEndpoint
-from memprof_middleware.web.http.visits import KEY, OWN, RequestCounter, counted_body, settle, warn_twice
+from memprof_middleware.web.http.visits import COMPLETE, KEY, OWN, RequestCounter, counted_body, settle, warn_twice
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -76,7 +76,7 @@ class MemProfMiddleware:
             path = prefix + environ.get("PATH_INFO", "")
             if not path.isascii():  # each character stands for a byte (PEP 3333)
                 path = path[:LONGEST_PATH].encode("latin-1", "replace").decode(errors="replace")
-            route = folded(environ.get("REQUEST_METHOD", ""), path)
+            route = FOLDED[environ.get("REQUEST_METHOD", ""), path]
             if not self._traffic.knows(route):
                 counter = newcomer = _Newcomer(self._traffic, start_response)
                 start_response = newcomer.start_response
@@ -86,6 +86,9 @@ class MemProfMiddleware:
         except BaseException:
             settle(environ, self._traffic, counter, route or self._named(environ))
             raise
+        if type(body) in COMPLETE:
+            settle(environ, self._traffic, counter, route or self._named(environ))
+            return body
         return counted_body(body, environ, self._traffic, counter, route or self._named(environ))
 
     def _within(self, environ: WSGIEnvironment, start_response: StartResponse, told: list[str]) -> Iterable[bytes]:
@@ -108,7 +111,7 @@ class MemProfMiddleware:
     def _named(self, environ: WSGIEnvironment) -> str:
         try:
             name = self._route_name(environ) if self._route_name else None
-            return UNMATCHED if name is None else label(environ.get("REQUEST_METHOD", ""), name)
+            return UNMATCHED if name is None else LABELS[environ.get("REQUEST_METHOD", ""), name]
         except Exception as error:  # noqa: BLE001 - the user's rule must not fail the request
             self.profiler.failures.record("route_name", error)
             return UNMATCHED

@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, overload
 
 from memprof_middleware.analysis.tallies import Tallies
-from memprof_middleware.model import MemorySnapshot
+from memprof_middleware.model import CensusKind, MemorySnapshot
 
 _COLUMNS = tuple(
     f.name
     for f in dataclasses.fields(MemorySnapshot)
-    if f.name not in {"pid", "heap_size_source", "object_counts", "gc_collections"}
+    if f.name not in {"pid", "heap_size_source", "census_kind", "object_counts", "gc_collections"}
 )
 _WHOLE = frozenset({"total_objects", "frozen_objects", "allocated_blocks", "requests", "in_flight"})
 
@@ -44,6 +44,7 @@ class History(Sequence[MemorySnapshot]):
         self._paths = Tallies()
         self._measured = array("I")  # numbers of the snapshots at which the paths were
         self._pid = 0
+        self._kind: CensusKind = ""
         self.latest: MemorySnapshot | None = None
         self.seen = 0  # snapshots ever appended
         self._epoch = 0  # number of the first snapshot after the last discontinuity
@@ -53,8 +54,8 @@ class History(Sequence[MemorySnapshot]):
         if len(self) == self._size:
             self._drop_oldest()
         # Counts before and after gc.freeze() or gc.unfreeze() cannot be compared. A slow decline is neither: frozen
-        # objects die too.
-        if len(self):
+        # objects die too. The compiled census counts frozen objects as well.
+        if len(self) and snapshot.census_kind != "compiled":
             before, after = self._columns["frozen_objects"][-1], snapshot.frozen_objects
             if after > before or after == 0 < before:
                 self._epoch = self.seen
@@ -65,7 +66,7 @@ class History(Sequence[MemorySnapshot]):
         # One string for the whole history: it is the same limit nearly always.
         source = snapshot.heap_size_source
         self._sources.append(self._sources[-1] if self._sources and self._sources[-1] == source else source)
-        self._pid, self.latest = snapshot.pid, snapshot
+        self._pid, self._kind, self.latest = snapshot.pid, snapshot.census_kind, snapshot
         if counts is not None:
             self._types.record(self.seen, counts)
         self.seen += 1
@@ -164,6 +165,7 @@ class History(Sequence[MemorySnapshot]):
         return MemorySnapshot(
             pid=self._pid,
             heap_size_source=self._sources[index],
+            census_kind=self._kind,
             object_counts=dict(top),
             gc_collections=tuple(self._collections[3 * index : 3 * index + 3]),
             **values,

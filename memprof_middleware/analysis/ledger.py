@@ -16,6 +16,8 @@ ADVICE: dict[LeakKind, str] = {
     "untracked": "Bytes, strings or numbers are kept. If no container of the program grows, a C extension keeps them: "
     "compare its version with its changelog, or record with memray's native mode.",
     "native": "Memory of a C library or large buffers: memray with native traces shows who asked for it.",
+    "mapped": "Pages that no allocator gave out: stacks of threads or greenlets, or what a C extension maps; "
+    "look at what was installed or upgraded last, and record with memray's native mode.",
     "fragmentation": "Freed and not given back to the system: fewer arenas (MALLOC_ARENA_MAX=2), another allocator "
     "such as jemalloc, or a trim at a quiet moment.",
 }

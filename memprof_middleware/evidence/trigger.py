@@ -39,10 +39,6 @@ class EvidenceWatch:
 
     def __init__(self, probes: Instruments, config: Config, failures: Failures, run: Callable[[], str]) -> None:
         self._probes, self._config, self._failures, self._run = probes, config, failures, run
-        self.forget()
-
-    def forget(self) -> None:
-        """Begin anew: what a parent has told is not told by its child."""
         self._told: set[str] = set()  # what asked for a bundle at the last look
 
     def consider(

@@ -62,11 +62,7 @@ class FlameRecorder:
     ) -> None:
         self._shared, self._worker, self._requests = folder, worker, requests
         self._tight, self._clock, self._failures = tight, clock, failures
-        self._own_folder: tuple[int, Path] | None = None  # and whose it is
-        self.forget()
-
-    def forget(self) -> None:
-        """Begin anew in a child after a fork: a window that is open is the parent's."""
+        self._own_folder: Path | None = None
         self._thread: threading.Thread | None = None
         self._ending = threading.Event()
         self._lock = threading.Lock()
@@ -120,8 +116,8 @@ class FlameRecorder:
         if thread is not None and thread is not threading.current_thread():
             thread.join(_STOP_SECONDS)
         own, self._own_folder = self._own_folder, None
-        if own is not None and own[0] == os.getpid():
-            shutil.rmtree(own[1], ignore_errors=True)
+        if own is not None:
+            shutil.rmtree(own, ignore_errors=True)
 
     @property
     def open(self) -> bool:
@@ -134,10 +130,9 @@ class FlameRecorder:
         return cost
 
     def _alone(self) -> Path:
-        own = self._own_folder
-        if own is None or own[0] != os.getpid() or not own[1].exists():
-            own = self._own_folder = os.getpid(), _new_folder()
-        return own[1]
+        if self._own_folder is None or not self._own_folder.exists():
+            self._own_folder = _new_folder()
+        return self._own_folder
 
     def _run(self, order: FlameOrder, desk: FlameDesk, ending: threading.Event) -> None:
         with self._failures.caught("flame"):

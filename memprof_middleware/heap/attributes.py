@@ -20,13 +20,17 @@ NAMESPACE = 256
 _BOUND = re.compile(
     r"(^|_)(max(imum)?(_?(size|len|length|entries|items|count|keys|elements|records|cached))?|cache_?size|capacity|limit)$"
 )
+_LIFETIME = re.compile(r"(^|_)(ttl|time_?out|max_?age|expires?(_in|_after|_seconds)?|lifetime)(_seconds)?$")
 _EXCEPTION = ("__traceback__", "__context__", "__cause__")
 
 
 class _Known:
     """What is known of one class."""
 
-    __slots__ = ("_descriptors", "asked", "bounds", "candidates", "exception", "names", "slots", "spaces", "tries")
+    __slots__ = (
+        *("_descriptors", "asked", "bounds", "candidates", "exception"),
+        *("lifetimes", "names", "slots", "spaces", "tries"),
+    )
 
     def __init__(self, kind: type) -> None:
         bases = mro_of(kind)
@@ -41,6 +45,7 @@ class _Known:
         self._descriptors: dict[str, bool] = {}
         self.names: list[str] = []
         self.bounds: list[str] | None = None
+        self.lifetimes: list[str] | None = None
         self.candidates: list[str] | None = None
         self.tries = _TRIES
         self.asked = 0
@@ -126,6 +131,15 @@ class Attributes:
             known.bounds = [name for name in names if _BOUND.search(name.lower())]
         found = [value for name in known.bounds if type(value := self.read(obj, name)) is int]
         return min((value for value in found if value >= length), default=None)
+
+    def lifetime(self, obj: Any) -> float | None:
+        """The seconds after which an instance drops an entry, by its own word, such as ``ttl=300``."""
+        known = self._of(type(obj))
+        if known.lifetimes is None:
+            names = itertools.chain(known.learn(type(obj)), (name for name, _ in known.slots))
+            known.lifetimes = [name for name in names if _LIFETIME.search(name.lower())]
+        found = [value for name in known.lifetimes if type(value := self.read(obj, name)) in {int, float}]
+        return max((float(value) for value in found if value > 0), default=None)
 
     def read(self, obj: Any, name: str) -> Any:
         """An attribute of an instance if reading it runs no code of the program; else ``None``."""

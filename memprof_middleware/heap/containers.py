@@ -12,7 +12,7 @@ import heapq
 import time
 from collections.abc import Callable
 
-from memprof_middleware.heap.tally import Found
+from memprof_middleware.heap.tally import Found, Tally
 from memprof_middleware.heap.walk import PAUSE_SECONDS, Budget, Walk
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
 from memprof_middleware.probes.turns import Turn
@@ -39,6 +39,9 @@ class Container:
         bound: the length that it cannot pass by its own word: maxlen, maxsize, capacity.
         unbounded: it says that it has no bound: ``lru_cache(None)``.
         holds: types of its newest entries and of what they refer to, the most frequent first.
+        oldest: identity of its first entry; ``None``: it has no order, or stands for many.
+        entry_bytes: what one of its newest entries weighs with what it refers to; ``None``: nobody looked.
+        lifetime: seconds after which it drops an entry, by its own word: ``ttl``, ``timeout``, ``max_age``, ``expire``.
     """
 
     path: str
@@ -47,6 +50,9 @@ class Container:
     bound: int | None
     unbounded: bool
     holds: tuple[str, ...]
+    oldest: int | None = dataclasses.field(default=None, compare=False)
+    entry_bytes: float | None = dataclasses.field(default=None, compare=False)
+    lifetime: float | None = dataclasses.field(default=None, compare=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -110,11 +116,7 @@ def _find(budget: Budget, least_length: int, turn: Turn, pause: Callable[[float]
                 pause(PAUSE_SECONDS)
                 lap = time.thread_time()
         longest = max(longest, time.thread_time() - lap)
-        most = ((-found.rank, found.length, path, found) for path, found in walk.tally.found.items())
-        chosen = heapq.nlargest(
-            _MOST_REPORTED, (one for one in most if one[1] >= least_length), key=lambda one: one[:3]
-        )
-        found = tuple(_container(path, one) for _, _, path, one in chosen)
+        found = reported(walk.tally, least_length)
     finally:
         walk.clear()
     following = turn.following(used=walk.used, before=walk.before, easily=walk.easily)
@@ -123,5 +125,22 @@ def _find(budget: Budget, least_length: int, turn: Turn, pause: Callable[[float]
     return Containers(found, walk.visited, complete, seconds, time.thread_time() - cpu, longest, following)
 
 
+def reported(tally: Tally, least_length: int) -> tuple[Container, ...]:
+    """Those of the application first, the longest first."""
+    most = ((-found.rank, found.length, path, found) for path, found in tally.found.items())
+    chosen = heapq.nlargest(_MOST_REPORTED, (one for one in most if one[1] >= least_length), key=lambda one: one[:3])
+    return tuple(_container(path, one) for _, _, path, one in chosen)
+
+
 def _container(path: str, found: Found) -> Container:
-    return Container(path, found.kind, round(found.length), found.bound, found.unbounded, found.holds)
+    return Container(
+        path,
+        found.kind,
+        round(found.length),
+        found.bound,
+        found.unbounded,
+        found.holds,
+        found.oldest,
+        found.entry_bytes,
+        found.lifetime,
+    )

@@ -151,7 +151,8 @@ class Edges:
             return space[0], space[1], f"{space[2]}{name}{''.join(step.labels[1:])}"
         path = "".join(step.labels)
         if is_class(kind):
-            return (1, 0, type_name(parent) + path) if type(child) is dict else None
+            found = type(child) is dict and not roots.is_made_at_run_time(parent)
+            return (1, 0, type_name(parent) + path) if found else None
         if kind is types.FunctionType and not roots.is_nested(parent):
             name = roots.function_name(parent)
             return None if roots.is_ours(name) else (1, 1, name + path)

@@ -34,6 +34,9 @@ class Instruments(Protocol):
     def after_full_collection(self, callback: Callable[[], object]) -> None:
         """Have a function called after each full collection, inside of it: it may only write into what is there."""
 
+    def collect(self) -> None:
+        """One full collection: it holds up all threads."""
+
     def containers(self, *, most_seconds: float = ..., pause: Callable[[float], object] = ...) -> Containers:
         """How long the containers are that the program keeps, by path.
 

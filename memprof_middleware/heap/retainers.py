@@ -14,7 +14,7 @@ from memprof_middleware.heap.referrers import WINDOW, classes_named, instances
 from memprof_middleware.probes.census import type_name
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
 
-_MOST_PATHS = 8
+MOST_PATHS = 8
 # Where the sample lies among the instances, which are by age, but for what the last full collection has reordered: not
 # the oldest, which were there before the leak, nor the very newest, which may be in use.
 _FIRST, _LAST = 0.3, 0.97
@@ -79,7 +79,7 @@ def _find(
         if name in young:
             found = [UNHELD if path in (HELD_OUTSIDE, HELD_FROM_BEFORE) else path for path in found]
         counts = Counter(path for path in found if path)
-        paths = tuple((path, count / len(mine)) for path, count in counts.most_common(_MOST_PATHS))
+        paths = tuple((path, count / len(mine)) for path, count in counts.most_common(MOST_PATHS))
         result[name] = Holding(paths, len(mine), complete=all(found))
     return result
 
@@ -112,13 +112,14 @@ def _sample(
                 break
             pause(PAUSE_SECONDS)
         for name, ones in found.items():
-            chosen[name] = _spread(ones, samples)
+            chosen[name] = spread(ones, samples)
             if generation is None:
                 young.add(name)
     return chosen, young, heap
 
 
-def _spread(ones: list[Any], samples: int) -> list[Any]:
+def spread(ones: list[Any], samples: int) -> list[Any]:
+    """Some of the instances, which are by age: neither the oldest nor the very newest."""
     if len(ones) <= samples:
         return ones
     first, last = int(len(ones) * _FIRST), max(samples, int(len(ones) * _LAST))

@@ -80,8 +80,27 @@ def function_name(function: types.FunctionType) -> str:
 
 
 def is_nested(function: types.FunctionType) -> bool:
-    """Whether a function was made by another, so that its name says nothing of where it is kept."""
-    return "<locals>" in function_name(function) or "<lambda>" in function_name(function)
+    """Whether a function was made by another, so that its name says nothing of where it is kept.
+
+    By the name of its code: ``functools.wraps`` gives a closure the name of the function that it wraps.
+    """
+    names = function_name(function) + function.__code__.co_qualname
+    return "<locals>" in names or "<lambda>" in names
+
+
+def is_made_at_run_time(kind: type) -> bool:
+    """Whether a class is not found under its own name, as one that a function has made: it is held by who keeps it."""
+    parts = type_name(kind).split(".")
+    for size in range(len(parts) - 1, 0, -1):
+        module = sys.modules.get(".".join(parts[:size]))
+        if module is not None and any(base is types.ModuleType for base in mro_of(type(module))):
+            space: Any = namespace_of_module(module)
+            found: Any = None
+            for name in parts[size:]:
+                found = space.get(name) if space is not None else None
+                space = namespace_of(found) if isinstance(found, type) else None
+            return found is not kind
+    return True
 
 
 def frame_name(frame: types.FrameType) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from memprof_middleware.heap import entries, roots
 from memprof_middleware.heap.attributes import Attributes
 from memprof_middleware.heap.entries import GROWING, LRU, container_base, length_of
+from memprof_middleware.heap.weights import entry_bytes, oldest_of
 from memprof_middleware.probes.census import type_name
 
 # Entries looked at in one walk to sum the lengths of what lies in them; 50-100 ns each.
@@ -23,14 +24,25 @@ Entry = tuple[Any, str, float, int | None, int]
 class Found:
     """What was measured at one path."""
 
-    __slots__ = ("bound", "holds", "kind", "length", "rank", "unbounded")
+    __slots__ = (
+        *("bounded", "bounds", "entry_bytes", "holds", "kind"),
+        *("length", "lifetime", "oldest", "rank", "unbounded"),
+    )
 
     def __init__(self, kind: str, rank: int) -> None:
         self.kind, self.rank = kind, rank
         self.length = 0.0
-        self.bound: int | None = None
+        self.bounds = self.bounded = 0.0  # of those that name a bound the sum of these, and of their entries
+        self.oldest: int | None = None
+        self.entry_bytes: float | None = None
+        self.lifetime: float | None = None
         self.unbounded = False
         self.holds: tuple[str, ...] = ()
+
+    @property
+    def bound(self) -> int | None:
+        """The most entries that there can be, if all containers at the path name a bound."""
+        return round(self.bounds) if self.bounds and self.bounded >= self.length else None
 
 
 class Tally:
@@ -48,7 +60,7 @@ class Tally:
         self._left = _SUMMED
 
     def add(self, entry: Entry, kind: str, length: int) -> Found | None:
-        """Add a length at a path."""
+        """Add a length at a path, with the bound that comes with it."""
         _, path, weight, bound, rank = entry
         if path in self._exact or (length < self._least and "[*]" not in path):
             return None
@@ -56,31 +68,50 @@ class Tally:
         if found is None:
             found = self.found[path] = Found(kind.removeprefix("builtins."), rank)
         found.length += length * weight
-        found.bound = bound if "[*]" not in path else None
+        if bound is not None:
+            found.bounds += bound * weight
+            found.bounded += length * weight
         return found
 
     def measure(self, entry: Entry, base: type, length: int) -> None:
         """Measure a container, and what lies in its entries if these are many."""
-        container, path, _, _, rank = entry
+        container, path, weight, bound, rank = entry
         starred = "[*]" in path
         if starred and id(base) not in GROWING and base is not LRU:
             return  # a tuple never grows
         kind = type(container)
-        found = self.add(entry, "lru_cache" if base is LRU else type_name(kind), length)
+        bound = self._bound(container, base, bound, length)
+        name = "lru_cache" if base is LRU else type_name(kind)
+        found = self.add((container, path, weight, bound, rank), name, length)
         if found is None:
             return
         if base is LRU:
-            most = entries.cache_info(container).maxsize
-            found.bound, found.unbounded = most, most is None
-        elif base is collections.deque:
-            most = _maxlen(container)
-            found.bound = most if most is not None and not starred else found.bound
-        elif kind is not base and found.bound is None and not starred:
-            found.bound = self._attributes.bound(container, length)
+            found.unbounded = bound is None
+        if kind is not base and found.lifetime is None:
+            found.lifetime = self._attributes.lifetime(container)
+        if not starred:
+            found.oldest = oldest_of(container, base)
         if not found.holds:
-            found.holds = self._holds(container, base, rank)
+            self._sample(found, container, base, rank)
         if length > _WALKED and id(base) in GROWING and self._left > 0:
             self._sum(container, base, length, entry)
+
+    def _bound(self, container: Any, base: type, bound: int | None, length: int) -> int | None:
+        """The most that a container takes: by its own word, else by its owner's."""
+        if base is LRU:
+            most: int | None = entries.cache_info(container).maxsize
+            return most
+        if base is collections.deque:
+            return _maxlen(container) or bound
+        if type(container) is not base and bound is None:
+            return self._attributes.bound(container, length)
+        return bound
+
+    def _sample(self, found: Found, container: Any, base: type, rank: int) -> None:
+        """What a container's newest entries are and weigh."""
+        found.holds = self._holds(container, base, rank)
+        if rank != roots.STANDARD:
+            found.entry_bytes = entry_bytes(container, base)
 
     def _holds(self, container: Any, base: type, rank: int) -> tuple[str, ...]:
         sample = entries.newest(container, base, _SAMPLE)
@@ -101,35 +132,43 @@ class Tally:
         by_kind: dict[int, list[Any]] = {}
         for one in part:
             by_kind.setdefault(id(type(one)), []).append(one)
-        total, first = 0, None
+        total, bounds, first = 0, 0, None
         for ones in by_kind.values():
             inner = container_base(type(ones[-1]))
             if inner is not None and id(inner) in GROWING:
-                total += sum(length_of(one, inner) for one in ones)
+                lengths = sum(length_of(one, inner) for one in ones)
+                bounds += _most(ones, inner)
+                total += lengths
                 first = first or (ones[-1], inner)
             elif inner is None and id(type(ones[-1])) not in entries.LEAVES and 4 * len(ones) > len(part):
                 self._sum_attributes(ones, path, scale, entry[4])
         if first is not None:
-            self._put(path, first, total * scale, entry[4])
+            self._put(path, first, total * scale, entry[4], bounds * scale)
 
     def _sum_attributes(self, ones: list[Any], path: str, scale: float, rank: int) -> None:
         for name, value in self._attributes.named(ones[-1], entries.referents(ones[-1])):
             inner = container_base(type(value))
             if name and inner is not None and id(inner) in GROWING:
-                total = 0
-                for one in ones:
-                    own = self._attributes.read(one, name)
-                    if type(own) is type(value):
-                        total += length_of(own, inner)
+                own = [one for one in (self._attributes.read(one, name) for one in ones) if type(one) is type(value)]
+                total = sum(length_of(one, inner) for one in own)
                 self._left -= len(ones)
-                self._put(f"{path}.{name}", (value, inner), total * scale, rank)
+                self._put(f"{path}.{name}", (value, inner), total * scale, rank, _most(own, inner) * scale)
 
-    def _put(self, path: str, example: tuple[Any, type], length: float, rank: int) -> None:
+    def _put(self, path: str, example: tuple[Any, type], length: float, rank: int, bounds: float) -> None:
         container, base = example
         found = self.found.setdefault(path, Found(type_name(type(container)).removeprefix("builtins."), rank))
-        found.length = length
-        found.holds = found.holds or self._holds(container, base, rank)
+        found.length, found.bounds, found.bounded = length, bounds, length if bounds else 0.0
+        if not found.holds:
+            self._sample(found, container, base, rank)
         self._exact.add(path)
+
+
+def _most(ones: list[Any], base: type) -> int:
+    """The sum of the bounds of some containers; 0 if one of them has none."""
+    if base is not collections.deque:
+        return 0
+    bounds = [_maxlen(one) for one in ones]
+    return 0 if None in bounds else sum(bound for bound in bounds if bound is not None)
 
 
 def _maxlen(queue: Any) -> int | None:

@@ -168,9 +168,7 @@ class Walk:
     def _start(self) -> None:
         self.seen.update((id(self), id(self.__dict__), id(self._pending), id(self.tally)))
         for name, space, rank in roots.modules():
-            self.seen.add(id(space))
-            self.spaces.add(id(space))
-            self._pending[_DISTANCE[rank]].push(space, name, 1.0, None, rank)
+            self.root(name, space, rank)
         tasks = roots.tasks()
         for loop in roots.loops(tasks):
             self._into(self._pending[_LOOP], loop, "event loop")
@@ -183,6 +181,12 @@ class Walk:
                     self._into(self._pending[_FRAME], value, path)
         context = contextvars.copy_context()
         self._into(self._pending[_LOOP], context, "context")
+
+    def root(self, name: str, space: dict[str, Any], rank: int) -> None:
+        """Begin at the namespace of a module too."""
+        self.seen.add(id(space))
+        self.spaces.add(id(space))
+        self._pending[_DISTANCE[rank]].push(space, name, 1.0, None, rank)
 
     def _expand(self, entry: Entry) -> None:
         kind = type(entry[0])
@@ -212,7 +216,7 @@ class Walk:
                 name = roots.function_name(child)
             elif label and label != ENTRY:
                 name = f"{path}.{label}"
-        elif role == _CLASS:
+        elif role == _CLASS and not roots.is_made_at_run_time(child):
             name = type_name(child)
         elif label == ENTRY:
             name = path

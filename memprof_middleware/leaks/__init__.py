@@ -1,1 +1,1 @@
-"""What grows and does not come back."""
+"""Whether something leaks: evidence by evidence, each a pure function, and what becomes of a verdict."""

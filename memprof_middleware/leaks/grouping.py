@@ -12,8 +12,6 @@ OUTSIDE = "held outside Python"
 FROM_BEFORE = "held by something from before the fork"
 # Ranks of a name: whose it is.
 STANDARD, BUILTIN = 2, 3
-# How alike two growths must be to belong together: one is the other's multiple, or a part, of whole numbers up to 30.
-_MULTIPLE, _ALIKE = 30, 0.08
 # A holder explains a type if it holds so large a share of a sample; of builtins, whose sample is of all that use them,
 # a larger one.
 _SHARE, _BUILTIN_SHARE = 0.3, 0.6
@@ -29,11 +27,13 @@ class Place:
         path: its name.
         bound: the most entries that it takes, where it says so.
         holds: the types of its newest entries and of what these hold.
+        entry_bytes: what one of its newest entries weighs; ``None``: not known.
     """
 
     path: str
     bound: int | None = None
     holds: Collection[str] = ()
+    entry_bytes: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,12 +45,17 @@ class Scene:
         places: containers by path.
         rank: of a name: 0 the application's, 1 a library's, 2 the standard library's, 3 builtin.
         module: the module that a name begins with.
+        in_step: whether two series, by name, rise and fall together at every look; that their ratio is a round
+            number says nothing.
+        complete: all that the program keeps was looked at.
     """
 
     holders: Mapping[str, Sequence[tuple[str, float]]]
     places: Mapping[str, Place]
     rank: Callable[[str], int]
     module: Callable[[str], str]
+    in_step: Callable[[str, str], bool] = lambda _a, _b: False
+    complete: bool = True
 
 
 def root_of(path: str) -> str:
@@ -97,15 +102,14 @@ def _by_root(types: Sequence[Growth], scene: Scene) -> dict[str, list[Growth]]:
 
 def _belongs(growth: Growth, root: str, group: Sequence[Growth], scene: Scene) -> bool:
     held = {name for path, place in scene.places.items() if root_of(path) == root for name in place.holds}
-    return growth.name in held or _any_alike([growth], group)
+    return growth.name in held or any(_is_kin(growth, member, scene) for member in group)
 
 
-def _alike(a: Growth, b: Growth) -> bool:
-    """Whether one growth is a multiple of the other."""
-    if (a.per_request is None) != (b.per_request is None) or not a.rate or not b.rate:
-        return False
-    ratio = max(a.rate, b.rate) / min(a.rate, b.rate)
-    return ratio <= _MULTIPLE and abs(ratio - round(ratio)) <= _ALIKE
+def _is_kin(growth: Growth, member: Growth, scene: Scene) -> bool:
+    """Whether two types grow in step, and one of them says nothing or both are of one module."""
+    says_nothing = BUILTIN in {scene.rank(growth.name), scene.rank(member.name)}
+    near = says_nothing or scene.module(growth.name) == scene.module(member.name)
+    return near and scene.in_step(growth.name, member.name)
 
 
 def _attach_paths(groups: dict[str, list[Growth]], paths: Sequence[Growth], scene: Scene) -> None:
@@ -140,14 +144,14 @@ def _take_shadows(groups: dict[str, list[Growth]], scene: Scene) -> dict[str, li
             # Two containers of one object, not of one module.
             owner = root.rpartition(".")[0]
             near = owner == home.rpartition(".")[0] and owner != scene.module(root)
-            if home in groups and (near or not telling) and _any_alike(groups[root], groups[home]):
+            if home in groups and (near or not telling) and _any_in_step(groups[root], groups[home], scene):
                 shadows.setdefault(home, []).extend(groups.pop(root))
                 break
     return shadows
 
 
-def _any_alike(some: Iterable[Growth], others: Collection[Growth]) -> bool:
-    return any(_alike(growth, other) for growth in some for other in others)
+def _any_in_step(some: Iterable[Growth], others: Collection[Growth], scene: Scene) -> bool:
+    return any(scene.in_step(growth.name, other.name) for growth in some for other in others)
 
 
 def _comparable(a: Growth, b: Growth) -> bool:

@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 
 from memprof_middleware.analysis.history import History
+from memprof_middleware.analysis.memory import MAPPED, NATIVE, RETAINED, UNTRACKED, memory_of
 from memprof_middleware.analysis.retention import Load, find_retention, pace_of
 from memprof_middleware.config import Config
 from memprof_middleware.leaks.detector import find_leaks, rises
@@ -15,7 +16,6 @@ from memprof_middleware.model import MB, Leak, LeakKind
 
 # So many objects or entries are growth at the least, if each request adds its share.
 LEAST_OBJECTS = 8
-UNTRACKED, NATIVE, FRAGMENTATION = "untracked Python data", "native memory", "retained free memory"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -114,17 +114,22 @@ def _memory(history: History, start: int, config: Config, known: Mapping[str, Le
     begin = next((i + 1 for i in range(len(traced) - 2, start - 1, -1) if traced[i] != traced[i + 1]), start)
     judge = _Judge(Load.of(history, range(begin, len(history))), config, known)
     windows = len(history) - begin
-    for name, kind, column, scale, least, per_window, per_request in (
-        (UNTRACKED, "untracked", "allocated_blocks", 1.0, 300.0, 100.0, 0.75),
-        (NATIVE, "native", "native_in_use_mb", MB, 262_144.0, 8_192.0, 100.0),
-        (FRAGMENTATION, "fragmentation", "heap_used_mb", MB, 8 * MB, 65_536.0, 1_024.0),
-    ):
-        values = [scale * value for value in history.series(column)[begin:]]
+    for name, kind, least, per_window, per_request in _MEMORY:
+        values = memory_of(name, history)[begin:]
         if windows < 2 or any(map(math.isnan, values)):
             continue
-        growth = judge.grows(name, kind, values, max(least, per_window * windows))  # type: ignore[arg-type]
+        growth = judge.grows(name, kind, values, max(least, per_window * windows))
         if growth is not None and (growth.per_request or 0.0) >= per_request:
             yield growth
+
+
+# What is judged of memory: its name and kind, and the least growth in all, for each window and for each request.
+_MEMORY: tuple[tuple[str, LeakKind, float, float, float], ...] = (
+    (UNTRACKED, "untracked", 300.0, 100.0, 0.75),
+    (NATIVE, "native", 262_144.0, 8_192.0, 100.0),
+    (MAPPED, "mapped", 8 * MB, 65_536.0, 1_024.0),
+    (RETAINED, "fragmentation", 8 * MB, 65_536.0, 1_024.0),
+)
 
 
 class _Judge:

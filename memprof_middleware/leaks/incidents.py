@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from memprof_middleware.leaks.grouping import BUILTIN, OUTSIDE, Scene, group, matters, root_of, types_in
 from memprof_middleware.leaks.growth import Growth
@@ -11,8 +11,10 @@ from memprof_middleware.leaks.growth import Growth
 _FAR = 1000
 # Growth of a mere container that is slower than this is bookkeeping: a server's, a logger's.
 _PATH_PER_REQUEST, _PATH_PER_SNAPSHOT = 0.02, 2.0
-# One leaked object or entry explains so many blocks and bytes.
-_BLOCKS_EACH, _BYTES_EACH = 60.0, 65_536.0
+# One leaked object or entry explains so many bytes, if nobody has weighed it; else so many times its weight.
+_BYTES_EACH, _AROUND = 16_384.0, 3.0
+# Bytes of a block of Python's allocator, rather many.
+_BLOCK_BYTES = 256.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,6 +36,11 @@ class Incident:
     bound: int | None = None
 
     @property
+    def is_held(self) -> bool:
+        """Whether something in Python is known to hold it."""
+        return bool(self.root) and self.root != OUTSIDE
+
+    @property
     def names(self) -> set[str]:
         """Of all that grows in it."""
         return {self.leader.name, *(growth.name for growth in self.others)}
@@ -47,25 +54,28 @@ def to_search(growths: Iterable[Growth], rank: Callable[[str], int], most: int =
     return telling[: most - 2] + builtins[: most - len(telling[: most - 2])]
 
 
-def find_incidents(growths: Sequence[Growth], scene: Scene) -> list[Incident]:
-    """The incidents, those of objects first, then containers, then memory that neither explains."""
+def find_incidents(growths: Sequence[Growth], scene: Scene, told: Collection[str] = ()) -> list[Incident]:
+    """The incidents, those of objects first, then containers, then memory that neither explains.
+
+    Args:
+        growths: what grows.
+        scene: what is known of its surroundings.
+        told: names of memory that the tests have found to be explained by nothing.
+    """
     groups, shadows = group(growths, scene)
     grouped = [_incident(root, members, shadows.get(root, []), scene) for root, members in groups.items()]
     unbound = [incident for incident in grouped if incident.bound is None]
     found = [incident for incident in unbound if _is_significant(incident, scene)]
-    slow = [i for i in unbound if i not in found and i.leader.kind == "container" and not scene.rank(i.leader.name)]
     for growth in growths:
-        if growth.kind in {"untracked", "native", "fragmentation"} and not _is_explained(growth, found):
-            found.append(_of_memory(growth, slow))
+        counted = growth.kind in {"objects", "container"}
+        if not counted and (growth.name in told or not _is_explained(growth, found, scene)):
+            found.append(Incident(growth, (), holder=_nobody(growth, scene)))
     return found
 
 
-def _of_memory(growth: Growth, slow: Sequence[Incident]) -> Incident:
-    """Memory that nothing explains: a container of the application, however slowly it grows, may hold large things."""
-    holder = max(slow, key=lambda incident: (incident.leader.steadiness, incident.leader.amount), default=None)
-    if holder is None or growth.kind == "fragmentation":
-        return Incident(growth, (), holder=OUTSIDE if growth.kind != "fragmentation" else "")
-    return dataclasses.replace(holder, others=(*holder.others, growth))
+def _nobody(growth: Growth, scene: Scene) -> str:
+    """Blocks that nothing holds are said to be held outside Python only if all that Python holds was looked at."""
+    return OUTSIDE if growth.kind in {"untracked", "native"} and scene.complete else ""
 
 
 def _incident(root: str, members: Sequence[Growth], shadows: Sequence[Growth], scene: Scene) -> Incident:
@@ -115,16 +125,24 @@ def _is_significant(incident: Incident, scene: Scene) -> bool:
     return enough or leader.amount > _PATH_PER_SNAPSHOT * leader.snapshots
 
 
-def _is_explained(growth: Growth, incidents: Sequence[Incident]) -> bool:
+def _is_explained(growth: Growth, incidents: Sequence[Incident], scene: Scene) -> bool:
     """Whether what is known to grow accounts for the growth of memory."""
-    if growth.kind in {"native", "fragmentation"} and any(i.leader.kind in {"untracked", "native"} for i in incidents):
+    if growth.kind == "native" and any(i.leader.kind in {"untracked", "native"} for i in incidents):
         return True
-    each = _BLOCKS_EACH if growth.kind == "untracked" else _BYTES_EACH
-    members = [
-        member
+    if growth.kind == "fragmentation":
+        return False
+    known = [
+        _weight(member, scene) * member.rate
         for incident in incidents
         if incident.leader.kind in {"objects", "container"}
         for member in (incident.leader, *incident.others)
         if (member.per_request is None) == (growth.per_request is None)
     ]
-    return each * sum(member.rate for member in members) >= growth.rate / 2
+    each = _BLOCK_BYTES if growth.kind == "untracked" else 1.0
+    return sum(known) >= each * growth.rate / 2
+
+
+def _weight(member: Growth, scene: Scene) -> float:
+    """Bytes that one of them explains: what it was weighed at, else what it may weigh."""
+    place = scene.places.get(member.name)
+    return _BYTES_EACH if place is None or place.entry_bytes is None else _AROUND * place.entry_bytes

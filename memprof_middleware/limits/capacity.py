@@ -28,10 +28,6 @@ class Capacity:
 
     def __init__(self, failures: Failures) -> None:
         self._failures = failures
-        self.forget()
-
-    def forget(self) -> None:
-        """Begin anew: what came over a fork belongs to the parent."""
         self.forecast: Forecast | None = None
         self._worker, self._all = _Figure(), _Figure()
         self._seen: float | None = None  # the last snapshot's time

@@ -40,10 +40,6 @@ class Tuner:
         self._path = state_path(config)
         self._auto = config.thresholds == "auto"
         self.active = self._auto or (config.release is not None and self._path is not None)
-        self.forget()
-
-    def forget(self) -> None:
-        """Begin anew: what came over a fork belongs to the parent."""
         self._began: float | None = None
         self._hour: _Hour | None = None
         self._told: set[str] = set()

@@ -109,6 +109,11 @@ def _info(workers: Workers) -> Iterator[Sample]:
     return (((worker.worker, *versions), 1) for worker in workers)
 
 
+def _census_info(workers: Workers) -> Iterator[Sample]:
+    kinds = ((worker.worker, worker.snapshot.census_kind) for worker in workers if worker.snapshot)
+    return ((labels, 1) for labels in kinds if labels[1])
+
+
 def _leaking_objects(workers: Workers) -> Iterator[Sample]:
     for worker in workers:
         worst = sorted(worker.leaks, key=lambda leak: (leak.state != "confirmed", -SEVERITIES.index(leak.severity)))[
@@ -310,7 +315,7 @@ CATALOGUE: tuple[MetricSpec, ...] = (
     MetricSpec(
         "memory_frozen_objects",
         "gauge",
-        "Objects hidden by gc.freeze(), which no count includes.",
+        "Objects hidden by gc.freeze(); only the compiled census counts them.",
         _snapshot(lambda s: s.frozen_objects),
     ),
     MetricSpec("memory_requests_total", "counter", "Requests answered by this worker.", _each(lambda m: m.requests)),
@@ -402,6 +407,13 @@ CATALOGUE: tuple[MetricSpec, ...] = (
         "Snapshots without a census, by reason: the budget was spent, or the last one stalled other threads.",
         _labelled(lambda m: {reason: m.census_skipped.get(reason, 0) for reason in ("budget", "stall")}),
         ("reason",),
+    ),
+    MetricSpec(
+        "memory_census_info",
+        "info",
+        "Who counts the objects: compiled (the extra fast) or pure.",
+        _census_info,
+        ("kind",),
     ),
     MetricSpec(
         "memory_history_bytes",

@@ -8,7 +8,7 @@ from memprof_middleware.model.forecast import Forecast, Outlook
 from memprof_middleware.model.leak import Leak, LeakKind, LeakState
 from memprof_middleware.model.route import Estimate, RouteGrowth, RouteWindows, WindowRow
 from memprof_middleware.model.severity import SEVERITIES, Severity
-from memprof_middleware.model.snapshot import MemorySnapshot
+from memprof_middleware.model.snapshot import CensusKind, MemorySnapshot
 from memprof_middleware.model.units import MB
 from memprof_middleware.model.worker import MemoryMetrics, SinkHealth, WorkerSummary
 
@@ -17,6 +17,7 @@ __all__ = [
     "SEVERITIES",
     "Alert",
     "Breach",
+    "CensusKind",
     "DriftReport",
     "Estimate",
     "Forecast",

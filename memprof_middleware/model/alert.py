@@ -7,6 +7,7 @@ import logging
 
 from memprof_middleware.model.codec import Moment, _Value
 from memprof_middleware.model.severity import Severity
+from memprof_middleware.model.urgency import urgency
 
 _LEVELS: dict[Severity, int] = {
     "low": logging.WARNING,
@@ -14,6 +15,14 @@ _LEVELS: dict[Severity, int] = {
     "high": logging.ERROR,
     "critical": logging.CRITICAL,
 }
+_URGENCY = {
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "critical": logging.CRITICAL,
+}
+# How bad these are is told by when the limit is reached; their severity is growth in percent.
+_BY_URGENCY = frozenset({"leak", "route_leak"})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +40,7 @@ class Alert(_Value):
         threshold: the figure it was judged against.
         since: when the condition began.
         timestamp: when this record was made.
+        hours_left: of a leak, until the limit is reached; ``None``: not known.
         active: ``True`` when the condition begins, ``False`` when it ends.
     """
 
@@ -42,9 +52,15 @@ class Alert(_Value):
     since: Moment
     timestamp: Moment
     subject: str = ""
+    hours_left: float | None = None
     active: bool = True
 
 
 def level_of(alert: Alert) -> int:
-    """The level of the logging module that an alert is told at."""
-    return _LEVELS[alert.severity] if alert.active else logging.INFO
+    """The level of the logging module that an alert is told at.
+
+    Who reads of its beginning reads of its end: at WARNING, or at INFO where its beginning was.
+    """
+    by_urgency = alert.name in _BY_URGENCY
+    level = _URGENCY[urgency(alert.hours_left)] if by_urgency else _LEVELS[alert.severity]
+    return level if alert.active else min(level, logging.WARNING)

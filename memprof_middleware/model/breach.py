@@ -17,3 +17,4 @@ class Breach:
     threshold: float
     message: str
     subject: str = ""
+    hours_left: float | None = None

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Literal
 
 from memprof_middleware.model.codec import Moment, _Positive, _ThreeGenerations, _Value
+
+CensusKind = Literal["", "pure", "compiled"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,9 +35,10 @@ class MemorySnapshot(_Value):
         allocated_blocks: blocks that Python's own allocator has given out: nearly every object up to 512 bytes.
         requests: requests answered so far.
         in_flight: requests that had begun and not ended.
-        total_objects: live objects that the garbage collector tracks, frozen ones left out.
-        frozen_objects: objects that ``gc.freeze()`` hides from counting.
+        total_objects: live objects that the garbage collector tracks; the frozen ones are among them where C counts.
+        frozen_objects: objects that ``gc.freeze()`` hides from the collector and from the pure count.
         census_timestamp: when the objects were counted; earlier than the snapshot where the budget put a census off.
+        census_kind: ``"compiled"`` or ``"pure"``: who counted; empty before the first count.
         census_stride: every how-many-th object was looked at; above 1 the counts are estimates.
         census_error_percent: standard error of the count of a type that makes up 1 % of the objects.
         census_seconds: wall time of the census.
@@ -71,6 +75,7 @@ class MemorySnapshot(_Value):
     total_objects: int | None = None
     frozen_objects: int = 0
     census_timestamp: Moment | None = None
+    census_kind: CensusKind = ""
     census_stride: _Positive = 1
     census_error_percent: float = 0.0
     census_seconds: float = 0.0

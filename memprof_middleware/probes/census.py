@@ -12,6 +12,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from typing import Literal
 
 from memprof_middleware.model.clean import clean
 from memprof_middleware.probes.one_call import in_one_call
@@ -25,7 +26,7 @@ _NAME_LENGTH = 200
 # The packages of this distribution. The profiler's own windows and snapshots fill up their bounds in the first hours,
 # which would look like a leak.
 CORE = "memprof_middleware"
-OURS = frozenset({CORE, "asgi_memprof", "wsgi_memprof", "flask_memprof", "django_memprof"})
+OURS = frozenset({CORE, "memprof_native", "asgi_memprof", "wsgi_memprof", "flask_memprof", "django_memprof"})
 # Where the standard library's metaclasses have a hash of their own, it is type's; every FastAPI application has them.
 _TRUSTED = frozenset({"typing", "typing_extensions"})
 _qualname_of = type.__dict__["__qualname__"].__get__
@@ -45,6 +46,9 @@ class Census:
         seconds: wall time it took, the pauses included.
         cpu_seconds: processor time it took.
         longest_seconds: the longest time that no other thread could run, in processor time.
+        kind: ``"compiled"`` or ``"pure"``: who counted.
+        frozen: how many of them ``gc.freeze()`` hides; the pure census does not see those and counts none.
+        refusal: why the compiled census is installed and did not count.
     """
 
     total: int
@@ -53,6 +57,9 @@ class Census:
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     longest_seconds: float = 0.0
+    kind: Literal["pure", "compiled"] = "pure"
+    frozen: int = 0
+    refusal: str = ""
 
 
 def take_census(stride: int = 1, *, pause: Callable[[float], object] = real_sleep) -> Census:
@@ -149,10 +156,13 @@ def _count_by_identity(slices: Iterator[list[type]]) -> dict[str, int]:
 
 
 def _named(numbers: Iterable[tuple[type, int]]) -> dict[str, int]:
+    return summed((type_name(kind), number) for kind, number in numbers)
+
+
+def summed(numbers: Iterable[tuple[str, int]]) -> dict[str, int]:
     """Classes of one name, such as those made anew by each call of a function, count together; ours do not count."""
     counts: dict[str, int] = {}
-    for kind, number in numbers:
-        name = type_name(kind)
+    for name, number in numbers:
         if name.partition(".")[0] not in OURS:
             counts[name] = counts.get(name, 0) + number
     return counts
@@ -186,4 +196,9 @@ def type_name(kind: type) -> str:
         module = None
     # Exact strings only: formatting a subclass of str runs the program's code.
     parts = [part if type(part) is str else "?" for part in (module, _qualname_of(kind))]
-    return clean(".".join(parts), _NAME_LENGTH)
+    return printable(".".join(parts))
+
+
+def printable(name: str) -> str:
+    """The name of a class, which may hold anything, as text that can be written anywhere."""
+    return clean(name, _NAME_LENGTH)

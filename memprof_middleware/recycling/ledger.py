@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from memprof_middleware.model.codec import _Value
+from memprof_middleware.model.foreign import parsed_object
 from memprof_middleware.workers.locked_file import SlotFile
 from memprof_middleware.workers.run_directory import run_directory
 
@@ -125,7 +126,7 @@ def _past(file: SlotFile) -> Past | None:
     payload = file.read(live=False)
     if payload:
         with contextlib.suppress(ValueError):  # another version's file says nothing to us
-            return Past.from_dict(json.loads(payload))
+            return Past.from_dict(parsed_object(payload))
     return None
 
 

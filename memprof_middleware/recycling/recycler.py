@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from memprof_middleware.config import Config
@@ -35,12 +36,19 @@ class Recycler:
         watched: the profiler.
         probes: its instruments.
         world: what it touches outside.
+        callbacks: remedies of the application's own.
 
     Attributes:
         remedies: the soft ones.
     """
 
-    def __init__(self, watched: Watched, probes: Instruments, world: World | None = None) -> None:
+    def __init__(
+        self,
+        watched: Watched,
+        probes: Instruments,
+        world: World | None = None,
+        callbacks: list[Callable[[], object]] | None = None,
+    ) -> None:
         self._watched, self._probes, self._world = watched, probes, world or World()
         config = watched.config
         self._wanted = _wanted(config)
@@ -56,17 +64,11 @@ class Recycler:
             probes,
             lambda: watched.traffic.in_flight,
             watched.failures,
+            callbacks,
             trim=self._world.trim,
             clock=self._world.clock,
         )
         self._ledger: Ledger | None = None
-        self.forget()
-
-    def forget(self) -> None:
-        """Begin anew in a child after a fork."""
-        if self._ledger is not None:
-            self._ledger.release()
-        self._ledger = None
         self._born: float | None = None
         self._breach: Breach | None = None
         self._high = self._retiring = self._fresh_noted = False
@@ -74,7 +76,6 @@ class Recycler:
         self._refusals = Refusals()
         self._total: int | None = None
         self._drain: threading.Thread | None = None
-        self.remedies.forget()
 
     def told(self) -> dict[str, Any]:
         """Its part of :class:`~memprof_middleware.MemoryMetrics`."""

@@ -65,6 +65,7 @@ class Remedies:
         instruments: read before and after each remedy.
         in_flight: how many requests are being served.
         failures: where a remedy that fails is counted.
+        callbacks: what the application has to drop; one may join them at any time.
         trim: gives memory back to the system; a test passes its own.
         clock: monotonic seconds.
 
@@ -81,6 +82,7 @@ class Remedies:
         instruments: Instruments,
         in_flight: Callable[[], int],
         failures: Failures,
+        callbacks: list[Callable[[], object]] | None = None,
         *,
         trim: Callable[[], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -88,11 +90,7 @@ class Remedies:
         self._per_hour, self._instruments, self._in_flight, self._failures = per_hour, instruments, in_flight, failures
         self._trim = trim or malloc_trim
         self._clock = clock
-        self.callbacks: list[Callable[[], object]] = []
-        self.forget()
-
-    def forget(self) -> None:
-        """Begin anew in a child after a fork; what was registered stays."""
+        self.callbacks = [] if callbacks is None else callbacks
         self.counts: Counter[str] = Counter()
         self.freed_mb: dict[str, float] = {}
         self.last: tuple[Outcome, ...] = ()

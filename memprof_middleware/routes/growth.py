@@ -6,25 +6,38 @@ from collections.abc import Iterable, Sequence
 
 from memprof_middleware.config import Config
 from memprof_middleware.model import MB, Breach, MemoryMetrics, RouteGrowth
+from memprof_middleware.model.urgency import hours_left
 
-_SURE = 0.5
+# The interval's ends are within this factor of one another; nobody can read a wider one.
+_WITHIN = 3.0
+# Requests of its own that a route has answered at the least.
+_LEAST_REQUESTS = 1000
 
 
-def route_breaches(growths: Iterable[RouteGrowth], config: Config, heap_size_mb: float | None) -> list[Breach]:
-    """The routes that leak, as conditions: one for each, by bytes where those are known, else by objects.
+def route_breaches(
+    growths: Iterable[RouteGrowth], config: Config, heap_size_mb: float | None, left: float | None = None
+) -> list[Breach]:
+    """The routes that keep memory for certain, as conditions: one for each, by bytes where known, else by objects.
 
-    Even the low end of the interval must reach ``route_min_bytes``, or one object, and half of the estimate: a wider
+    Even the low end of the interval must reach ``route_min_bytes``, or one object, and a third of the high end: a wider
     one is worth a line in the report and no alert. High is a route that by itself passes the limit of growth per
     hour, medium any other.
+
+    Args:
+        growths: what requests keep.
+        config: the limits.
+        heap_size_mb: memory that the process may use.
+        left: bytes until a limit is reached.
     """
     found: dict[tuple[str, ...], Breach] = {}
     for growth in growths:
         least = config.route_min_bytes if growth.unit == "bytes" else 1.0
         routes = (growth.worker, growth.route, *growth.together_with)
-        low, value = growth.per_request.low, growth.per_request.value
-        if low < least or low < _SURE * value or routes in found:
+        low, high = growth.per_request.low, growth.per_request.high
+        if low < least or high > _WITHIN * low or growth.requests < _LEAST_REQUESTS or routes in found:
             continue
-        percent = 100 * growth.per_hour / (heap_size_mb * MB) if heap_size_mb and growth.unit == "bytes" else 0.0
+        in_bytes = growth.unit == "bytes"
+        percent = 100 * growth.per_hour / (heap_size_mb * MB) if heap_size_mb and in_bytes else 0.0
         found[routes] = Breach(
             "route_leak",
             "high" if percent > config.heap_growth_percent_per_hour else "medium",
@@ -32,6 +45,7 @@ def route_breaches(growths: Iterable[RouteGrowth], config: Config, heap_size_mb:
             least,
             f"{growth} ({growth.requests:,} requests in {growth.windows} windows)",
             subject=" + ".join(routes[1:]) + (f" in worker {growth.worker}" if growth.worker else ""),
+            hours_left=hours_left(left, growth.per_hour) if in_bytes else None,
         )
     return list(found.values())
 

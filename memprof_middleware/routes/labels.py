@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-import functools
-import re
+from collections.abc import Callable
 
-from memprof_middleware.model.clean import LONGEST, clean
+from memprof_middleware.model.clean import ID, LONGEST, clean
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "WEBSOCKET"})
-# Strangers choose paths: so much of one is looked at, and a cache of so many labels never holds a megabyte.
+# Strangers choose paths: so much of one is looked at, and so many labels are never more than a megabyte.
 LONGEST_PATH = 2 * LONGEST
 _MOST_LABELS = 512
-# What stands for one thing among many: a number, a UUID, or a longer token with a digit in it.
-_ID = re.compile(
-    r"(?:\d+|[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|(?=[^/]*\d)[0-9a-fA-F]{8,}|(?=[^/]*\d)[\w\-=.~]{20,})"
-)
 
 
-def label(method: str, template: str) -> str:
-    """A route as people write it, such as ``POST /cart/{id}``; safe to be told, whoever chose the two."""
-    if method not in _METHODS:
-        method = "OTHER"
-    return _label(method, template if len(template) <= LONGEST else template[:LONGEST])
+class _Labels(dict[tuple[str, str], str]):
+    """Labels by method and text. One that is known costs its look-up, and no call of ours: every request makes one.
 
+    A key is kept as long as its entry, so it is cut before.
 
-def folded(method: str, path: str) -> str:
-    """A label for a path whose route the host does not tell: ids are folded, ``/users/17`` to ``/users/{id}``."""
-    if method not in _METHODS:
-        method = "OTHER"
-    return _folded(method, path if len(path) <= LONGEST_PATH else path[:LONGEST_PATH])
+    Args:
+        longest: characters of a text that are looked at.
+        named: what the text is called.
+    """
+
+    def __init__(self, longest: int, named: Callable[[str], str]) -> None:
+        self._longest, self._named = longest, named
+
+    def __missing__(self, key: tuple[str, str]) -> str:
+        method, text = key
+        cut = method if method in _METHODS else "OTHER", text[: self._longest]
+        if cut != key:
+            return self[cut]
+        if len(self) >= _MOST_LABELS:
+            self.clear()
+        made = self[key] = f"{cut[0]} {self._named(cut[1])}"
+        return made
 
 
 def is_method(method: str) -> bool:
@@ -38,7 +43,7 @@ def is_method(method: str) -> bool:
 
 def without_ids(path: str) -> str:
     """A path with its ids folded."""
-    return "/".join("{id}" if _ID.fullmatch(part) else part for part in path[:LONGEST_PATH].split("/"))
+    return "/".join("{id}" if ID.fullmatch(part) else part for part in path[:LONGEST_PATH].split("/"))
 
 
 def below(path: str, root: str) -> str:
@@ -48,12 +53,7 @@ def below(path: str, root: str) -> str:
     return rest if rest[:1] in {"", "/"} else path
 
 
-# The keys of both caches are cut already: a key is kept as long as its entry.
-@functools.lru_cache(_MOST_LABELS)
-def _label(method: str, template: str) -> str:
-    return f"{method} {clean(template)}"
-
-
-@functools.lru_cache(_MOST_LABELS)
-def _folded(method: str, path: str) -> str:
-    return f"{method} {clean(without_ids(path))}"
+LABELS = _Labels(LONGEST, clean)
+"""A route as people write it, such as ``POST /cart/{id}``, by method and template; safe, whoever chose the two."""
+FOLDED = _Labels(LONGEST_PATH, lambda path: clean(without_ids(path)))
+"""The same for a path whose route the host does not tell: ids are folded, ``/users/17`` to ``/users/{id}``."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 
 from memprof_middleware.analysis.history import History
+from memprof_middleware.analysis.memory import memory_of
 from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.instruments import Instruments
@@ -76,21 +79,17 @@ class RouteWatch:
     ) -> None:
         self._traffic, self._probes, self._clock = traffic, probes, clock
         self._warmup, self._failures = warmup, failures
-        probes.after_full_collection(self._collect)
-        self.forget()
-
-    def forget(self) -> None:
-        """Begin anew: what was read before a fork belongs to the parent."""
         self._spans: deque[_Span] = deque(maxlen=MOST_WINDOWS)
         self._last: _Reading | None = None
         self._collected = 0  # requests that had ended at the last full collection
         self._source = "in use"
         self._ration = Ration()
         self._judgement: Task[tuple[RouteGrowth, ...]] | None = None
-        self._questions: dict[str, Task[RouteGrowth | None]] = {}  # by type
+        self._questions: dict[tuple[str, str], Task[RouteGrowth | None]] = {}  # by kind and name
         self.growth: tuple[RouteGrowth, ...] = ()
         self._judged = False
         self._called: dict[str, tuple[Breach, int, bool]] = {}  # by subject: the last, how often of late, whether told
+        probes.after_full_collection(self._collect)
 
     def read(self, number: int) -> AllocatorStats | None:
         """Take a reading, at the calmest of a few moments; what the allocators told then.
@@ -168,51 +167,76 @@ class RouteWatch:
             found += _named(growths, unit, source)
         return tuple(found)
 
-    def ask(self, name: str, history: History) -> tuple[bool, RouteGrowth | None]:
-        """Whose requests make a type grow, for who comes again: whether that is found out by now, and what was found.
+    def ask(self, kind: str, name: str, history: History) -> tuple[bool, RouteGrowth | None]:
+        """Whose requests make something grow, for who asks again: whether that is found out by now, and what it is.
 
         Args:
-            name: the type, as a census names it.
-            history: the counts of all types.
+            kind: as for :meth:`windows_of`.
+            name: the same.
+            history: the same.
         """
-        if name not in self._questions:
+        asked = kind, name
+        if asked not in self._questions:
             if len(self._questions) >= _MOST_QUESTIONS:
                 del self._questions[next(iter(self._questions))]
-            self._questions[name] = Task(growth_of(name, self.type_windows(name, history)))
-        question = self._questions[name]
+            self._questions[asked] = Task(growth_of(name, self.windows_of(kind, name, history)))
+        question = self._questions[asked]
         try:
             self._ration.go_on(question)
         finally:
             if question.done:
-                del self._questions[name]
+                del self._questions[asked]
         return question.done, question.found
 
-    def leaking(self, config: Config, heap_size_mb: float | None) -> list[Breach]:
-        """The routes that leak, steadily: one found three times more than missed, until it is missed as often."""
+    def leaking(
+        self, config: Config, heap_size_mb: float | None, *, growing: bool, left: float | None = None
+    ) -> list[Breach]:
+        """The routes that leak: one that was found three times more than missed, while there is a leak to feed.
+
+        A route that keeps memory is a leak only beside the evidence that something leaks: a young process keeps much
+        with each request. Once told, it is over when the growth is; that it is not identified for a while ends nothing.
+
+        Args:
+            config: the limits.
+            heap_size_mb: memory that the process may use.
+            growing: a leak is confirmed, or all memory grows as one does.
+            left: bytes until a limit is reached.
+        """
         if self._judged:
-            now = {breach.subject: breach for breach in route_breaches(self.growth, config, heap_size_mb)}
+            now = {breach.subject: breach for breach in route_breaches(self.growth, config, heap_size_mb, left)}
             for subject in self._called.keys() | now.keys():
                 times, told = self._called[subject][1:] if subject in self._called else (0, False)
-                times = min(times + 1, _STEADY) if subject in now else times - 1
+                times = min(times + 1, _STEADY) if subject in now else max(times - 1, 1 if told and growing else 0)
                 breach = now[subject] if subject in now else self._called[subject][0]
-                self._called[subject] = breach, times, times == _STEADY or (told and times > 0)
+                self._called[subject] = breach, times, growing and (told or times == _STEADY)
             self._called = {subject: state for subject, state in self._called.items() if state[1] > 0}
         return [breach for breach, _, told in self._called.values() if told]
 
-    def type_windows(self, name: str, history: History) -> list[Window]:
-        """The windows of this worker with the growth of a type's live objects.
+    def windows_of(self, kind: str, name: str, history: History) -> list[Window]:
+        """The windows of this worker with the growth of something.
 
         Args:
-            name: the type, as a census names it.
-            history: the counts of all types.
+            kind: as in :class:`Leak`.
+            name: the type, the container's path, or the kind of memory.
+            history: the counts and lengths of all.
         """
+        if kind == "objects":
+            series: Sequence[float] = history.counts(name)
+            known: Sequence[int]
+            known = history.counted(history.comparable_from)
+        elif kind == "container":
+            series, known = history.lengths(name), history.measured(history.known_from(name))
+        else:
+            series, known = memory_of(name, history), range(len(history))
         oldest = history.seen - len(history)
-        counts = history.counts(name)
-        return [
-            span.window("", counts[span.number - oldest - 1] - counts[span.number - oldest - 2])
-            for span in list(self._spans)
-            if span.number - oldest - 2 >= history.comparable_from
-        ]
+        spans = {span.number - oldest - 1: span for span in list(self._spans)}
+        windows: list[Window] = []
+        for before, after in pairwise(known):
+            parts = [spans.get(index) for index in range(before + 1, after + 1)]
+            growth = series[after] - series[before]
+            if all(part is not None for part in parts) and not math.isnan(growth):
+                windows.append(_joined([part for part in parts if part is not None], growth))
+        return windows
 
     def published(self) -> RouteWindows:
         """The windows for the other workers."""
@@ -249,6 +273,16 @@ class RouteWatch:
         if unit == _BLOCKS:
             return [(span, span.blocks) for span in list(self._spans)]
         return [(span, span.memory) for span in list(self._spans) if span.memory is not None]
+
+
+def _joined(spans: Sequence[_Span], growth: float) -> Window:
+    """One window for spans in a row, where something was not measured in between."""
+    requests: Counter[str] = Counter()
+    for span in spans:
+        requests.update(span.requests)
+    flights = sum(span.in_flight for span in spans)
+    collected = sum(span.collected for span in spans)
+    return Window("", sum(span.seconds for span in spans), requests, flights, growth, collected)
 
 
 def growth_of(name: str, windows: Sequence[Window]) -> Work[RouteGrowth | None]:

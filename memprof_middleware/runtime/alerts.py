@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
@@ -20,16 +20,22 @@ AlertCallback = Callable[[Alert], object]
 class AlertBook:
     """The conditions that hold, and who wants to hear of their beginning and end.
 
+    Args:
+        logger: where the records go.
+        failures: where a callback that raises is counted; it stops nothing.
+        given: callbacks that outlive the book; one may join them at any time.
+
     Attributes:
         logger: where the records go.
-        callbacks: called with each record; one that raises is counted as a failure and stops nothing.
+        callbacks: called with each record, before those that were given.
     """
 
-    def __init__(self, logger: logging.Logger, failures: Failures) -> None:
+    def __init__(self, logger: logging.Logger, failures: Failures, given: Sequence[AlertCallback] = ()) -> None:
         self.logger = logger
         self.callbacks: list[AlertCallback] = []
-        self._failures = failures
-        self.forget()
+        self._failures, self._given = failures, given
+        self._active: dict[tuple[str, str], Alert] = {}
+        self._lock = threading.Lock()
 
     @property
     def active(self) -> list[Alert]:
@@ -40,31 +46,39 @@ class AlertBook:
         """Names of the conditions that hold now."""
         return {name for name, _ in self._active}
 
-    def forget(self) -> None:
-        """Hold no condition any more, without a word: a new process begins."""
-        self._active: dict[tuple[str, str], Alert] = {}
-        self._lock = threading.Lock()
-
     def adopt(self, breaches: Iterable[Breach], timestamp: float) -> None:
         """Take over conditions that were told already, by a predecessor: only their end will be told."""
         with self._lock:
             for breach in breaches:
                 self._active.setdefault((breach.name, breach.subject), _began(breach, timestamp))
 
-    def update(self, breaches: Iterable[Breach], names: Iterable[str], timestamp: float) -> None:
+    def update(
+        self,
+        breaches: Iterable[Breach],
+        names: Iterable[str],
+        timestamp: float,
+        reasons: Mapping[tuple[str, str], str] | None = None,
+    ) -> None:
         """Compare what is breached now with what was, and tell the difference.
 
         Args:
             breaches: what is breached now.
             names: the conditions that were judged; those not among them keep their state.
             timestamp: now.
+            reasons: why a condition is over, by its name and subject, where that is known.
         """
         with self._lock:  # not around the telling: a callback may ask what is active
-            changes = self._changes(breaches, set(names), timestamp)
+            changes = self._changes(breaches, set(names), timestamp, reasons or {})
         for alert in changes:
             self._tell(alert)
 
-    def _changes(self, breaches: Iterable[Breach], judged: set[str], timestamp: float) -> list[Alert]:
+    def _changes(
+        self,
+        breaches: Iterable[Breach],
+        judged: set[str],
+        timestamp: float,
+        reasons: Mapping[tuple[str, str], str],
+    ) -> list[Alert]:
         now = {(breach.name, breach.subject): breach for breach in breaches}
         changes: list[Alert] = []
         for key, breach in now.items():
@@ -73,16 +87,18 @@ class AlertBook:
                 changes.append(self._active[key])
         for key in [key for key in self._active if key[0] in judged and key not in now]:
             began = self._active.pop(key)
+            why = f", {reasons[key]}" if key in reasons else ""
             changes.append(
                 Alert(
                     name=began.name,
                     subject=began.subject,
                     severity=began.severity,
-                    message=f"over after {brief_duration(timestamp - began.since)}: {began.message}",
+                    message=f"over after {brief_duration(timestamp - began.since)}{why}: {began.message}",
                     value=began.value,
                     threshold=began.threshold,
                     since=began.since,
                     timestamp=timestamp,
+                    hours_left=began.hours_left,
                     active=False,
                 )
             )
@@ -98,7 +114,7 @@ class AlertBook:
                 alert.message,
                 extra={f"memprof_{key}": value for key, value in alert.to_dict().items()},
             )
-        for callback in list(self.callbacks):
+        for callback in [*self.callbacks, *self._given]:
             with self._failures.caught("alert_callback"):
                 callback(alert)
 
@@ -113,6 +129,7 @@ def _began(breach: Breach, timestamp: float) -> Alert:
         threshold=breach.threshold,
         since=timestamp,
         timestamp=timestamp,
+        hours_left=breach.hours_left,
     )
 
 
@@ -130,20 +147,28 @@ def leak_breach(leak: Leak, config: Config) -> Breach:
         leak.severity,
         leak.growth_percent,
         config.leak_growth_percent,
-        f"{describe(leak)}, and does not stop",
+        f"{describe(leak)}, and does not stop{_when(leak.hours_left)}",
         subject=leak.name,
+        hours_left=leak.hours_left,
     )
 
 
-def tell_suspicions(logger: logging.Logger, new: Iterable[Leak], ended: Iterable[Leak]) -> None:
+def _when(hours: float | None) -> str:
+    return "" if hours is None else f"; the limit is reached in {brief_duration(3600 * hours)} at this pace"
+
+
+def tell_suspicions(
+    logger: logging.Logger, new: Iterable[Leak], ended: Iterable[Leak], reasons: Mapping[str, str]
+) -> None:
     """Log leaks that are suspected from now on, and suspicions that came to nothing."""
     for leak in new:
         if leak.state == "suspected":
-            logger.warning(
+            logger.info(
                 "memprof: leak suspected [%s] %s; watching whether it goes on",
                 leak.severity,
                 describe(leak),
                 extra={f"memprof_{key}": value for key, value in leak.to_dict().items()},
             )
     for leak in ended:
-        logger.info("memprof: leak over: %s no longer grows", leak.name, extra={"memprof_name": leak.name})
+        why = reasons.get(leak.name, "it no longer grows")
+        logger.info("memprof: suspicion over: %s, %s", leak.name, why, extra={"memprof_name": leak.name})

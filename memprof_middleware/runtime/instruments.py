@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import functools
+import gc
 import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memprof_middleware.heap.containers import SECONDS, Containers, find_containers
 from memprof_middleware.heap.origins import module_of, rank_of
 from memprof_middleware.heap.populations import count_populations
 from memprof_middleware.heap.retainers import Holding, find_holders
 from memprof_middleware.probes.allocator import AllocatorStats, allocator_stats
-from memprof_middleware.probes.census import Census, take_census
+from memprof_middleware.probes.census import Census
 from memprof_middleware.probes.gc_stats import GcStats, GcWatch
+from memprof_middleware.probes.inherited import freeze_inherited
 from memprof_middleware.probes.limits import ContainerMemory, ContainerMemoryReader, MemoryLimit, memory_limit
 from memprof_middleware.probes.listening import Listener, listener
+from memprof_middleware.probes.native_census import CensusTaker, is_forked
 from memprof_middleware.probes.process import MemoryShare, ProcessMemory, memory_share, process_memory
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
 from memprof_middleware.probes.turns import Turn
+
+if TYPE_CHECKING:
+    from memprof_middleware.heap.grown import GrownContainers
 
 
 class Probes:
@@ -34,6 +41,8 @@ class Probes:
         self._container = ContainerMemoryReader(self._proc, self._cgroup)
         self._gc = GcWatch()
         self._turn = Turn()
+        self._census = CensusTaker()
+        self._grown: GrownContainers | None = None
 
     def process(self) -> ProcessMemory:
         """Resident, virtual and anonymous memory."""
@@ -67,17 +76,33 @@ class Probes:
         """Have a function called after each full collection, inside of it: it may only write into what is there."""
         self._gc.after_full = callback
 
+    def collect(self) -> None:
+        """One full collection: it holds up all threads, 7 ms with 100,000 objects, 200 ms with a million."""
+        in_real_thread(gc.collect)
+
     def census(self, stride: int = 1) -> Census:
-        """Live objects by type, counted in slices; every ``stride``-th of them."""
-        return take_census(stride)
+        """Live objects by type, counted in slices; every ``stride``-th of them, or all where C counts."""
+        return self._census.take(stride)
+
+    def freeze_inherited(self) -> int:
+        """Hide from the collector what a forked worker inherited, if C can see it all the same; how many objects."""
+        return freeze_inherited(self._proc) if self._census.may_compile() else 0
 
     def containers(self, *, most_seconds: float = SECONDS, pause: Callable[[float], object] = real_sleep) -> Containers:
         """How long the containers are that the program keeps, by path; where that is too much, a part of them in turn.
+
+        In a forked worker whose objects are counted in C only those that grow: a look at all would copy the heap.
 
         Args:
             most_seconds: processor time that it may take.
             pause: called between slices with the seconds to wait; what it raises ends the walk.
         """
+        if self._is_shared:
+            if self._grown is None:
+                from memprof_middleware.heap.grown import GrownContainers
+
+                self._grown = GrownContainers()
+            return self._grown.measure(pause=pause)
         found = find_containers(most_seconds=most_seconds, turn=self._turn, pause=pause)
         self._turn = found.following
         return found
@@ -86,7 +111,16 @@ class Probes:
         self, type_names: Sequence[str], *, pause: Callable[[float], object] = real_sleep
     ) -> Mapping[str, Holding]:
         """Who holds the young instances of some types; dear, so for suspects only. Arguments as for containers."""
-        return find_holders(type_names, pause=pause)
+        if not self._is_shared:
+            return find_holders(type_names, pause=pause)
+        from memprof_middleware.heap.held import find_held
+
+        return find_held(type_names, pause=pause)
+
+    @property
+    def _is_shared(self) -> bool:
+        """Whether to look by address: the heap is shared with a parent, and C can look at it without a copy."""
+        return self._census.is_compiled and is_forked()
 
     def populations(self) -> dict[str, int]:
         """Tasks by coroutine, threads by name, open files and sockets."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from memprof_middleware.config import Config
+from memprof_middleware.errors import MemprofError
 from memprof_middleware.failures import Failures
 from memprof_middleware.model import MB, MemorySnapshot
 from memprof_middleware.probes import AllocatorStats, Census, GcStats
@@ -29,6 +30,25 @@ class Picture(NamedTuple):
     cpu_seconds: float
 
 
+class Trace:
+    """The trace of allocations, as far as it is ours: a child inherits it, and ends it as its parent would."""
+
+    def __init__(self) -> None:
+        self._is_ours = False
+
+    def start(self) -> None:
+        """Begin it, unless something traces already."""
+        if not tracemalloc.is_tracing():
+            tracemalloc.start(1)
+            self._is_ours = True
+
+    def stop(self) -> None:
+        """End it; one that somebody else began goes on."""
+        if self._is_ours:
+            tracemalloc.stop()
+            self._is_ours = False
+
+
 class Camera:
     """Takes the snapshots of one process.
 
@@ -38,38 +58,50 @@ class Camera:
         clock: seconds since the epoch.
         failures: where a probe's failure is counted.
         traffic: the requests, which a snapshot counts too.
+        trace: the trace of allocations.
     """
 
     def __init__(
-        self, probes: Probes, config: Config, clock: Callable[[], float], failures: Failures, traffic: Traffic
+        self,
+        probes: Probes,
+        config: Config,
+        clock: Callable[[], float],
+        failures: Failures,
+        traffic: Traffic,
+        trace: Trace,
     ) -> None:
         self._probes, self._config, self._clock, self._failures = probes, config, clock, failures
-        self._traffic = traffic
-        self._owns_trace = False
-        self._pid = 0
+        self._traffic, self._trace = traffic, trace
+        self._has_opened = self._is_refused = False
         self._before: tuple[float, int] | None = None  # time and full collections of the previous snapshot
         self._read: dict[str, tuple[float, Any]] = {}  # dear figures: when they were read, and what
         self._census: tuple[float, Census, dict[str, int]] | None = None  # when, what it counted, and the most of that
 
     def open(self) -> None:
-        """Begin to watch, if it does not yet; what a parent process saw is forgotten."""
-        if self._pid != os.getpid():
-            self._pid = os.getpid()
-            self._before = self._census = None
-            self._read.clear()
+        """Begin to watch, if it does not yet."""
+        if not self._has_opened:
+            self._has_opened = True
+            if self._config.freeze_after_fork:
+                self._freeze_inherited()
         with self._failures.caught("probe_start"):
             self._probes.start()
-        if self._config.tracemalloc and not tracemalloc.is_tracing():
-            tracemalloc.start(1)
-            self._owns_trace = True
+        if self._config.tracemalloc:
+            self._trace.start()
+
+    def _freeze_inherited(self) -> None:
+        with self._failures.caught("freeze"):
+            if frozen := self._probes.freeze_inherited():
+                self._failures.logger.info(
+                    "memprof: %d objects that process %d inherited are frozen (gc.freeze()): no collection copies the "
+                    "memory that it shares with its parent. To leave them as they are: freeze_after_fork=false",
+                    frozen,
+                    os.getpid(),
+                )
 
     def close(self) -> None:
-        """Leave the process as it was found: a trace that somebody else began goes on."""
-        self._is_open = False
+        """Leave the process as it was found."""
         self._probes.stop()
-        if self._owns_trace:
-            tracemalloc.stop()
-            self._owns_trace = False
+        self._trace.stop()
 
     def take(self, stride: int | None = 1, allocator: AllocatorStats | None = None) -> Picture:
         """Look at everything now.
@@ -92,6 +124,7 @@ class Camera:
         if stride is not None:
             self._census = None if census is None else (timestamp, census, self._most(census))
         if census is not None:
+            self._report_refusal(census.refusal)
             cpu += census.cpu_seconds  # measured in there: under gevent it is another thread's
         override = self._config.heap_size_mb
         snapshot = MemorySnapshot(
@@ -134,12 +167,19 @@ class Camera:
             "total_objects": census.total,
             "object_counts": dict(most),
             "census_timestamp": timestamp,
+            "census_kind": census.kind,
             "census_stride": census.stride,
             "census_error_percent": 100 * relative_error(census.total // 100, census.stride),
             "census_seconds": census.seconds,
             "census_cpu_seconds": census.cpu_seconds,
             "census_stall_seconds": census.longest_seconds,
         }
+
+    def _report_refusal(self, reason: str) -> None:
+        """Say once in a process that objects are counted in Python, and why."""
+        if reason and not self._is_refused:
+            self._is_refused = True
+            self._failures.record("native_census", MemprofError(reason))
 
     def _most(self, census: Census) -> dict[str, int]:
         """The most numerous types."""

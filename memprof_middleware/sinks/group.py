@@ -1,17 +1,15 @@
-"""All sinks of one profiler."""
+"""All sinks of one process."""
 
 from __future__ import annotations
 
-import atexit
-import os
 import time
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from memprof_middleware.failures import Failures
+from memprof_middleware.forks import at_exit, not_at_exit
 from memprof_middleware.model import Alert, MemoryMetrics, SinkHealth
-from memprof_middleware.sinks.choice import chosen
 from memprof_middleware.sinks.sink import Sink
 from memprof_middleware.sinks.thread import SinkThread
 from memprof_middleware.weakly import weakly
@@ -36,19 +34,15 @@ class Sinks:
     """Gives each sink what is new. Making one starts nothing; a sink's thread starts with the first it is given.
 
     Args:
-        names: built-in sinks.
-        given: ready ones.
+        sinks: who is told; each has a thread of its own here.
         source: whose figures are passed on.
-
-    Raises:
-        ConfigError: an object is no sink, or two have one name.
     """
 
-    def __init__(self, names: Sequence[str], given: Sequence[Sink], source: FiguresSource) -> None:
+    def __init__(self, sinks: Sequence[Sink], source: FiguresSource) -> None:
         # Not the source itself: what waits in a thread, and for the end of the process, would keep it alive.
         self._failures, self._source = source.failures, weakref.ref(source)
-        self._threads = [SinkThread(sink, source.failures, weakly(source.now)) for sink in chosen(names, given)]
-        self.forget()
+        self._threads = [SinkThread(sink, source.failures, weakly(source.now)) for sink in sinks]
+        self._closed = self._used = False
 
     def publish(self, metrics: MemoryMetrics | None = None) -> None:
         """Leave the worker's figures, by default those of now, for each sink; waits for none and never raises."""
@@ -71,9 +65,8 @@ class Sinks:
             deadline: an earlier end, by the monotonic clock.
         """
         self._closed = True
-        atexit.unregister(self.close)
-        # A child that never used the profiler has the parent's locks and none of its threads.
-        if self._pid == os.getpid():
+        not_at_exit(self.close)
+        if self._used:
             deadline = deadline or time.monotonic() + _CLOSE_SECONDS
             for thread in self._threads:
                 thread.ask_to_close()
@@ -83,13 +76,6 @@ class Sinks:
     def open(self) -> None:
         """Take figures again after :meth:`close`."""
         self._closed = False
-
-    def forget(self) -> None:
-        """Begin anew in a child after a fork."""
-        self._pid: int | None = None
-        self._closed = False
-        for thread in self._threads:
-            thread.forget()
 
     def _each(self, give: Callable[[SinkThread, MemoryMetrics], None], metrics: MemoryMetrics | None = None) -> None:
         with self._failures.caught("sinks"):
@@ -103,8 +89,8 @@ class Sinks:
     def _is_open(self) -> bool:
         if self._closed or not self._threads:
             return False
-        if self._pid is None:
+        if not self._used:
             # Not every server's end calls stop(), and not every process runs what is registered here: so both.
-            atexit.register(self.close)
-            self._pid = os.getpid()
+            at_exit(self.close)
+            self._used = True
         return True

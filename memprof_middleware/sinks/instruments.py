@@ -32,6 +32,9 @@ STANDARD = {
         "cpython.gc.collections", "counter", "{collection}", {"generation": "cpython.gc.generation"}
     ),
 }
+# An SDK keeps for the life of the process each set of attributes that it was ever shown, and names of routes come and
+# go. The specification has the same bound for one instrument ("cardinality limits"), though not every SDK does.
+MOST_SERIES = 2000
 # This library emits the standard names itself.
 _INSTRUMENTATION = "opentelemetry.instrumentation.system_metrics"
 
@@ -78,6 +81,13 @@ def _make(meter: Meter, kind: str, name: str, callbacks: Sequence[Callback], uni
 def _observer(
     kind: Kind, names: dict[str, str], latest: Callable[[], MemoryMetrics | None], constant: Constant
 ) -> Callback:
+    shown: set[tuple[tuple[str, str], ...]] = set()
+
+    def is_shown(labels: tuple[tuple[str, str], ...]) -> bool:
+        if len(shown) < MOST_SERIES:
+            shown.add(labels)
+        return labels in shown
+
     def observe(_options: CallbackOptions) -> list[Observation]:
         metrics = latest()
         if metrics is None:
@@ -86,6 +96,7 @@ def _observer(
         return [
             Observation(figure.value, {**base, **dict(_attribute(names, *label) for label in figure.labels)})
             for figure in of_kind(kind, metrics)
+            if is_shown(figure.labels)
         ]
 
     return observe

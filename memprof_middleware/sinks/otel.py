@@ -38,9 +38,9 @@ class OtelSink(Sink):
     def __init__(self, *, name: str = "otel") -> None:
         self.name = name
         self._registered = False
-        self._forget()
+        self._begin()
 
-    def _forget(self) -> None:
+    def _begin(self) -> None:
         self._latest: MemoryMetrics | None = None
         self._held = Held()
         self.reads = Reads(0, None)
@@ -49,7 +49,7 @@ class OtelSink(Sink):
 
     def open(self) -> None:
         """Make the instruments, once: a forked child inherits them with the provider."""
-        self._forget()
+        self._begin()
         if not self._registered:
             require("opentelemetry-api", LEAST_VERSION, EXTRA.format("otel"))
             from opentelemetry import metrics as api

@@ -35,16 +35,16 @@ class OtlpSink(Sink):
     def __init__(self, endpoint: str | None = None, *, name: str = "otlp") -> None:
         self.name = name
         self._endpoint = endpoint
-        self._forget()
+        self._begin()
 
-    def _forget(self) -> None:
+    def _begin(self) -> None:
         self._pipeline: Pipeline | None = None
         self._latest: MemoryMetrics | None = None
         self._held = Held()
 
     def open(self) -> None:
         """Import the SDK and make the provider, in the worker: nothing of it crosses a fork."""
-        self._forget()
+        self._begin()
         require("opentelemetry-sdk", LEAST_VERSION, EXTRA.format("otlp"))
         require(_EXPORTER, LEAST_VERSION, EXTRA.format("otlp"))
         from memprof_middleware.sinks.pipeline import Pipeline

@@ -47,7 +47,7 @@ class StatsdSink(Sink):
         self._tagged = tags
         self._constant_tags: tuple[str, ...] = ()
         self._datagrams = Datagrams(address or self._default_address(), self._where)
-        self._forget()
+        self._begin()
 
     def _default_address(self) -> str:
         host = os.environ.get("STATSD_HOST") or "localhost"
@@ -56,9 +56,9 @@ class StatsdSink(Sink):
     def open(self) -> None:
         """Begin anew; the socket is made with the first datagram."""
         self._datagrams.close()
-        self._forget()
+        self._begin()
 
-    def _forget(self) -> None:
+    def _begin(self) -> None:
         self._sent: dict[tuple[str, Tags], float] | None = None  # counters, as the server knows them
         self._held = Held()
 

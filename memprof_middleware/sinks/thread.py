@@ -36,10 +36,6 @@ class SinkThread:
         # What a sink does not override it does not want, and what only takes note says nothing of how it fares.
         calls = {"snapshot": type(sink).snapshot is not Sink.snapshot, "event": not sink.alerts_with_figures}
         self._deliveries = {call for call, counts in calls.items() if counts}
-        self.forget()
-
-    def forget(self) -> None:
-        """Begin anew in a child after a fork: the lock may be held, the thread is not there, the mail not ours."""
         self._changed = threading.Condition(threading.Lock())
         self._mail: MemoryMetrics | None = None
         self._events: deque[tuple[Alert, MemoryMetrics]] = deque()

@@ -9,6 +9,7 @@ _UNITS: dict[LeakKind, str] = {
     "container": "entries",
     "untracked": "blocks",
     "native": "MB",
+    "mapped": "MB",
     "fragmentation": "MB",
 }
 
@@ -34,4 +35,6 @@ def brief_duration(seconds: float) -> str:
         else f"{seconds / 60:.0f} min"
         if seconds < 7200
         else f"{seconds / 3600:.1f} h"
+        if seconds < 48 * 3600
+        else f"{seconds / 86400:.0f} days"
     )

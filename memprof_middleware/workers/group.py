@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import dataclasses
 import math
 import threading
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from memprof_middleware.errors import RunDirectoryError
 from memprof_middleware.failures import Failures
+from memprof_middleware.forks import at_exit, not_at_exit
 from memprof_middleware.model import MemoryMetrics, RouteWindows, WorkerSummary
 from memprof_middleware.probes.replacement import will_be_replaced
 
@@ -47,7 +47,9 @@ class WorkerGroup:
         self._clock = clock
         self._found: Listener | None = None
         self._slot: WorkerSlot | None = None
-        self.forget()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._again_at = -math.inf
 
     @property
     def worker(self) -> str:
@@ -84,7 +86,7 @@ class WorkerGroup:
                     self._again_at = self._clock() + _AGAIN_SECONDS if passing else math.inf
                     self._failures.record("run_directory", error)
                 else:
-                    atexit.register(self.leave)
+                    at_exit(self.leave)
                     return self._slot.predecessor
         return None
 
@@ -130,7 +132,7 @@ class WorkerGroup:
             self._closed = True
             slot, self._slot = self._slot, None
             if slot is not None:
-                atexit.unregister(self.leave)
+                not_at_exit(self.leave)
                 with self._failures.caught("leave"):
                     slot.leave(replaced=self._found is not None and self._replaced(self._found))
 
@@ -141,15 +143,6 @@ class WorkerGroup:
         """Look for a slot again after :meth:`leave`."""
         with self._lock:
             self._closed = False
-
-    def forget(self) -> None:
-        """Begin anew in a child after a fork: the slot is the parent's."""
-        self._lock = threading.Lock()
-        if self._slot is not None:
-            self._slot.forget()
-        self._slot = None
-        self._closed = False
-        self._again_at = -math.inf
 
 
 def _one_each(found: Iterable[_Told], own_pid: int) -> list[_Told]:

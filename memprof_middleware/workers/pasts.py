@@ -24,11 +24,11 @@ class Pasts:
 
     Args:
         group: knows where the files are; a process that is alone has none and shows its history.
-        history: tells the snapshots of this process.
+        history: the snapshots of this process.
         failures: where a past that cannot be read is counted; the others are shown.
     """
 
-    def __init__(self, group: WorkerGroup, history: Callable[[], History], failures: Failures) -> None:
+    def __init__(self, group: WorkerGroup, history: History, failures: Failures) -> None:
         self._group, self._history, self._failures = group, history, failures
 
     def keep(self, metrics: MemoryMetrics | None) -> None:
@@ -39,7 +39,7 @@ class Pasts:
         """
         slot = self._group.slot
         if slot is not None and metrics is not None and metrics.snapshot is not None:
-            record(slot.past, slot.run, row_of(metrics), followed(metrics), self._history())
+            record(slot.past, slot.run, row_of(metrics), followed(metrics), self._history)
 
     def read(self, own: MemoryMetrics, columns: tuple[str, ...]) -> tuple[Mapping[str, Track], Detail]:
         """These figures of every worker, those included that have ended; and what gives all of one worker's.
@@ -52,7 +52,7 @@ class Pasts:
         files = {} if slot is None else slot.pasts
         found = {worker: self._past(path, columns) for worker, path in files.items()}
         tracks = {worker: track for worker, track in found.items() if track is not None and track.times}
-        alone = None if own.worker in tracks else track_of(self._history(), own, followed(own))
+        alone = None if own.worker in tracks else track_of(self._history, own, followed(own))
         if alone is not None:
             tracks[own.worker] = alone
 

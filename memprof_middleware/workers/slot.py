@@ -51,18 +51,16 @@ class WorkerSlot:
 
     def __init__(self, address: str, run_dir: str | None = None, server: str | None = None) -> None:
         base = run_directory(run_dir)
-        self._run_dir = run_dir
+        self._run_dir, self._server = run_dir, server
         self._folder = base / hashlib.sha256(f"{_network()}\n{address}".encode()).hexdigest()[:16]
         try:
             _clear_abandoned(base)
-            self.number = self._claim()
+            self._claim()
         except OSError as error:
             raise RunDirectoryError(f"{self._folder}: {error.strerror}; set run_dir to another folder") from error
-        self._server = server
         self._claimed = time.time()
         self._files: dict[str, SlotFile] = {}  # of the others: what a path is made of is found out once
         self._parsed: dict[tuple[str, int], tuple[int, object]] = {}
-        self.predecessor = self._succeed()
 
     @property
     def folder(self) -> Path:
@@ -130,30 +128,29 @@ class WorkerSlot:
 
     def leave(self, *, replaced: bool = False) -> None:
         """Give the slot back. The last worker to leave takes the files with it, unless it has a successor to come."""
-        self.forget()
+        self._own.release()
         # First let go, then look: of workers that leave together, the last one sees nobody.
         if not replaced:
             _remove_if_dead(self._folders())
 
-    def forget(self) -> None:
-        """Let go of the file without a word, as a child must after a fork."""
-        self._own.release()
+    def _claim(self) -> None:
+        self.number = self._first_free()
+        try:
+            self._own.reserve()
+            self.predecessor = self._succeed()
+        except BaseException:
+            self._own.release()  # held by nobody who knows of it, it would be lost for the life of the process
+            raise
 
-    def _claim(self) -> int:
+    def _first_free(self) -> int:
         while True:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             try:
-                number = next(number for number in range(_MOST_SLOTS) if self._take(number))
+                return next(number for number in range(_MOST_SLOTS) if self._take(number))
             except FileNotFoundError:
                 continue  # the last worker of a server that ends took the folder with it
             except StopIteration:
                 raise OSError(errno.EBUSY, f"all {_MOST_SLOTS} slots are taken") from None
-            try:
-                self._own.reserve()
-            except OSError:
-                self._own.release()
-                raise
-            return number
 
     def _folders(self) -> list[Path]:
         """The server's folders, its own first: where that was full, later workers are in another."""

@@ -113,6 +113,15 @@ def test_freezing_is_a_discontinuity(frozen: list[int], comparable_from: int) ->
     assert history.comparable_from == comparable_from
 
 
+def test_freezing_changes_no_compiled_count() -> None:
+    """The compiled census counts frozen objects too: what was counted before goes on to be compared."""
+    history = History(10, 3)
+    for number, hidden in enumerate((0, 500, 0)):
+        history.append(snapshot(number, {"a.A": 1}, frozen_objects=hidden, census_kind="compiled"), {"a.A": 1})
+    assert history.comparable_from == 0
+    assert history[-1].census_kind == "compiled"
+
+
 def test_a_discontinuity_leaves_with_the_snapshots() -> None:
     """Once nothing older than the freeze is kept, everything is comparable."""
     history = History(10, 3)

@@ -87,7 +87,7 @@ def test_without_a_place_to_write(host, volume, caplog):
             profiler.step()
             profiler.publish()
             statuses.append(client.get("/metrics").status)
-            alone = profiler._group.slot is None
+            alone = profiler._monitor.group.slot is None
             counts = dict(profiler.failures.counts)
             profiler.stop()
         told = [record.getMessage() for record in caplog.records if "failed with" in record.getMessage()]

@@ -25,17 +25,17 @@ SECRET = "s3cret-token"
 def profiler_in(tmp_path: Path, **settings: Any) -> MemoryProfiler:
     config = {"evidence_dir": str(tmp_path), "leak_confirm_hours": 0.05, "token": SECRET, "metrics_token": SECRET}
     made = MemoryProfiler(Config(**config | settings), clock=FakeClock(), probes=FakeProbes(heap_mb=400))
-    made._sampler.background = False  # stepped by the test, as its thread would
+    made._monitor.sampler.background = False  # stepped by the test, as its thread would
     return made
 
 
 def leak(profiler: MemoryProfiler, steps: int = 12) -> None:
-    probes: Any = profiler._camera._probes
+    probes: Any = profiler._given.probes
     for number in range(steps):
         probes.counts = {"shop.Session": 100 + 100 * number}
         probes.collections = (0, 0, number)
         profiler.step()
-        profiler._clock.advance(60)  # type: ignore[attr-defined]
+        profiler._given.clock.advance(60)  # type: ignore[attr-defined]
 
 
 def written(tmp_path: Path) -> list[Path]:
@@ -63,12 +63,12 @@ def test_a_confirmed_leak_leaves_one_private_file(tmp_path: Path, caplog: pytest
 def test_memory_that_runs_out_leaves_one(tmp_path: Path) -> None:
     """At 85 % of the limit, once until it has been below 80 %."""
     profiler = profiler_in(tmp_path, heap_warning_percent=98, heap_critical_percent=99)
-    probes: Any = profiler._camera._probes
+    probes: Any = profiler._given.probes
     causes = []
     for heap in (840, 850, 860, 820, 870, 790, 855):
         probes.heap_mb = heap
         profiler.step()
-        profiler._clock.advance(7200)  # type: ignore[attr-defined]
+        profiler._given.clock.advance(7200)  # type: ignore[attr-defined]
         causes.append(len(written(tmp_path)))
     profiler.stop()
     assert causes == [0, 1, 1, 1, 1, 1, 2]
@@ -114,7 +114,7 @@ def test_one_leak_leaves_one_file_for_all_workers(tmp_path: Path) -> None:
     servers = ["one", "one", "another"]
     made = [profiler_in(tmp_path) for _ in servers]
     for profiler, server in zip(made, servers, strict=True):
-        profiler._evidence._run = lambda server=server: server  # type: ignore[misc]
+        profiler._monitor.evidence_watch._run = lambda server=server: server  # type: ignore[misc]
         leak(profiler, 30)
         # Two in the same second of the same process have one name; here each has a second of its own.
         for path in written(tmp_path):

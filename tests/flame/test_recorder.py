@@ -215,8 +215,6 @@ def test_alone_it_has_a_folder_of_its_own():
     folder = host.recorder.desk._folder.parent
     found = host.until_done(host.recorder.ask(os.getpid(), "tracemalloc", 1))
     assert found.summary.error == ""
-    host.recorder.forget()
-    assert host.recorder.desk._folder.parent == folder, "entering a process leaves it"
     host.recorder.stop()
     assert not folder.exists()
 
@@ -227,8 +225,7 @@ def test_a_child_leaves_the_parents_window_alone(host):
     until(tracemalloc.is_tracing)
     pid = os.fork()
     if pid == 0:
-        host.recorder.forget()
-        os._exit(int(host.recorder.open or tracemalloc.is_tracing()))
+        os._exit(int(Host(host.folder).recorder.open or tracemalloc.is_tracing()))
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert host.until_done(order).summary.error == ""
 
@@ -277,5 +274,5 @@ class TestProfiler:
         profiler = MemoryProfiler(Config(background=False))
         beats = []
         monkeypatch.setattr(profiler.flames, "beat", lambda: beats.append(1))
-        profiler._between_steps()
+        profiler._monitor.between_steps()
         assert beats == []

@@ -21,6 +21,7 @@ class Shop:
         config = Config(**{"background": False} | settings)  # type: ignore[arg-type]
         self.profiler = MemoryProfiler(config, clock=self.clock, probes=self.probes)
         self.heard = Recorder().attach(self.profiler)
+        self.kept_mb = 0.0
         self.asked: list[Sequence[str]] = []
         find = self.probes.holders
         self.probes.holders = lambda names, **kw: self.asked.append(names) or find(names, **kw)  # type: ignore[func-returns-value,method-assign]
@@ -32,11 +33,16 @@ class Shop:
         self.probes.counts |= counts
         self.probes.collections = (0, 0, self.probes.collections[2] + 1)
         self.clock.advance(60)
+        self.probes.heap_mb = 100 + self.kept_mb
         self.profiler.take_snapshot()
         return self.profiler.detect_leaks()
 
-    def keeps(self, path: str, length: int, holds: tuple[str, ...] = (), bound: int | None = None) -> None:
-        self.probes.kept = Containers((Container(path, "dict", length, bound, False, holds),))
+    def keeps(
+        self, path: str, length: int, holds: tuple[str, ...] = (), bound: int | None = None, weighs: float | None = None
+    ) -> None:
+        kept = Container(path, "dict", length, bound, False, holds, entry_bytes=weighs)
+        self.probes.kept = Containers((kept,))
+        self.kept_mb = length * (weighs or 0.0) / 2**20
 
 
 @pytest.fixture
@@ -75,23 +81,40 @@ def test_a_filling_cache_is_left_alone(shop: Shop) -> None:
 
 
 def test_suspected_told_once_confirmed_an_alert_over_its_end(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
-    """The whole life: one warning and one call, then an alert, then its end."""
+    """The whole life: watched, one line at INFO and one call, then an alert, then its end where it was told."""
     caplog.set_level(logging.INFO, "memprof")
     shop.probes.held = {"shop.Session": Holding((("shop.SESSIONS[*]", 1.0),), 8)}
-    states = []
+    told = []
     for number in range(120):
+        shop.keeps("shop.SESSIONS", 100 + 100 * number, ("shop.Session",), weighs=30_000)
         leaks = shop.minute(**{"shop.Session": 100 + 100 * number})
-        states.append(leaks[0].state if leaks else "")
-    assert states.index("suspected") < 12
-    # Warm-up apart, after 10,000 requests, a hundred a minute.
-    assert 100 <= states.index("confirmed") <= 106
-    assert "suspected" not in states[states.index("confirmed") :]
+        told.append((leaks[0].state, leaks[0].notable) if leaks else ("", False))
+    assert told.index(("suspected", False)) < 12  # listed
+    # 3 MB a minute of 900 MB that were left: 28 % after 88 minutes, 35 % after 110.
+    assert 86 <= told.index(("suspected", True)) <= 92
+    assert 108 <= told.index(("confirmed", True)) <= 114
     assert [(alert.name, alert.active) for alert in shop.heard.alerts if alert.name == "leak"] == [("leak", True)]
     assert [leak.name for leak in shop.heard.leaks] == ["shop.Session"]
-    assert shop.minute(**{"shop.Session": 100}) == []
+    shop.keeps("shop.SESSIONS", 100, ("shop.Session",), weighs=30_000)
+    for _ in range(2):
+        leaks = shop.minute(**{"shop.Session": 100})
+    assert [leak for leak in leaks if leak.notable] == []
     assert [alert.active for alert in shop.heard.alerts if alert.name == "leak"] == [True, False]
-    suspicions = [record for record in caplog.records if "leak suspected" in record.getMessage()]
-    assert [record.levelname for record in suspicions] == ["WARNING"]
+    lines = [(r.levelname, r.getMessage()) for r in caplog.records if "leak" in r.getMessage()]
+    assert [level for level, _ in lines] == ["INFO", "ERROR", "WARNING"]  # the limit is less than four hours off
+    assert "it was freed" in lines[-1][1]
+
+
+def test_small_growth_of_large_percent_is_told_to_nobody(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    """From 1 to 12,000 objects are 1,200,000 %: at 100 bytes each it takes weeks until anybody notices."""
+    caplog.set_level(logging.INFO, "memprof")
+    for number in range(120):
+        shop.keeps("shop.SEEN", 1 + 100 * number, ("shop.Seen",), weighs=100)
+        leaks = shop.minute(**{"shop.Seen": 1 + 100 * number})
+    [leak] = leaks
+    assert (leak.name, leak.state, leak.notable, leak.severity) == ("shop.Seen", "suspected", False, "critical")
+    assert (shop.heard.leaks, shop.heard.alerts) == ([], [])
+    assert "leak" not in caplog.text
 
 
 def test_small_growth_is_listed_and_told_to_nobody(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
@@ -157,7 +180,7 @@ def test_a_walk_may_take_what_the_budget_gives(budget: float, seconds: float) ->
 
 def test_what_a_part_of_a_walk_did_not_look_at_is_not_forgotten(shop: Shop) -> None:
     """A container keeps its bound and what it holds while other parts have their turn."""
-    watch = shop.profiler._leaks
+    watch = shop.profiler._monitor.leak_watch
     parts = [Containers((Container(path, "dict", 10, 500, False, ("shop.Session",)),), complete=False) for path in "ab"]
     for part in (*parts, parts[0]):
         shop.probes.kept = part

@@ -45,7 +45,8 @@ CONTRACT = {
 def profiler() -> Iterator[MemoryProfiler]:
     """Twelve snapshots, a leak, a baseline and a trace: every metric has a sample."""
     clock, probes = FakeClock(), FakeProbes(heap_mb=250, limit_mb=1000)
-    profiler = MemoryProfiler(Config(background=False), clock=clock, probes=probes)
+    laboratory = Config(background=False, leak_confirm_hours=6)
+    profiler = MemoryProfiler(laboratory, clock=clock, probes=probes)
     probes.traced = (3 << 20, 4 << 20)
     for number in range(12):
         probes.collections = (100 + number, 10, number)
@@ -78,6 +79,12 @@ def test_all_names_of_the_contract_are_there(profiler: MemoryProfiler) -> None:
     [info] = found["fogcompute_memory_profiler_info"]
     assert info.value == 1
     assert info.labels["version"] == package_version()
+
+
+def test_who_counts_the_objects(profiler: MemoryProfiler) -> None:
+    """An info metric says which census runs: ``pure`` or ``compiled``."""
+    [info] = samples(profiler)["fogcompute_memory_census_info"]
+    assert (info.value, info.labels["kind"]) == (1, "pure")
 
 
 def test_the_figures_are_those_of_the_last_snapshot(profiler: MemoryProfiler) -> None:

@@ -38,6 +38,7 @@ snapshots = st.builds(
     in_flight=counts,
     total_objects=st.none() | counts,
     frozen_objects=counts,
+    census_kind=st.sampled_from(["", "pure", "compiled"]),
     object_counts=tallies,
     gc_collections=st.tuples(counts, counts, counts),
     gc_per_hour=maybe,

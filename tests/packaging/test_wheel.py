@@ -132,6 +132,7 @@ def test_the_dependencies(wheel: Path) -> None:
         "flask",
         "django",
         "demo",
+        "fast",
         "memray",
         "otel",
         "otlp",

@@ -16,7 +16,7 @@ from memprof_middleware.recycling.detection import Surroundings
 from memprof_middleware.recycling.recycler import Recycler
 from memprof_middleware.recycling.world import World
 from memprof_middleware.routes.counter import Traffic
-from memprof_middleware.runtime.snapshotter import Camera
+from memprof_middleware.runtime.snapshotter import Camera, Trace
 from memprof_middleware.testing import FakeClock, FakeProbes
 from tests.workers.processes import Child, children
 
@@ -43,7 +43,7 @@ class Worker:
         self.probes.address = "127.0.0.1:8000"
         self.probes.allocated = AllocatorStats(in_use=0, retained=0, blocks=0, name="glibc")
         self.clock = clock
-        self._camera = Camera(self.probes, self.config, FakeClock(), self.failures, Traffic())
+        self._camera = Camera(self.probes, self.config, FakeClock(), self.failures, Traffic(), Trace())
         world = World(
             clock=clock, look=lambda: self.surroundings, retire=self._retire, exit=self.exits.append, trim=self._trim
         )
@@ -87,7 +87,8 @@ def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Worker]]:
 
     yield new
     for worker in made:
-        worker.recycler.forget()
+        if worker.recycler._ledger is not None:
+            worker.recycler._ledger.release()
 
 
 @pytest.fixture

@@ -76,7 +76,12 @@ def test_a_retirement_that_did_not_begin_is_taken_back(run) -> None:
 
 
 @pytest.mark.parametrize(
-    "payload", [b"", b"{", b"[]", b"7", b'{"master": 7}', b'{"master": "x", "retired": ["yesterday"]}']
+    "payload",
+    [
+        *(b"", b"{", b"[]", b"7", b'{"master": 7}', b'{"master": "x", "retired": ["yesterday"]}'),
+        *(b"[" * 100_000, b'{"master": "x", "total": ' + b"9" * 5000 + b"}", b'{"master": "x", "fresh_mb": NaN}'),
+    ],
+    ids=lambda payload: payload[:30],
 )
 def test_a_file_that_says_nothing(run, payload) -> None:
     """One of another version, or half of one, is as if there were none."""

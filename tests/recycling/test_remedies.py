@@ -6,6 +6,7 @@ import gc
 import logging
 import sys
 import threading
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -182,13 +183,16 @@ def test_limits_per_hour(rig) -> None:
     assert rig.remedies.counts == {"collect": 7}
 
 
-def test_a_fork_begins_anew(rig) -> None:
-    """Counts and rounds are the parent's; what was registered stays."""
-    rig.remedies.callbacks.append(int)
-    rig.round()
-    rig.remedies.forget()
-    assert (rig.remedies.counts, rig.remedies.last, rig.remedies.running) == ({}, (), False)
-    assert rig.remedies.callbacks == [int]
+def test_what_is_registered_later_is_called_too(rig) -> None:
+    """The list of the application's remedies outlives a process; each finds in it what is there by then."""
+    lasting: list[Callable[[], object]] = []
+    remedies = Remedies(6, rig.probes, lambda: 0, rig.failures, lasting)
+    called: list[int] = []
+    lasting.append(lambda: called.append(1))
+    assert remedies.begin(("callbacks",), 0)
+    remedies.join(10)
+    assert called == [1]
+    assert rig.remedies.counts == {}, "rounds and counts are each process's own"
 
 
 @given(*[st.floats(0, 1e6)] * 4)

@@ -6,14 +6,14 @@ import tracemalloc
 
 import pytest
 
-from memprof_middleware.routes.labels import below, folded, label
+from memprof_middleware.routes.labels import FOLDED, LABELS, below
 
 
 def test_methods_are_bounded() -> None:
     """Methods that HTTP does not know are one, and a template has a longest length."""
-    assert label("GET", "/x") == "GET /x"
-    assert label("BREW", "/x") == label("WHEN", "/x") == "OTHER /x"
-    assert len(label("GET", "/" * 10_000)) < 200
+    assert LABELS["GET", "/x"] == "GET /x"
+    assert LABELS["BREW", "/x"] == LABELS["WHEN", "/x"] == "OTHER /x"
+    assert len(LABELS["GET", "/" * 10_000]) < 200
 
 
 @pytest.mark.parametrize(
@@ -32,13 +32,18 @@ def test_methods_are_bounded() -> None:
 )
 def test_ids_are_folded(path: str, name: str) -> None:
     """Numbers, UUIDs, hashes and tokens fold; words and versions stay."""
-    assert folded("GET", path) == f"GET {name}"
+    assert FOLDED["GET", path] == f"GET {name}"
 
 
 @pytest.mark.parametrize("bad", ["\n", "\r", "\x1b[31m", "\x07", "\0", "\x9b", "\u202e", "\u2028", "\u200b", "\ud800"])
 def test_labels_are_safe(bad: str) -> None:
     """No control character, line break or mark of direction comes out of a method or path that a stranger chose."""
-    for name in (label("GET", f"/a{bad}b"), label(f"G{bad}T", "/"), folded("GET", f"/a{bad}b"), folded(bad, f"/{bad}")):
+    for name in (
+        LABELS["GET", f"/a{bad}b"],
+        LABELS[f"G{bad}T", "/"],
+        FOLDED["GET", f"/a{bad}b"],
+        FOLDED[bad, f"/{bad}"],
+    ):
         assert name.isprintable()
 
 
@@ -48,10 +53,10 @@ def test_labels_of_long_paths_are_not_kept() -> None:
     try:
         for number in range(3_000):
             long = f"/{number}" + "\U0001f600" * 5_000
-            folded("GET", long)
-            label("GET", long)
-            folded(long, "/")
-            label(long, "/")
+            FOLDED["GET", long]
+            LABELS["GET", long]
+            FOLDED[long, "/"]
+            LABELS[long, "/"]
         assert tracemalloc.get_traced_memory()[0] < 2_000_000
     finally:
         tracemalloc.stop()

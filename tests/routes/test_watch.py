@@ -23,8 +23,8 @@ LEAK, SMALL, FINE = "POST /cart", "POST /track", "GET /help"
 class Server:
     """Answers requests of a changing mix, of which some keep memory."""
 
-    def __init__(self, *, in_use: bool = True, seed: int = 1, **settings) -> None:
-        self.clock, self.probes = FakeClock(), FakeProbes()
+    def __init__(self, *, in_use: bool = True, seed: int = 1, limit_mb: float = 150, **settings) -> None:
+        self.clock, self.probes = FakeClock(), FakeProbes(limit_mb=limit_mb)
         self.profiler = MemoryProfiler(
             Config(background=False, **settings), clock=self.clock, probes=self.probes, logger=logging.getLogger("app")
         )
@@ -79,21 +79,34 @@ def test_without_in_use_bytes_resident_memory_is_read():
 
 
 def test_told_by_metrics_report_and_log(server, caplog):
-    """The scrape has the figure, the report the sentence, the log the sentence when it begins and when it ends."""
+    """The scrape has the figure, the report the sentence, the log the sentence when it begins and when it ends.
+
+    It is told once what it keeps has taken a good part of the room, and over when it has not grown for as long again.
+    """
     with caplog.at_level(logging.INFO):
-        for _ in range(25):
+        for _ in range(45):
             server.window()
         text = MetricsEndpoint(server.profiler).respond("GET", {}).body.decode()
         line = next(line for line in text.splitlines() if line.startswith("fogcompute_memory_route_growth_bytes"))
         assert line.split("} ")[0] == 'fogcompute_memory_route_growth_bytes_per_request{route="POST /cart",worker="all"'
         assert float(line.split("} ")[1]) == pytest.approx(20_000, rel=0.01)
         assert "POST /cart keeps 20.0 kB (" in render_report(server.profiler)
-        for _ in range(130):
+        for _ in range(190):
             server.window(kept=0)
     told = [r for r in caplog.records if getattr(r, "memprof_name", "") == "route_leak"]
     cart = [(r.memprof_active, r.memprof_subject) for r in told if r.memprof_subject == LEAK]
     assert cart == [(True, LEAK), (False, LEAK)]
     assert "POST /cart keeps 20.0 kB (" in told[0].getMessage() or "POST /cart keeps 20.0 kB (" in told[1].getMessage()
+
+
+def test_a_route_that_keeps_what_matters_to_nobody_is_no_alert(caplog):
+    """With 100 GB of room, 20 kB a request are in the report for hours, and nobody is told."""
+    server = Server(limit_mb=100_000)
+    with caplog.at_level(logging.INFO):
+        for _ in range(60):
+            server.window()
+    assert growth(server.profiler, "bytes") == [(LEAK, 20_000)]
+    assert [r for r in caplog.records if getattr(r, "memprof_name", "") == "route_leak"] == []
 
 
 def test_small_leaks_are_no_alert(caplog):
@@ -129,24 +142,24 @@ def test_workers_are_judged_together(monkeypatch):
     """The worker with the lowest number judges the windows of all, as the slots bring them; the others pass it on."""
     first, second = Server(seed=1), Server(seed=2)
     for server, name in ((first, "0"), (second, "1")):
-        monkeypatch.setattr(type(server.profiler), "worker", property(lambda self: self._name), raising=False)
-        server.profiler._name = name
+        monkeypatch.setattr(type(server.profiler._monitor), "worker", property(lambda self: self._name), raising=False)
+        server.profiler._monitor._name = name
     for server in (first, second):
-        other, group = {first: second, second: first}[server], server.profiler._group
-        monkeypatch.setattr(server.profiler, "workers", lambda: [over_the_wire(s) for s in (first, second)])
+        other, group = {first: second, second: first}[server], server.profiler._monitor.group
+        monkeypatch.setattr(server.profiler._monitor, "workers", lambda: [over_the_wire(s) for s in (first, second)])
         monkeypatch.setattr(group, "siblings", lambda pid, other=other: [summary(other)])
         monkeypatch.setattr(
             group,
             "windows",
-            lambda worker, other=other: RouteWindows.unpack(other.profiler._routes.published().pack()),
+            lambda worker, other=other: RouteWindows.unpack(other.profiler._monitor.route_watch.published().pack()),
         )
         for _ in range(9):
             server.window()
-    assert len(first.profiler._routes.published()) == 6
+    assert len(first.profiler._monitor.route_watch.published()) == 6
     assert growth(first.profiler, "bytes") == []
     first.window()  # now the two have more than ten windows together
     assert growth(first.profiler, "bytes") == [(LEAK, 20_000)]
-    assert second.profiler._routes.growth == ()
+    assert second.profiler._monitor.route_watch.growth == ()
     assert growth(second.profiler, "bytes") == [(LEAK, 20_000)]
 
 
@@ -178,7 +191,7 @@ def test_calm_moment_is_awaited(server):
     probes.allocator = allocator
     server.profiler.take_snapshot()
     assert readings == [1, 1, 1, 0]
-    assert server.profiler._routes._last.memory == 1_000_000
+    assert server.profiler._monitor.route_watch._last.memory == 1_000_000
 
 
 def test_broken_allocator_probe_harms_nothing(server):
@@ -225,25 +238,25 @@ def test_a_judgement_over_many_steps_is_the_same(monkeypatch):
         task.go_on()
 
     monkeypatch.setattr("memprof_middleware.routes.work.Ration.go_on", one_bit)
-    before = bit_by_bit.profiler._routes.growth
+    before = bit_by_bit.profiler._monitor.route_watch.growth
     bit_by_bit.window()
     steps = 1
-    while bit_by_bit.profiler._routes.growth is before:
+    while bit_by_bit.profiler._monitor.route_watch.growth is before:
         bit_by_bit.window(kept=0)
         steps += 1
     assert steps > 20
-    assert bit_by_bit.profiler._routes.growth == at_once.profiler._routes.growth
+    assert bit_by_bit.profiler._monitor.route_watch.growth == at_once.profiler._monitor.route_watch.growth
 
 
 def test_a_question_that_takes_long_is_answered_later(server, monkeypatch):
     """A type whose route takes more than a ration to find is asked for again, and has its answer then."""
     for _ in range(20):
         server.window()
-    watch, history = server.profiler._routes, server.profiler.history
+    watch, history = server.profiler._monitor.route_watch, server.profiler.history
     monkeypatch.setattr("memprof_middleware.routes.work.Ration.go_on", lambda ration, task: task.go_on())
-    answers = [watch.ask("shop.Line", history)]
+    answers = [watch.ask("objects", "shop.Line", history)]
     while not answers[-1][0]:
-        answers.append(watch.ask("shop.Line", history))
+        answers.append(watch.ask("objects", "shop.Line", history))
     assert len(answers) > 5
     assert answers[-1] == (True, server.profiler.route_of("shop.Line"))
     assert not watch._questions

@@ -111,12 +111,16 @@ def test_durations_in_words(book: AlertBook, told: list[Alert], seconds: float, 
     assert told[-1].message.startswith(f"over after {words}:")
 
 
-def test_a_new_process_holds_nothing(book: AlertBook, told: list[Alert]) -> None:
-    """Forgetting says no word."""
+def test_callbacks_that_outlive_the_book(told: list[Alert]) -> None:
+    """Who joins them later is called too, after those of the book."""
+    heard: list[str] = []
+    lasting = [lambda _alert: heard.append("lasting")]
+    logger = logging.getLogger("memprof.alerts")
+    book = AlertBook(logger, Failures(logger), lasting)
+    book.callbacks.append(lambda _alert: heard.append("own"))
+    lasting.append(lambda _alert: heard.append("late"))
     book.update([HEAP], ["heap_warning"], 1.0)
-    book.forget()
-    assert book.active == []
-    assert len(told) == 1
+    assert heard == ["own", "lasting", "late"]
 
 
 LEAK = Leak(
@@ -156,16 +160,17 @@ def test_a_leak_says_who_holds_it(change: dict[str, Any], words: str) -> None:
 
 
 def test_suspicions_are_lines_and_no_alerts(caplog: pytest.LogCaptureFixture) -> None:
-    """A new suspicion is one warning, whatever its severity, and its end one line; a confirmed leak is an alert's."""
+    """A new suspicion is a line at INFO, whatever its severity, and so is its end; a confirmed leak is an alert's."""
     logger = logging.getLogger("memprof.test")
     with caplog.at_level(logging.INFO, logger.name):
-        tell_suspicions(logger, [LEAK, dataclasses.replace(LEAK, state="confirmed", name="shop.Order")], [LEAK])
+        confirmed = dataclasses.replace(LEAK, state="confirmed", name="shop.Order")
+        tell_suspicions(logger, [LEAK, confirmed], [LEAK], {"shop.Cart": "it was freed"})
     assert [(record.levelname, record.getMessage().split(";")[0]) for record in caplog.records] == [
         (
-            "WARNING",
+            "INFO",
             "memprof: leak suspected [high] shop.Cart grew from 100 to 270 objects (+170 %) over 9 snapshots",
         ),
-        ("INFO", "memprof: leak over: shop.Cart no longer grows"),
+        ("INFO", "memprof: suspicion over: shop.Cart, it was freed"),
     ]
     assert caplog.records[0].memprof_name == "shop.Cart"  # type: ignore[attr-defined]
 

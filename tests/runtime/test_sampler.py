@@ -1,8 +1,7 @@
-"""The one thread: starts once, stops at once, is gone after a fork."""
+"""The one thread: starts once, stops at once."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -13,22 +12,17 @@ import pytest
 
 from memprof_middleware.runtime.sampler import THREAD_NAME, Sampler
 
-fork_test = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-
 
 class Counting:
     """What a sampler calls, counted."""
 
     def __init__(self) -> None:
-        self.ticks, self.entered, self.started = 0, 0, 0
+        self.ticks, self.started = 0, 0
         self.ticked = threading.Event()
 
     def tick(self) -> None:
         self.ticks += 1
         self.ticked.set()
-
-    def enter(self) -> None:
-        self.entered += 1
 
     def start(self) -> None:
         self.started += 1
@@ -51,7 +45,6 @@ def make(counting: Counting) -> Iterator[Make]:
             tick or counting.tick,
             interval,
             background=background,
-            on_process=counting.enter,
             on_start=counting.start,
         )
         made.append(sampler)
@@ -76,18 +69,18 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
 def test_making_one_starts_nothing(make: Make, counting: Counting) -> None:
     """Construction wires; no thread, no call."""
     sampler = make()
-    assert (sampler.running, sampler.pid, threads(), counting.entered) == (False, None, 0, 0)
+    assert (sampler.running, threads(), counting.started) == (False, 0, 0)
 
 
 def test_many_starts_make_one_thread(make: Make, counting: Counting) -> None:
-    """Twenty threads that start it at once find one thread afterwards, and the process entered once."""
+    """Twenty threads that start it at once find one thread afterwards."""
     sampler = make()
     callers = [threading.Thread(target=sampler.start) for _ in range(20)]
     for caller in callers:
         caller.start()
     for caller in callers:
         caller.join()
-    assert (threads(), counting.entered, counting.started, sampler.running) == (1, 1, 1, True)
+    assert (threads(), counting.started, sampler.running) == (1, 1, True)
 
 
 def test_it_ticks_at_once_and_then_every_interval(make: Make, counting: Counting) -> None:
@@ -112,7 +105,7 @@ def test_stop_before_start_is_nothing(make: Make, counting: Counting) -> None:
     sampler = make()
     sampler.stop()
     sampler.start()
-    assert (sampler.running, counting.entered) == (True, 1)
+    assert (sampler.running, counting.started) == (True, 1)
 
 
 def test_stop_does_not_wait_for_a_slow_tick(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,32 +147,21 @@ def test_the_tick_itself_may_stop_it(make: Make) -> None:
 
 
 def test_it_starts_again(make: Make, counting: Counting) -> None:
-    """A host that begins anew after a stop has its thread again; the process was entered before."""
+    """A host that begins anew after a stop has its thread again."""
     sampler = make()
     for _ in range(3):
         sampler.start()
         assert sampler.running
         sampler.stop()
-    assert (counting.entered, counting.started, threads()) == (1, 3, 0)
+    assert (counting.started, threads()) == (3, 0)
 
 
 def test_without_background_no_thread(make: Make, counting: Counting) -> None:
-    """A profiler that its caller steps enters the process and starts nothing."""
+    """A profiler that its caller steps starts no thread."""
     sampler = make(background=False)
     sampler.start()
     sampler.start()
-    assert (sampler.running, threads(), counting.entered, counting.started) == (False, 0, 1, 1)
-
-
-def test_entering_a_process_is_not_starting(make: Make, counting: Counting) -> None:
-    """A snapshot by hand before the first request must not keep the thread from starting with that request."""
-    sampler = make()
-    sampler.enter_process()
-    sampler.enter_process()
-    assert (counting.entered, threads()) == (1, 0)
-    assert sampler.pid != os.getpid()
-    sampler.start()
-    assert (counting.entered, sampler.running) == (1, True)
+    assert (sampler.running, threads(), counting.started) == (False, 0, 1)
 
 
 def test_a_process_that_may_not_start_threads(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +175,6 @@ def test_a_process_that_may_not_start_threads(make: Make, monkeypatch: pytest.Mo
         patch.setattr(threading.Thread, "start", refuse)
         with pytest.raises(RuntimeError, match="new thread"):
             sampler.start()
-    assert sampler.pid == os.getpid()
     assert not sampler.running
     sampler.stop()
     sampler.start()
@@ -215,69 +196,6 @@ def test_work_longer_than_the_interval_leaves_room(make: Make) -> None:
     wait_until(lambda: len(starts) >= 4)
     sampler.stop()
     assert all(start - end >= 0.04 for start, end in zip(starts[1:], ends, strict=False))
-
-
-def in_child(check: Callable[[], bool]) -> bool:
-    """Whether a check holds in a forked child."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            code = 0 if check() else 2
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-
-
-@fork_test
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_fork_forgets(make: Make, counting: Counting) -> None:
-    """In a forked child there is no thread; the first start enters the new process and brings one."""
-    sampler = make()
-    sampler.start()
-    assert counting.ticked.wait(60)
-    before = counting.ticks
-
-    def check() -> bool:
-        fresh = not sampler.running and sampler.pid is None
-        sampler.start()
-        wait_until(lambda: counting.ticks > before)
-        found = fresh and sampler.running and counting.entered == 2
-        sampler.stop()
-        return found and threads() == 0
-
-    assert in_child(check)
-    assert sampler.running
-
-
-@fork_test
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_fork_while_the_lock_is_held(make: Make) -> None:
-    """A fork in the middle of a start does not leave the child before a lock that nobody opens."""
-    sampler = make()
-    with sampler._life.lock:
-
-        def check() -> bool:
-            sampler.start()
-            running = sampler.running
-            sampler.stop()
-            return running
-
-        assert in_child(check)
-
-
-@fork_test
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_server_that_forks_without_python_knowing(
-    make: Make, counting: Counting, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """UWSGI skips Python's fork hooks: the pid tells, though the inherited thread says it lives."""
-    sampler = make(background=False)
-    sampler.start()
-    monkeypatch.setattr(os, "getpid", lambda: 4711)
-    assert not sampler.running
-    sampler.start()
-    assert (sampler.pid, counting.entered) == (4711, 2)
 
 
 def test_a_process_ends_promptly() -> None:

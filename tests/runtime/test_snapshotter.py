@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import logging
 import os
@@ -12,16 +13,16 @@ import pytest
 
 from memprof_middleware import Config
 from memprof_middleware.failures import Failures
+from memprof_middleware.probes import Census
 from memprof_middleware.routes.counter import Traffic
 from memprof_middleware.runtime.instruments import Probes
-from memprof_middleware.runtime.snapshotter import Camera
+from memprof_middleware.runtime.snapshotter import Camera, Trace
 from memprof_middleware.testing import FakeClock, FakeProbes
 
 
 def camera(probes: Probes, config: Config | None = None, clock: FakeClock | None = None) -> Camera:
-    return Camera(
-        probes, config or Config(), clock or FakeClock(), Failures(logging.getLogger("memprof.test")), Traffic()
-    )
+    failures = Failures(logging.getLogger("memprof.test"))
+    return Camera(probes, config or Config(), clock or FakeClock(), failures, Traffic(), Trace())
 
 
 @pytest.fixture
@@ -43,6 +44,26 @@ def test_a_real_snapshot(real: Camera) -> None:
     assert list(snapshot.object_counts.values()) == sorted(census.counts.values(), reverse=True)[:20]
     assert 0 < snapshot.tracemalloc_current_mb <= snapshot.tracemalloc_peak_mb  # type: ignore[operator]
     assert 0 < snapshot.duration_seconds < 10
+
+
+class Refusing(FakeProbes):
+    """Counts in Python, since the compiled census was refused."""
+
+    def census(self, stride: int = 1) -> Census:
+        return dataclasses.replace(super().census(stride), refusal="its layout is odd")
+
+
+def test_who_counts_is_in_the_snapshot(caplog: pytest.LogCaptureFixture) -> None:
+    """The snapshot says whether the compiled census counted; a refusal is logged once, with its reason."""
+    probes = Refusing()
+    watching = camera(probes)
+    with caplog.at_level("WARNING", "memprof.test"):
+        kinds = [watching.take().snapshot.census_kind for _ in range(3)]
+    assert kinds == ["pure"] * 3
+    assert [record.getMessage().partition(";")[0] for record in caplog.records] == [
+        "memprof: native_census failed with its layout is odd"
+    ]
+    assert camera(FakeProbes()).take(None).snapshot.census_kind == ""
 
 
 def test_the_setting_overrides_the_limit() -> None:

@@ -78,6 +78,11 @@ class Source:
         sinks.publish()
 
 
+def anew(sinks: Sinks, source: Source) -> Sinks:
+    """The same sinks in a child, as the monitor of a new process has them."""
+    return Sinks([thread.sink for thread in sinks._threads], source)
+
+
 @pytest.fixture
 def source() -> Source:
     return Source()
@@ -89,7 +94,7 @@ def running(source: Source) -> Iterator[Callable[..., Sinks]]:
     made: list[Sinks] = []
 
     def make(*sinks: Sink) -> Sinks:
-        made.append(Sinks((), sinks, source))
+        made.append(Sinks(sinks, source))
         return made[-1]
 
     yield make

@@ -136,5 +136,5 @@ def test_without_sinks_nothing_is_asked() -> None:
     profiler.step()
     assert profiler.metrics().sinks == ()
     assert memprof_threads() == []
-    assert isinstance(profiler._sinks, Sinks)
+    assert isinstance(profiler._monitor.sinks, Sinks)
     profiler.stop()

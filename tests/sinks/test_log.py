@@ -23,21 +23,21 @@ def as_it_was() -> Iterator[None]:
 
 
 def test_one_line_for_each_change(caplog: pytest.LogCaptureFixture) -> None:
-    """A beginning at the level of its severity, an end at INFO, each a JSON object with the worker and the pid."""
+    """A beginning at the level of its urgency, and so its end, each a JSON object with the worker and the pid."""
     sink = LogSink()
     with caplog.at_level(logging.INFO, "memprof.json"):
         sink.open()
-        sink.event(alert(), figures())
+        sink.event(alert(hours_left=2.0), figures())
         sink.snapshot(figures())
-        sink.event(alert(active=False), figures())
+        sink.event(alert(hours_left=2.0, active=False), figures())
         sink.close()
     assert [(record.name, record.levelname) for record in caplog.records] == [
         ("memprof.json", "ERROR"),
-        ("memprof.json", "INFO"),
+        ("memprof.json", "ERROR"),
     ]
     begins, ends = map(json.loads, caplog.messages)
     assert (begins["event"], begins["worker"], begins["pid"], begins["active"]) == ("alert", "3", 7, True)
-    assert Alert.from_dict(begins) == alert()
+    assert Alert.from_dict(begins) == alert(hours_left=2.0)
     assert ends["active"] is False
 
 

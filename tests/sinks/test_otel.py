@@ -17,7 +17,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from memprof_middleware.model import MB
-from memprof_middleware.sinks import OtelSink, SinkError, otel
+from memprof_middleware.sinks import OtelSink, SinkError, instruments, otel
 from tests.sinks.conftest import alert, figures
 from tests.sinks.receivers import GrpcCollector, HttpCollector
 from tests.workers.processes import children
@@ -194,3 +194,19 @@ def test_over_the_applications_own_exporter(protocol: str) -> None:
         usage = {p.value for p in collector.named("process.memory.usage")}
         assert usage == {json.loads(done.stdout) * MB}
         assert collector.named("memprof.heap_used")
+
+
+def test_names_that_come_and_go_do_not_stay_in_the_sdk(reader: InMemoryMetricReader, monkeypatch) -> None:
+    """An SDK keeps every series that it was ever shown: beyond so many of one figure, no new one is."""
+    monkeypatch.setattr(instruments, "MOST_SERIES", 50)
+    sink = OtelSink()
+    sink.open()
+    ever: set[str] = set()
+    for number in range(30):
+        sink.snapshot(
+            figures(route_requests={"GET /home": number + 1, **{f"GET /{number}/{other}": 1 for other in range(9)}})
+        )
+        points = read(reader).get("memprof.route_requests", [])
+        ever |= {point.attributes["memprof.route"] for point in points}
+    assert len(ever) == 50
+    assert [point.value for point in points] == [30]

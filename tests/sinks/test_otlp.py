@@ -11,7 +11,7 @@ import pytest
 
 from memprof_middleware.model import MB
 from memprof_middleware.sinks import OtlpSink, SinkError, Sinks, thread
-from tests.sinks.conftest import LEAK, Source, alert, figures
+from tests.sinks.conftest import LEAK, Source, alert, anew, figures
 from tests.sinks.receivers import HttpCollector, wait_for
 from tests.workers.processes import children
 
@@ -68,9 +68,9 @@ def test_each_process_is_an_instance_of_its_own(
     wait_for(lambda: collector.exports, "the parent's export")
 
     def child() -> int:
-        sinks.forget()
-        source.publish(sinks)
-        wait_for(lambda: sinks.health()[0].delivered, "the child's export")
+        ours = anew(sinks, source)
+        source.publish(ours)
+        wait_for(lambda: ours.health()[0].delivered, "the child's export")
         return os.getpid()
 
     with children() as make:
@@ -90,8 +90,8 @@ def test_a_fork_during_an_export(collector: HttpCollector, source: Source, runni
     wait_for(lambda: collector.waiting, "an export under way")
 
     def child() -> int:
-        sinks.forget()
-        source.publish(sinks)
+        ours = anew(sinks, source)
+        source.publish(ours)
         return os.getpid()  # its export waits as its parent's does, until the collector goes on
 
     with children() as make:

@@ -14,7 +14,7 @@ from memprof_middleware import ConfigError
 from memprof_middleware.model import MB, DriftReport
 from memprof_middleware.sinks import DogStatsdSink, SinkError, Sinks, StatsdSink, thread
 from memprof_middleware.sinks.datagrams import Datagrams, packed
-from tests.sinks.conftest import LEAK, Source, alert, figures
+from tests.sinks.conftest import LEAK, Source, alert, anew, figures
 from tests.sinks.receivers import Agent, Metric, wait_for
 from tests.workers.processes import children
 
@@ -237,10 +237,10 @@ def test_two_workers_and_a_fork(agent: Agent, source: Source, running: Callable[
 
     def child(number: int) -> int:
         source.metrics = lambda: figures(worker=str(10 + number))  # type: ignore[method-assign]
-        sinks.forget()
-        source.publish(sinks)
-        wait_for(lambda: sinks.health()[0].delivered, "the child's delivery")
-        return sinks.health()[0].failed
+        ours = anew(sinks, source)
+        source.publish(ours)
+        wait_for(lambda: ours.health()[0].delivered, "the child's delivery")
+        return ours.health()[0].failed
 
     with children() as make:
         assert [make(lambda number=number: child(number)).result for number in range(5)] == [0] * 5

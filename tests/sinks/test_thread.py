@@ -10,10 +10,11 @@ from collections.abc import Callable
 
 import pytest
 
+from memprof_middleware import forks
 from memprof_middleware.model import Alert, MemoryMetrics
 from memprof_middleware.sinks import Sink, SinkError, Sinks, thread
 from tests.conftest import memprof_threads
-from tests.sinks.conftest import Source, alert
+from tests.sinks.conftest import Source, alert, anew
 from tests.sinks.receivers import wait_for
 from tests.workers.processes import children
 
@@ -250,13 +251,13 @@ def test_a_child_delivers_while_its_parent_is_in_the_middle(source: Source, runn
     assert taker.busy.wait(30)
 
     def child() -> list[str]:
-        sinks.forget()  # as the profiler does when it enters a process
+        ours = anew(sinks, source)
         taker.taken.clear()
         taker.go = threading.Event()
         taker.go.set()
-        sinks.event(alert())
-        source.publish(sinks)
-        wait_for(lambda: sinks.health()[0].delivered == 2, "both deliveries")
+        ours.event(alert())
+        source.publish(ours)
+        wait_for(lambda: ours.health()[0].delivered == 2, "both deliveries")
         return taker.taken
 
     with children() as make, sinks._threads[0]._changed:
@@ -274,10 +275,11 @@ def test_a_child_without_a_profiler_ends_at_once(source: Source, running: Runnin
     assert taker.busy.wait(30)
 
     def child() -> int:
-        sinks.close()
+        atexit._run_exitfuncs()
         return os.getpid()
 
     with children() as make, sinks._threads[0]._changed:
+        assert sinks.close in forks._exits, "it is due at the end of the parent"
         assert make(child).result != os.getpid()
     taker.go.set()
 

@@ -239,12 +239,15 @@ class TestCommand:
             master, slave = pty.openpty()
             termios.tcsetwinsize(slave, (50, 140))
             before = termios.tcgetattr(slave)
+            # A runner of tests in parallel sets a size by these, and the terminal's own would not count.
+            size = {"COLUMNS", "LINES"}
+            inherited = {name: value for name, value in os.environ.items() if name not in size}
             process = subprocess.Popen(
                 [sys.executable, "-c", PROGRAM, "top", address],
                 stdin=slave,
                 stdout=slave,
                 stderr=slave,
-                env={**os.environ, "MEMPROF_TOKEN": TOKEN, "TERM": "xterm-256color"},
+                env={**inherited, "MEMPROF_TOKEN": TOKEN, "TERM": "xterm-256color"},
             )
             seen = ""
             deadline = time.monotonic() + DEADLINE_SECONDS
@@ -254,11 +257,12 @@ class TestCommand:
                     if select.select([master], [], [], 0.2)[0]:
                         seen += os.read(master, 65536).decode("utf-8", "ignore")
                 os.write(master, b"q")
-                while process.poll() is None:
+                over = False
+                while not over:
                     assert time.monotonic() < deadline, seen
-                    if select.select([master], [], [], 0.2)[0]:
-                        with contextlib.suppress(OSError):
-                            seen += os.read(master, 65536).decode("utf-8", "ignore")
+                    over = process.poll() is not None  # and then once more: what it wrote last may not be read yet
+                    while select.select([master], [], [], 0 if over else 0.2)[0]:
+                        seen += os.read(master, 65536).decode("utf-8", "ignore")
                 assert process.returncode == 0
                 assert "LEAK CONFIRMED" in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen)
                 assert "\x1b[?1049l" in seen, "the terminal's own screen is back"

@@ -94,7 +94,7 @@ def server(tmp_path):
         probes.counts = {"shop.Session": 100 + 100 * number}
         profiler.traffic.end("GET /")
         profiler.step()
-        profiler._clock.advance(60)  # type: ignore[attr-defined]
+        profiler._given.clock.advance(60)  # type: ignore[attr-defined]
     yield profiler
     profiler.stop()
 
@@ -121,7 +121,7 @@ def publish(slot: Path, sections: Sequence[bytes]) -> None:
 
 def test_slots(server, answers, monkeypatch):
     """Whatever another live worker's file holds, /metrics and the page show this one."""
-    own, slot = server._group.slot, server._group.slot.folder / "7"
+    own, slot = server._monitor.group.slot, server._monitor.group.slot.folder / "7"
     locked = SlotFile._is_locked
     monkeypatch.setattr(SlotFile, "_is_locked", lambda file, *args: file.path == slot or locked(file, *args))
     summary, detail = (json.loads(own._own.read(section, live=True)) for section in (0, 1))
@@ -131,8 +131,8 @@ def test_slots(server, answers, monkeypatch):
     sections = (json.dumps(summary).encode(), json.dumps(detail).encode(), windows)
     publish(slot, sections)
     assert [one.worker for one in server.workers()] == ["0", "7"]
-    assert [one.worker for one in server._group.siblings(os.getpid())] == ["7"]
-    assert server._group.windows("7") == RouteWindows.unpack(windows)
+    assert [one.worker for one in server._monitor.group.siblings(os.getpid())] == ["7"]
+    assert server._monitor.group.windows("7") == RouteWindows.unpack(windows)
     head, _, tables = windows.partition(b"\n")
     dice = random.Random(9)
     heads = (text + b"\n" + tables for text in mutations(json.loads(head), seed=9))
@@ -152,7 +152,7 @@ def test_slots(server, answers, monkeypatch):
 
 def test_pasts(server, answers):
     """A damaged past of a slot is left out, and its owner writes on or begins anew."""
-    past = server._group.slot.folder / "7.past"
+    past = server._monitor.group.slot.folder / "7.past"
     for minute in range(30):
         row = {"time": START + minute * 60, **{name: float(minute) for name in COLUMNS}}
         timeline.record(past, "run", row, ["builtins.list", "a.B"], server.history)
@@ -167,8 +167,8 @@ def test_pasts(server, answers):
 
 def test_pasts_with_odd_names(server, answers):
     """What is no slot's past is none, though it is called like one."""
-    folder = server._group.slot.folder
-    good = server._group.slot.past.read_bytes()
+    folder = server._monitor.group.slot.folder
+    good = server._monitor.group.slot.past.read_bytes()
     for name in ("x.past", "-1.past", "\u0663.past", "1.5.past", ".past"):
         (folder / name).write_bytes(good)
     (folder / "\u00b2").write_bytes(b"")
@@ -216,7 +216,7 @@ def test_evidence(server, answers, tmp_path, capsys):
         with contextlib.suppress(SystemExit):  # of an error in words
             main(["explain", str(path)])
         assert "\x1b" not in capsys.readouterr().out
-    server._evidence.forget()
+    server._monitor.evidence_watch._told.clear()
     server.step()  # a new bundle looks at what is there
     assert not server.failures.counts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -17,6 +18,7 @@ from memprof_middleware.model import MemoryMetrics
 from memprof_middleware.probes import Listener
 from memprof_middleware.testing import FakeClock, FakeProbes, Recorder
 from memprof_middleware.workers import locked_file as slot_file
+from memprof_middleware.workers import pasts
 from memprof_middleware.workers.group import WorkerGroup
 
 HERE = Listener("127.0.0.1:8000", "1234 5678")
@@ -142,13 +144,13 @@ def test_threads_join_once(group):
 
 
 def test_a_forked_child_begins_anew(group, child, tmp_path):
-    """A child of a worker, which has inherited its group, takes a slot of its own."""
+    """A child of a worker takes a slot of its own, and its parent's goes on."""
     group.join()
 
     def forked() -> str:
-        group.forget()
-        group.join()
-        return group.worker
+        own = WorkerGroup(lambda: HERE, str(tmp_path), Failures(logging.getLogger("memprof.test")))
+        own.join()
+        return own.worker
 
     assert child(forked).result == "1"
     assert group.worker == "0"
@@ -196,7 +198,7 @@ class TestProfiler:
         for _ in range(steps):
             profiler.test_probes.collections = (0, 0, profiler.test_probes.collections[-1] + 1)
             profiler.test_probes.counts["shop.Cart"] = profiler.test_probes.counts.get("shop.Cart", 0) + 500
-            profiler._clock.advance(60)
+            profiler._given.clock.advance(60)
             profiler.step()
 
     def predecessor(self, make, child):
@@ -229,14 +231,14 @@ class TestProfiler:
         self.predecessor(make, child)
         profiler = make(background=True, interval=3600)
         inheriting, go_on, answers = threading.Event(), threading.Event(), []
-        inherit = profiler._inherit
+        inherit = profiler._monitor.inherit
 
         def slow(predecessor: MemoryMetrics) -> None:
             inheriting.set()
             assert go_on.wait(60)
             inherit(predecessor)
 
-        monkeypatch.setattr(profiler, "_inherit", slow)
+        monkeypatch.setattr(profiler._monitor, "inherit", slow)
         start = threading.Thread(target=profiler.publish)
         start.start()
         assert inheriting.wait(60)
@@ -264,7 +266,7 @@ class TestProfiler:
         profiler = make()
         told = Recorder().attach(profiler)
         for _ in range(profiler.config.leak_min_snapshots + 1):
-            profiler._clock.advance(60)
+            profiler._given.clock.advance(60)
             profiler.step()
         assert profiler.detect_leaks() == []
         assert [(alert.name, alert.active) for alert in told.alerts] == [("leak", False)]
@@ -277,7 +279,7 @@ class TestProfiler:
                 profiler.test_probes.container_mb = (used + 2 * step, 1000.0)
                 profiler.take_snapshot()
                 profiler.check_thresholds()
-                profiler._clock.advance(120)
+                profiler._given.clock.advance(120)
 
         def work() -> list[str]:
             profiler = make()
@@ -289,7 +291,7 @@ class TestProfiler:
         assert dead.result == ["shared"]
         dead.kill()
         profiler = make()
-        profiler._clock.advance(285 * 120)
+        profiler._given.clock.advance(285 * 120)
         told = Recorder().attach(profiler)
         profiler.publish()
         grow(profiler, 2, 870.0)
@@ -387,7 +389,7 @@ class TestWithoutThread:
         for _ in range(3):
             profiler.step_if_overdue()
         assert profiler.workers()[0].snapshots_taken == 1
-        profiler._stepped_at -= 61
+        profiler._monitor.stepped_at -= 61
         profiler.step_if_overdue()
         assert profiler.workers()[0].snapshots_taken == 2
         told = [record for record in caplog.records if "background thread does not run" in record.getMessage()]
@@ -398,7 +400,7 @@ class TestWithoutThread:
         profiler.ensure_running()
         profiler.step_if_overdue()
         for _ in range(2):
-            profiler._beat()
+            profiler._monitor.beat()
         told = [record.levelname for record in caplog.records if "runs in process" in record.getMessage()]
         assert told == ["WARNING"]
         assert profiler.workers()[0].snapshots_taken == 3
@@ -407,7 +409,7 @@ class TestWithoutThread:
         """Who stopped the profiler does not get a snapshot from a late scrape."""
         profiler.ensure_running()
         profiler.stop()
-        profiler._stepped_at -= 3600
+        profiler._monitor.stepped_at -= 3600
         profiler.step_if_overdue()
         assert profiler.metrics().snapshots_taken == 0
 
@@ -426,7 +428,7 @@ def test_a_scrape_leaves_its_work_to_a_thread_that_is_late(tmp_path, caplog):
     profiler = MemoryProfiler(Config(run_dir=str(tmp_path), interval=60), probes=probes)
     profiler.start()
     assert inside.wait(60)
-    profiler._stepped_at -= 3600
+    profiler._monitor.stepped_at -= 3600
     for _ in range(10):
         profiler.step_if_overdue()
     assert profiler.metrics().snapshots_taken == 0
@@ -457,6 +459,30 @@ def test_a_disk_that_was_full_is_tried_again(tmp_path, caplog):
     assert len([record for record in caplog.records if "run_directory" in record.getMessage()]) == 1
 
 
+def test_a_step_by_hand_beside_the_threads(tmp_path, monkeypatch):
+    """A worker's past has one pen: two steps at once do not move each other's half of the file away."""
+    probes = FakeProbes()
+    probes.address = HERE.address
+    profiler = MemoryProfiler(Config(run_dir=str(tmp_path), background=False), clock=FakeClock(), probes=probes)
+    profiler.publish()
+    meeting, wrote = threading.Barrier(2), []
+
+    def slow(*_: object) -> None:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            wrote.append("alone")
+            meeting.wait(0.2)
+            wrote.append("met")
+
+    monkeypatch.setattr(pasts, "record", slow)
+    steps = [threading.Thread(target=profiler.step) for _ in range(2)]
+    for step in steps:
+        step.start()
+    for step in steps:
+        step.join()
+    profiler.stop()
+    assert wrote == ["alone", "alone"]
+
+
 def test_new_figures_are_new_for_all_at_once(tmp_path, monkeypatch):
     """A scrape that comes while the worker publishes waits until its siblings see the new figures too."""
     probes = FakeProbes()
@@ -469,7 +495,7 @@ def test_new_figures_are_new_for_all_at_once(tmp_path, monkeypatch):
         writing.set()
         assert go_on.wait(10)
 
-    monkeypatch.setattr(profiler._group, "publish", slow)
+    monkeypatch.setattr(profiler._monitor.group, "publish", slow)
     for _ in range(7):
         profiler.traffic.end("GET /")
     publisher = threading.Thread(target=profiler.publish)
@@ -498,7 +524,7 @@ class TestAStepBesideOthers:
             for _ in range(3):
                 other.traffic.end("GET /")
                 other.step()
-                other._clock.advance(60)
+                other._monitor.given.clock.advance(60)
             return other.worker
 
         assert [child(sibling).result for _ in range(2)] == ["0", "1"]
@@ -532,11 +558,11 @@ class TestAStepBesideOthers:
 
     def test_only_the_leading_worker_reads_windows(self, profiler, reads, monkeypatch):
         """The worker with the lowest number reads the windows of the others; here it is told that it is that one."""
-        monkeypatch.setattr(type(profiler), "worker", property(lambda _: "-1"))
+        monkeypatch.setattr(type(profiler._monitor), "worker", property(lambda _: "-1"))
         profiler.judge_routes()
         assert [section for _, section in reads if section == 2] == []  # it has no windows of its own yet
         for _ in range(profiler.config.warmup_snapshots + 2):
-            profiler._clock.advance(60)
+            profiler._monitor.given.clock.advance(60)
             profiler.traffic.end("GET /")
             profiler.take_snapshot()
         reads.clear()
@@ -545,18 +571,18 @@ class TestAStepBesideOthers:
 
     def test_a_look_at_the_workers_changes_nothing(self, profiler, monkeypatch):
         """``workers()`` and ``metrics()`` publish nothing and take no slot, whoever asks and when."""
-        monkeypatch.setattr(profiler, "publish", lambda: pytest.fail("published"))
-        monkeypatch.setattr(profiler._group, "join", lambda: pytest.fail("joined"))
-        profiler._published = None
+        monkeypatch.setattr(profiler._monitor, "publish", lambda: pytest.fail("published"))
+        monkeypatch.setattr(profiler._monitor.group, "join", lambda: pytest.fail("joined"))
+        profiler._monitor.published = None
         assert len(profiler.workers()) == 3
-        assert profiler.live_workers == 3
+        assert profiler._monitor.live_workers == 3
         assert profiler.metrics().worker == "2"
 
     def test_one_report_a_step(self, profiler, monkeypatch):
         """What is published, kept, judged for evidence and given to sinks is one report, built once."""
-        built, metrics = [], profiler.metrics
-        monkeypatch.setattr(profiler, "metrics", lambda: built.append(1) or metrics())
-        profiler._clock.advance(60)
+        built, metrics = [], profiler._monitor.metrics
+        monkeypatch.setattr(profiler._monitor, "metrics", lambda: built.append(1) or metrics())
+        profiler._monitor.given.clock.advance(60)
         profiler.step()
         assert len(built) == 1
 

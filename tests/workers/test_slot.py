@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import subprocess
 import sys
@@ -460,3 +461,20 @@ def test_a_full_disk_does_not_freeze_the_figures(tmp_path, tmpfs, child):
     mine.leave()
     for end in (to_child, from_parent, answers, answer):
         os.close(end)
+
+
+def test_a_claim_that_fails_holds_no_slot(slots, tmp_path, monkeypatch, child):
+    """A worker for whose first word there is no room gives the slot back, to whoever tries next."""
+    write = slot_file.SlotFile.write
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(slot_file.SlotFile, "write", full)
+    for _ in range(3):
+        with pytest.raises(RunDirectoryError, match="set run_dir"):
+            WorkerSlot(ADDRESS, str(tmp_path), SERVER)
+    assert not slot_file._held
+    monkeypatch.setattr(slot_file.SlotFile, "write", write)
+    assert child(lambda: work(tmp_path)).result == 0
+    assert slots().number == 1

@@ -70,7 +70,7 @@ def _leaks(bundle: Mapping[str, Any]) -> str:
 def _leak(leak: Mapping[str, Any]) -> str:
     state = str(leak.get("state", ""))
     badge = f'<span class="badge {_BADGES.get(state, "warn")}">{escape(state)}</span> ' if state else ""
-    in_bytes = leak.get("unit") == "bytes" or leak.get("kind") in {"native", "fragmentation"}
+    in_bytes = leak.get("unit") == "bytes" or leak.get("kind") in {"native", "mapped", "fragmentation"}
     write: Callable[[Any], str] = nbytes if in_bytes else _count
     facts = [
         (

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from memprof_middleware.routes.counter import Traffic
-from memprof_middleware.routes.labels import below, label, without_ids
+from memprof_middleware.routes.labels import LABELS, below, without_ids
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 KEY = "memprof.request"
 # Told of a request that the profiler answered itself.
 OWN = "<own>"
-_COMPLETE = frozenset({list, tuple})
+COMPLETE = frozenset({list, tuple})
+"""Types of a WSGI body that is complete: its request ends when the application has returned."""
 _warned = False
 
 
@@ -36,7 +37,7 @@ def warn_twice(profiler: MemoryProfiler) -> None:
 
 def label_within(told: list[str], method: str, prefix: str, template: str) -> str:
     """The label of a route for the outermost middleware: with the prefix that the application lies below in it."""
-    return label(method, without_ids(below(prefix, told[0])) + template)
+    return LABELS[method, without_ids(below(prefix, told[0])) + template]
 
 
 class RequestCounter(Protocol):
@@ -56,8 +57,8 @@ def settle(carrier: MutableMapping[str, Any], traffic: Traffic, counter: Request
         route: the label, as this middleware sees it.
     """
     # The mark goes, so that who uses the same environ once more makes another request of it.
-    told = carrier.pop(KEY, ())
-    if len(told) < 2:
+    told = carrier.pop(KEY, None)
+    if told is None or len(told) == 1:
         counter.end(route)
     elif told[-1] == OWN:
         traffic.take_back()
@@ -110,10 +111,10 @@ def counted_body(
 ) -> Iterable[bytes]:
     """The body for the server, whose request counts when it ends; arguments as for :func:`settle`.
 
-    A list or tuple is complete, so its request ends now. A file that the server sends by itself must reach it as it
-    is, and holds no memory of this process: it ends now too.
+    One that is complete ends now. A file that the server sends by itself must reach it as it is, and holds no memory of
+    this process: it ends now too.
     """
-    if type(body) in _COMPLETE or _is_file(body, environ.get("wsgi.file_wrapper")):
+    if type(body) in COMPLETE or _is_file(body, environ.get("wsgi.file_wrapper")):
         settle(environ, traffic, counter, route)
         return body
     return CountedBody(body, partial(settle, environ, traffic, counter, route))

@@ -13,6 +13,7 @@ UNITS = {
     "container": "entries",
     "untracked": "blocks",
     "native": "bytes",
+    "mapped": "bytes",
     "fragmentation": "bytes",
 }
 STATES = ("confirmed", "suspected", "resolved")
@@ -21,6 +22,7 @@ KINDS = {
     "container": "a container that only grows",
     "untracked": "bytes, strings or numbers, which are not counted by type",
     "native": "memory outside Python: memray shows it, this page's flame graph does not",
+    "mapped": "memory mapped outside the allocators, owner unknown: a C extension, thread stacks or mapped files",
     "fragmentation": "freed memory that the allocator keeps: nothing leaks, and it is not given back",
 }
 

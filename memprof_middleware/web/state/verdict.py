@@ -17,7 +17,7 @@ LABELS = {
     "learning": "STILL LEARNING",
     "no_leak": "NO LEAK FOUND",
 }
-_NATIVE = {"native", "fragmentation"}
+_NATIVE = {"native", "mapped", "fragmentation"}
 
 
 def verdict(

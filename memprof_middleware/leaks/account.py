@@ -1,0 +1,211 @@
+"""Whose memory: what each population weighs, and what none of them explains, by where it was given out."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from operator import sub
+
+from memprof_middleware.analysis.least_squares import Normal
+from memprof_middleware.analysis.memory import BLOCK, MAPPED, NATIVE, UNTRACKED
+from memprof_middleware.leaks.past import Past
+from memprof_middleware.leaks.populations import Population, misfit
+from memprof_middleware.model import LeakKind
+
+# The account is made over so many stretches of the past; so many populations of unknown weight may share the rest.
+_STRETCHES, _MOST_UNKNOWN = 64, 6
+# Mapped memory is told apart where it has so much of the growth.
+_CARRIES = 0.4
+# A population of unknown weight is taken on if it explains so much of what is left.
+_EXPLAINS = 0.2
+# It does so by as much as what feeds it, or nearly: so much of it.
+_AS_WELL = 0.95
+# One thing weighs no more than this, if nobody has weighed it: what grows with it is no part of it, then.
+_HEAVIEST = 32 * 1024.0
+# Others are held to their estimate less so much when it is asked what one can weigh at the most.
+_OTHERS = 0.6
+# Memory grows in step with what is in it if this part of its growth is not explained at the most.
+IN_STEP = 0.12
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Item:
+    """A population and its bytes.
+
+    Attributes:
+        population: what grows.
+        each: what one weighs, in bytes.
+        measured: by a sample of it, not by what the memory leaves.
+    """
+
+    population: Population
+    each: float
+    measured: bool
+
+    def gained(self, begin: int, end: int) -> float:
+        """Bytes gained between two rows."""
+        values = self.population.values
+        return self.each * (values[min(end, len(values) - 1)] - values[min(begin, len(values) - 1)])
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Account:
+    """Where the memory of a process is.
+
+    Attributes:
+        items: populations and what they weigh.
+        hidden: memory that none of them explains, at each row.
+        total: all memory in use, at each row.
+        unknown: populations that nobody has weighed.
+    """
+
+    items: tuple[Item, ...]
+    hidden: tuple[Population, ...]
+    total: Sequence[float]
+    unknown: tuple[Population, ...] = ()
+
+    def with_hidden(self, item: Item) -> list[float]:
+        """At each row the memory that nothing explains, and that of a population: what is its, if it is."""
+        return [
+            rest + item.each * value for rest, value in zip(self.hidden[0].values, item.population.values, strict=False)
+        ]
+
+    def beside(self, memory: Population, begin: int, end: int) -> tuple[Population, ...]:
+        """Populations that nobody has weighed and that grow in step with memory that nothing explains, best first."""
+        rest = memory.values[begin : end + 1]
+        fits = [(misfit(one.values[begin : end + 1], rest), one.name, one) for one in self.unknown]
+        return tuple(one for fit, _, one in sorted(fits, key=lambda fit: fit[:2]) if fit <= IN_STEP)
+
+    def most(self, item: Item, begin: int, end: int) -> float:
+        """Bytes that a population can have gained at the most, beside the others, between two rows."""
+        others = sum(max(0.0, other.gained(begin, end)) for other in self.items if other is not item)
+        return self.total[end] - self.total[begin] - _OTHERS * others
+
+
+def in_use(past: Past) -> list[float]:
+    """Memory in use at each row: all that is not files, less what the allocator is measured to keep free."""
+    return [
+        heap - (0.0 if math.isnan(free) else free)
+        for heap, free in zip(past.column("heap"), past.column("retained"), strict=True)
+    ]
+
+
+def account(past: Past, populations: Sequence[Population], feeds: Iterable[Sequence[float]] = ()) -> Account:
+    """Weigh the populations and find what none of them explains.
+
+    Args:
+        past: the past of the process.
+        populations: what grows.
+        feeds: what may feed memory that nobody sees, at each row.
+    """
+    total = in_use(past)
+    rows = sorted({round(part * (past.size - 1) / _STRETCHES) for part in range(_STRETCHES + 1)})
+    items = [Item(one, one.entry_bytes, True) for one in populations if one.entry_bytes is not None]
+    unknown = [one for one in populations if one.entry_bytes is None]
+    mapped = _mapped(past, total)
+    carries = mapped is not None and _carries(mapped, total)
+    rest = list(map(sub, total, mapped)) if mapped is not None and carries else list(total)
+    for item in items:
+        rest = _less(rest, item)
+    for one, each in _weigh(unknown, rest, rows, feeds).items():
+        items.append(Item(unknown[one], each, False))
+        rest = _less(rest, items[-1])
+    hidden = [_named(past, rest, rows)]
+    if mapped is not None and carries:
+        hidden.append(Population(MAPPED, "mapped", mapped))
+    return Account(tuple(items), tuple(hidden), total, tuple(unknown))
+
+
+def _less(rest: Sequence[float], item: Item) -> list[float]:
+    values = item.population.values
+    last = len(values) - 1
+    return [left - item.each * values[min(row, last)] for row, left in enumerate(rest)]
+
+
+def _carries(mapped: Sequence[float], total: Sequence[float]) -> bool:
+    """Whether mapped memory has a good part of the growth: what blocks weigh is known roughly, so less says nothing."""
+    grown = total[-1] - min(total)
+    return mapped[-1] - min(mapped) > _CARRIES * grown > 0
+
+
+def _mapped(past: Past, total: Sequence[float]) -> list[float] | None:
+    """Memory that neither of the allocators knows; ``None`` where the C library cannot be asked."""
+    native, blocks = past.column("native"), past.column("blocks")
+    if any(map(math.isnan, native)) or any(map(math.isnan, blocks)):
+        return None
+    return [all_ - own - BLOCK * number for all_, own, number in zip(total, native, blocks, strict=True)]
+
+
+def _weigh(
+    unknown: Sequence[Population], rest: Sequence[float], rows: Sequence[int], feeds: Iterable[Sequence[float]]
+) -> Mapping[int, float]:
+    """What populations of unknown weight weigh, by the memory that grows with them: those that explain most.
+
+    A type competes with what feeds memory: if the requests of a route explain more, memory that nobody sees grows with
+    them, and a type that merely grows too is no part of it.
+    """
+    y = _steps(rest, rows)
+    columns = {
+        index: _steps(one.values, rows) for index, one in enumerate(unknown) if len(one.values) > rows[-1] * 3 // 4
+    }
+    feeding = [_steps(feed, rows) for feed in feeds]
+    chosen: list[int] = []
+    others: list[list[float]] = []
+    found: dict[int, float] = {}
+    left = y
+    square = sum(step * step for step in y)
+    while columns and len(chosen) + len(others) < _MOST_UNKNOWN:
+        best = max(columns, key=lambda index: _explained(left, columns[index]))
+        explained = _explained(left, columns[best])
+        feed = max(feeding, key=lambda steps: _explained(left, steps), default=None)
+        if max(explained, 0.0 if feed is None else _explained(left, feed)) < _EXPLAINS * square:
+            break
+        if feed is not None and explained < _AS_WELL * _explained(left, feed):
+            others.append(feed)
+            feeding.remove(feed)
+        else:
+            chosen.append(best)
+        own = [*(_steps(unknown[index].values, rows) for index in chosen), *others]
+        each = Normal.of(own, y, [1.0] * len(y)).solve_non_negative(free=0)
+        if max(each[: len(chosen)], default=0.0) > _HEAVIEST:
+            chosen.remove(best)
+            del columns[best]
+            continue
+        found = {index: weight for index, weight in zip(chosen, each, strict=False) if weight > 0}
+        left = [
+            step - sum(weight * column[row] for weight, column in zip(each, own, strict=True))
+            for row, step in enumerate(y)
+        ]
+        if best in chosen:
+            del columns[best]
+    return found
+
+
+def _steps(values: Sequence[float], rows: Sequence[int]) -> list[float]:
+    last = len(values) - 1
+    levels = [values[min(row, last)] for row in rows]
+    return [b - a for a, b in pairwise(levels)]
+
+
+def _explained(y: Sequence[float], x: Sequence[float]) -> float:
+    square = sum(step * step for step in x)
+    product = sum(a * b for a, b in zip(x, y, strict=True))
+    return product * product / square if square > 0 and product > 0 else 0.0
+
+
+def _named(past: Past, rest: Sequence[float], rows: Sequence[int]) -> Population:
+    """Memory that nothing explains, by the allocator whose figure it follows."""
+    native, blocks = past.column("native"), past.column("blocks")
+    kind: LeakKind = "native"
+    if not any(map(math.isnan, blocks)):
+        python = [BLOCK * step for step in _steps(blocks, rows)]
+        y = _steps(rest, rows)
+        if any(map(math.isnan, native)):
+            kind = "untracked" if 2 * sum(python) > sum(y) else "native"
+        else:
+            own = _steps(native, rows)
+            share = Normal.of([own, python], y, [1.0] * len(y)).solve_non_negative(free=0)
+            kind = "untracked" if share[1] * abs(sum(python)) > share[0] * abs(sum(own)) else "native"
+    return Population(NATIVE if kind == "native" else UNTRACKED, kind, list(rest))

@@ -1,0 +1,53 @@
+"""What feeds growth: all requests, the requests of one route, or time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from memprof_middleware.leaks.past import at
+
+REQUESTS, TIME = "requests", "time"
+_MOST_ROUTES, _PARTS = 12, 24
+# All requests are taken for the feed unless another leaves so much less of the increments.
+_BETTER = 0.7
+
+
+def feeds(
+    times: Sequence[float], requests: Sequence[float], routes: Mapping[str, Sequence[float]]
+) -> dict[str, Sequence[float]]:
+    """What may feed it, by name: the busiest routes among them."""
+    found: dict[str, Sequence[float]] = {}
+    if requests and requests[-1] > requests[0]:
+        found[REQUESTS] = requests
+    found[TIME] = times
+    if len(routes) > 1:
+        busiest = sorted(routes, key=lambda route: routes[route][0] - routes[route][-1])
+        found |= {route: routes[route] for route in busiest[:_MOST_ROUTES] if routes[route][-1] > routes[route][0]}
+    return found
+
+
+def choose(times: Sequence[float], levels: Sequence[float], candidates: Mapping[str, Sequence[float]]) -> str:
+    """The feed over whose increments those of the levels are most alike; all requests where none is better."""
+    edges = [times[0] + (times[-1] - times[0]) * part / _PARTS for part in range(_PARTS + 1)]
+    growth = _steps(times, levels, edges)
+    left = {name: _left(growth, _steps(times, feed, edges)) for name, feed in candidates.items()}
+    best = min(left, key=lambda name: left[name])
+    if REQUESTS in left and left[best] > _BETTER * left[REQUESTS]:
+        return REQUESTS
+    return best
+
+
+def _steps(times: Sequence[float], values: Sequence[float], edges: Sequence[float]) -> list[float]:
+    levels = [at(times, values, edge) for edge in edges]
+    return [b - a for a, b in pairwise(levels)]
+
+
+def _left(growth: Sequence[float], feed: Sequence[float]) -> float:
+    """The squares that a feed leaves of the increments."""
+    square = sum(step * step for step in feed)
+    if square <= 0:
+        return math.inf
+    each = sum(a * b for a, b in zip(growth, feed, strict=True)) / square
+    return sum((a - each * b) ** 2 for a, b in zip(growth, feed, strict=True))

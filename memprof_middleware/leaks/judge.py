@@ -1,0 +1,284 @@
+"""The judge: what has taken a good part of the room is put to the tests, one after the other."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+
+from memprof_middleware.leaks import line, room
+from memprof_middleware.leaks.account import IN_STEP, Account, Item, account, in_use
+from memprof_middleware.leaks.feed import REQUESTS, TIME, choose, feeds
+from memprof_middleware.leaks.line import Growth
+from memprof_middleware.leaks.past import Past
+from memprof_middleware.leaks.populations import Population, lockstep, populations
+from memprof_middleware.leaks.room import Room
+from memprof_middleware.leaks.saturation import fills, saturation
+from memprof_middleware.leaks.steps import doubles
+from memprof_middleware.leaks.survival import turned_over
+from memprof_middleware.leaks.trailing import follows_traffic
+from memprof_middleware.model import MB
+
+# Before a confirmation so much time has gone by and so many looks were taken.
+CONFIRM_SECONDS, CONFIRM_ROWS = 25 * 60.0, 12
+# Memory that nothing explains is judged only beside known growth of no more than this part of it.
+_KNOWN = 1.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """What the tests say of one population.
+
+    Attributes:
+        population: what grows.
+        share: what it has gained, as a part of the room.
+        gained: the same in bytes.
+        growth: the stretch in which it grew; ``None``: none was found.
+        feed: what feeds it: ``requests``, ``time`` or a route.
+        against: why it is no leak, in words; empty: nothing speaks against it.
+        waits: what is still to be seen before it can be confirmed; empty: nothing.
+        evidence: what speaks for it, in words.
+        each: what one weighs in bytes.
+    """
+
+    population: Population
+    share: float
+    gained: float
+    growth: Growth | None = None
+    feed: str = ""
+    against: str = ""
+    waits: str = ""
+    evidence: tuple[str, ...] = ()
+    each: float = 1.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether all tests are passed."""
+        return self.growth is not None and not self.against
+
+    @property
+    def suspected(self) -> bool:
+        """Whether it is to be told."""
+        return self.passed and self.share >= room.SUSPECT
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether it is certain enough."""
+        return (
+            self.passed
+            and not self.waits
+            and self.share >= room.CONFIRM
+            and self.growth is not None
+            and self.growth.seconds >= CONFIRM_SECONDS
+            and len(self.growth.levels) >= CONFIRM_ROWS
+        )
+
+
+def present(past: Past, finding: Finding) -> Present | None:
+    """A population as it is now, whether it was judged or not; ``None`` if it cannot be seen.
+
+    Memory that nothing explains is seen by all memory: what is left of it by the account changes with the account.
+    """
+    population = finding.population
+    values: Sequence[float] = past.series(population.name) if population.discrete else in_use(past)
+    if not values:
+        return None
+    times = past.column("times")
+    feed = times if finding.feed == TIME else past.routes().get(finding.feed, past.column("requests"))
+    return Present(values, times, feed)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Present:
+    """What there is of a population, at each row of the past, with the time and what feeds it."""
+
+    values: Sequence[float]
+    times: Sequence[float]
+    feed: Sequence[float]
+
+
+def look(
+    past: Past,
+    space: Room,
+    same_root: Callable[[str, str], bool] = lambda _a, _b: False,
+    collected: float | None = None,
+    *,
+    told: bool = False,
+) -> list[Finding]:
+    """Put what has taken a good part of the room to the tests.
+
+    Args:
+        past: the past of the process.
+        space: what it could take when it was first looked at.
+        same_root: whether two types are held by one root.
+        collected: when, by the past's clock, a full collection was asked for last.
+        told: something is told already, so that its end must be seen.
+    """
+    if past.size < 2:
+        return []
+    if not told and not has_taken(past, space):
+        return []
+    feeding = feeds(past.column("times"), past.column("requests"), past.routes())
+    books = account(past, populations(past, same_root), feeding.values())
+    looker = _Looker(past, space, books, collected, told=told)
+    found = [looker.item(item) for item in books.items]
+    found += [looker.memory(memory) for memory in books.hidden]
+    kept = [finding for finding in found if finding is not None]
+    kept.sort(key=lambda finding: (not finding.passed, -finding.share))
+    return kept
+
+
+def has_taken(past: Past, space: Room) -> bool:
+    """Whether the process has taken so much that something in it may matter."""
+    total = in_use(past)
+    return bool(total) and total[-1] - min(total) >= room.LOOK * space.total
+
+
+def whole(past: Past, space: Room) -> Finding | None:
+    """Put all memory of a process to the tests, whoever has it; ``None`` if it has not grown.
+
+    What grows for good reasons, warm-up and caches, bends; so the sum of all that grows must be a straight line too.
+    """
+    if past.size < 2:
+        return None
+    everything = Population(ALL, "native", in_use(past))
+    looker = _Looker(past, space, Account((), (), everything.values), None, told=True)
+    return looker.all(everything)
+
+
+class _Looker:
+    """Puts populations to the tests, over one past."""
+
+    def __init__(self, past: Past, space: Room, books: Account, collected: float | None, *, told: bool) -> None:
+        self._past, self._space, self._books = past, space, books
+        self._collected, self._told = collected, told
+        self._times, self._requests = past.column("times"), past.column("requests")
+        self._feeds = feeds(self._times, self._requests, past.routes())
+
+    def item(self, item: Item) -> Finding | None:
+        """A population that is counted."""
+        one = item.population
+
+        def most(begin: int, end: int) -> float:
+            if not item.measured and not self._is_its(one.values, self._books.with_hidden(item), begin, end):
+                return 0.0
+            return self._books.most(item, begin, end)
+
+        if not item.measured:  # nobody can tell it from memory that grows in step
+            one = dataclasses.replace(one, also=(*one.also, self._books.hidden[0].name))
+        return self._best(one, item.each, most)
+
+    def all(self, everything: Population) -> Finding | None:
+        """All memory in use."""
+        return self._best(everything, 1.0, lambda begin, end: everything.values[end] - everything.values[begin])
+
+    def memory(self, memory: Population) -> Finding | None:
+        """Memory that nothing explains: beside known growth of the same size, nobody can tell whose it is."""
+
+        def most(begin: int, end: int) -> float:
+            gained = memory.values[end] - memory.values[begin]
+            known = sum(max(0.0, item.gained(begin, end)) for item in self._books.items)
+            return gained if known <= _KNOWN * gained else 0.0
+
+        return self._best(memory, 1.0, most)
+
+    def _best(self, one: Population, each: float, most: Callable[[int, int], float]) -> Finding | None:
+        """The longest stretch of growth that passes; or what speaks against the longest one."""
+        floor = line.floor_of(one.values)
+        end = len(floor) - 1
+        first: Finding | None = None
+        for begin in line.begins(one.values, floor, self._times):
+            gained = min(each * (floor[-1] - floor[begin]), most(begin, end))
+            if gained < room.LOOK * self._space.total / 2 and not self._told:
+                continue
+            found = self._judged(one, each, floor, begin, gained)
+            if found.passed:
+                return found
+            first = first or found
+        return first
+
+    def _judged(self, one: Population, each: float, floor: Sequence[float], begin: int, gained: float) -> Finding:
+        times, levels = self._times[begin : len(floor)], floor[begin:]
+        candidates = {name: feed[begin : len(floor)] for name, feed in self._feeds.items()}
+        candidates = {name: feed for name, feed in candidates.items() if feed[-1] > feed[0]}
+        feed = choose(times, levels, candidates)
+        if not one.discrete and one.kind != "mapped" and one.name != ALL:
+            one = self._led(one, begin, len(floor) - 1)
+        growth = Growth(begin, times, candidates[feed], levels, one.discrete)
+        stepped = doubles(growth)
+        share = gained / self._space.total * (2 if stepped else 1)
+        against = self._against(one, each, growth, floor, stepped=stepped)
+        waits = "" if against else self._waits(one, growth)
+        evidence = tuple(self._evidence(one, growth, feed, gained, stepped=stepped))
+        return Finding(one, share, gained, growth, feed, against, waits, evidence, each)
+
+    def _led(self, memory: Population, begin: int, end: int) -> Population:
+        """Memory by what grows in step with it, if anything does: a type says more than a figure of the allocator."""
+        candidates = self._books.beside(memory, begin, end)
+        beside = [one for one in candidates if self._is_its(one.values, memory.values, begin, end)]
+        if not beside:
+            return memory
+        names = [name for one in beside for name in (one.name, *one.also)]
+        return dataclasses.replace(memory, name=names[0], also=(*names[1:], memory.name))
+
+    def _is_its(self, values: Sequence[float], memory: Sequence[float], begin: int, end: int) -> bool:
+        """Whether memory grows in step with something, and is fed by what feeds that."""
+        in_step = lockstep(values[begin : end + 1], memory[begin : end + 1], IN_STEP)
+        return in_step and _agree(self._fed_by(values, begin, end), self._fed_by(memory, begin, end))
+
+    def _fed_by(self, values: Sequence[float], begin: int, end: int) -> str:
+        """What feeds a series between two rows."""
+        last = min(end, len(values) - 1) + 1
+        candidates = {name: feed[begin:last] for name, feed in self._feeds.items() if feed[last - 1] > feed[begin]}
+        return choose(self._times[begin:last], values[begin:last], candidates)
+
+    def _against(self, one: Population, each: float, growth: Growth, floor: Sequence[float], *, stepped: bool) -> str:
+        if one.bound is not None and one.bound * each <= self._space.total and one.values[-1] <= one.bound:
+            return f"it takes {one.bound:,} at the most, by its own word"
+        if not stepped and (bent := line.straight(growth)):
+            return bent
+        if not stepped and fills(growth):
+            return f"it slows down as a cache does: {100 * saturation(growth)[0]:.0f} % of its first pace"
+        turns = turned_over(one.oldest[growth.begin :])
+        if turns:
+            return "its oldest entries go"
+        if turns is None and one.kind != "mapped":
+            window = follows_traffic(self._times, self._requests, floor, growth.begin)
+            if window is not None:
+                return f"it follows the requests of the last {window / 60:.0f} min"
+        return ""
+
+    def _waits(self, one: Population, growth: Growth) -> str:
+        if one.lifetime is not None and growth.seconds < 2 * one.lifetime:
+            return "what it keeps has not outlived its lifetime twice"
+        if one.kind == "objects":
+            collections = self._past.column("collections")
+            last = growth.begin + len(growth.levels) - 1
+            by_itself = collections[last] > collections[growth.begin]
+            asked = self._collected is not None and growth.times[0] < self._collected < growth.times[-1]
+            if not by_itself and not asked:
+                return COLLECTION
+        return ""
+
+    def _evidence(self, one: Population, growth: Growth, feed: str, gained: float, *, stepped: bool) -> Iterator[str]:
+        hours = growth.seconds / 3600
+        yield (
+            f"it has taken {gained / MB:,.0f} MB, {100 * gained / self._space.total:.0f} % of {self._space.words}, "
+            f"in {hours:.1f} h"
+        )
+        by = {REQUESTS: "the requests", TIME: "time"}.get(feed, feed)
+        if stepped:
+            yield f"it grows in steps, each as large as all before, with {by}"
+        else:
+            pace = 100 * growth.part(2 / 3, 1) / max(growth.part(0, 1 / 3), 1e-9)
+            yield f"it grows in a straight line with {by}: of late at {pace:.0f} % of its first pace"
+        if any(mark is not None for mark in one.oldest) and turned_over(one.oldest[growth.begin :]) is False:
+            yield "what came first is still there"
+
+
+def _agree(a: str, b: str) -> bool:
+    """Whether two feeds may be one: different routes are not."""
+    return a == b or bool({a, b} & {REQUESTS, TIME})
+
+
+COLLECTION = "a full collection"
+ALL = "all memory"

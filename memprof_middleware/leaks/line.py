@@ -1,0 +1,146 @@
+"""Whether growth is a straight line over what feeds it, and where it began."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+
+from memprof_middleware.leaks.past import at
+
+# It began where it was last at its old level, up to so small a part of its growth above it.
+_OLD_LEVEL = 0.02
+# A shorter end of the past must break new ground by so much of its growth.
+_NEW_GROUND = 0.7
+_ENDS = (1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8)
+# Rows that a period has at the least.
+_LEAST_ROWS = 6
+# No quarter of the feed brings more or less than these parts of the growth; counts have slack, in roots of them.
+_MOST, _LEAST, _SLACK = 0.55, 0.09, 1.6
+# The last third brings so much of the first, and the last sixth so much of the mean: what is full does not leak.
+_LAST_THIRD, _LAST_SIXTH = 0.75, 0.5
+# The last rows tell how far the series dips.
+_RECENT = 12
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Growth:
+    """A stretch of the past in which a series grew, over what feeds it.
+
+    Attributes:
+        begin: the row at which it began.
+        times: seconds, by the clock of the past.
+        feed: what feeds it, so far.
+        levels: the level that is never undercut again.
+        discrete: the level counts things, whose number has a natural scatter.
+    """
+
+    begin: int
+    times: Sequence[float]
+    feed: Sequence[float]
+    levels: Sequence[float]
+    discrete: bool
+
+    @property
+    def amount(self) -> float:
+        """What was gained."""
+        return self.levels[-1] - self.levels[0]
+
+    @property
+    def fed(self) -> float:
+        """What fed it."""
+        return self.feed[-1] - self.feed[0]
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.times[-1] - self.times[0]
+
+    def part(self, low: float, high: float) -> float:
+        """The growth between two parts of the feed, 0 to 1."""
+        start, fed = self.feed[0], self.fed
+        return at(self.feed, self.levels, start + high * fed) - at(self.feed, self.levels, start + low * fed)
+
+
+def floor_of(values: Sequence[float]) -> list[float]:
+    """At each row the lowest level from there on; the last rows are held to the lowest line through them.
+
+    Of the last row nobody knows how far it will be undercut: what waits for a collection stands there too.
+    """
+    few = min(_RECENT, len(values) // 8)
+    smooth = _smooth(values)
+    if few < 2:
+        end = smooth[-1] if smooth else 0.0
+    else:
+        tail = smooth[-few:]
+        before = smooth[-2 * few : -few]
+        step = max(0.0, min(tail) - min(before)) / few
+        lowest = min(range(few), key=lambda i: tail[i] + step * (few - 1 - i))
+        end = tail[lowest] + step * (few - 1 - lowest)
+    found = [0.0] * len(smooth)
+    low = end
+    for index in range(len(smooth) - 1, -1, -1):
+        low = min(low, smooth[index])
+        found[index] = low
+    if found:
+        found[-1] = max(found[-1], min(end, smooth[-1]))
+    return found
+
+
+def _smooth(values: Sequence[float]) -> list[float]:
+    """Each value as the middle one of three."""
+    inner = [sorted(three)[1] for three in zip(values, values[1:], values[2:], strict=False)]
+    return [*values[:1], *inner, *values[-1:]] if len(values) > 2 else list(values)
+
+
+def begins(values: Sequence[float], floor: Sequence[float], times: Sequence[float]) -> Iterator[int]:
+    """Where growth up to now may have begun: the longest way back first.
+
+    Args:
+        values: the series as measured.
+        floor: its floor.
+        times: of the rows.
+    """
+    last = floor[-1]
+    old = floor[0] + _OLD_LEVEL * (last - floor[0])
+    first = next((index for index in range(len(floor) - 1, -1, -1) if floor[index] <= old), 0)
+    highest = list(_running_max(values))
+    told: set[int] = set()
+    for share in (0.0, *_ENDS):
+        begin = bisect_left(times, times[first] + share * (times[len(floor) - 1] - times[first]), hi=len(floor))
+        if begin in told or len(floor) - begin < _LEAST_ROWS or last <= floor[begin]:
+            continue
+        told.add(begin)
+        if begin == 0 or last - highest[begin - 1] >= _NEW_GROUND * (last - floor[begin]):
+            yield begin
+
+
+def straight(growth: Growth) -> str:
+    """Why growth is no straight line over its feed; empty if it is one."""
+    amount = growth.amount
+    if amount <= 0 or growth.fed <= 0:
+        return "nothing feeds it"
+
+    def slack(share: float) -> float:
+        return _SLACK * math.sqrt(share * amount) if growth.discrete else 0.0
+
+    for quarter in range(4):
+        part = growth.part(quarter / 4, (quarter + 1) / 4)
+        if part > _MOST * amount + slack(_MOST):
+            return f"a quarter of what feeds it brought {100 * part / amount:.0f} % of it"
+        if part < _LEAST * amount - slack(1 / 4):
+            return f"a quarter of what feeds it brought {max(0.0, 100 * part / amount):.0f} % of it"
+    first, last = growth.part(0, 1 / 3), growth.part(2 / 3, 1)
+    if last < _LAST_THIRD * first - slack(2 / 3):
+        return f"of late it grows at {100 * last / first:.0f} % of its first pace"
+    if growth.part(5 / 6, 1) < _LAST_SIXTH * amount / 6 - slack(1 / 6):
+        return "it has just stopped"
+    return ""
+
+
+def _running_max(values: Sequence[float]) -> Iterator[float]:
+    most = -math.inf
+    for value in values:
+        most = max(most, value)
+        yield most

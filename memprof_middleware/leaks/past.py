@@ -1,0 +1,289 @@
+"""The whole life of a process in a few hundred rows: close together of late, ever wider apart before.
+
+The history keeps the last thousand snapshots, which at five seconds are an hour and a half, and forgets the beginning
+of a leak of days. Here a row is dropped when its neighbours are nearer to one another than a part of its age, so that a
+week takes some five hundred rows and what happened lately is seen as finely as it was measured.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress, pairwise
+
+# Rows whose distance is a smaller part of their age than this are thinned out; so many may come before that is done.
+_PART_OF_AGE, _SLACK = 64, 48
+# A series is followed from when it has so many more than at its least; so many series at the most.
+_LEAST_GROWTH, _MOST_SERIES = 8, 320
+# A clock that jumps forward has stood for so many intervals at the most: nobody knows what happened meanwhile.
+_LONGEST_GAPS, _LONGEST_SECONDS = 10.0, 600.0
+_COLUMNS = ("times", "requests", "in_flight", "collections", "heap", "native", "retained", "blocks")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reading:
+    """One look at a process. Sizes in bytes; ``None``: not measured.
+
+    Attributes:
+        time: seconds since the epoch, by a clock that may jump.
+        requests: answered so far, by route.
+        in_flight: requests that had begun and not ended.
+        collections: full collections so far.
+        heap: anonymous memory.
+        native: what the C library has given out.
+        retained: what it holds free for reuse.
+        blocks: blocks of Python's allocator.
+        counts: live objects by type; ``None``: not counted.
+        containers: what was measured of containers by path; ``None``: not measured.
+        complete: a container that is not among them is empty, or gone.
+    """
+
+    time: float
+    requests: Mapping[str, int]
+    in_flight: int = 0
+    collections: int = 0
+    heap: float | None = None
+    native: float | None = None
+    retained: float | None = None
+    blocks: float | None = None
+    counts: Mapping[str, int] | None = None
+    containers: Mapping[str, Seen] | None = None
+    complete: bool = True
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Seen:
+    """One container at one look.
+
+    Attributes:
+        length: entries.
+        bound: the most that it takes, by its own word.
+        entry_bytes: what one of its newest entries weighs, by a sample.
+        oldest: identity of its first entry; ``None``: it has no order, or nobody looked.
+        holds: types of its newest entries and of what these hold.
+        lifetime: seconds that an entry lives, by its own word.
+    """
+
+    length: int
+    bound: int | None = None
+    entry_bytes: float | None = None
+    oldest: int | None = None
+    holds: tuple[str, ...] = ()
+    lifetime: float | None = None
+
+
+class Past:
+    """What a process was at chosen moments since it began.
+
+    Args:
+        interval: the usual seconds between two readings.
+
+    Attributes:
+        containers: what each container was when it was measured last, by path.
+        size: how many rows there are.
+    """
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self.size = 0
+        self._columns = {name: array("d") for name in _COLUMNS}
+        self._routes: dict[str, array[float]] = {}
+        self._least: dict[str, int] = {}
+        self._types: dict[str, array[float]] = {}
+        self._lengths: dict[str, array[float]] = {}
+        self._oldest: dict[str, list[int | None]] = {}
+        self.containers: dict[str, Seen] = {}
+        self._clock = 0.0  # seconds since the first reading, by a clock of its own that never jumps
+        self._read: float | None = None
+        self._thin_at = _SLACK * 4
+
+    def add(self, reading: Reading) -> None:
+        """Keep a reading."""
+        if self._read is not None:
+            most = _LONGEST_GAPS * self._interval + _LONGEST_SECONDS
+            self._clock += min(max(reading.time - self._read, 1e-3), most)
+        self._read = reading.time
+        values = (
+            self._clock,
+            sum(reading.requests.values()),
+            reading.in_flight,
+            reading.collections,
+            *(math.nan if value is None else value for value in _sizes(reading)),
+        )
+        for name, value in zip(_COLUMNS, values, strict=True):
+            self._columns[name].append(value)
+        _extend(self._routes, reading.requests, self.size, fill=0.0, hold=True)
+        if reading.counts is not None:
+            self._choose(reading.counts)
+        counted = None if reading.counts is None else {name: reading.counts.get(name, 0) for name in self._types}
+        _extend(self._types, counted or {}, self.size)
+        self._add_containers(reading.containers, complete=reading.complete)
+        self.size += 1
+        if self.size >= self._thin_at:
+            self._thin()
+
+    def forget_counts(self) -> None:
+        """Follow the types anew: what was counted so far cannot be compared with what comes."""
+        self._types.clear()
+        self._least.clear()
+
+    def now(self) -> float:
+        """The clock of the rows."""
+        return self._clock
+
+    def column(self, name: str) -> Sequence[float]:
+        """``times``, ``requests``, ``in_flight``, ``collections``, ``heap``, ``native``, ``retained`` or ``blocks``."""
+        return self._columns[name]
+
+    def routes(self) -> Mapping[str, Sequence[float]]:
+        """Requests so far by route, at each row."""
+        return self._routes
+
+    def types(self) -> Iterable[str]:
+        """The types that are followed: those that have grown."""
+        return self._types.keys()
+
+    def paths(self) -> Iterable[str]:
+        """The containers that are followed."""
+        return self._lengths.keys()
+
+    def counts(self, name: str) -> list[float]:
+        """Live objects of a type, from the first row to the last at which they were counted."""
+        return _joined(self._types[name], self._columns["times"])
+
+    def lengths(self, path: str) -> list[float]:
+        """The length of a container, in the same way."""
+        return _joined(self._lengths[path], self._columns["times"])
+
+    def oldest(self, path: str) -> list[int | None]:
+        """Identities of a container's first entry, row by row; ``None`` where nobody looked."""
+        return self._oldest.get(path, [])
+
+    def series(self, name: str) -> list[float]:
+        """The series of a type or of a container; empty if neither is followed."""
+        if name in self._types:
+            return self.counts(name)
+        return self.lengths(name) if name in self._lengths else []
+
+    def correct(self, found: Mapping[str, Seen]) -> None:
+        """Take what was measured of containers since the last reading for its own."""
+        for path, seen in found.items():
+            self.containers[path] = seen
+            if path in self._lengths:
+                self._lengths[path][-1] = seen.length
+                self._oldest[path][-1] = seen.oldest
+
+    def _choose(self, counts: Mapping[str, int]) -> None:
+        """Begin to follow the types that have grown; what was there before is what was the least of them."""
+        first = not self._least
+        for name, number in counts.items():
+            least = self._least.get(name)
+            if least is None:
+                self._least[name] = number if first else 0
+            elif number < least:
+                self._least[name] = number
+            elif number - least >= _LEAST_GROWTH and name not in self._types:
+                self._follow(self._types, name, float(least))
+        if len(self._types) > _MOST_SERIES:
+            grown = sorted(self._types, key=lambda name: counts.get(name, 0) - self._least.get(name, 0))
+            for name in grown[: len(grown) - _MOST_SERIES]:
+                del self._types[name]
+
+    def _follow(self, series: dict[str, array[float]], name: str, level: float) -> None:
+        series[name] = array("d", [math.nan]) * self.size
+        if self.size:
+            series[name][0] = level
+
+    def _add_containers(self, found: Mapping[str, Seen] | None, *, complete: bool) -> None:
+        for path, seen in (found or {}).items():
+            self.containers[path] = seen
+            if path not in self._lengths and len(self._lengths) < _MOST_SERIES:
+                self._lengths[path] = array("d", [math.nan]) * self.size
+                self._oldest[path] = [None] * self.size
+        lengths = {path: seen.length for path, seen in (found or {}).items()}
+        if found is not None and complete:
+            lengths |= dict.fromkeys(self._lengths.keys() - lengths.keys(), 0)
+        _extend(self._lengths, lengths, self.size)
+        for path, oldest in self._oldest.items():
+            looked = (found or {}).get(path)
+            oldest.append(None if looked is None else looked.oldest)
+
+    def _thin(self) -> None:
+        times = self._columns["times"]
+        keep = [False] * self.size
+        keep[0] = keep[-1] = True
+        last, now = times[-1], times[-1]
+        for index in range(self.size - 2, 0, -1):
+            # Dropped if the gap that this leaves is a small part of the age.
+            if last - times[index - 1] > (now - times[index]) / _PART_OF_AGE:
+                keep[index], last = True, times[index]
+        for columns in (self._columns, self._routes, self._types, self._lengths):
+            for name, column in columns.items():
+                columns[name] = array("d", compress(column, keep))
+        for path, oldest in self._oldest.items():
+            self._oldest[path] = list(compress(oldest, keep))
+        self.size = sum(keep)
+        self._thin_at = self.size + _SLACK
+        self._drop_idle()
+
+    def _drop_idle(self) -> None:
+        """Containers that do not grow make room for others."""
+        for path in [path for path, lengths in self._lengths.items() if _is_flat(lengths)]:
+            if len(self._lengths) > _MOST_SERIES // 2:
+                del self._lengths[path], self._oldest[path]
+
+
+def _sizes(reading: Reading) -> tuple[float | None, ...]:
+    # A C library that has given out nothing at all was not asked.
+    return reading.heap, reading.native or None, reading.retained, reading.blocks
+
+
+def _extend(
+    series: dict[str, array[float]],
+    values: Mapping[str, float],
+    size: int,
+    *,
+    fill: float = math.nan,
+    hold: bool = False,
+) -> None:
+    """Add a value to each series; what is new began with the fill, what is missing holds its value or has none."""
+    if hold:
+        for name in values.keys() - series.keys():
+            series[name] = array("d", [fill]) * size
+    for name, column in series.items():
+        column.append(values[name] if name in values else column[-1] if hold and column else fill)
+
+
+def _is_flat(values: Sequence[float]) -> bool:
+    known = [value for value in values if not math.isnan(value)]
+    return not known or max(known) - min(known) < _LEAST_GROWTH
+
+
+def _joined(values: Sequence[float], times: Sequence[float]) -> list[float]:
+    """The values up to the last that is known; one that is not lies on the line between its neighbours."""
+    known = [index for index, value in enumerate(values) if not math.isnan(value)]
+    if not known:
+        return []
+    found = [values[known[0]]] * known[0]
+    for a, b in pairwise(known):
+        found.append(values[a])
+        if b - a > 1:
+            slope = (values[b] - values[a]) / max(times[b] - times[a], 1e-9)
+            found.extend(values[a] + slope * (times[index] - times[a]) for index in range(a + 1, b))
+    found.append(values[known[-1]])
+    return found
+
+
+def at(times: Sequence[float], values: Sequence[float], when: float) -> float:
+    """A value between two rows, on the line."""
+    index = bisect_left(times, when, hi=len(values))
+    if index <= 0:
+        return values[0]
+    if index >= len(values):
+        return values[-1]
+    width = times[index] - times[index - 1]
+    share = (when - times[index - 1]) / width if width > 0 else 1.0
+    return values[index - 1] + share * (values[index] - values[index - 1])

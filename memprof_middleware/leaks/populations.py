@@ -1,0 +1,153 @@
+"""What grows, put together: a container with the types that it holds, and types in lockstep."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from memprof_middleware.leaks.past import Past, Seen
+from memprof_middleware.model import LeakKind
+
+# Growth below this is none.
+_LEAST = 8.0
+# Two series are in lockstep if a line through them leaves no more than this part of the growth.
+_LOCKSTEP = 0.03
+_POINTS, _FEWEST = 40, 4
+# What is printed of the types that grow with it.
+_BUILTINS = "builtins"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Population:
+    """Things that come and go together.
+
+    Attributes:
+        name: of the container, or else of the type.
+        kind: what is counted: entries or objects; bytes for memory.
+        values: how many at each row, up to the last at which they were counted.
+        also: what else grows in lockstep with them.
+        entry_bytes: what one weighs, by a sample; ``None``: not known.
+        bound: the most that there can be, by its own word.
+        lifetime: seconds that one lives, by its own word.
+        oldest: identity of the first at each row.
+    """
+
+    name: str
+    kind: LeakKind
+    values: Sequence[float]
+    also: tuple[str, ...] = ()
+    entry_bytes: float | None = None
+    bound: int | None = None
+    lifetime: float | None = None
+    oldest: Sequence[int | None] = ()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Everything that it goes by."""
+        return frozenset((self.name, *self.also))
+
+    @property
+    def discrete(self) -> bool:
+        """Whether things are counted, not bytes."""
+        return self.kind in {"objects", "container"}
+
+
+def populations(past: Past, same_root: Callable[[str, str], bool]) -> list[Population]:
+    """The populations that have grown.
+
+    Args:
+        past: the past of the process.
+        same_root: whether two types are held by one root, or are of one module.
+    """
+    containers = {path: past.lengths(path) for path in past.paths()}
+    growing = {path: values for path, values in containers.items() if _grows(values)}
+    types = {name: values for name in past.types() if _grows(values := past.counts(name))}
+    found = [_of_container(path, values, past.containers[path], types, past) for path, values in growing.items()]
+    found = _without_twins(found)
+    claimed = {name for one in found for name in one.also}
+    left = {name: values for name, values in types.items() if name not in claimed}
+    return found + _of_types(left, same_root)
+
+
+def lockstep(a: Sequence[float], b: Sequence[float], left_at_most: float = _LOCKSTEP) -> bool:
+    """Whether one series is a multiple of the other, but for where they began."""
+    return misfit(a, b) <= left_at_most
+
+
+def misfit(a: Sequence[float], b: Sequence[float]) -> float:
+    """What a line through two series leaves of the second, as a part of its reach; infinite if they do not match."""
+    size = min(len(a), len(b))
+    if size < _FEWEST:
+        return math.inf
+    rows = sorted({round(part * (size - 1) / _POINTS) for part in range(_POINTS + 1)})
+    x, y = [a[row] for row in rows], [b[row] for row in rows]
+    reach = max(y) - min(y)
+    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
+    square = sum((value - mean_x) ** 2 for value in x)
+    if square <= 0 or reach <= 0:
+        return math.inf
+    slope = sum((p - mean_x) * (q - mean_y) for p, q in zip(x, y, strict=True)) / square
+    left = sum((q - mean_y - slope * (p - mean_x)) ** 2 for p, q in zip(x, y, strict=True)) / len(x)
+    return math.sqrt(left) / reach if slope > 0 else math.inf
+
+
+def _grows(values: Sequence[float]) -> bool:
+    return len(values) > 2 and values[-1] - min(values) >= _LEAST
+
+
+def _of_container(
+    path: str, values: Sequence[float], seen: Seen, types: Mapping[str, Sequence[float]], past: Past
+) -> Population:
+    also = tuple(name for name in seen.holds if name in types and lockstep(values, types[name]))
+    return Population(
+        path, "container", values, also, seen.entry_bytes, seen.bound, seen.lifetime, past.oldest(path)[: len(values)]
+    )
+
+
+def _without_twins(found: Iterable[Population]) -> list[Population]:
+    """Containers of one root that grow in lockstep are one: the outermost tells."""
+    kept: list[Population] = []
+    for one in sorted(found, key=lambda one: (len(one.name), one.name)):
+        home = next(
+            (
+                index
+                for index, other in enumerate(kept)
+                if _root(other.name) == _root(one.name) and lockstep(other.values, one.values)
+            ),
+            None,
+        )
+        if home is None:
+            kept.append(one)
+        else:
+            other = kept[home]
+            also = dict.fromkeys((*other.also, one.name, *one.also))
+            kept[home] = dataclasses.replace(other, also=tuple(also))
+    return kept
+
+
+def _of_types(types: Mapping[str, Sequence[float]], same_root: Callable[[str, str], bool]) -> list[Population]:
+    kept: list[tuple[str, list[str]]] = []
+    ordered = sorted(types, key=lambda name: (name.startswith(_BUILTINS), -_gain(types[name]), name))
+    for name in ordered:
+        home = next(
+            (
+                members
+                for leader, members in kept
+                if (name.startswith(_BUILTINS) or same_root(leader, name)) and lockstep(types[leader], types[name])
+            ),
+            None,
+        )
+        if home is None:
+            kept.append((name, []))
+        else:
+            home.append(name)
+    return [Population(name, "objects", types[name], tuple(members)) for name, members in kept]
+
+
+def _gain(values: Sequence[float]) -> float:
+    return values[-1] - min(values)
+
+
+def _root(path: str) -> str:
+    return path.partition("[")[0]

@@ -1,0 +1,61 @@
+"""How bad: what a process may still take, and what part of it something has taken."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from memprof_middleware.model import MB, MemorySnapshot
+
+# Parts of the room at which growth is looked at, suspected and confirmed.
+LOOK, SUSPECT, CONFIRM = 0.2, 0.28, 0.35
+# Where no limit is set, growth by which a process has become so many times larger matters as much as a limit's share;
+# but nobody minds that a small process takes so little more.
+_DOUBLED, _LEAST = 1.0, 96 * MB
+# Limits that somebody set for this process; the machine's memory is nobody's decision.
+_NOBODYS = "ram"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Room:
+    """What a process could take when it was first looked at.
+
+    Attributes:
+        total: bytes; growth is judged as a share of them.
+        used: bytes of the process at that time.
+        words: what they are, for people.
+        left: bytes until a limit is reached; ``None``: there is none.
+    """
+
+    total: float
+    used: float
+    words: str
+    left: float | None = None
+
+
+def room_of(first: MemorySnapshot, others: Sequence[MemorySnapshot] = (), workers: int = 1) -> Room | None:
+    """The room of a process: up to its own limit, or its fair part of what all workers share.
+
+    Args:
+        first: its first snapshot after warm-up.
+        others: snapshots of the server's other workers.
+        workers: how many there are with this one.
+    """
+    used = first.heap_used_mb
+    if used is None:
+        return None
+    found: list[tuple[float, str]] = []
+    if first.heap_size_mb is not None and first.heap_size_source != _NOBODYS:
+        found.append((first.heap_size_mb - used, f"what was left of {first.heap_size_mb:,.0f} MB"))
+    shared, taken = first.container_size_mb, first.container_used_mb
+    if shared is not None and taken is not None:
+        found.append((max(0.0, shared - taken) / workers, f"its part of what was left of {shared:,.0f} MB"))
+    if first.heap_size_mb is not None and first.heap_size_source == _NOBODYS:
+        all_used = used + sum(other.heap_used_mb or 0.0 for other in others)
+        found.append(((first.heap_size_mb - all_used) / workers, "its part of the machine's memory"))
+    limit = min(found, default=None)
+    if not found or (shared is None and first.heap_size_source in {_NOBODYS, ""}):
+        doubled = max(_DOUBLED * used, _LEAST / MB) / CONFIRM
+        found.append((doubled, f"what it had itself, {used:,.0f} MB"))
+    left, words = min(found)
+    return Room(max(1.0, left) * MB, used * MB, words, None if limit is None else max(0.0, limit[0]) * MB)

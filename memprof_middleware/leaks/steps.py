@@ -1,0 +1,37 @@
+"""Growth in steps that double: pools and hash tables, each as large as all before."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from memprof_middleware.leaks.line import Growth
+from memprof_middleware.leaks.past import at
+
+_MARKS = 4
+# Each level as a part of the next one.
+_LOW, _HIGH = 0.2, 0.75
+# Between two marks so much of the growth comes at one go.
+_AT_ONCE = 0.6
+_PARTS = 24
+
+
+def doubles(growth: Growth) -> bool:
+    """Whether a level was at about half at half of the feed, at a quarter at a quarter of it, and flat in between."""
+    start, fed, base = growth.feed[0], growth.fed, growth.levels[0]
+    if fed <= 0 or growth.amount <= 0:
+        return False
+
+    def level(share: float) -> float:
+        return at(growth.feed, growth.levels, start + share * fed) - base
+
+    levels = [level(0.5**mark) for mark in range(_MARKS)]
+    if any(not _LOW * upper <= lower <= _HIGH * upper for upper, lower in pairwise(levels)):
+        return False
+    for mark in range(_MARKS - 1):
+        low, high = 0.5 ** (mark + 1), 0.5**mark
+        edges = [level(low + (high - low) * part / _PARTS) for part in range(_PARTS + 1)]
+        steps = [b - a for a, b in pairwise(edges)]
+        at_once = max(a + b for a, b in zip(steps, [*steps[1:], 0.0], strict=True))
+        if at_once < _AT_ONCE * sum(steps):
+            return False
+    return True

@@ -1,0 +1,49 @@
+"""What users gave: all of a profiler that outlives a fork, beside the counter of requests."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from memprof_middleware.config import Config
+from memprof_middleware.model import Leak, MemorySnapshot
+from memprof_middleware.routes.counter import Traffic
+from memprof_middleware.runtime.alerts import AlertCallback
+from memprof_middleware.runtime.instruments import Probes
+from memprof_middleware.runtime.snapshotter import Trace
+
+if TYPE_CHECKING:
+    from memprof_middleware.sinks import Sink
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Given:
+    """What a :class:`~memprof_middleware.MemoryProfiler` hands each of its processes' monitors.
+
+    Attributes:
+        config: the settings.
+        clock: seconds since the epoch.
+        logger: where alerts and failures go.
+        probes: the instruments.
+        sinks: other monitoring systems.
+        traffic: the counter of requests, which adapters hold; reset in place.
+        leak_callbacks: called with each leak when it is first found.
+        alert_callbacks: called with each alert, when it begins and when it ends.
+        remedies: what the application can drop when memory is high.
+        baseline: one that was set or loaded; it is for all processes.
+        trace: the trace of allocations, which a child inherits.
+    """
+
+    config: Config
+    clock: Callable[[], float]
+    logger: logging.Logger
+    probes: Probes
+    sinks: Sequence[Sink]
+    traffic: Traffic
+    leak_callbacks: list[Callable[[Leak], object]] = dataclasses.field(default_factory=list)
+    alert_callbacks: list[AlertCallback] = dataclasses.field(default_factory=list)
+    remedies: list[Callable[[], object]] = dataclasses.field(default_factory=list)
+    baseline: MemorySnapshot | None = None
+    trace: Trace = dataclasses.field(default_factory=Trace)

@@ -1,0 +1,60 @@
+"""What a monitor tells of its process, put together from all that it has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from memprof_middleware.model import MemoryMetrics
+
+if TYPE_CHECKING:
+    from memprof_middleware.runtime.monitor import ProcessMonitor
+
+
+def figures_of(monitor: ProcessMonitor) -> MemoryMetrics:
+    """Everything that the outside is told, as of the last snapshot; measures nothing."""
+    return MemoryMetrics(
+        worker=monitor.worker,
+        pid=monitor.pid,
+        start_time=monitor.start_time,
+        snapshot=monitor.snapshot,
+        leaks=monitor.leak_watch.leaks,
+        drift=monitor.drift,
+        leak_detections=dict(monitor.leak_watch.detections),
+        snapshots_taken=monitor.history.seen,
+        requests=monitor.traffic.total,
+        failures=dict(monitor.failures.counts),
+        cpu_seconds=monitor.governor.cpu_seconds,
+        census_skipped=dict(monitor.governor.skipped),
+        history_bytes=monitor.history.nbytes,
+        heap_start_mb=monitor.heap_start_mb,
+        baseline=monitor.baseline,
+        in_flight=monitor.traffic.in_flight,
+        route_requests=monitor.traffic.read()[0],
+        route_growth=monitor.route_watch.growth,
+        forecast=monitor.capacity.forecast,
+        sinks=monitor.sinks.health(),
+        **monitor.recycler.told(),
+    )
+
+
+def statistics_of(monitor: ProcessMonitor) -> dict[str, Any]:
+    """The monitor's own state, as JSON-ready types."""
+    durations = monitor.history.series("duration_seconds")
+    return {
+        "running": monitor.sampler.running,
+        "pid": monitor.pid,
+        "worker": monitor.worker,
+        "interval_seconds": monitor.config.interval,
+        "start_time": monitor.start_time,
+        "snapshots_taken": monitor.history.seen,
+        "snapshots_kept": len(monitor.history),
+        "snapshot_seconds_mean": sum(durations) / len(durations) if durations else None,
+        "snapshot_seconds_max": max(durations, default=None),
+        "cpu_seconds": monitor.governor.cpu_seconds,
+        "requests": monitor.traffic.total,
+        "active_leaks": sum(leak.notable for leak in monitor.leak_watch.leaks),
+        "active_alerts": [alert.name for alert in monitor.alerts],
+        "leak_detections": dict(monitor.leak_watch.detections),
+        "failures": dict(monitor.failures.counts),
+        **monitor.tuner.statistics(),
+    }

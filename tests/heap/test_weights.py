@@ -1,0 +1,115 @@
+"""What entries weigh, which is the oldest, and what bounds and lifetimes containers name."""
+
+from __future__ import annotations
+
+import collections
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from memprof_middleware.heap import roots
+from memprof_middleware.heap.containers import Container, find_containers
+from memprof_middleware.heap.weights import entry_bytes, oldest_of, size_of
+
+KEPT: dict[str, Any] = {}
+
+
+@pytest.fixture(autouse=True)
+def _empty() -> Iterator[None]:
+    yield
+    KEPT.clear()
+
+
+def found(path: str) -> Container:
+    return next(one for one in find_containers().found if one.path == f"{__name__}.{path}")
+
+
+@pytest.mark.parametrize("size", [100, 10_000, 1_000_000])
+def test_an_entry_weighs_what_only_it_refers_to(size: int) -> None:
+    """The bytes of a value and its key; what all entries share belongs to none."""
+    shared = bytes(5_000_000)
+    kept = {f"key {number}": [bytes(size), shared] for number in range(100)}
+    assert entry_bytes(kept, dict) == pytest.approx(size + 250, abs=150)
+
+
+def test_instances_are_weighed_with_their_attributes() -> None:
+    """One step further down: a session with a list of texts."""
+
+    class Session:
+        def __init__(self, number: int) -> None:
+            self.texts = ["x" * 1000 + str(number) + str(text) for text in range(10)]
+
+    kept = [Session(number) for number in range(50)]
+    assert entry_bytes(kept, list) == pytest.approx(11_200, rel=0.1)
+
+
+def test_what_a_program_says_of_its_size_is_not_asked() -> None:
+    """A method of the program is no code of ours to run."""
+
+    class Liar(dict[str, int]):
+        def __sizeof__(self) -> int:
+            raise AssertionError("it ran")
+
+    assert size_of(Liar(a=1)) >= sys.getsizeof({"a": 1}) - 100
+
+
+@pytest.mark.parametrize(
+    ("make", "base"), [(dict.fromkeys, dict), (list, list), (collections.deque, collections.deque)]
+)
+def test_the_oldest_entry_changes_when_it_goes(make: Callable[[Any], Any], base: type) -> None:
+    """It stays while the container grows, and is another one when the first is dropped."""
+    ones = [object() for _ in range(20)]
+    first = oldest_of(make(ones[:10]), base)
+    assert oldest_of(make(ones), base) == first
+    assert oldest_of(make(ones[1:]), base) != first
+    assert oldest_of(set(ones), set) is None
+
+
+@pytest.mark.parametrize("users", [3, 300])
+def test_bounds_behind_a_star_add_up(users: int) -> None:
+    """A bounded queue for each user has a bound: the sum; one queue without a bound, and there is none."""
+    KEPT["queues"] = {number: collections.deque(range(10), maxlen=50) for number in range(users)}
+    assert found("KEPT[*][*]").bound == 50 * users
+    KEPT["queues"][users] = collections.deque(range(10))
+    assert found("KEPT[*][*]").bound is None
+
+
+class Sessions(dict[int, object]):
+    """A store that names the lifetime of its entries."""
+
+    def __init__(self) -> None:
+        super().__init__({number: object() for number in range(20)})
+        self.ttl = 1800
+
+
+def test_a_lifetime_by_its_own_word() -> None:
+    """A store with ``ttl=1800`` drops its entries after half an hour, and is judged after twice that."""
+    KEPT["sessions"] = Sessions()
+    assert found("KEPT[*]").lifetime == 1800
+
+
+def _wrapping(function: Callable[[], None]) -> Callable[[], None]:
+    @functools.wraps(function)
+    def wrapper() -> None:
+        function()
+
+    return wrapper
+
+
+def test_a_closure_with_a_borrowed_name_is_no_root() -> None:
+    """``functools.wraps`` copies the name; the code knows that a function made it."""
+    wrapped: Any = _wrapping(test_a_closure_with_a_borrowed_name_is_no_root)
+    assert "<locals>" not in wrapped.__qualname__
+    assert roots.is_nested(wrapped)
+    assert not roots.is_nested(_wrapping)  # type: ignore[arg-type]
+
+
+def test_a_class_made_at_run_time_is_no_root() -> None:
+    """Its name leads nowhere: who keeps it holds it."""
+    made = type("Form", (), {"__module__": __name__})
+    assert roots.is_made_at_run_time(made)
+    assert not roots.is_made_at_run_time(Sessions)
+    assert not roots.is_made_at_run_time(dict)
