@@ -340,9 +340,13 @@ class MemoryProfiler:
         """What each live worker of the server tells the outside, this one included; measures nothing.
 
         Of this worker too it is what was published last: otherwise a counter would run ahead when its own worker
-        answers a scrape and fall back when another one does.
+        answers a scrape and fall back when another one does. One that was not published yet shows what there is.
         """
         return self._entered.workers()
+
+    def settle(self) -> None:
+        """Be seen, before a scrape: a young worker takes its place, and one without a thread publishes each time."""
+        self._entered.settle()
 
     def publish(self) -> None:
         """Let a scrape, whichever worker answers it, see the state as it is now."""

@@ -31,7 +31,23 @@ class Normal:
         for i, left in enumerate(weighted):
             for j in range(i + 1):
                 matrix[i][j] = matrix[j][i] = dot(left, columns[j])
-        return cls(matrix, [dot(column, y) for column in weighted], dot(map(mul, y, weights), y))
+        return cls(matrix, [dot(column, y) for column in weighted], dot(list(map(mul, y, weights)), y))
+
+    def bordered(
+        self, columns: Columns, extra: Sequence[float], y: Sequence[float], weights: Sequence[float]
+    ) -> Normal:
+        """The same with one more column, at the end.
+
+        Args:
+            columns: those that this was made of.
+            extra: the new one.
+            y: the right side.
+            weights: of each row, as before.
+        """
+        weighted = list(map(mul, extra, weights))
+        border = [dot(weighted, column) for column in columns]
+        matrix = [[*row, entry] for row, entry in zip(self.matrix, border, strict=True)]
+        return Normal([*matrix, [*border, dot(weighted, extra)]], [*self.right, dot(weighted, y)], self.square)
 
     def solve(self, chosen: Sequence[int]) -> list[float]:
         """The solution on these columns, by Cholesky; a column that others make up gets 0."""
@@ -57,16 +73,23 @@ class Normal:
             solution[j] = value
         return solution
 
-    def solve_non_negative(self, free: int, without: Collection[int] = ()) -> list[float]:
+    def solve_non_negative(
+        self, free: int, without: Collection[int] = (), near: Sequence[float] | None = None
+    ) -> list[float]:
         """The solution in which all but the first ``free`` coefficients are at least zero.
 
         Block principal pivoting (Portugal, Judice and Vicente 1994): guess which coefficients are above zero, solve,
         and exchange those that contradict the guess, until none does.
+
+        Args:
+            free: how many coefficients may have any value.
+            without: columns that are left out.
+            near: the solution of a system much like this one, to guess by; it saves most of the work.
         """
         bound = [j for j in range(free, len(self.right)) if j not in without]
-        above = set(bound)
+        above = {j for j in bound if near is None or j >= len(near) or near[j] > 0}
         best, steps = len(bound) + 1, _BLOCK_STEPS
-        solution = self.solve([*range(free), *bound])
+        solution = self.solve([*range(free), *(j for j in bound if j in above)])
         for _ in range(20 * (len(bound) + 1)):
             noise = 1e-12 * (math.sqrt(self.square) or 1.0)
             wrong = [j for j in bound if j in above and solution[j] < 0]

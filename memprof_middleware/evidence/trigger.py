@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from memprof_middleware.config import Config
 from memprof_middleware.evidence.bundle import bundle, told_of, write_bundle
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.instruments import Instruments
-from memprof_middleware.model import MemoryMetrics, RouteGrowth
+from memprof_middleware.model import MemoryMetrics, RouteGrowth, WorkerSummary
 
 # Percent of the limit at which a bundle is written, and below which the next breach is a new one.
 _BREACH, _OVER = 85.0, 80.0
@@ -43,7 +43,7 @@ class EvidenceWatch:
 
     def consider(
         self,
-        workers: list[MemoryMetrics],
+        others: Sequence[WorkerSummary],
         own: MemoryMetrics,
         now: float,
         write: Callable[[str, tuple[str, ...]], Path | None],
@@ -51,12 +51,12 @@ class EvidenceWatch:
         """Write a bundle if something has come up that asks for one and no other worker has written it.
 
         Args:
-            workers: the figures of all workers of the server, which share a limit.
-            own: those of this one.
+            others: what the other workers of the server tell, which share a limit with this one.
+            own: the figures of this one.
             now: seconds since the epoch.
             write: writes it, with the cause and its subjects.
         """
-        causes = {cause.subject: cause for cause in self._causes(workers, own, now)}
+        causes = {cause.subject: cause for cause in self._causes(others, own, now)}
         new = {subject: cause for subject, cause in causes.items() if subject not in self._told}
         self._told = set(causes)
         if new:
@@ -92,16 +92,18 @@ class EvidenceWatch:
                 )
         return path
 
-    def _causes(self, workers: list[MemoryMetrics], own: MemoryMetrics, now: float) -> Iterator[_Cause]:
+    def _causes(self, others: Sequence[WorkerSummary], own: MemoryMetrics, now: float) -> Iterator[_Cause]:
         hour_ago = now - 3600
         began: dict[str, float] = {}
-        for leak in (leak for worker in (own, *workers) for leak in worker.leaks):
-            began[leak.name] = min(leak.detected_at, began.get(leak.name, hour_ago))
+        workers = (WorkerSummary.of(own), *others)
+        for told in workers:
+            for name, detected_at in told.leaks.items():
+                began[name] = min(detected_at, began.get(name, hour_ago))
         for leak in own.leaks:
             if leak.state == "confirmed":
                 yield _Cause(f"leak {leak.name}", f"the leak {leak.name} is confirmed", began[leak.name])
         heap = own.snapshot.heap_percent if own.snapshot else None
-        shared = shared_memory([worker.snapshot for worker in workers if worker.snapshot])
+        shared = shared_memory([told.snapshot for told in workers if told.snapshot])
         for subject, percent, what in (
             (f"limit of worker {own.worker}", heap, "this worker is at {:.0f} % of its limit"),
             ("limit of all", shared.percent if shared else None, "all workers together are at {:.0f} % of their limit"),

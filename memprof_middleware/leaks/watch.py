@@ -184,13 +184,14 @@ class LeakWatch:
         return seconds / (_CPU_SHARE * self._config.cpu_budget / 100)
 
     def judge(
-        self, history: History, route_of: Callable[[str, str], str], *, by_hand: bool
+        self, history: History, route_of: Callable[[str, str], str | None], *, by_hand: bool
     ) -> tuple[list[Leak], list[Leak]]:
         """The open leaks, the worst first, and those that have ended since the last verdict.
 
         Args:
             history: the past, the last snapshot included.
-            route_of: the route that makes something of a kind grow, in words; empty if none is found.
+            route_of: the route that makes something of a kind grow, in words; empty if none is found, ``None``
+                while it is sought.
             by_hand: look for holders, whatever the budget.
         """
         before = self.leaks
@@ -303,7 +304,7 @@ class LeakWatch:
         own: Mapping[str, Leak],
         life: Life | None,
         history: History,
-        route_of: Callable[[str, str], str],
+        route_of: Callable[[str, str], str | None],
     ) -> Leak:
         """The verdict, under the name that the incident was told by, if it was told before."""
         if life is not None:
@@ -334,12 +335,14 @@ class LeakWatch:
             return False
         return self._probes.rank(growth.name) < (self._probes.rank(before.name) if before.kind == "objects" else 2)
 
-    def _route(self, growth: Growth, route_of: Callable[[str, str], str]) -> str:
+    def _route(self, growth: Growth, route_of: Callable[[str, str], str | None]) -> str:
         """Asked for once, and again when what grows has doubled: it takes a fit over all windows."""
         at, route = self._routes.get(growth.name, (0.0, ""))
         if growth.last >= _LOOK_AGAIN * at or (not route and growth.last >= 1.2 * at):
-            route = route_of(growth.kind, growth.name) or route
-            self._routes[growth.name] = growth.last, route
+            found = route_of(growth.kind, growth.name)
+            if found is not None:
+                route = found or route
+                self._routes[growth.name] = growth.last, route
         return route
 
     def _has_ended(self, leak: Leak, history: History) -> bool:

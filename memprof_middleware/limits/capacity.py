@@ -9,7 +9,7 @@ from memprof_middleware.analysis.buckets import Buckets
 from memprof_middleware.analysis.sharing import SharedMemory, shared_memory
 from memprof_middleware.failures import Failures
 from memprof_middleware.limits.forecast import outlook
-from memprof_middleware.model import Breach, Forecast, MemoryMetrics, MemorySnapshot, Outlook
+from memprof_middleware.model import Breach, Forecast, MemoryMetrics, MemorySnapshot, Outlook, WorkerSummary
 
 CONDITION = "exhaustion"
 _HORIZON_SECONDS = 86400.0
@@ -46,12 +46,12 @@ class Capacity:
         self._adopt(told)
         return _breaches([("shared", "the workers together", told.shared)])
 
-    def see(self, snapshot: MemorySnapshot, others: Sequence[MemoryMetrics], own: str) -> list[Breach]:
+    def see(self, snapshot: MemorySnapshot, others: Sequence[WorkerSummary], own: str) -> list[Breach]:
         """Count a snapshot in and judge anew; the same one again changes nothing.
 
         Args:
             snapshot: the last one of this process.
-            others: the figures of the server's other workers.
+            others: what the server's other workers tell.
             own: the label of this worker.
 
         Returns:
@@ -73,7 +73,7 @@ class Capacity:
             subjects.append(("shared", who, self._all.outlook))
         return _breaches(subjects)
 
-    def _count(self, snapshot: MemorySnapshot, shared: SharedMemory | None, others: Sequence[MemoryMetrics]) -> None:
+    def _count(self, snapshot: MemorySnapshot, shared: SharedMemory | None, others: Sequence[WorkerSummary]) -> None:
         if self._seen is None:
             self._warn_of_limit(snapshot)
         self._seen = snapshot.timestamp

@@ -21,6 +21,9 @@ class MetricsSource(Protocol):
     def namespace(self) -> str:
         """First part of every metric name."""
 
+    def settle(self) -> None:
+        """Let a worker that has begun just now be seen."""
+
     def workers(self) -> list[MemoryMetrics]:
         """The figures of every live worker of the server."""
 
@@ -40,6 +43,7 @@ class MemoryCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The families with the samples of the last snapshot."""
+        self._source.settle()
         return self._families(self._source.workers())
 
     def _families(self, workers: Workers) -> Iterator[Metric]:

@@ -6,11 +6,11 @@ from memprof_middleware.model.codec import Moment
 from memprof_middleware.model.drift import DriftReport
 from memprof_middleware.model.forecast import Forecast, Outlook
 from memprof_middleware.model.leak import Leak, LeakKind, LeakState
-from memprof_middleware.model.route import Estimate, RouteGrowth, RouteWindows
+from memprof_middleware.model.route import Estimate, RouteGrowth, RouteWindows, WindowRow
 from memprof_middleware.model.severity import SEVERITIES, Severity
 from memprof_middleware.model.snapshot import CensusKind, MemorySnapshot
 from memprof_middleware.model.units import MB
-from memprof_middleware.model.worker import MemoryMetrics, SinkHealth
+from memprof_middleware.model.worker import MemoryMetrics, SinkHealth, WorkerSummary
 
 __all__ = [
     "MB",
@@ -32,4 +32,6 @@ __all__ = [
     "RouteWindows",
     "Severity",
     "SinkHealth",
+    "WindowRow",
+    "WorkerSummary",
 ]

@@ -13,8 +13,6 @@ from memprof_middleware.model.foreign import LARGEST
 
 # Of a text that is read, in characters: the packed past of a forecast is 8,000, a sentence some hundred.
 _LONGEST = 1 << 16
-# Figures of a window that come before those of its routes.
-_BEFORE_ROUTES = 5
 
 
 class _Rule(typing.NamedTuple):
@@ -52,7 +50,7 @@ class _Value:
         """
         readers = _readers(typing.cast("typing.Any", cls))
         try:
-            return cls(**{name: reader(name, data[name]) for name, reader in readers.items() if name in data})
+            return cls(**{name: readers[name](name, value) for name, value in data.items() if name in readers})
         except (TypeError, AttributeError, KeyError) as error:
             raise ValueError(f"{cls.__name__}: {error}") from error
 

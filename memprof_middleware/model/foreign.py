@@ -37,6 +37,7 @@ def _bounded(kind: Callable[[str], _Number]) -> Callable[[str], _Number]:
 
 
 _whole, _real = _bounded(int), _bounded(float)
+_DECODER = json.JSONDecoder(parse_int=_whole, parse_float=_real, parse_constant=_real)
 
 
 def parsed(data: bytes) -> Any:
@@ -47,7 +48,7 @@ def parsed(data: bytes) -> Any:
     """
     try:
         text = data.decode()
-        value = json.loads(text, parse_int=_whole, parse_float=_real, parse_constant=_real)
+        value = _DECODER.decode(text)
         # Most files of ours are ASCII without escapes, and no text in them can hide anything: JSON takes no control
         # character as it is, but for this one.
         return value if text.isascii() and "\\" not in text and "\x7f" not in text else _cleaned(value)

@@ -3,28 +3,91 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
 
-from memprof_middleware.model.codec import _BEFORE_ROUTES, _Value
+from memprof_middleware.model.codec import _Value
+from memprof_middleware.model.foreign import parsed_object
+
+# Figures of a window that come before those of its routes.
+_FIGURES = 5
+_UNKNOWN = -(2**63)
+# A number of requests takes as little room as the largest of them lets it.
+_CODES = "BHIQ"
+WindowRow = tuple[float, int, "int | None", int, int, Mapping[str, int]]
+"""Of one window: seconds, change of the requests in flight, growth in bytes and in blocks, requests whose garbage a
+full collection took, and the requests of each route."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class RouteWindows(_Value):
-    """What one worker adds to the attribution of growth to routes: a row for each of its last windows.
+@dataclasses.dataclass(frozen=True, slots=True)
+class RouteWindows:
+    """What one worker adds to the attribution of growth to routes: its last windows, in two tables of whole numbers.
 
     Attributes:
         source: how bytes were read, as in :class:`RouteGrowth`.
-        routes: the routes of the rows.
-        rows: seconds, change of the requests in flight, growth in bytes, growth in blocks, requests whose garbage a
-            full collection took; then the requests of each route.
+        routes: the routes that have a column.
+        figures: of each window milliseconds, in flight, bytes, blocks and collected, as in :data:`WindowRow`.
+        requests: of each window the requests of each route.
     """
 
     source: str
     routes: tuple[str, ...]
-    rows: tuple[tuple[float | None, ...], ...]
+    figures: array[int]
+    requests: array[int]
 
-    def __post_init__(self) -> None:
-        if any(len(row) != _BEFORE_ROUTES + len(self.routes) for row in self.rows):
-            raise ValueError("a row of the windows has not a figure for each route")
+    @classmethod
+    def of(cls, source: str, rows: Sequence[WindowRow]) -> RouteWindows:
+        """From the windows, oldest first."""
+        routes = tuple(sorted(set().union(*(row[-1] for row in rows))))
+        largest = max((max(row[-1].values(), default=0) for row in rows), default=0)
+        code = next(code for code in _CODES if largest < 1 << 8 * array(code).itemsize)
+        figures, requests = array("q"), array(code)
+        for seconds, in_flight, memory, blocks, collected, ended in rows:
+            known = _UNKNOWN if memory is None else memory
+            figures.extend((round(1000 * seconds), in_flight, known, blocks, collected))
+            requests.extend(map(ended.get, routes, repeat(0)))
+        return cls(source, routes, figures, requests)
+
+    def __len__(self) -> int:
+        return len(self.figures) // _FIGURES
+
+    def rows(self, most: int) -> Iterator[WindowRow]:
+        """The last windows, oldest first."""
+        width = len(self.routes)
+        for index in range(max(0, len(self) - most), len(self)):
+            milliseconds, in_flight, memory, blocks, collected = self.figures[_FIGURES * index : _FIGURES * (index + 1)]
+            numbers = self.requests[width * index : width * (index + 1)]
+            ended = {route: number for route, number in zip(self.routes, numbers, strict=True) if number}
+            yield milliseconds / 1000, in_flight, None if memory == _UNKNOWN else memory, blocks, collected, ended
+
+    def pack(self) -> bytes:
+        """The windows as another process reads them."""
+        head = {"source": self.source, "routes": self.routes, "windows": len(self), "code": self.requests.typecode}
+        return b"%b\n%b%b" % (json.dumps(head).encode(), self.figures.tobytes(), self.requests.tobytes())
+
+    @classmethod
+    def unpack(cls, data: bytes) -> RouteWindows:
+        """What :meth:`pack` wrote. Any bytes are numbers that can be reckoned with: what is looked at is the size.
+
+        Raises:
+            ValueError: that did not write it.
+        """
+        line, _, tables = data.partition(b"\n")
+        head = parsed_object(line)
+        source, routes, windows, code = (head.get(name) for name in ("source", "routes", "windows", "code"))
+        if not isinstance(source, str) or not isinstance(routes, list) or not all(type(r) is str for r in routes):
+            raise ValueError("the windows of a worker do not name their routes")
+        if type(windows) is not int or windows < 0 or code not in tuple(_CODES):
+            raise ValueError("the windows of a worker do not tell their size")
+        figures, requests = array("q"), array(code)
+        border = windows * _FIGURES * figures.itemsize
+        if len(tables) != border + windows * len(routes) * requests.itemsize:
+            raise ValueError("the windows of a worker are not of the size that they tell")
+        figures.frombytes(tables[:border])
+        requests.frombytes(tables[border:])
+        return cls(source, tuple(routes), figures, requests)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

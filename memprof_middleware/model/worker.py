@@ -1,15 +1,16 @@
-"""What one worker tells: everything that a scrape, a page or a sink shows of it."""
+"""What one worker tells: all that a scrape, a page or a sink shows of it, and the little that its siblings need."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from memprof_middleware.model.codec import Moment, _SlotNumber, _Value
 from memprof_middleware.model.drift import DriftReport
 from memprof_middleware.model.forecast import Forecast
 from memprof_middleware.model.leak import Leak
-from memprof_middleware.model.route import RouteGrowth, RouteWindows
+from memprof_middleware.model.route import RouteGrowth
 from memprof_middleware.model.snapshot import MemorySnapshot
 
 
@@ -54,7 +55,6 @@ class MemoryMetrics(_Value):
         baseline: what drift is measured against.
         in_flight: requests that had begun and not ended at the last snapshot.
         route_requests: requests answered so far, by route.
-        route_windows: for the other workers: what this one's share of the attribution rests on.
         route_growth: what requests keep, by route, over all workers; told by the worker with the lowest number.
         remedies: remedies that ran so far, by name.
         remedy_freed_mb: what they gave back, by name.
@@ -82,7 +82,6 @@ class MemoryMetrics(_Value):
     baseline: MemorySnapshot | None = None
     in_flight: int = 0
     route_requests: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    route_windows: RouteWindows | None = None
     route_growth: tuple[RouteGrowth, ...] = ()
     remedies: Mapping[str, int] = dataclasses.field(default_factory=dict)
     remedy_freed_mb: Mapping[str, float] = dataclasses.field(default_factory=dict)
@@ -91,3 +90,54 @@ class MemoryMetrics(_Value):
     answering: bool = False
     forecast: Forecast | None = None
     sinks: tuple[SinkHealth, ...] = ()
+
+
+# What a snapshot tells of a limit that is shared.
+_OF_MEMORY = (
+    "timestamp",
+    "pid",
+    "heap_size_mb",
+    "heap_size_source",
+    "heap_used_mb",
+    "proportional_mb",
+    "container_used_mb",
+    "container_size_mb",
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerSummary(_Value):
+    """What the other workers need of one with every step.
+
+    Attributes:
+        worker: its slot.
+        pid: its process.
+        snapshot: its last snapshot, of which only what is about memory is told.
+        leaks: its open leaks, and when each was first suspected.
+        forecast: of the worker with the lowest number, which tells the past of what is shared.
+    """
+
+    worker: _SlotNumber
+    pid: int
+    snapshot: MemorySnapshot | None = None
+    leaks: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    forecast: Forecast | None = None
+
+    @classmethod
+    def of(cls, metrics: MemoryMetrics) -> WorkerSummary:
+        """From all that a worker tells."""
+        told = metrics.forecast if metrics.forecast is not None and metrics.forecast.shared_past else None
+        return cls(
+            worker=metrics.worker,
+            pid=metrics.pid,
+            snapshot=metrics.snapshot,
+            leaks={leak.name: leak.detected_at for leak in metrics.leaks},
+            forecast=told,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary as JSON-ready types, as short as can be: it is read by every sibling with every step."""
+        found = _Value.to_dict(dataclasses.replace(self, snapshot=None))
+        if self.snapshot is not None:
+            found["snapshot"] = {name: getattr(self.snapshot, name) for name in _OF_MEMORY}
+        return found

@@ -165,7 +165,7 @@ class Recycler:
             fresh_mb=past.fresh_mb,
             retired=past.retired,
             workers_then=past.workers,
-            workers_now=1 if breach is None else len(self._watched.workers()),
+            workers_now=1 if breach is None else self._watched.live_workers,
             other_retires=other_retires,
             limit_mb=snapshot.heap_size_mb,
         )

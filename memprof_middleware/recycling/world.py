@@ -6,12 +6,12 @@ import dataclasses
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
-from memprof_middleware.model import Alert, MemoryMetrics
+from memprof_middleware.model import Alert
 from memprof_middleware.recycling import act, detection
 
 
@@ -45,8 +45,9 @@ class Watched(Protocol):
     def alerts(self) -> list[Alert]:
         """The conditions that hold."""
 
-    def workers(self) -> Sequence[MemoryMetrics]:
-        """The live workers of the server."""
+    @property
+    def live_workers(self) -> int:
+        """How many workers the server has."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,6 +19,7 @@ from memprof_middleware.analysis.least_squares import Columns, Normal, residuals
 from memprof_middleware.model import Estimate, RouteGrowth
 from memprof_middleware.routes.fit import LEAST_WINDOWS, NEEDED, RouteFit, Window, determined
 from memprof_middleware.routes.givebacks import settled
+from memprof_middleware.routes.work import Work, finished
 
 # Windows so many times less noisy than those before them are judged alone.
 _CALMER = 5.0
@@ -28,7 +29,12 @@ _MARGIN = 1.25
 _SURE = 0.2
 
 
-def attribute(windows: Sequence[Window], pause: Callable[[], object] = bool) -> list[RouteGrowth] | None:
+def attribute(windows: Sequence[Window]) -> list[RouteGrowth] | None:
+    """What comes out of :func:`attribution`, at once."""
+    return finished(attribution(windows))
+
+
+def attribution(windows: Sequence[Window]) -> Work[list[RouteGrowth] | None]:
     """Share the growth out among the routes.
 
     Robust in four ways: windows that one burst or load step spoils weigh less (Huber's weights, iterated); what is
@@ -42,24 +48,29 @@ def attribute(windows: Sequence[Window], pause: Callable[[], object] = bool) -> 
 
     Args:
         windows: oldest first, of one worker or of many.
-        pause: called every few milliseconds of work, to let other threads run.
 
     Returns:
         The routes that keep something, the most first; empty if none does; ``None`` while that cannot be told.
     """
-    rows, released = settled(_calm(windows, pause), lambda given: _predicted(given, pause), LEAST_WINDOWS)
+    calm = yield from _calm(windows)
+    rows, released = settled(calm, (yield from _predicted(calm)), LEAST_WINDOWS)
     if len(rows) < LEAST_WINDOWS:
         return None
-    fit = RouteFit(rows, pause)
+    fit = yield from RouteFit.of(rows)
     if not determined(len(rows), len(fit.columns)):
         return None
-    while start := fit.slows_at():
-        fit = RouteFit(rows := rows[start:], pause)
-    return _Verdict(fit, released).growths()
+    while start := (yield from fit.slows_at()):
+        fit = yield from RouteFit.of(rows := rows[start:])
+    return (yield from _Verdict(fit, released).growths())
 
 
-def attribute_workers(windows: Sequence[Window], pause: Callable[[], object] = bool) -> list[RouteGrowth] | None:
-    """As :func:`attribute` for all workers together, and beside it what only one of them shows.
+def attribute_workers(windows: Sequence[Window]) -> list[RouteGrowth] | None:
+    """What comes out of :func:`attribution_of_workers`, at once."""
+    return finished(attribution_of_workers(windows))
+
+
+def attribution_of_workers(windows: Sequence[Window]) -> Work[list[RouteGrowth] | None]:
+    """As :func:`attribution` for all workers together, and beside it what only one of them shows.
 
     A route that leaks in one worker is an outlier among many. Each worker is therefore judged by itself too, and
     where its interval and that of all together exclude each other, or all together show nothing, it is told with the
@@ -67,7 +78,7 @@ def attribute_workers(windows: Sequence[Window], pause: Callable[[], object] = b
     """
     if not any(window.requests for window in windows):
         return None
-    together = attribute(windows, pause)
+    together = yield from attribution(windows)
     by_worker: dict[str, list[Window]] = {}
     for window in windows:
         by_worker.setdefault(window.worker, []).append(window)
@@ -77,7 +88,7 @@ def attribute_workers(windows: Sequence[Window], pause: Callable[[], object] = b
     common = {growth.route: growth.per_request for growth in found}
     named = {route for growth in found for route in growth.together_with}
     for worker, own in by_worker.items():
-        for growth in attribute(own, pause) or ():
+        for growth in (yield from attribution(own)) or ():
             all_show = common.get(growth.route)
             agrees = all_show and growth.per_request.low <= all_show.high and all_show.low <= growth.per_request.high
             if growth.identified and not agrees and growth.route not in named:
@@ -85,21 +96,21 @@ def attribute_workers(windows: Sequence[Window], pause: Callable[[], object] = b
     return found if together is not None or found else None
 
 
-def _calm(windows: Sequence[Window], pause: Callable[[], object]) -> Sequence[Window]:
+def _calm(windows: Sequence[Window]) -> Work[Sequence[Window]]:
     """The windows, or the later ones of them where those before are so much noisier that they would only spoil them."""
-    fit = RouteFit(windows, pause, echoes=False)
+    fit = yield from RouteFit.of(windows, echoes=False)
     size = len(windows)
     for start in (size // 6, size // 4, size // 3, size // 2):
         if start and size - start >= max(LEAST_WINDOWS, 1.5 * len(fit.columns)):
-            late = RouteFit(windows[start:], pause, echoes=False)
+            late = yield from RouteFit.of(windows[start:], echoes=False)
             if _CALMER * late.scale < fit.scale:
-                return _calm(windows[start:], pause)
+                return (yield from _calm(windows[start:]))
     return windows
 
 
-def _predicted(windows: Sequence[Window], pause: Callable[[], object]) -> list[float]:
+def _predicted(windows: Sequence[Window]) -> Work[list[float]]:
     """The growth of each window as the routes explain it."""
-    fit = RouteFit(windows, pause, echoes=False)
+    fit = yield from RouteFit.of(windows, echoes=False)
     return [window.growth - left for window, left in zip(windows, fit.left, strict=True)]
 
 
@@ -109,23 +120,25 @@ class _Verdict:
     def __init__(self, fit: RouteFit, released: float) -> None:
         self._fit, self._released = fit, released
 
-    def growths(self) -> list[RouteGrowth]:
+    def growths(self) -> Work[list[RouteGrowth]]:
         """The routes that keep something, alone or together."""
         fit = self._fit
         noise = fit.noise() * NEEDED
         kept = [j for j in range(fit.free, fit.free + len(fit.routes)) if fit.solution[j] > 0]
-        others = {j: fit.best(fit.normal, without=[j]) for j in kept}
+        others = {}
+        for j in kept:
+            others[j] = yield from fit.best(fit.normal, without=[j])
         needed = [j for j in kept if fit.normal.error(others[j]) - fit.error > noise]
         groups, claimed = [[j] for j in needed], set(needed)
         for j in sorted(others.keys() - claimed, key=lambda j: -self._kept(j)):
             if j in claimed:
                 continue
             group = [j, *(k for k in self._takers(j, others[j]) if k not in claimed)]
-            without = fit.best(fit.normal, without=group)
+            without = yield from fit.best(fit.normal, without=group)
             if len(group) > 1 and fit.normal.error(without) - fit.error > noise:
                 groups.append(group)
                 claimed.update(group)
-        return self._estimates(groups)
+        return (yield from self._estimates(groups))
 
     def _kept(self, j: int, solution: Sequence[float] | None = None) -> float:
         return (solution or self._fit.solution)[j] * self._fit.totals[j]
@@ -140,18 +153,18 @@ class _Verdict:
             if k != j and self._kept(k, others) - self._kept(k) > 0.2 * moved
         ]
 
-    def _estimates(self, groups: list[list[int]]) -> list[RouteGrowth]:
+    def _estimates(self, groups: list[list[int]]) -> Work[list[RouteGrowth]]:
         fit = self._fit
         columns = fit.columns[: fit.free] + [self._summed(group) for group in groups]
         normal = Normal.of(columns, fit.y, fit.weights)
-        solution = fit.best(normal)
+        solution = yield from fit.best(normal, near=[1.0] * len(columns))
         spread = _sandwich(columns, residuals(columns, fit.y, solution), fit.weights, normal)
         found: list[RouteGrowth] = []
         total = sum(window.growth for window in fit.windows)
         hours = sum(window.seconds for window in fit.windows) / 3600
         for number, group in enumerate(groups, start=fit.free):
             value, names = solution[number], [self._name(j) for j in group]
-            low, high = self._range(group, value, spread[number])
+            low, high = yield from self._range(group, value, spread[number])
             value = min(max(value, low), high)
             requests = sum(fit.totals[j] for j in group)
             low = max(0.0, low - _MARGIN * self._released / requests)
@@ -172,27 +185,28 @@ class _Verdict:
             )
         return sorted(found, key=lambda growth: -growth.kept)
 
-    def _range(self, group: list[int], value: float, error: float) -> tuple[float, float]:
+    def _range(self, group: list[int], value: float, error: float) -> Work[tuple[float, float]]:
         """The values that the windows allow, with every other route free to keep what it likes."""
         fit = self._fit
         columns = [column for j, column in enumerate(fit.columns) if j not in group]
         normal = Normal.of([*columns, self._summed(group)], fit.y, fit.weights)
         *_, own = normal.matrix
+        near = [value for j, value in enumerate(fit.solution) if j not in group]
         allowed = fit.error + fit.noise() * student(math.inf) ** 2
 
-        def is_allowed(candidate: float) -> bool:
+        def is_allowed(candidate: float) -> Work[bool]:
             fixed = Normal(
                 [row[:-1] for row in normal.matrix[:-1]],
                 [right - candidate * entry for right, entry in zip(normal.right[:-1], own[:-1], strict=True)],
                 normal.square - 2 * candidate * normal.right[-1] + candidate**2 * own[-1],
             )
-            return fixed.error(fit.best(fixed)) <= allowed
+            return fixed.error((yield from fit.best(fixed, near=near))) <= allowed
 
-        best = fit.best(normal)[-1]
+        *_, best = yield from fit.best(normal, near=near)
         step = max(error, 1e-3 * abs(best), 1e-9)
         reach = student(len(fit.y) - len(fit.columns)) * error
-        low = min(_edge(is_allowed, best, -step), value - reach)
-        return max(0.0, low), max(_edge(is_allowed, best, step), value + reach)
+        low, high = (yield from _edge(is_allowed, best, -step)), (yield from _edge(is_allowed, best, step))
+        return max(0.0, min(low, value - reach)), max(high, value + reach)
 
     def _summed(self, group: list[int]) -> list[float]:
         return [sum(values) for values in zip(*(self._fit.columns[j] for j in group), strict=True)]
@@ -202,16 +216,16 @@ class _Verdict:
         return self._fit.routes[index] if index < len(self._fit.routes) else "<rare>"
 
 
-def _edge(is_allowed: Callable[[float], bool], inside: float, step: float) -> float:
+def _edge(is_allowed: Callable[[float], Work[bool]], inside: float, step: float) -> Work[float]:
     """How far one can go from a value that is allowed: out in doubled steps, then halved in between."""
     good, bad = inside, inside + step
     for _ in range(20):
-        if not is_allowed(bad):
+        if not (yield from is_allowed(bad)):
             break
         good, bad = bad, bad + 2 * (bad - good)
     for _ in range(8):
         middle = (good + bad) / 2
-        good, bad = (middle, bad) if is_allowed(middle) else (good, middle)
+        good, bad = (middle, bad) if (yield from is_allowed(middle)) else (good, middle)
     return (good + bad) / 2
 
 

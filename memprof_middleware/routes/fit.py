@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from memprof_middleware.analysis.least_squares import Normal, median, residuals, student
+from memprof_middleware.routes.work import Work
 
 # Routes told apart in one system; the work grows with the square.
 MOST_ROUTES = 40
@@ -46,12 +47,7 @@ class Window:
 
 
 class RouteFit:
-    """One robust fit.
-
-    Args:
-        windows: the rows.
-        pause: called before each solution.
-        echoes: whether noise that one window hands to the next is taken out.
+    """One robust fit; :meth:`of` makes it.
 
     Attributes:
         windows: the rows.
@@ -67,8 +63,8 @@ class RouteFit:
         error: the weighted sum of its squares.
     """
 
-    def __init__(self, windows: Sequence[Window], pause: Callable[[], object], *, echoes: bool = True) -> None:
-        self.windows, self._pause = windows, pause
+    def __init__(self, windows: Sequence[Window]) -> None:
+        self.windows = windows
         self.routes = _present(windows)
         named = set(self.routes)
         self.columns = [[window.seconds for window in windows]]
@@ -83,17 +79,29 @@ class RouteFit:
             self.columns.append(rest)
         self.totals = [sum(column) for column in self.columns]
         self.y = [window.growth for window in windows]
-        self._solve()
-        if echoes and (echo := self._echo()):
-            # Outliers are cut before: the filter would spread them over the windows that follow.
-            fitted = [y - rest for y, rest in zip(self.y, self.left, strict=True)]
-            limit = _OUTLIER * self.scale
-            cut = [fit + min(max(rest, -limit), limit) for fit, rest in zip(fitted, self.left, strict=True)]
-            self.columns = [self._filtered(column, echo) for column in self.columns]
-            self.y = self._filtered(cut, echo)
-            self._solve()
+        self.solution: list[float] = []
 
-    def slows_at(self) -> int | None:
+    @classmethod
+    def of(cls, windows: Sequence[Window], *, echoes: bool = True) -> Work[RouteFit]:
+        """Fit some windows.
+
+        Args:
+            windows: the rows.
+            echoes: whether noise that one window hands to the next is taken out.
+        """
+        fit = cls(windows)
+        yield from fit._solve()
+        if echoes and (echo := fit._echo()):
+            # Outliers are cut before: the filter would spread them over the windows that follow.
+            fitted = [y - rest for y, rest in zip(fit.y, fit.left, strict=True)]
+            limit = _OUTLIER * fit.scale
+            cut = [value + min(max(rest, -limit), limit) for value, rest in zip(fitted, fit.left, strict=True)]
+            fit.columns = [fit._filtered(column, echo) for column in fit.columns]
+            fit.y = fit._filtered(cut, echo)
+            yield from fit._solve()
+        return fit
+
+    def slows_at(self) -> Work[int | None]:
         """Where a route stops to keep as much as before: a cache is full, and what it took is no leak."""
         size = len(self.y)
         best, found = NEEDED * self.noise(), None
@@ -102,8 +110,8 @@ class RouteFit:
                 continue
             for j in range(self.free, len(self.columns)):
                 early = [n if row < start else 0.0 for row, n in enumerate(self.columns[j])]
-                normal = Normal.of([*self.columns, early], self.y, self.weights)
-                gain = self.error - normal.error(self.best(normal))
+                normal = self.normal.bordered(self.columns, early, self.y, self.weights)
+                gain = self.error - normal.error((yield from self.best(normal)))
                 if gain > best:
                     best, found = gain, start
         return found
@@ -117,33 +125,42 @@ class RouteFit:
         tame = sum(min(abs(rest), limit) ** 2 for rest in kept) / 0.71 / freedom
         return max(self.scale**2, tame) * (student(freedom) / student(math.inf)) ** 2
 
-    def best(self, normal: Normal, without: Sequence[int] = ()) -> list[float]:
-        """The solution of a system whose columns are bound like these, perhaps without some of them."""
-        self._pause()
-        return normal.solve_non_negative(self.free, without)
+    def best(
+        self, normal: Normal, without: Sequence[int] = (), near: Sequence[float] | None = None
+    ) -> Work[list[float]]:
+        """The solution of a system whose columns are bound like these, perhaps without some of them.
 
-    def _solve(self) -> None:
+        Args:
+            normal: the system.
+            without: the columns that are left out.
+            near: where the solution may be near to; by default that of this fit.
+        """
+        yield
+        return normal.solve_non_negative(self.free, without, self.solution if near is None else near)
+
+    def _solve(self) -> Work[None]:
         """An MM-estimate (Yohai 1987): Huber's weights lead there from anywhere, Tukey's then leave gross outliers out.
 
         With Huber's alone, three windows in which a cache is filled widen the interval of a leak fivefold.
         """
-        self._weigh([1.0] * len(self.y))
-        self._converge(_huber)
-        self._converge(_tukey)
+        yield from self._weigh([1.0] * len(self.y))
+        yield from self._converge(_huber)
+        yield from self._converge(_tukey)
         self.error = self.normal.error(self.solution)
 
-    def _converge(self, weight: Callable[[float], float]) -> None:
+    def _converge(self, weight: Callable[[float], float]) -> Work[None]:
         for _ in range(_ROUNDS):
             before, weights = self.scale, [weight(rest / self.scale) for rest in self.left]
             if not determined(sum(map(bool, weights)), len(self.columns)):
                 break
-            self._weigh(weights)
+            yield from self._weigh(weights)
             if abs(before - self.scale) <= 1e-3 * self.scale:
                 break
 
-    def _weigh(self, weights: list[float]) -> None:
+    def _weigh(self, weights: list[float]) -> Work[None]:
+        yield  # of many windows the matrix takes as long as the solution
         self.weights, self.normal = weights, Normal.of(self.columns, self.y, weights)
-        self.solution = self.best(self.normal)
+        self.solution = yield from self.best(self.normal)
         self.left = residuals(self.columns, self.y, self.solution)
         self.scale = _scale(self.left, self.y, len(self.columns))
 

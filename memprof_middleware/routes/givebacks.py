@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 _RELEASE = 6.0
 
 
-def settled(
-    windows: Sequence[Window], predicted: Callable[[Sequence[Window]], list[float]], least: int
-) -> tuple[list[Window], float]:
+def settled(windows: Sequence[Window], predicted: Sequence[float], least: int) -> tuple[list[Window], float]:
     """The windows, with those joined that a release ties together, in their order.
 
     A large request that comes and goes makes one window rise and a later one fall: the two and what lies between are
@@ -31,7 +29,7 @@ def settled(
 
     Args:
         windows: of one worker or many.
-        predicted: from windows to the growth that the routes explain in each.
+        predicted: the growth that the routes explain in each.
         least: how many windows are enough.
 
     Returns:
@@ -39,7 +37,7 @@ def settled(
     """
     if len(windows) < 4:
         return list(windows), 0.0
-    left = [window.growth - value for window, value in zip(windows, predicted(windows), strict=True)]
+    left = [window.growth - value for window, value in zip(windows, predicted, strict=True)]
     limit = -_RELEASE * 1.4826 * median(map(abs, left))
     by_worker: dict[str, list[int]] = {}
     for index, window in enumerate(windows):

@@ -14,12 +14,13 @@ from memprof_middleware.analysis.memory import memory_of
 from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.instruments import Instruments
-from memprof_middleware.model import Breach, MemoryMetrics, RouteGrowth, RouteWindows
+from memprof_middleware.model import Breach, RouteGrowth, RouteWindows
 from memprof_middleware.probes import AllocatorStats
-from memprof_middleware.routes.attribution import attribute, attribute_workers
+from memprof_middleware.routes.attribution import attribution, attribution_of_workers
 from memprof_middleware.routes.counter import Traffic, ended_between
 from memprof_middleware.routes.fit import Window
 from memprof_middleware.routes.growth import route_breaches
+from memprof_middleware.routes.work import Ration, Task, Work, finished, pauses
 
 # Windows kept: an hour or two at the usual intervals, long enough for a small leak and short enough to forget a cache.
 MOST_WINDOWS = 120
@@ -27,11 +28,12 @@ MOST_WINDOWS = 120
 _MOST_POOLED = 600
 # A request in flight holds memory that it will give back: wait this long for a moment without one.
 _TRIES, _PAUSE_SECONDS = 20, 0.001
-_STRETCH_SECONDS = 0.002
 # Judging may use this part of the processor time that the profiler may use.
 _CPU_SHARE = 0.3
 # How often in a row a route must be found before it is called a leak, and missed before that is over.
 _STEADY = 3
+# Questions that wait for an answer; of more, the first are asked again later.
+_MOST_QUESTIONS = 8
 _BYTES, _BLOCKS = "bytes", "objects"
 
 
@@ -81,7 +83,9 @@ class RouteWatch:
         self._last: _Reading | None = None
         self._collected = 0  # requests that had ended at the last full collection
         self._source = "in use"
-        self._steps_left = 0
+        self._ration = Ration()
+        self._judgement: Task[tuple[RouteGrowth, ...]] | None = None
+        self._questions: dict[tuple[str, str], Task[RouteGrowth | None]] = {}  # by kind and name
         self.growth: tuple[RouteGrowth, ...] = ()
         self._judged = False
         self._called: dict[str, tuple[Breach, int, bool]] = {}  # by subject: the last, how often of late, whether told
@@ -102,38 +106,87 @@ class RouteWatch:
             self._traffic.review()  # here alone: names change hands between two windows, never twice in one
         return found
 
-    def judge(self, own: str, workers: Sequence[MemoryMetrics], config: Config) -> None:
+    def judge(
+        self,
+        own: str,
+        others: Sequence[str],
+        config: Config,
+        windows_of: Callable[[str], RouteWindows | None],
+        *,
+        by_hand: bool = False,
+    ) -> None:
         """Find out what requests keep, by route, in all workers together; kept in ``growth``.
 
-        One worker does it for all. It does so at every step unless that would take too much processor time.
+        One worker does it for all. A step spends a ration of processor time on it and goes on in the next one where
+        that is not enough.
 
         Args:
             own: the label of this worker.
-            workers: the figures of all live workers.
+            others: those of the other live workers.
             config: ``interval`` and ``cpu_budget``.
+            windows_of: reads the windows of another worker.
+            by_hand: find it out now, whatever it takes.
         """
         self._judged = False
-        if any(int(other.worker) < int(own) for other in workers):
-            self.growth, self._called = (), {}
-            return
-        self._steps_left -= 1
-        if self._steps_left > 0 or not self._spans:
-            return
-        began = time.thread_time()
+        self._ration.refill(_CPU_SHARE * config.cpu_budget / 100 * config.interval)
         with self._failures.caught("route_growth"):
-            others = [other for other in workers if other.worker != own]
-            each = max(30, _MOST_POOLED // (len(others) + 1))
-            found: list[RouteGrowth] = []
-            pause = _pauses()
-            for unit in (_BYTES, _BLOCKS):
-                source = self._source if unit == _BYTES else "blocks"
-                windows = [span.window(own, growth) for span, growth in self._growths(unit)][-each:]
-                for other in others:
-                    windows += _published(other, unit, source)[-each:]
-                found += _named(attribute_workers(_in_turn(windows), pause), unit, source)
-            self.growth, self._judged = tuple(found), True
-        affordable = _CPU_SHARE * config.cpu_budget / 100 * config.interval  # processor seconds a step
-        self._steps_left = math.ceil((time.thread_time() - began) / affordable)
+            for question in list(self._questions.values()):
+                self._ration.go_on(question)
+            if any(int(other) < int(own) for other in others):
+                self.growth, self._called, self._judgement = (), {}, None
+                return
+            if self._judgement is None or by_hand:
+                if not self._spans or (self._ration.spent and not by_hand):
+                    return
+                self._judgement = Task(self._growth(own, {other: windows_of(other) for other in others}))
+            self._go_on(self._judgement, by_hand=by_hand)
+
+    def _go_on(self, judgement: Task[tuple[RouteGrowth, ...]], *, by_hand: bool) -> None:
+        try:
+            if by_hand:
+                judgement.finish()
+            else:
+                self._ration.go_on(judgement)
+        finally:
+            if judgement.done:
+                self._judgement = None
+        if judgement.found is not None:
+            self.growth, self._judged = judgement.found, True
+
+    def _growth(self, own: str, theirs: Mapping[str, RouteWindows | None]) -> Work[tuple[RouteGrowth, ...]]:
+        each = max(30, _MOST_POOLED // (len(theirs) + 1))
+        found: list[RouteGrowth] = []
+        source_of = {_BYTES: self._source, _BLOCKS: "blocks"}
+        windows_of: dict[str, list[Window]] = {}
+        for unit, source in source_of.items():  # all of one moment, though it takes some steps
+            windows_of[unit] = [span.window(own, growth) for span, growth in self._growths(unit)][-each:]
+            for other, given in theirs.items():
+                windows_of[unit] += _published(other, given, each, unit, source)
+        for unit, source in source_of.items():
+            growths = yield from attribution_of_workers(_in_turn(windows_of[unit]))
+            found += _named(growths, unit, source)
+        return tuple(found)
+
+    def ask(self, kind: str, name: str, history: History) -> tuple[bool, RouteGrowth | None]:
+        """Whose requests make something grow, for who asks again: whether that is found out by now, and what it is.
+
+        Args:
+            kind: as for :meth:`windows_of`.
+            name: the same.
+            history: the same.
+        """
+        asked = kind, name
+        if asked not in self._questions:
+            if len(self._questions) >= _MOST_QUESTIONS:
+                del self._questions[next(iter(self._questions))]
+            self._questions[asked] = Task(growth_of(name, self.windows_of(kind, name, history)))
+        question = self._questions[asked]
+        try:
+            self._ration.go_on(question)
+        finally:
+            if question.done:
+                del self._questions[asked]
+        return question.done, question.found
 
     def leaking(
         self, config: Config, heap_size_mb: float | None, *, growing: bool, left: float | None = None
@@ -187,20 +240,11 @@ class RouteWatch:
 
     def published(self) -> RouteWindows:
         """The windows for the other workers."""
-        spans = list(self._spans)
-        routes = sorted({route for span in spans for route in span.requests})
-        rows = (
-            (
-                round(span.seconds, 3),
-                span.in_flight,
-                span.memory,
-                span.blocks,
-                span.collected,
-                *(span.requests.get(route, 0) for route in routes),
-            )
-            for span in spans
-        )
-        return RouteWindows(source=self._source, routes=tuple(routes), rows=tuple(rows))
+        rows = [
+            (span.seconds, span.in_flight, span.memory, span.blocks, span.collected, span.requests)
+            for span in list(self._spans)
+        ]
+        return RouteWindows.of(self._source, rows)
 
     def _calmest(self) -> _Reading:
         best = self._reading()
@@ -241,26 +285,15 @@ def _joined(spans: Sequence[_Span], growth: float) -> Window:
     return Window("", sum(span.seconds for span in spans), requests, flights, growth, collected)
 
 
-def most_growth(name: str, windows: Sequence[Window]) -> RouteGrowth | None:
+def growth_of(name: str, windows: Sequence[Window]) -> Work[RouteGrowth | None]:
     """The route, or the routes that come together, that most of a type's growth comes from."""
-    found = attribute(windows, _pauses())
+    found = yield from attribution(windows)
     return _named(found[:1], name, "census")[0] if found else None
 
 
-def _pauses() -> Callable[[], None]:
-    """Lets the other threads run after each stretch of work, with a real pause.
-
-    A thread that computes on makes each of the others wait 5 ms whenever it asks for the interpreter back.
-    """
-    since = time.perf_counter()
-
-    def pause() -> None:
-        nonlocal since
-        if time.perf_counter() - since > _STRETCH_SECONDS:
-            time.sleep(_PAUSE_SECONDS)
-            since = time.perf_counter()
-
-    return pause
+def most_growth(name: str, windows: Sequence[Window]) -> RouteGrowth | None:
+    """What comes out of :func:`growth_of`, at once."""
+    return finished(growth_of(name, windows), pauses())
 
 
 def _between(before: _Reading, after: _Reading, number: int) -> _Span:
@@ -275,18 +308,15 @@ def _between(before: _Reading, after: _Reading, number: int) -> _Span:
     )
 
 
-def _published(other: MemoryMetrics, unit: str, source: str) -> list[Window]:
-    """The windows of another worker; none if it reads something else under the same name."""
-    given = other.route_windows
+def _published(worker: str, given: RouteWindows | None, most: int, unit: str, source: str) -> list[Window]:
+    """The last windows of another worker; none if it reads something else under the same name."""
     if given is None or (unit == _BYTES and given.source != source):
         return []
     windows: list[Window] = []
-    for row in given.rows:
-        seconds, in_flight, memory, blocks, collected, *numbers = row
+    for seconds, in_flight, memory, blocks, collected, requests in given.rows(most):
         growth = memory if unit == _BYTES else blocks
         if growth is not None:
-            requests = {route: n for route, n in zip(given.routes, numbers, strict=True) if n}
-            windows.append(Window(other.worker, seconds or 0, requests, in_flight or 0, growth, collected or 0))
+            windows.append(Window(worker, seconds, requests, in_flight, growth, collected))
     return windows
 
 

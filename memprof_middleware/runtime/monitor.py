@@ -22,7 +22,7 @@ from memprof_middleware.limits.capacity import CONDITION as EXHAUSTION
 from memprof_middleware.limits.capacity import Capacity
 from memprof_middleware.limits.thresholds import CONDITIONS, breaches, heap_growth
 from memprof_middleware.limits.tuner import Tuner
-from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot, RouteGrowth
+from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot, RouteGrowth, WorkerSummary
 from memprof_middleware.recycling.recycler import Recycler
 from memprof_middleware.routes.growth import group_growth
 from memprof_middleware.routes.watch import RouteWatch, most_growth
@@ -207,15 +207,16 @@ class ProcessMonitor:
             # Without a new count nothing is learned of types; of memory, if it grows, there may be.
             if stride is not None or self.leak_watch.is_pressing():
                 self.detect_leaks()
-            self.check_thresholds()
-            self.judge_routes()
+            siblings = self.group.siblings(self.pid)  # once a step
+            self._check_thresholds(siblings)
+            self._judge_routes(siblings)
             self.publish()
-            if self.config.background and self.config.evidence:
-                self.evidence_watch.consider(self.workers(), self.metrics(), self.last_time, self._write_evidence)
+            if self.config.background and self.config.evidence and self.published is not None:
+                self.evidence_watch.consider(siblings, self.published, self.last_time, self._write_evidence)
             self.governor.spent(self.flames.take_cost(), time.monotonic())
         with self.failures.caught("timeline"), self._publishing:  # a step by hand may run beside the thread's
             self.pasts.keep(self.published)
-        self.sinks.publish()
+        self.sinks.publish(self.published)
         with self.failures.caught("recycle"):
             self.recycler.step(self.snapshot)
 
@@ -303,7 +304,10 @@ class ProcessMonitor:
 
     def check_thresholds(self) -> list[Alert]:
         """Judge the last snapshot against the thresholds; the conditions that hold, leaks included."""
-        siblings = self.group.others(self.pid)
+        self._check_thresholds(self.group.siblings(self.pid))
+        return self.alerts
+
+    def _check_thresholds(self, siblings: list[WorkerSummary]) -> None:
         others = self.leak_watch.others = [other.snapshot for other in siblings if other.snapshot]
         with self._lock, self.governor.paying():
             active = self.alert_book.names()
@@ -313,16 +317,15 @@ class ProcessMonitor:
         self.alert_book.update(found, CONDITIONS, now)
         self._judge_capacity(siblings)
         self._learn(siblings, others)
-        return self.alerts
 
-    def _judge_capacity(self, siblings: list[MemoryMetrics]) -> None:
+    def _judge_capacity(self, siblings: list[WorkerSummary]) -> None:
         if self.snapshot is not None:
             with self.failures.caught("capacity"):
                 with self._lock, self.governor.paying():
                     coming = self.capacity.see(self.snapshot, siblings, self.worker)
                 self.alert_book.update(coming, (EXHAUSTION,), self.last_time)
 
-    def _learn(self, siblings: list[MemoryMetrics], others: list[MemorySnapshot]) -> None:
+    def _learn(self, siblings: list[WorkerSummary], others: list[MemorySnapshot]) -> None:
         if self.snapshot is not None and self.tuner.active:
             with self.failures.caught("learn"), self._lock, self.governor.paying():
                 shared = shared_memory([self.snapshot, *others])
@@ -336,15 +339,18 @@ class ProcessMonitor:
 
     def judge_routes(self) -> list[RouteGrowth]:
         """What a request keeps, by route, over all workers of the server; the routes that keep most first."""
+        self._judge_routes(self.group.siblings(self.pid), by_hand=True)
+        return self.route_growth()
+
+    def _judge_routes(self, siblings: list[WorkerSummary], *, by_hand: bool = False) -> None:
         with self.governor.paying():
-            workers = self.workers()
-            self.route_watch.judge(self.worker, workers, self.config)
+            others = [sibling.worker for sibling in siblings]
+            self.route_watch.judge(self.worker, others, self.config, self.group.windows, by_hand=by_hand)
         heap_mb = None if self.snapshot is None else self.snapshot.heap_size_mb
         growing = self._growing or any(leak.state == "confirmed" for leak in self.leak_watch.leaks)
         left = self.leak_watch.left(self.history)
         leaking = self.route_watch.leaking(self.config, heap_mb, growing=growing, left=left)
         self.alert_book.update(leaking, ("route_leak",), self.last_time)
-        return list(self.route_watch.growth) or list(group_growth(workers))
 
     def route_growth(self) -> list[RouteGrowth]:
         """What was found out last by :meth:`judge_routes`, in this worker or in the one that does it for all."""
@@ -356,9 +362,14 @@ class ProcessMonitor:
             windows = self.route_watch.windows_of("objects", type_name, self.history)
         return most_growth(type_name, windows)
 
-    def _route_text(self, kind: str, name: str) -> str:
-        """The route that makes something grow, with its share and interval, for people; empty if none is found."""
-        found = most_growth(name, self.route_watch.windows_of(kind, name, self.history))
+    def _route_text(self, kind: str, name: str) -> str | None:
+        """The route that makes something grow, with its share and interval, for people.
+
+        Empty if none is found; ``None`` while that is being found out: ask again with the next step.
+        """
+        known, found = self.route_watch.ask(kind, name, self.history)
+        if not known:
+            return None
         if found is None:
             return ""
         value, low, high = found.per_request.value, found.per_request.low, found.per_request.high
@@ -382,13 +393,20 @@ class ProcessMonitor:
         with self._publishing:  # figures that were taken later must not be overwritten by older ones
             self._join()  # in here: a scrape must not see the slot taken and what comes with it not yet inherited
             self.published = self.metrics()
-            self.group.publish(self.published)
+            self.group.publish(self.published, self.route_watch.published)
 
-    def workers(self) -> list[MemoryMetrics]:
-        """What each live worker of the server tells the outside, this one included; measures nothing."""
-        # A young worker may be scraped before its first snapshot, and one without a thread publishes with each scrape.
+    def settle(self) -> None:
+        """Be seen, before a scrape: a young worker takes its place, and one without a thread publishes each time."""
         if self.published is None or not self.group.settled or not self.sampler.background:
             self.publish()
+
+    @property
+    def live_workers(self) -> int:
+        """How many workers the server has, this one included."""
+        return 1 + len(self.group.siblings(self.pid))
+
+    def workers(self) -> list[MemoryMetrics]:
+        """What each live worker of the server tells the outside, this one included; measures and publishes nothing."""
         with self._publishing:  # not between the others' seeing new figures and our own
             published = self.published
         return self.group.workers(published or self.metrics())

@@ -30,7 +30,6 @@ def figures_of(monitor: ProcessMonitor) -> MemoryMetrics:
         baseline=monitor.baseline,
         in_flight=monitor.traffic.in_flight,
         route_requests=monitor.traffic.read()[0],
-        route_windows=monitor.route_watch.published(),
         route_growth=monitor.route_watch.growth,
         forecast=monitor.capacity.forecast,
         sinks=monitor.sinks.health(),

@@ -44,10 +44,10 @@ class Sinks:
         self._threads = [SinkThread(sink, source.failures, weakly(source.now)) for sink in sinks]
         self._closed = self._used = False
 
-    def publish(self) -> None:
-        """Leave the worker's figures for each sink; waits for none and never raises."""
+    def publish(self, metrics: MemoryMetrics | None = None) -> None:
+        """Leave the worker's figures, by default those of now, for each sink; waits for none and never raises."""
         if self._is_open():
-            self._each(SinkThread.publish)
+            self._each(SinkThread.publish, metrics)
 
     def event(self, alert: Alert) -> None:
         """Leave an alert for each sink; waits for none and never raises."""
@@ -77,11 +77,11 @@ class Sinks:
         """Take figures again after :meth:`close`."""
         self._closed = False
 
-    def _each(self, give: Callable[[SinkThread, MemoryMetrics], None]) -> None:
+    def _each(self, give: Callable[[SinkThread, MemoryMetrics], None], metrics: MemoryMetrics | None = None) -> None:
         with self._failures.caught("sinks"):
             source = self._source()
             if source is not None:
-                metrics = source.metrics()
+                metrics = metrics or source.metrics()
                 for thread in self._threads:
                     with self._failures.caught("sinks"):  # a thread that cannot start is one sink's trouble
                         give(thread, metrics)

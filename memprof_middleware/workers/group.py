@@ -6,13 +6,13 @@ import dataclasses
 import math
 import threading
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeVar
 
 from memprof_middleware.errors import RunDirectoryError
 from memprof_middleware.failures import Failures
 from memprof_middleware.forks import at_exit, not_at_exit
-from memprof_middleware.model import MemoryMetrics
+from memprof_middleware.model import MemoryMetrics, RouteWindows, WorkerSummary
 from memprof_middleware.probes.replacement import will_be_replaced
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # How long after a failure to find a folder, a full disk for example, it is tried again.
 _AGAIN_SECONDS = 60.0
+_Told = TypeVar("_Told", MemoryMetrics, WorkerSummary)
 
 
 class WorkerGroup:
@@ -89,23 +90,36 @@ class WorkerGroup:
                     return self._slot.predecessor
         return None
 
-    def publish(self, metrics: MemoryMetrics) -> None:
-        """Let the other workers see these figures."""
+    def publish(self, metrics: MemoryMetrics, windows: Callable[[], RouteWindows] | None = None) -> None:
+        """Let the other workers see these figures, and the windows that the routes are judged by."""
         slot = self._slot
         if slot is not None:
             with self._failures.caught("publish"):
-                slot.publish(metrics)
+                slot.publish(metrics, None if windows is None else windows())
+
+    def siblings(self, own_pid: int) -> list[WorkerSummary]:
+        """What a step needs of the other live workers, by slot: one small read each; see :meth:`others`."""
+        slot, found = self._slot, list[WorkerSummary]()
+        if slot is not None:
+            with self._failures.caught("read_workers"):
+                found = slot.summaries(self._unreadable)
+        return _one_each(found, own_pid)
 
     def others(self, own_pid: int) -> list[MemoryMetrics]:
         """The figures of the other live workers, by slot; of a process with several profilers, one's."""
-        slot = self._slot
-        first_of: dict[int, MemoryMetrics] = {}
+        slot, found = self._slot, list[MemoryMetrics]()
         if slot is not None:
             with self._failures.caught("read_workers"):
-                for metrics in slot.others(lambda error: self._failures.record("read_workers", error)):
-                    if metrics.pid != own_pid:
-                        first_of.setdefault(metrics.pid, metrics)
-        return list(first_of.values())
+                found = slot.others(self._unreadable)
+        return _one_each(found, own_pid)
+
+    def windows(self, worker: str) -> RouteWindows | None:
+        """The windows that a worker has left for the one that judges the routes of all; ``None``: it has left none."""
+        slot = self._slot
+        if slot is not None:
+            with self._failures.caught("read_workers"):
+                return slot.windows(worker)
+        return None
 
     def workers(self, own: MemoryMetrics) -> list[MemoryMetrics]:
         """These figures and those of the other live workers, by slot."""
@@ -122,7 +136,19 @@ class WorkerGroup:
                 with self._failures.caught("leave"):
                     slot.leave(replaced=self._found is not None and self._replaced(self._found))
 
+    def _unreadable(self, error: ValueError) -> None:
+        self._failures.record("read_workers", error)
+
     def open(self) -> None:
         """Look for a slot again after :meth:`leave`."""
         with self._lock:
             self._closed = False
+
+
+def _one_each(found: Iterable[_Told], own_pid: int) -> list[_Told]:
+    """One of each other process: memory is not added up twice where several profilers look at it."""
+    first_of: dict[int, _Told] = {}
+    for told in found:
+        if told.pid != own_pid:
+            first_of.setdefault(told.pid, told)
+    return list(first_of.values())

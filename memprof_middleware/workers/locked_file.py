@@ -18,17 +18,21 @@ import struct
 import threading
 import zlib
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 
 from memprof_middleware.forks import in_child
 
-# What stands before the payload: a mark with the format's version, the number of the write, the payload's length and
-# its checksum.
-_HEADER = struct.Struct(">4sQII")
-_MARK = b"MPW1"
+# What stands before the payload: a mark with the format's version, the number of the write, length and checksum of each
+# section, and a checksum of all that. Who wants one section reads no other.
+_SECTIONS = 3
+_HEADER = struct.Struct(f">4sQ{2 * _SECTIONS}I")
+_CHECK = struct.Struct(">I")
+_BEFORE = _HEADER.size + _CHECK.size
+_MARK = b"MPW2"
 # There are two places, written in turn: while one is written, however long that takes, the other one can be read.
 _PLACES = (0, 1 << 20)
-_LARGEST = _PLACES[1] - _HEADER.size
+_LARGEST = _PLACES[1] - _BEFORE
 # Taken from the disk when a slot is claimed, so that a disk that fills up later does not silence a worker.
 _RESERVED = 32768
 # How often a reader looks again: both places are void only if two writes were begun during one look.
@@ -110,17 +114,17 @@ class SlotFile:
             if descriptor is not None:
                 os.close(descriptor)
 
-    def write(self, payload: bytes) -> None:
-        """Replace the payload; only for the holder, who is live for readers from now on.
+    def write(self, *sections: bytes) -> None:
+        """Replace the payload, of up to three sections; only for the holder, who is live for readers from now on.
 
         Raises:
             OSError: it cannot be written, for example because the disk is full.
         """
-        if len(payload) > _LARGEST:
+        if sum(map(len, sections)) > _LARGEST:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-        first, second = (_content(_held[self.path], place) for place in _PLACES)
-        place, number = (_PLACES[1], first[0] + 1) if first > second else (_PLACES[0], second[0] + 1)
-        self._write(_HEADER.pack(_MARK, number, len(payload), zlib.crc32(payload)) + payload, place)
+        first, second = (_complete(_held[self.path], place) for place in _PLACES)
+        place, number = (_PLACES[1], first + 1) if first > second else (_PLACES[0], second + 1)
+        self._write(_header(number, sections) + b"".join(sections), place)
         if self.path not in _written:
             # Waits for a moment at most, where a reader tries the lock.
             fcntl.lockf(_held[self.path], fcntl.LOCK_EX, 1, _SPEAKS)
@@ -140,8 +144,8 @@ class SlotFile:
         if os.pwrite(_held[self.path], data, offset) < len(data):  # a disk that is nearly full takes a part
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def read(self, *, live: bool) -> bytes | None:
-        """The payload; ``None`` if there is none, or if it must be of a live holder and is not.
+    def read(self, section: int = 0, *, live: bool) -> bytes | None:
+        """A section of the payload; ``None`` if there is none, or if it must be of a live holder and is not.
 
         Raises:
             ValueError: a live holder has written one, and it cannot be read any more.
@@ -150,9 +154,11 @@ class SlotFile:
             if live and not self._is_locked(descriptor, _SPEAKS):
                 return None
             for _ in range(_LOOKS):
-                number, payload = max(_content(descriptor, place) for place in _PLACES)
-                if number:
-                    return payload
+                written = sorted(((*_sections(descriptor, place), place) for place in _PLACES), reverse=True)
+                for number, sections, place in written:  # the newest may be under the pen
+                    content = _content(descriptor, place, sections[section]) if number else None
+                    if content is not None:
+                        return content
             if live and self._is_locked(descriptor, _SPEAKS):
                 raise ValueError("a worker's file is damaged")
         return None
@@ -189,13 +195,35 @@ class SlotFile:
         return False
 
 
-def _content(descriptor: int, place: int) -> tuple[int, bytes]:
-    """The number of the write and its payload; zero and nothing if it is void."""
-    header = os.pread(descriptor, _HEADER.size, place)
-    if len(header) == _HEADER.size:
-        mark, number, length, checksum = _HEADER.unpack(header)
-        if mark == _MARK and length <= _LARGEST:
-            payload = os.pread(descriptor, length, place + _HEADER.size)
-            if zlib.crc32(payload) == checksum:
-                return number, payload
-    return 0, b""
+_Place = tuple[int, int, int]  # of a section: where it begins, its length and its checksum
+_VOID: tuple[int, tuple[_Place, ...]] = (0, ())
+
+
+def _header(number: int, sections: tuple[bytes, ...]) -> bytes:
+    described = [figure for section in sections for figure in (len(section), zlib.crc32(section))]
+    header = _HEADER.pack(_MARK, number, *described, *[0] * (2 * (_SECTIONS - len(sections))))
+    return header + _CHECK.pack(zlib.crc32(header))
+
+
+def _sections(descriptor: int, place: int) -> tuple[int, tuple[_Place, ...]]:
+    """The number of the write and where its sections are; zero and nothing if there is no header."""
+    header = os.pread(descriptor, _BEFORE, place)
+    if len(header) == _BEFORE and header.startswith(_MARK):
+        _, number, *figures = _HEADER.unpack_from(header)
+        lengths = figures[::2]
+        if header.endswith(_CHECK.pack(zlib.crc32(header[: -_CHECK.size]))) and sum(lengths) <= _LARGEST:
+            begins = accumulate(lengths[:-1], initial=_BEFORE)
+            return number, tuple(zip(begins, lengths, figures[1::2], strict=True))
+    return _VOID
+
+
+def _content(descriptor: int, place: int, section: _Place) -> bytes | None:
+    begin, length, checksum = section
+    content = os.pread(descriptor, length, place + begin)
+    return content if len(content) == length and zlib.crc32(content) == checksum else None
+
+
+def _complete(descriptor: int, place: int) -> int:
+    """The number of a write that all is there of; else zero."""
+    number, sections = _sections(descriptor, place)
+    return number if all(_content(descriptor, place, section) is not None for section in sections) else 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import hashlib
 import json
@@ -14,9 +13,10 @@ import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar, cast
 
 from memprof_middleware.errors import RunDirectoryError
-from memprof_middleware.model import MemoryMetrics
+from memprof_middleware.model import MemoryMetrics, RouteWindows, WorkerSummary
 from memprof_middleware.model.foreign import parsed_object
 from memprof_middleware.workers.locked_file import SlotFile
 from memprof_middleware.workers.run_directory import FLAME, PAST, private_folders, run_directory
@@ -26,6 +26,11 @@ _MOST_SLOTS = 1024
 _ABANDONED_SECONDS = 3600
 _OURS = re.compile(r"[0-9a-f]{16}")
 _SLOT = re.compile(r"[0-9]{1,9}")
+# The sections of a slot's file: what every sibling reads with each step, what a scrape reads, and what the one worker
+# reads that judges the routes of all.
+_SUMMARY, _DETAIL, _WINDOWS = range(3)
+_Told = TypeVar("_Told", MemoryMetrics, WorkerSummary)
+_Unreadable = Callable[[ValueError], object]
 
 
 class WorkerSlot:
@@ -54,7 +59,8 @@ class WorkerSlot:
         except OSError as error:
             raise RunDirectoryError(f"{self._folder}: {error.strerror}; set run_dir to another folder") from error
         self._claimed = time.time()
-        self._parsed: dict[Path, tuple[int, MemoryMetrics | None]] = {}
+        self._files: dict[str, SlotFile] = {}  # of the others: what a path is made of is found out once
+        self._parsed: dict[tuple[str, int], tuple[int, object]] = {}
 
     @property
     def folder(self) -> Path:
@@ -80,36 +86,45 @@ class WorkerSlot:
         """Names this run of the server; where nothing does, this process."""
         return self._server or f"{os.getpid()} {self._claimed}"
 
-    def publish(self, metrics: MemoryMetrics) -> None:
+    def publish(self, metrics: MemoryMetrics, windows: RouteWindows | None = None) -> None:
         """Let the other workers see these figures.
+
+        Args:
+            metrics: the figures.
+            windows: for the worker that judges the routes of all.
 
         Raises:
             OSError: not all of it can be written, for example because the folder is full.
         """
+        summary = _json(WorkerSummary.of(metrics).to_dict())
+        detail = _json({"server": self._server, "metrics": metrics.to_dict()})
         try:
-            self._write(metrics, "metrics")
+            self._own.write(summary, detail, b"" if windows is None else windows.pack())
         except OSError:
             # There is the room that was reserved: for the figures, though not for what the others reckon with.
-            self._write(dataclasses.replace(metrics, route_windows=None), "metrics")
+            self._own.write(summary, detail)
             raise
 
-    def others(self, unreadable: Callable[[ValueError], object] = lambda _: None) -> list[MemoryMetrics]:
-        """What the other live workers of the server published last, by slot.
+    def summaries(self, unreadable: _Unreadable = lambda _: None) -> list[WorkerSummary]:
+        """What is needed with each step of the other live workers of the server, by slot.
 
         Args:
             unreadable: hears of a file that says nothing to us, once for each time that it was written.
         """
-        files = (file for folder in self._folders() for file in _files(folder) if file.path != self._own.path)
-        found = []
-        for file in sorted(files, key=lambda file: int(file.path.name)):
-            try:
-                metrics = self._remembered(file)
-            except ValueError as error:  # the others are shown
-                unreadable(error)
-            else:
-                if metrics is not None:
-                    found.append(metrics)
-        return found
+        return self._each(_SUMMARY, _summary, unreadable)
+
+    def others(self, unreadable: _Unreadable = lambda _: None) -> list[MemoryMetrics]:
+        """All that the other live workers of the server published last, by slot; ``unreadable`` as above."""
+        return self._each(_DETAIL, _metrics, unreadable)
+
+    def windows(self, worker: str) -> RouteWindows | None:
+        """The windows of a live worker; ``None`` if it has left none.
+
+        Raises:
+            ValueError: they say nothing to us.
+        """
+        found = [SlotFile(folder / worker).read(_WINDOWS, live=True) for folder in self._folders()]
+        return next((RouteWindows.unpack(data) for data in found if data), None)
 
     def leave(self, *, replaced: bool = False) -> None:
         """Give the slot back. The last worker to leave takes the files with it, unless it has a successor to come."""
@@ -156,10 +171,10 @@ class WorkerSlot:
 
     def _succeed(self) -> MemoryMetrics | None:
         """Take over from the slot's last holder, whose figures must not show as those of a live worker any more."""
-        last = self._own.read(live=False)
+        last = self._own.read(_DETAIL, live=False)
         predecessor = None
         for dead in (SlotFile(folder / str(self.number)) for folder in self._folders()[1:]):
-            elsewhere = dead.read(live=False)
+            elsewhere = dead.read(_DETAIL, live=False)
             if elsewhere is not None:
                 last = elsewhere  # and the newer one, since of two files of a slot the other is removed
                 with contextlib.suppress(OSError):
@@ -167,35 +182,60 @@ class WorkerSlot:
         if last and self._server is not None:
             with contextlib.suppress(ValueError):  # there is nothing to be taken over from another version
                 predecessor = _metrics(last, "metrics", self._server) or _metrics(last, "predecessor", self._server)
-        self._write(predecessor, "predecessor")
+        left = predecessor and predecessor.to_dict()
+        self._own.write(b"", _json({"server": self._server, "predecessor": left}))
         return predecessor
 
-    def _write(self, metrics: MemoryMetrics | None, role: str) -> None:
-        data = {"server": self._server, role: metrics and metrics.to_dict()}
-        self._own.write(json.dumps(data, separators=(",", ":")).encode())
+    def _each(self, section: int, read: Callable[[bytes], _Told | None], unreadable: _Unreadable) -> list[_Told]:
+        found = []
+        own = str(self._own.path)
+        for _, path in sorted((int(name), f"{folder}/{name}") for folder in self._folders() for name in _names(folder)):
+            if path == own:
+                continue
+            file = self._files.get(path) or self._files.setdefault(path, SlotFile(Path(path)))
+            try:
+                told = self._remembered(path, file, section, read)
+            except ValueError as error:  # the others are shown
+                unreadable(error)
+            else:
+                if told is not None:
+                    found.append(told)
+        return found
 
-    def _remembered(self, file: SlotFile) -> MemoryMetrics | None:
+    def _remembered(
+        self, path: str, file: SlotFile, section: int, read: Callable[[bytes], _Told | None]
+    ) -> _Told | None:
         """A worker publishes once an interval and may be scraped more often: read again only what is new."""
-        payload = file.read(live=True)
-        if not payload:
+        content = file.read(section, live=True)
+        if not content:
             return None
-        checksum = zlib.crc32(payload)
-        if self._parsed.get(file.path, (None,))[0] != checksum:
-            self._parsed[file.path] = checksum, None
-            metrics = _metrics(payload, "metrics")
-            if metrics is not None and metrics.worker != file.path.name:
-                raise ValueError("a worker's file bears another one's number")  # and would show as a second of it
-            self._parsed[file.path] = checksum, metrics
-        return self._parsed[file.path][1]
+        checksum = zlib.crc32(content)
+        known, told = self._parsed.get((path, section), (None, None))
+        if known == checksum:
+            return cast("_Told | None", told)
+        self._parsed[path, section] = checksum, None
+        found = read(content)
+        if found is not None and found.worker != file.path.name:
+            raise ValueError("a worker's file bears another one's number")  # and would show as a second of it
+        self._parsed[path, section] = checksum, found
+        return found
 
 
-def _metrics(payload: bytes, role: str, server: str | None = None) -> MemoryMetrics | None:
+def _json(data: object) -> bytes:
+    return json.dumps(data, separators=(",", ":")).encode()
+
+
+def _summary(content: bytes) -> WorkerSummary:
+    return WorkerSummary.from_dict(parsed_object(content))
+
+
+def _metrics(content: bytes, role: str = "metrics", server: str | None = None) -> MemoryMetrics | None:
     """The figures in a slot's file; ``None`` if it has none in that role, or those of another server.
 
     Raises:
         ValueError: it was not written by this version, or is damaged.
     """
-    data = parsed_object(payload)
+    data = parsed_object(content)
     if "server" not in data:
         raise ValueError("it is not what a worker writes")
     if data.get(role) is None or (server is not None and server != data["server"]):
@@ -211,9 +251,10 @@ def _network() -> str:
         return ""
 
 
-def _numbers(folder: Path) -> list[int]:
+def _names(folder: Path) -> list[str]:
+    """How the slots' files in a folder are called."""
     try:
-        return sorted(int(name) for name in os.listdir(folder) if _SLOT.fullmatch(name))  # noqa: PTH208
+        return [name for name in os.listdir(folder) if _SLOT.fullmatch(name)]  # noqa: PTH208
     except OSError:
         return []
 
@@ -222,7 +263,7 @@ def _clear_abandoned(base: Path) -> None:
     oldest = time.time() - _ABANDONED_SECONDS
     for folder in base.iterdir():
         with contextlib.suppress(OSError):  # somebody else clears at the same time
-            paths = [folder, *(folder / str(number) for number in _numbers(folder))]
+            paths = [folder, *(folder / name for name in _names(folder))]
             if _OURS.fullmatch(folder.name) and all(path.stat().st_mtime < oldest for path in paths):
                 _remove_if_dead([folder])
 
@@ -242,4 +283,4 @@ def _remove_if_dead(folders: list[Path]) -> None:
 
 
 def _files(folder: Path) -> list[SlotFile]:
-    return [SlotFile(folder / str(number)) for number in _numbers(folder)]
+    return [SlotFile(folder / name) for name in _names(folder)]

@@ -1,9 +1,9 @@
 """The last hours of every worker, in a file of fixed size for each slot: they outlive the worker that wrote them.
 
 A row is written by the slot's holder and can be read by all. There are two rings: a fine one with the last snapshots,
-and a coarse one with a row a minute, so that a server that looks every second still shows hours. Rows are kept by
-column: a page wants one figure of sixty workers, and one ``pread`` fetches it. The number of rows is written last, so
-that a writer that is killed leaves a complete past.
+and a coarse one with a row a minute, so that a server that looks every second still shows hours. A row is written at
+once, with every step of every worker; a page, which is looked at now and then, fetches a ring at once and takes every
+so-many-th value of it. The number of rows is written last, so that a writer that is killed leaves a complete past.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from memprof_middleware.workers.run_directory import PAST
 from memprof_middleware.workers.track import COLUMNS, Track
 
 TYPES = 24
+_WIDTH = len(COLUMNS) + TYPES
 _NAME_BYTES = 200
 _COARSE_SECONDS = 60.0
 _MARK = b"MPT1"
@@ -51,19 +52,19 @@ class _Ring(NamedTuple):
 
     @property
     def end(self) -> int:
-        return self.start + self.rows * (8 + 4 * (len(COLUMNS) + TYPES))
+        return self.start + self.rows * (8 + 4 * _WIDTH)
 
-    def times(self, index: int) -> int:
+    def time(self, index: int = 0) -> int:
         return self.start + 8 * index
 
-    def column(self, number: int, index: int = 0) -> int:
-        return self.start + self.rows * (8 + 4 * number) + 4 * index
+    def row(self, index: int = 0) -> int:
+        return self.start + 8 * self.rows + 4 * _WIDTH * index
 
 
 _NAMES = _HEADER.size + 2 * _COUNT.size
 _COARSE = _Ring(721, _HEADER.size, _NAMES + TYPES * _NAME_BYTES)
 _FINE = _Ring(281, _HEADER.size + _COUNT.size, _COARSE.end)
-_LAYOUT = zlib.crc32(repr((COLUMNS, TYPES, _NAME_BYTES, _COARSE, _FINE, sys.byteorder)).encode())
+_LAYOUT = zlib.crc32(repr(("by rows", COLUMNS, TYPES, _NAME_BYTES, _COARSE, _FINE, sys.byteorder)).encode())
 _KIND = _MARK + struct.pack("<I", _LAYOUT)
 BYTES = _FINE.end
 """What one file takes, from its first row on."""
@@ -103,15 +104,14 @@ def record(path: Path, run: str, row: Mapping[str, float | None], types: Sequenc
         time = row["time"] or 0.0
         counted = bool(len(past)) and row.get("counted", True)
         counts = [float(past.counts(name, len(past) - 1)[-1]) if name and counted else math.nan for name in names]
-        figures = [_figure(row.get(name)) for name in COLUMNS] + counts
+        figures = array("f", [*(_figure(row.get(name)) for name in COLUMNS), *counts]).tobytes()
         for ring, seconds in ((_COARSE, _COARSE_SECONDS), (_FINE, 0.0)):
             rows = _rows(fd, ring)
-            last = _read(fd, "d", ring.times((rows - 1) % ring.rows), 1)[0] if rows else -math.inf
+            last = _read(fd, "d", ring.time((rows - 1) % ring.rows), 1)[0] if rows else -math.inf
             if not 0 <= time - last < seconds * 0.99:  # a beat may come a little early, and a clock be set back
                 index = rows % ring.rows
-                _write(fd, array("d", [time]).tobytes(), ring.times(index))
-                for number, value in enumerate(figures):
-                    _write(fd, array("f", [value]).tobytes(), ring.column(number, index))
+                _write(fd, array("d", [time]).tobytes(), ring.time(index))
+                _write(fd, figures, ring.row(index))
                 _write(fd, _COUNT.pack(rows + 1, ~(rows + 1) & _ONES), ring.counter)
 
 
@@ -144,16 +144,17 @@ def _track(fd: int, worker: str, columns: Sequence[str] | None) -> Track:
     times: array[float] = array("d")
     figures: dict[str, array[float]] = {name: array("f") for name in (*wanted, *numbers)}
     fine = _rows(fd, _FINE)
-    fine_times = _picked(_read(fd, "d", _FINE.times(0), _FINE.rows), fine)
+    fine_times = _picked(_read(fd, "d", _FINE.time(), _FINE.rows), fine)
     for ring, rows in ((_COARSE, _rows(fd, _COARSE)), (_FINE, fine)):
         if not rows:
             continue
-        own = fine_times if ring is _FINE else _picked(_read(fd, "d", ring.times(0), ring.rows), rows)
+        own = fine_times if ring is _FINE else _picked(_read(fd, "d", ring.time(), ring.rows), rows)
         # Of the coarse ring what is older than the fine one.
         keep = len(own) if ring is _FINE or not len(fine_times) else bisect_right(own, fine_times[0] - 1e-6)
         times.extend(own[:keep])
+        cells = _read(fd, "f", ring.row(), ring.rows * _WIDTH)
         for name, number in (wanted | numbers).items():
-            figures[name].extend(_picked(_read(fd, "f", ring.column(number), ring.rows), rows)[:keep])
+            figures[name].extend(_picked(cells[number::_WIDTH], rows)[:keep])
     # Not known is no number; without an end is none that was written.
     if not all(map(_is_moment, times)) or any(math.inf in f or -math.inf in f for f in figures.values()):
         raise ValueError("the past of a worker is damaged")
@@ -181,21 +182,33 @@ def _follow(fd: int, types: Sequence[str], past: Past) -> list[str]:
     """The types by column, after room was made for those that are wanted and have none."""
     names = _names(fd)
     cut = [name.encode()[: _NAME_BYTES - 2].decode(errors="ignore") for name in types]
+    new: dict[int, str] = {}
     for name, whole in zip(cut, types, strict=True):
-        if name in names:
-            continue
-        column = names.index("") if "" in names else next(i for i, old in enumerate(names) if old not in cut)
-        place = _NAMES + column * _NAME_BYTES
-        _write(fd, struct.pack("<H", 0), place)  # nameless while its figures change
-        times, counts = past.series("timestamp"), past.counts(whole)
-        for ring in (_COARSE, _FINE):
-            at = [bisect_right(times, time) - 1 for time in _read(fd, "d", ring.times(0), ring.rows)]
-            column_values = array("f", [float(counts[i]) if i >= 0 else math.nan for i in at])
-            _write(fd, column_values.tobytes(), ring.column(len(COLUMNS) + column))
-        _write(fd, name.encode(), place + 2)
-        _write(fd, struct.pack("<H", len(name.encode())), place)
-        names[column] = name
+        if name not in names:
+            column = names.index("") if "" in names else next(i for i, old in enumerate(names) if old not in cut)
+            names[column], new[column] = name, whole
+    if new:
+        for column in new:
+            _write(fd, struct.pack("<H", 0), _NAMES + column * _NAME_BYTES)  # nameless while its figures change
+        _fill(fd, new, past)
+        for column in new:
+            encoded, place = names[column].encode(), _NAMES + column * _NAME_BYTES
+            _write(fd, encoded, place + 2)
+            _write(fd, struct.pack("<H", len(encoded)), place)
     return names
+
+
+def _fill(fd: int, types: Mapping[int, str], past: Past) -> None:
+    """Write what is known of the past of types into their columns."""
+    times = past.series("timestamp")
+    for ring in (_COARSE, _FINE):
+        at = [bisect_right(times, time) - 1 for time in _read(fd, "d", ring.time(), ring.rows)]
+        cells = _read(fd, "f", ring.row(), ring.rows * _WIDTH)
+        for column, name in types.items():
+            counts = past.counts(name)
+            known = array("f", [float(counts[i]) if i >= 0 else math.nan for i in at])
+            cells[len(COLUMNS) + column :: _WIDTH] = known
+        _write(fd, cells.tobytes(), ring.row())
 
 
 def _names(fd: int) -> list[str]:

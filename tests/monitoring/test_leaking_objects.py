@@ -44,6 +44,9 @@ class Leaking:
 
     namespace = "fogcompute"
 
+    def settle(self) -> None:
+        """It is seen."""
+
     def workers(self) -> list[MemoryMetrics]:
         leaks = tuple(
             Leak(

@@ -49,8 +49,9 @@ class Worker:
         )
         self.recycler = Recycler(self, self.probes, world)  # type: ignore[arg-type]
 
-    def workers(self) -> list[None]:
-        return [None] * self.live
+    @property
+    def live_workers(self) -> int:
+        return self.live
 
     def step(self, heap_mb: float, steps: int = 1, seconds: float = 20.0) -> None:
         """So many snapshots with this heap, so far apart; remedies end before the next."""

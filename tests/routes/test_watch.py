@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import random
+import time
+from types import SimpleNamespace
 
 import pytest
 
 from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.evidence.report import render_report
-from memprof_middleware.model import MemoryMetrics
+from memprof_middleware.model import MemoryMetrics, RouteWindows, WorkerSummary
 from memprof_middleware.probes import AllocatorStats
+from memprof_middleware.routes.work import Task
 from memprof_middleware.testing import FakeClock, FakeProbes
 from memprof_middleware.web.http.exposition import MetricsEndpoint
 
@@ -142,10 +145,17 @@ def test_workers_are_judged_together(monkeypatch):
         monkeypatch.setattr(type(server.profiler._monitor), "worker", property(lambda self: self._name), raising=False)
         server.profiler._monitor._name = name
     for server in (first, second):
+        other, group = {first: second, second: first}[server], server.profiler._monitor.group
         monkeypatch.setattr(server.profiler._monitor, "workers", lambda: [over_the_wire(s) for s in (first, second)])
+        monkeypatch.setattr(group, "siblings", lambda pid, other=other: [summary(other)])
+        monkeypatch.setattr(
+            group,
+            "windows",
+            lambda worker, other=other: RouteWindows.unpack(other.profiler._monitor.route_watch.published().pack()),
+        )
         for _ in range(9):
             server.window()
-    assert len(first.profiler._monitor.route_watch.published().rows) == 6
+    assert len(first.profiler._monitor.route_watch.published()) == 6
     assert growth(first.profiler, "bytes") == []
     first.window()  # now the two have more than ten windows together
     assert growth(first.profiler, "bytes") == [(LEAK, 20_000)]
@@ -153,8 +163,13 @@ def test_workers_are_judged_together(monkeypatch):
     assert growth(second.profiler, "bytes") == [(LEAK, 20_000)]
 
 
+def summary(server):
+    """What the other workers see of one with each step."""
+    return WorkerSummary.from_dict(WorkerSummary.of(server.profiler.metrics()).to_dict())
+
+
 def over_the_wire(server):
-    """What the other workers see of one."""
+    """What a scrape of another worker shows of one."""
     import json
 
     return MemoryMetrics.from_dict(json.loads(json.dumps(server.profiler.metrics().to_dict())))
@@ -189,13 +204,59 @@ def test_broken_allocator_probe_harms_nothing(server):
 
 
 def test_judging_is_rationed(server, monkeypatch):
-    """Judging that takes long is done at fewer steps, so that it stays below half a percent of the time."""
-    times = iter(range(0, 10_000, 3))  # each look at the processor's time is 3 s later
+    """Judging that takes long is spread over many steps, and what a step spends is paid back by those after it."""
     for _ in range(14):
         server.window()
-    monkeypatch.setattr("memprof_middleware.routes.watch.time.thread_time", lambda: next(times))
-    server.window()
-    before = server.profiler._monitor.route_watch.growth
-    server.window()
-    assert server.profiler._monitor.route_watch.growth is before
-    assert server.profiler._monitor.route_watch._steps_left >= 8
+    now, go_on = [0.0], Task.go_on
+
+    def slow(task):
+        now[0] += 0.5  # a second of which is what eleven steps may spend
+        go_on(task)
+
+    monkeypatch.setattr("memprof_middleware.routes.work.Task.go_on", slow)
+    fake = SimpleNamespace(thread_time=lambda: now[0], perf_counter=time.perf_counter, sleep=time.sleep)
+    monkeypatch.setattr("memprof_middleware.routes.work.time", fake)
+    spent = []
+    for _ in range(30):
+        before = now[0]
+        server.window()
+        spent.append(now[0] - before)
+    assert max(spent) == 0.5
+    assert 1.5 <= sum(spent) <= 3.0  # 0.09 s for each of 30 steps
+
+
+def test_a_judgement_over_many_steps_is_the_same(monkeypatch):
+    """What is found out bit by bit is what is found out at once, of the windows that there were at the beginning."""
+    at_once, bit_by_bit = Server(seed=3), Server(seed=3)
+    for server in (at_once, bit_by_bit):
+        for _ in range(20):
+            server.window()
+    at_once.window()
+    monkeypatch.setattr("memprof_middleware.routes.work.Ration.spent", property(lambda ration: False))
+
+    def one_bit(ration, task):
+        task.go_on()
+
+    monkeypatch.setattr("memprof_middleware.routes.work.Ration.go_on", one_bit)
+    before = bit_by_bit.profiler._monitor.route_watch.growth
+    bit_by_bit.window()
+    steps = 1
+    while bit_by_bit.profiler._monitor.route_watch.growth is before:
+        bit_by_bit.window(kept=0)
+        steps += 1
+    assert steps > 20
+    assert bit_by_bit.profiler._monitor.route_watch.growth == at_once.profiler._monitor.route_watch.growth
+
+
+def test_a_question_that_takes_long_is_answered_later(server, monkeypatch):
+    """A type whose route takes more than a ration to find is asked for again, and has its answer then."""
+    for _ in range(20):
+        server.window()
+    watch, history = server.profiler._monitor.route_watch, server.profiler.history
+    monkeypatch.setattr("memprof_middleware.routes.work.Ration.go_on", lambda ration, task: task.go_on())
+    answers = [watch.ask("objects", "shop.Line", history)]
+    while not answers[-1][0]:
+        answers.append(watch.ask("objects", "shop.Line", history))
+    assert len(answers) > 5
+    assert answers[-1] == (True, server.profiler.route_of("shop.Line"))
+    assert not watch._questions

@@ -10,8 +10,7 @@ import gzip
 import json
 import os
 import random
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,14 @@ from memprof_middleware.flame.store import FlameResults
 from memprof_middleware.limits.state_file import FILE_NAME, read_state
 from memprof_middleware.model.flame import FlameSummary, Frame, Stack, stacks_to_dict
 from memprof_middleware.model.learned import Hour, Learned, Release
+from memprof_middleware.model.route import RouteWindows
 from memprof_middleware.testing import FakeClock, FakeProbes
 from memprof_middleware.web.html.bundle import flame_report
 from memprof_middleware.web.http.endpoint import PageEndpoint
 from memprof_middleware.web.http.exposition import MetricsEndpoint
 from memprof_middleware.web.http.messages import Request
 from memprof_middleware.workers import timeline
-from memprof_middleware.workers.locked_file import _HEADER, _MARK, SlotFile
+from memprof_middleware.workers.locked_file import SlotFile, _header
 from memprof_middleware.workers.track import COLUMNS
 
 ROUNDS = int(os.environ.get("MEMPROF_FUZZ", "100"))
@@ -114,9 +114,9 @@ def answers(server) -> Callable[[], list[int]]:
     return ask
 
 
-def publish(slot: Path, payload: bytes) -> None:
+def publish(slot: Path, sections: Sequence[bytes]) -> None:
     """As a worker would that wrote this."""
-    slot.write_bytes(_HEADER.pack(_MARK, 1, len(payload), zlib.crc32(payload)) + payload)
+    slot.write_bytes(_header(1, sections) + b"".join(sections))
 
 
 def test_slots(server, answers, monkeypatch):
@@ -124,20 +124,30 @@ def test_slots(server, answers, monkeypatch):
     own, slot = server._monitor.group.slot, server._monitor.group.slot.folder / "7"
     locked = SlotFile._is_locked
     monkeypatch.setattr(SlotFile, "_is_locked", lambda file, *args: file.path == slot or locked(file, *args))
-    good = json.loads(own._own.read(live=True))
-    good["metrics"] |= {"worker": "7", "pid": 7}
-    publish(slot, json.dumps(good).encode())
+    summary, detail = (json.loads(own._own.read(section, live=True)) for section in (0, 1))
+    windows = own._own.read(2, live=True)
+    for part in (summary, detail["metrics"]):
+        part |= {"worker": "7", "pid": 7}
+    sections = (json.dumps(summary).encode(), json.dumps(detail).encode(), windows)
+    publish(slot, sections)
     assert [one.worker for one in server.workers()] == ["0", "7"]
-    for number, payload in enumerate(mutations(good, seed=1)):
-        publish(slot, payload)
+    assert [one.worker for one in server._monitor.group.siblings(os.getpid())] == ["7"]
+    assert server._monitor.group.windows("7") == RouteWindows.unpack(windows)
+    head, _, tables = windows.partition(b"\n")
+    dice = random.Random(9)
+    heads = (text + b"\n" + tables for text in mutations(json.loads(head), seed=9))
+    for number, odd in enumerate(zip(mutations(summary, 1), mutations(detail, 2), heads, strict=True)):
+        # One of the sections, which is looked at as what it is.
+        odd_windows = damaged(windows, dice) if number % 5 == 0 else odd[2]
+        place = number % 3
+        publish(slot, [*sections[:place], (*odd[:2], odd_windows)[place], *sections[place + 1 :]])
         if number % 10 == 0:
             slot.write_bytes(damaged(slot.read_bytes(), random.Random(number)))
         assert answers() == [200, 200, 200]
-        if number % 4 == 0:
-            server.step()
+        server.step()
     failures = server.failures.counts
     assert set(failures) == {"read_workers"}
-    assert failures["read_workers"] > ROUNDS / 4
+    assert failures["read_workers"] > ROUNDS / 3
 
 
 def test_pasts(server, answers):

@@ -322,6 +322,7 @@ class TestProfiler:
 
         child(old)
         young = make()
+        young.settle()
         assert [(worker.worker, worker.requests) for worker in young.workers()] == [("0", 500), ("1", 0)]
 
     def test_counters_do_not_depend_on_who_answers(self, make, child):
@@ -331,7 +332,9 @@ class TestProfiler:
         profiler.traffic._ended["GET /"] = profiler.requests + 100
 
         def other() -> int:
-            return next(worker.requests for worker in make().workers() if worker.worker == "0")
+            asked = make()
+            asked.settle()
+            return next(worker.requests for worker in asked.workers() if worker.worker == "0")
 
         assert child(other).result == profiler.workers()[0].requests == 0
         profiler.publish()
@@ -488,7 +491,7 @@ def test_new_figures_are_new_for_all_at_once(tmp_path, monkeypatch):
     profiler.publish()
     writing, go_on, answers = threading.Event(), threading.Event(), []
 
-    def slow(metrics: MemoryMetrics) -> None:
+    def slow(metrics: MemoryMetrics, windows: object) -> None:
         writing.set()
         assert go_on.wait(10)
 
@@ -507,3 +510,86 @@ def test_new_figures_are_new_for_all_at_once(tmp_path, monkeypatch):
     scrape.join()
     assert answers == [7]
     profiler.stop()
+
+
+class TestAStepBesideOthers:
+    """What a step reads of the other workers."""
+
+    @pytest.fixture
+    def profiler(self, tmp_path, child):
+        """One beside two others that have published; where they listen they are workers 0 and 1."""
+
+        def sibling() -> str:
+            other = new_profiler(tmp_path)
+            for _ in range(3):
+                other.traffic.end("GET /")
+                other.step()
+                other._monitor.given.clock.advance(60)
+            return other.worker
+
+        assert [child(sibling).result for _ in range(2)] == ["0", "1"]
+        profiler = new_profiler(tmp_path, background=True, interval=3600)
+        profiler.step()
+        yield profiler
+        profiler.stop()
+
+    @pytest.fixture
+    def reads(self, monkeypatch):
+        """The sections that were read, by file."""
+        found: list[tuple[str, int]] = []
+        read = slot_file.SlotFile.read
+
+        def noted(file, section=0, *, live):
+            found.append((file.path.name, section))
+            return read(file, section, live=live)
+
+        monkeypatch.setattr(slot_file.SlotFile, "read", noted)
+        return found
+
+    def test_it_reads_each_summary_once_and_no_more(self, profiler, reads):
+        """Of every sibling a step reads the summary, once; details and windows are not its own business."""
+        profiler.step()
+        assert reads == [("0", 0), ("1", 0)]
+
+    def test_a_scrape_reads_the_details(self, profiler, reads):
+        """Who answers a scrape reads all of every sibling, once, and no windows."""
+        assert [worker.worker for worker in profiler.workers()] == ["0", "1", "2"]
+        assert reads == [("0", 1), ("1", 1)]
+
+    def test_only_the_leading_worker_reads_windows(self, profiler, reads, monkeypatch):
+        """The worker with the lowest number reads the windows of the others; here it is told that it is that one."""
+        monkeypatch.setattr(type(profiler._monitor), "worker", property(lambda _: "-1"))
+        profiler.judge_routes()
+        assert [section for _, section in reads if section == 2] == []  # it has no windows of its own yet
+        for _ in range(profiler.config.warmup_snapshots + 2):
+            profiler._monitor.given.clock.advance(60)
+            profiler.traffic.end("GET /")
+            profiler.take_snapshot()
+        reads.clear()
+        profiler.judge_routes()
+        assert [one for one in reads if one[1] == 2] == [("0", 2), ("1", 2)]
+
+    def test_a_look_at_the_workers_changes_nothing(self, profiler, monkeypatch):
+        """``workers()`` and ``metrics()`` publish nothing and take no slot, whoever asks and when."""
+        monkeypatch.setattr(profiler._monitor, "publish", lambda: pytest.fail("published"))
+        monkeypatch.setattr(profiler._monitor.group, "join", lambda: pytest.fail("joined"))
+        profiler._monitor.published = None
+        assert len(profiler.workers()) == 3
+        assert profiler._monitor.live_workers == 3
+        assert profiler.metrics().worker == "2"
+
+    def test_one_report_a_step(self, profiler, monkeypatch):
+        """What is published, kept, judged for evidence and given to sinks is one report, built once."""
+        built, metrics = [], profiler._monitor.metrics
+        monkeypatch.setattr(profiler._monitor, "metrics", lambda: built.append(1) or metrics())
+        profiler._monitor.given.clock.advance(60)
+        profiler.step()
+        assert len(built) == 1
+
+
+def new_profiler(run: object, **settings: object) -> MemoryProfiler:
+    """One whose server listens at the address of these tests."""
+    probes = FakeProbes()
+    probes.address, probes.server = HERE.address, HERE.server
+    config = Config(**{"background": False, "run_dir": str(run), "warmup_snapshots": 0} | settings)
+    return MemoryProfiler(config, clock=FakeClock(), probes=probes)

@@ -176,7 +176,7 @@ def test_a_short_payload_replaces_a_long_one(path):
     file.release()
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 100, b"MP", b"XXXX" + b"\0" * 16, b"MPW1" + b"\xff" * 16])
+@pytest.mark.parametrize("content", [b"", b"\0" * 100, b"MP", b"XXXX" + b"\0" * 16, b"MPW2" + b"\xff" * 16])
 def test_foreign_content_is_no_payload(path, content):
     """An empty, reserved, foreign or cut file has no payload, and reading it raises nothing."""
     path.write_bytes(content)

@@ -207,7 +207,7 @@ class TestSuccession:
 
         def strange() -> bool:
             slot = WorkerSlot(ADDRESS, str(tmp_path), SERVER)
-            slot._own.write(payload)
+            slot._own.write(payload, payload, payload)
             return True
 
         stranger = child(strange)
@@ -421,7 +421,7 @@ def test_a_disk_that_fills_up_between(tmpfs, monkeypatch):
 def test_a_full_disk_does_not_freeze_the_figures(tmp_path, tmpfs, child):
     """What has no room is an error; the figures have theirs, and all is there again as soon as there is room."""
     run = tmpfs("size=400k")
-    windows = RouteWindows(source="in use", routes=("GET /",), rows=((1.0, 2.0, 3.0, 4.0, 5.0, 6.0),) * 9000)
+    windows = RouteWindows.of("in use", [(1.0, 2, 3, 4, 5, {"GET /": 6})] * 4000)
     mine = WorkerSlot(ADDRESS, str(run), SERVER)
     to_child, from_parent = os.pipe()
     answers, answer = os.pipe()
@@ -434,7 +434,7 @@ def test_a_full_disk_does_not_freeze_the_figures(tmp_path, tmpfs, child):
             for requests in (2, 3):
                 os.read(to_child, 1)
                 try:
-                    slot.publish(figures(slot, requests=requests, route_windows=windows))
+                    slot.publish(figures(slot, requests=requests), windows)
                 except OSError:
                     os.write(answer, b"-")
                 else:
@@ -452,10 +452,12 @@ def test_a_full_disk_does_not_freeze_the_figures(tmp_path, tmpfs, child):
         while file.write(bytes(4096)):
             pass
     assert publish() == b"-"
-    assert [(found.requests, found.route_windows) for found in mine.others()] == [(2, None)]
+    assert [found.requests for found in mine.others()] == [2]
+    assert mine.windows("1") is None
     filler.unlink()
     assert publish() == b"+"
-    assert [(found.requests, found.route_windows) for found in mine.others()] == [(3, windows)]
+    assert [found.requests for found in mine.others()] == [3]
+    assert mine.windows("1") == windows
     mine.leave()
     for end in (to_child, from_parent, answers, answer):
         os.close(end)

@@ -43,6 +43,7 @@ class Looking:
             actions: what else can be done here, by first segment of the path.
         """
         profiler = self._profiler
+        profiler.settle()
         metrics = profiler.workers()
         own = next(one for one in metrics if one.answering)
         tracks, detail = profiler.pasts.read(own, NEEDED)
@@ -60,6 +61,7 @@ class Looking:
     def pids(self) -> set[int]:
         """The workers of this server, those included that have ended within the hours that are kept."""
         profiler = self._profiler
+        profiler.settle()
         metrics = profiler.workers()
         own = next(one for one in metrics if one.answering)
         tracks, _ = profiler.pasts.read(own, ("pid",))

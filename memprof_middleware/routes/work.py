@@ -1,0 +1,102 @@
+"""Work that can rest: a fit over many windows takes seconds, and a step may spend some tens of milliseconds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from typing import Generic, TypeVar
+
+_T = TypeVar("_T")
+Work = Generator[None, None, _T]
+"""Yields wherever it can rest, and returns what came out."""
+
+# A thread that computes on makes each of the others wait 5 ms whenever it asks for the interpreter back.
+_STRETCH_SECONDS, _PAUSE_SECONDS = 0.002, 0.001
+# What can be saved up, and so the longest that a step works, but for what lies between two rests.
+MOST_SECONDS = 0.07
+
+
+def finished(work: Work[_T], rest: Callable[[], object] = bool) -> _T:
+    """What comes out of some work that is done at once.
+
+    Args:
+        work: the work.
+        rest: called wherever it can rest.
+    """
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            found: _T = end.value
+            return found
+        rest()
+
+
+class Task(Generic[_T]):
+    """Some work under way.
+
+    Attributes:
+        done: whether it has ended.
+        found: what came out; ``None`` until then.
+    """
+
+    def __init__(self, work: Work[_T]) -> None:
+        self._work = work
+        self.done = False
+        self.found: _T | None = None
+
+    def go_on(self) -> None:
+        """Work to the next rest. Work that raises has ended."""
+        try:
+            next(self._work)
+        except StopIteration as end:
+            self.done, self.found = True, end.value
+        except BaseException:
+            self.done = True
+            raise
+
+    def finish(self) -> None:
+        """Work to the end, with pauses for the other threads."""
+        rest = pauses()
+        while not self.done:
+            self.go_on()
+            rest()
+
+
+class Ration:
+    """The processor time that a step may spend on such work."""
+
+    def __init__(self) -> None:
+        self._left = MOST_SECONDS
+
+    def refill(self, seconds: float) -> None:
+        """Add what one step may spend; what was overdrawn is paid back first."""
+        self._left = min(self._left + seconds, MOST_SECONDS)
+
+    @property
+    def spent(self) -> bool:
+        """Whether there is nothing left for this step."""
+        return self._left <= 0
+
+    def go_on(self, task: Task[_T]) -> None:
+        """Work until the task is done or the ration is spent, with real pauses for the other threads."""
+        rest, began = pauses(), time.thread_time()
+        try:
+            while not task.done and time.thread_time() - began < self._left:
+                task.go_on()
+                rest()
+        finally:
+            self._left -= time.thread_time() - began
+
+
+def pauses() -> Callable[[], None]:
+    """Lets the other threads run after each stretch of work, with a real pause."""
+    since = time.perf_counter()
+
+    def pause() -> None:
+        nonlocal since
+        if time.perf_counter() - since > _STRETCH_SECONDS:
+            time.sleep(_PAUSE_SECONDS)
+            since = time.perf_counter()
+
+    return pause
