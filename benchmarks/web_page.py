@@ -119,7 +119,8 @@ def _copy(made: Path, path: Path) -> None:
     path.chmod(0o600)
     with path.open("r+b") as file:
         for ring in (timeline._COARSE, timeline._FINE):
-            os.pwrite(file.fileno(), array("f", [os.getpid()] * ring.rows).tobytes(), ring.column(0))
+            for index in range(ring.rows):
+                os.pwrite(file.fileno(), array("f", [os.getpid()]).tobytes(), ring.row(index))  # the first figure
 
 
 def _profiler(folder: Path) -> MemoryProfiler:

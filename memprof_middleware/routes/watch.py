@@ -128,18 +128,24 @@ class RouteWatch:
             by_hand: find it out now, whatever it takes.
         """
         self._judged = False
-        self._ration.refill(_CPU_SHARE * config.cpu_budget / 100 * config.interval)
         with self._failures.caught("route_growth"):
-            for question in list(self._questions.values()):
-                self._ration.go_on(question)
-            if any(int(other) < int(own) for other in others):
-                self.growth, self._called, self._judgement = (), {}, None
+            self._judge(own, others, windows_of, by_hand=by_hand)
+        # Last: what was asked before in a step, and this, share one ration.
+        self._ration.refill(_CPU_SHARE * config.cpu_budget / 100 * config.interval)
+
+    def _judge(
+        self, own: str, others: Sequence[str], windows_of: Callable[[str], RouteWindows | None], *, by_hand: bool
+    ) -> None:
+        for question in list(self._questions.values()):
+            self._ration.go_on(question)
+        if any(int(other) < int(own) for other in others):
+            self.growth, self._called, self._judgement = (), {}, None
+            return
+        if self._judgement is None or by_hand:
+            if not self._spans or (self._ration.spent and not by_hand):
                 return
-            if self._judgement is None or by_hand:
-                if not self._spans or (self._ration.spent and not by_hand):
-                    return
-                self._judgement = Task(self._growth(own, {other: windows_of(other) for other in others}))
-            self._go_on(self._judgement, by_hand=by_hand)
+            self._judgement = Task(self._growth(own, {other: windows_of(other) for other in others}))
+        self._go_on(self._judgement, by_hand=by_hand)
 
     def _go_on(self, judgement: Task[tuple[RouteGrowth, ...]], *, by_hand: bool) -> None:
         try:
