@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -9,27 +10,34 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 from memprof_middleware.analysis.baseline import drift
 from memprof_middleware.analysis.history import History
-from memprof_middleware.analysis.sharing import shared_memory
 from memprof_middleware.evidence.trigger import EvidenceWatch
 from memprof_middleware.failures import Failures
 from memprof_middleware.flame.recorder import FlameRecorder, tightness
 from memprof_middleware.leaks.watch import LeakWatch
-from memprof_middleware.limits.capacity import CONDITION as EXHAUSTION
 from memprof_middleware.limits.capacity import Capacity
-from memprof_middleware.limits.thresholds import CONDITIONS, breaches, heap_growth
 from memprof_middleware.limits.tuner import Tuner
-from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot, RouteGrowth, WorkerSummary
+from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot, RouteGrowth
 from memprof_middleware.recycling.recycler import Recycler
 from memprof_middleware.routes.growth import group_growth
 from memprof_middleware.routes.watch import RouteWatch, most_growth
 from memprof_middleware.runtime.alerts import AlertBook, borrow_server_log, leak_breach, tell_suspicions
 from memprof_middleware.runtime.baseline_file import read_baseline
+from memprof_middleware.runtime.beat import Beat
 from memprof_middleware.runtime.budget import Governor
 from memprof_middleware.runtime.given import Given
+from memprof_middleware.runtime.observers import (
+    Conditions,
+    observe_capacity,
+    observe_habits,
+    observe_leaks,
+    observe_routes,
+    observe_thresholds,
+)
 from memprof_middleware.runtime.pulse import Pulse
 from memprof_middleware.runtime.report import figures_of
 from memprof_middleware.runtime.sampler import Sampler
@@ -204,15 +212,15 @@ class ProcessMonitor:
         with self.failures.caught("step"):
             stride = self.governor.stride(time.monotonic())
             self.take_snapshot(stride)
+            beat = self.look()
             # Without a new count nothing is learned of types; of memory, if it grows, there may be.
             if stride is not None or self.leak_watch.is_pressing():
-                self.detect_leaks()
-            siblings = self.group.siblings(self.pid)  # once a step
-            self._check_thresholds(siblings)
-            self._judge_routes(siblings)
+                self.detect_leaks(beat)
+            self.check_thresholds(beat)
+            self._judge_routes(beat)
             self.publish()
             if self.config.background and self.config.evidence and self.published is not None:
-                self.evidence_watch.consider(siblings, self.published, self.last_time, self._write_evidence)
+                self.evidence_watch.consider(list(beat.siblings), self.published, beat.now, self._write_evidence)
             self.governor.spent(self.flames.take_cost(), time.monotonic())
         with self.failures.caught("timeline"), self._publishing:  # a step by hand may run beside the thread's
             self.pasts.keep(self.published)
@@ -282,75 +290,64 @@ class ProcessMonitor:
                 self.heap_start_mb = snapshot.heap_used_mb
         return snapshot
 
-    def detect_leaks(self, *, by_hand: bool = False) -> list[Leak]:
+    def look(self) -> Beat:
+        """What there is to be judged now; the siblings are read once for all who judge."""
+        return Beat(self.last_time, self.snapshot, self.history, self.worker, tuple(self.group.siblings(self.pid)))
+
+    def _ask(
+        self, kind: str, observe: Callable[[], Conditions], now: float, lock: threading.Lock | None = None
+    ) -> Conditions:
+        """Have an observer look, pay for it, and tell what begins and ends; one that fails harms no other."""
+        found = Conditions()
+        with self.failures.caught(kind):
+            with lock or contextlib.nullcontext(), self.governor.paying():
+                found = observe()
+            self.alert_book.update(found.breaches, found.judged, now, found.reasons)
+        return found
+
+    def detect_leaks(self, beat: Beat | None = None, *, by_hand: bool = False) -> list[Leak]:
         """Judge the history; the open leaks, the worst first."""
-        with self._lock, self.governor.paying():
-            told = {leak.name for leak in self.leak_watch.leaks if leak.notable}
-            alarmed = {leak.name for leak in self.leak_watch.leaks if leak.state == "confirmed"}
-            found, ended = self.leak_watch.judge(self.history, self._route_text, by_hand=by_hand)
-            now = self.last_time
-            reasons = {("leak", name): reason for name, reason in self.leak_watch.reasons.items()}
-        confirmed = [leak for leak in found if leak.state == "confirmed"]
-        self.alert_book.update([leak_breach(leak, self.config) for leak in confirmed], ("leak",), now, reasons)
-        new = [leak for leak in found if leak.notable and leak.name not in told]
+        beat, leaks = beat or self.look(), self.leak_watch
+        observe = functools.partial(observe_leaks, beat, leaks, self.route_watch, self.config, by_hand=by_hand)
+        found = self._ask("leaks", observe, beat.now, self._lock)
         with self.failures.caught("log"):
-            over = [leak for leak in ended if leak.name in told - alarmed]
-            tell_suspicions(self.logger, new, over, self.leak_watch.reasons)
-        for leak in new:
+            tell_suspicions(self.logger, found.new, found.over, leaks.reasons)
+        for leak in found.new:
             for callback in list(self.given.leak_callbacks):
                 with self.failures.caught("leak_callback"):
                     callback(leak)
-        return found
+        return list(leaks.leaks)
 
-    def check_thresholds(self) -> list[Alert]:
+    def check_thresholds(self, beat: Beat | None = None) -> list[Alert]:
         """Judge the last snapshot against the thresholds; the conditions that hold, leaks included."""
-        self._check_thresholds(self.group.siblings(self.pid))
+        beat = beat or self.look()
+        self.leak_watch.others = beat.others
+        self._ask("thresholds", functools.partial(self._observe_thresholds, beat), beat.now, self._lock)
+        self._ask("capacity", functools.partial(observe_capacity, beat, self.capacity), beat.now, self._lock)
+        self._ask("learn", functools.partial(observe_habits, beat, self.tuner, self.config), beat.now, self._lock)
         return self.alerts
 
-    def _check_thresholds(self, siblings: list[WorkerSummary]) -> None:
-        others = self.leak_watch.others = [other.snapshot for other in siblings if other.snapshot]
-        with self._lock, self.governor.paying():
-            active = self.alert_book.names()
-            self._growing = self.leak_watch.is_growing()
-            found = breaches(self.history, self.config, active, others, self.tuner.levels, growing=self._growing)
-            now = self.last_time
-        self.alert_book.update(found, CONDITIONS, now)
-        self._judge_capacity(siblings)
-        self._learn(siblings, others)
-
-    def _judge_capacity(self, siblings: list[WorkerSummary]) -> None:
-        if self.snapshot is not None:
-            with self.failures.caught("capacity"):
-                with self._lock, self.governor.paying():
-                    coming = self.capacity.see(self.snapshot, siblings, self.worker)
-                self.alert_book.update(coming, (EXHAUSTION,), self.last_time)
-
-    def _learn(self, siblings: list[WorkerSummary], others: list[MemorySnapshot]) -> None:
-        if self.snapshot is not None and self.tuner.active:
-            with self.failures.caught("learn"), self._lock, self.governor.paying():
-                shared = shared_memory([self.snapshot, *others])
-                growth = heap_growth(self.history, self.config.warmup_snapshots)
-                self.tuner.see(
-                    self.snapshot,
-                    None if shared is None else shared.percent,
-                    None if growth is None else growth.percent,
-                    first=all(int(self.worker) < int(sibling.worker) for sibling in siblings),
-                )
+    def _observe_thresholds(self, beat: Beat) -> Conditions:
+        self._growing = self.leak_watch.is_growing()
+        return observe_thresholds(beat, self.tuner, self.config, self.alert_book.names(), growing=self._growing)
 
     def judge_routes(self) -> list[RouteGrowth]:
         """What a request keeps, by route, over all workers of the server; the routes that keep most first."""
-        self._judge_routes(self.group.siblings(self.pid), by_hand=True)
+        self._judge_routes(self.look(), by_hand=True)
         return self.route_growth()
 
-    def _judge_routes(self, siblings: list[WorkerSummary], *, by_hand: bool = False) -> None:
-        with self.governor.paying():
-            others = [sibling.worker for sibling in siblings]
-            self.route_watch.judge(self.worker, others, self.config, self.group.windows, by_hand=by_hand)
-        heap_mb = None if self.snapshot is None else self.snapshot.heap_size_mb
-        growing = self._growing or any(leak.state == "confirmed" for leak in self.leak_watch.leaks)
-        left = self.leak_watch.left(self.history)
-        leaking = self.route_watch.leaking(self.config, heap_mb, growing=growing, left=left)
-        self.alert_book.update(leaking, ("route_leak",), self.last_time)
+    def _judge_routes(self, beat: Beat, *, by_hand: bool = False) -> None:
+        observe = functools.partial(
+            observe_routes,
+            beat,
+            self.route_watch,
+            self.leak_watch,
+            self.config,
+            self.group.windows,
+            growing=self._growing,
+            by_hand=by_hand,
+        )
+        self._ask("route_growth", observe, beat.now)  # without the lock: a fit takes long, and scrapes would wait
 
     def route_growth(self) -> list[RouteGrowth]:
         """What was found out last by :meth:`judge_routes`, in this worker or in the one that does it for all."""
@@ -361,21 +358,6 @@ class ProcessMonitor:
         with self._lock:
             windows = self.route_watch.windows_of("objects", type_name, self.history)
         return most_growth(type_name, windows)
-
-    def _route_text(self, kind: str, name: str) -> str | None:
-        """The route that makes something grow, with its share and interval, for people.
-
-        Empty if none is found; ``None`` while that is being found out: ask again with the next step.
-        """
-        known, found = self.route_watch.ask(kind, name, self.history)
-        if not known:
-            return None
-        if found is None:
-            return ""
-        value, low, high = found.per_request.value, found.per_request.low, found.per_request.high
-        names = " or ".join((found.route, *found.together_with))
-        kept = f", {value:.3g} ({low:.3g} to {high:.3g}) per request" if high < 2 * value else ""
-        return f"{names} ({100 * found.share:.0f} % of it{kept})"
 
     def evidence(self, cause: str) -> Path | None:
         """Write an evidence bundle now; where it is, ``None`` if there is none. Never raises."""

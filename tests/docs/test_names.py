@@ -101,7 +101,7 @@ def test_every_failure_is_described() -> None:
     """The page about trouble names each kind of failure that is counted, and no other."""
     sources = [*(ROOT / "memprof_middleware").rglob("*.py"), *(ROOT / "integrations").rglob("*.py")]
     code = "\n".join(source.read_text(encoding="utf-8") for source in sources)
-    counted = set(re.findall(r"failures\.(?:caught|record)\(\"(\w+)\"", code))
+    counted = set(re.findall(r"(?:failures\.(?:caught|record)|_ask)\(\"(\w+)\"", code))
     counted |= {f"probe_{kind}" for kind in re.findall(r"_(?:measured|recent)\(\"(\w+)\"", code)}
     page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
     table = page.partition("| kind |")[2].partition("\n\n")[0]

@@ -133,6 +133,30 @@ def test_a_process_that_may_not_start_threads_is_told_once(make: Make, monkeypat
     assert profiler.failures.counts["start"] == 1
 
 
+def test_a_step_reads_its_siblings_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaks, thresholds, routes and evidence judge what was read once, however many workers there are."""
+    profiler = make()
+    profiler.publish()
+    reads: list[int] = []
+    monkeypatch.setattr(profiler._monitor.group, "siblings", lambda pid: reads.append(pid) or [])
+    profiler.step()
+    assert reads == [os.getpid()]
+
+
+def test_an_observer_that_fails_harms_no_other(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each failure is counted under its own kind, and what the others find is judged, told and published."""
+    profiler = make(background=False)
+    profiler._given.probes.heap_mb = 990  # type: ignore[attr-defined]
+    for watch, name in (("leak_watch", "judge"), ("capacity", "see"), ("route_watch", "judge")):
+        monkeypatch.setattr(getattr(profiler._monitor, watch), name, lambda *_args, **_kwargs: 1 / 0)
+    profiler.step()
+    assert profiler.failures.counts == {"leaks": 1, "capacity": 1, "route_growth": 1}
+    assert {alert.name for alert in profiler.alerts} == {"heap_warning", "heap_critical"}
+    assert profiler._monitor.published is not None
+    assert profiler._monitor.published.snapshots_taken == 1
+    assert (profiler.detect_leaks(), profiler.judge_routes()) == ([], [])
+
+
 @fork_test
 def test_a_child_has_a_monitor_of_its_own(make: Make, read: list[int]) -> None:
     """The parent's is dropped at once, and freed; the first event in the child makes another and brings a thread."""
