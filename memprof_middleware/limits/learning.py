@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from memprof_middleware.config import Config
 from memprof_middleware.model.learned import Hour, Learned, Release
+from memprof_middleware.model.value import valueclass
 
 LEAST_HOURS = 24  # a day, so that the load of every hour is in
 MOST_HOURS = 72  # the first days of a release; what comes later is judged, not learned
@@ -37,7 +38,7 @@ class Level(NamedTuple):
     learned: bool = False
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Levels:
     """The thresholds in force; ``gc_per_hour`` is ``None`` while collections are judged by the last few rates."""
 

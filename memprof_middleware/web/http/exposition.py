@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from memprof_middleware.metrics.collector import MemoryCollector
+from memprof_middleware.model.value import valueclass
 from memprof_middleware.profiler import MemoryProfiler
 from memprof_middleware.web.http.token_check import TokenCheck
 
@@ -31,7 +32,7 @@ _OFFER = re.compile(
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Response:
     """An HTTP answer, ready for any server interface."""
 

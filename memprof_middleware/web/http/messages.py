@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from memprof_middleware.model.clean import clean
+from memprof_middleware.model.value import valueclass
 from memprof_middleware.web.http.exposition import Response, accepts_gzip
 
 # A strict policy: scripts and styles from our own two files only, and no way from a text to a script in them.
@@ -33,7 +34,7 @@ class BadRequestError(Exception):
     """What came in cannot be read; the message says why and shows nothing of it."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@valueclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What came in.
 
