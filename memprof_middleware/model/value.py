@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 if TYPE_CHECKING:  # what type checkers know best
     from dataclasses import dataclass as valueclass
 
+__all__ = ["valueclass"]
+
 _Class = TypeVar("_Class", bound=type)
 
 
@@ -30,7 +32,10 @@ def _valueclass(*, frozen: bool, kw_only: bool = False, slots: bool = False) -> 
         for method in (_init, _repr, _eq, _hash, _setattr, _delattr, _getstate, _setstate):
             if method.__name__ not in vars(cls):
                 setattr(cls, method.__name__, method)
-        return dataclasses.dataclass(init=False, repr=False, eq=False, kw_only=kw_only, slots=slots)(cls)
+        build: Callable[[_Class], _Class] = dataclasses.dataclass(  # type: ignore[assignment]
+            init=False, repr=False, eq=False, kw_only=kw_only, slots=slots
+        )
+        return build(cls)
 
     return made
 
