@@ -125,6 +125,7 @@ def _scrape(rounds: int) -> dict[str, Any]:
 
     from memprof_middleware import Config, MemoryProfiler
     from memprof_middleware.web.http.exposition import MetricsEndpoint
+    from memprof_middleware.web.http.messages import Request
 
     profiler = MemoryProfiler(Config(background=False))
     profiler.step()
@@ -140,7 +141,7 @@ def _scrape(rounds: int) -> dict[str, Any]:
     def ours() -> float:
         began = time.thread_time()
         for _ in range(times):
-            if endpoint.respond("GET", {}, None).status != 200:
+            if endpoint.respond(Request(method="GET", path="/metrics")).status != 200:
                 raise RuntimeError("the scrape failed")
         return 1000 * (time.thread_time() - began) / times
 

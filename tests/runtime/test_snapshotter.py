@@ -22,7 +22,14 @@ from memprof_middleware.testing import FakeClock, FakeProbes
 
 def camera(probes: Probes, config: Config | None = None, clock: FakeClock | None = None) -> Camera:
     failures = Failures(logging.getLogger("memprof.test"))
-    return Camera(probes, config or Config(), clock or FakeClock(), failures, Traffic(), Trace(wanted=(config or Config()).tracemalloc))
+    return Camera(
+        probes,
+        config or Config(),
+        clock or FakeClock(),
+        failures,
+        Traffic(),
+        Trace(wanted=(config or Config()).tracemalloc),
+    )
 
 
 @pytest.fixture
