@@ -6,6 +6,7 @@ them grows all the same, and its path says who holds them.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import heapq
 import time

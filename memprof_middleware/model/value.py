@@ -6,7 +6,7 @@ Compiling took 0.4 of the time that an import of this package took. What is lost
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 if TYPE_CHECKING:  # what type checkers know best
@@ -85,18 +85,18 @@ def _repr(self: Any) -> str:
     return f"{type(self).__qualname__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
 
-def _items(self: Any) -> Iterator[object]:
-    return (getattr(self, name) for name in self.__dataclass_fields__)
+def _compared(self: Any) -> tuple[object, ...]:
+    return tuple([getattr(self, name) for name, field in self.__dataclass_fields__.items() if field.compare])
 
 
 @_named("__eq__")
 def _eq(self: Any, other: object) -> bool:
-    return tuple(_items(self)) == tuple(_items(other)) if type(other) is type(self) else NotImplemented
+    return _compared(self) == _compared(other) if type(other) is type(self) else NotImplemented
 
 
 @_named("__hash__")
 def _hash(self: Any) -> int:
-    return hash(tuple(_items(self)))
+    return hash(_compared(self))
 
 
 @_named("__setattr__")
@@ -111,7 +111,7 @@ def _delattr(self: Any, name: str) -> NoReturn:  # noqa: ARG001
 
 @_named("__getstate__")
 def _getstate(self: Any) -> list[object]:
-    return list(_items(self))
+    return [getattr(self, name) for name in self.__dataclass_fields__]
 
 
 @_named("__setstate__")
