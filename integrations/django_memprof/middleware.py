@@ -15,7 +15,7 @@ import django_memprof
 from memprof_middleware import MemoryProfiler
 from memprof_middleware.routes.counter import UNMATCHED
 from memprof_middleware.routes.labels import LABELS
-from memprof_middleware.web.http.endpoint import endpoint_of
+from memprof_middleware.web.http.endpoint import Endpoint, endpoint_of
 from memprof_middleware.web.http.messages import MOST_BYTES, Request, body_size, is_secure
 from memprof_middleware.web.http.part import Part
 from memprof_middleware.web.http.visits import KEY, OWN, EndOnce, label_within, settle, warn_twice
@@ -29,16 +29,7 @@ def MemProfMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[H
         ImproperlyConfigured: a setting in ``MEMPROF`` is not valid.
     """
     profiler = django_memprof.get_profiler()
-    endpoint = endpoint_of(profiler)
-
-    def mine(request: HttpRequest) -> Part | None:
-        """What of ours is asked for."""
-        profiler.ensure_running()
-        path = request.path_info
-        part = endpoint.find(path, partial(host_route, path)) if path.startswith(endpoint.paths) else None
-        if part is not None:
-            _carrier(request).get(KEY, []).append(OWN)
-        return part
+    mine = partial(_part_for, profiler, endpoint_of(profiler))
 
     if iscoroutinefunction(get_response):
 
@@ -75,6 +66,16 @@ def MemProfMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[H
         return response
 
     return synchronous
+
+
+def _part_for(profiler: MemoryProfiler, endpoint: Endpoint, request: HttpRequest) -> Part | None:
+    """What of ours a request asks for."""
+    profiler.ensure_running()
+    path = request.path_info
+    part = endpoint.find(path, partial(host_route, path)) if path.startswith(endpoint.paths) else None
+    if part is not None:
+        _carrier(request).get(KEY, []).append(OWN)
+    return part
 
 
 class _Visit:
