@@ -18,7 +18,15 @@ NEVER = {
             *("cli", "evidence.bundle", "evidence.explain", "evidence.report", "flame.making", "flame.queue"),
             *("flame.store", "flame.windows", "limits.learning", "limits.state_file", "limits.tuner", "model.flame"),
             *("model.learned", "moved", "recycling.act", "recycling.decision", "recycling.detection"),
-            *("recycling.ledger", "recycling.recycler", "recycling.remedies", "sinks.choice", "sinks.thread"),
+            *(
+                "recycling.ledger",
+                "recycling.recycler",
+                "recycling.remedies",
+                "sinks.log",
+                "sinks.otlp",
+                "sinks.statsd",
+                "sinks.thread",
+            ),
             *("terminal", "testing", "web.html", "web.http.auth", "web.http.exporter", "web.http.page", "web.state"),
         )
     ),
