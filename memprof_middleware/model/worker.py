@@ -106,7 +106,7 @@ _OF_MEMORY = (
 )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@valueclass(frozen=True, kw_only=True, slots=True)
 class WorkerSummary(_Value):
     """What the other workers need of one with every step.
 
