@@ -32,6 +32,7 @@ from typing import NoReturn
 
 from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.web.http.exposition import MetricsEndpoint
+from memprof_middleware.web.http.messages import Request
 
 # A child is done within a tenth of a second; on a machine that does much else a little later.
 _HUNG_SECONDS = 20.0
@@ -56,7 +57,7 @@ def work(profiler: MemoryProfiler) -> None:
     profiler.ensure_running()
     profiler.traffic.started += 1
     profiler.traffic.end("GET /")
-    response = MetricsEndpoint(profiler).respond("GET", {})
+    response = MetricsEndpoint(profiler).respond(Request(method="GET", path="/metrics"))
     logging.getLogger("memprof").warning("a child")
     assert response.status == 200
     assert profiler.running
@@ -152,7 +153,7 @@ def at_work(profiler: MemoryProfiler) -> Iterator[None]:
 
     def ask() -> None:
         while not ending.wait(0.1):
-            endpoint.respond("GET", {})
+            endpoint.respond(Request(method="GET", path="/metrics"))
 
     def tell() -> None:
         while not ending.wait(0.01):

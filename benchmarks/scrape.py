@@ -30,6 +30,7 @@ from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.metrics.collector import MemoryCollector
 from memprof_middleware.testing import FakeProbes
 from memprof_middleware.web.http.exposition import MetricsEndpoint
+from memprof_middleware.web.http.messages import Request
 
 
 def new_profiler() -> MemoryProfiler:
@@ -123,7 +124,7 @@ def case(workers: int, deaths: int) -> str:
     found: dict[str, list[float]] = {"fresh": [], "same": [], "theirs": [], "ratio": []}
 
     def ours() -> None:
-        answer = endpoint.respond("GET", {})
+        answer = endpoint.respond(Request(method="GET", path="/metrics"))
         if answer.body.count(b"memory_rss_mb{") != workers:
             raise SystemExit(f"a scrape does not show {workers} workers")
 

@@ -23,8 +23,8 @@ from typing import Any
 from benchmarks import harness, load
 from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.testing import FakeProbes
-from memprof_middleware.web.http.endpoint import PageEndpoint
 from memprof_middleware.web.http.messages import Request
+from memprof_middleware.web.http.page import PageEndpoint
 from memprof_middleware.workers import timeline
 
 ROWS, TYPES = 1_000, 20

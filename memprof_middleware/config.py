@@ -9,13 +9,14 @@ import typing
 from collections.abc import Mapping
 
 from memprof_middleware.errors import ConfigError
+from memprof_middleware.model.value import valueclass
 from memprof_middleware.settings import is_level, is_network, known, setting, validated
 
 ENV_PREFIX = "MEMPROF_"
 SINK_NAMES = ("log", "otel", "otlp", "dogstatsd", "statsd", "sentry")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@valueclass(frozen=True, kw_only=True)
 class Config:
     """All settings of the profiler, each with its default.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import types
 from importlib import import_module
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec
 
 _HERE = __package__
 MODULES = {
@@ -19,7 +20,7 @@ MODULES = {
     "probes.containers": "heap.containers",
     "probes.holders": "heap.retainers",
     "process_profiler": "registry",
-    "web.app": "web.http.endpoint",
+    "web.app": "web.http.page",
     "web.messages": "web.http.messages",
 }
 # Of ``memprof_middleware.probes``, which had the readings of the heap too.
@@ -43,10 +44,20 @@ class _Moved(types.ModuleType):
         return getattr(import_module(f"{_HERE}.{MODULES[old]}"), name)
 
 
-def register() -> None:
-    """Let the old names be imported."""
-    for old in MODULES:
-        sys.modules.setdefault(f"{_HERE}.{old}", _Moved(f"{_HERE}.{old}"))
+class _Loader(Loader):
+    def create_module(self, spec: ModuleSpec) -> types.ModuleType:
+        return _Moved(spec.name)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """All is there."""
+
+
+def spec_of(name: str) -> ModuleSpec | None:
+    """How an old module is made; ``None`` for a name that never was one."""
+    old = name.removeprefix(f"{_HERE}.")
+    if old not in MODULES:
+        return None
+    return ModuleSpec(name, _Loader(), is_package=any(other.startswith(f"{old}.") for other in MODULES))
 
 
 def of_probes(name: str) -> object:

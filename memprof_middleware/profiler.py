@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from memprof_middleware.analysis.history import History
 from memprof_middleware.config import Config
@@ -15,17 +15,21 @@ from memprof_middleware.errors import BaselineError, ConfigError
 from memprof_middleware.failures import Failures
 from memprof_middleware.flame.recorder import FlameRecorder
 from memprof_middleware.forks import entering, renew_in_child
-from memprof_middleware.limits.tuner import Tuner
+from memprof_middleware.limits.levels import FixedTuner, tuner_class
 from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot, RouteGrowth
+from memprof_middleware.recycling.off import recycler_class
 from memprof_middleware.routes.counter import Traffic
 from memprof_middleware.runtime.baseline_file import read_baseline, write_baseline
 from memprof_middleware.runtime.given import Given
 from memprof_middleware.runtime.instruments import Probes
 from memprof_middleware.runtime.monitor import ProcessMonitor
 from memprof_middleware.runtime.report import statistics_of
-from memprof_middleware.sinks import Sink
+from memprof_middleware.runtime.snapshotter import Trace
 from memprof_middleware.sinks.choice import chosen
 from memprof_middleware.workers.pasts import Pasts
+
+if TYPE_CHECKING:
+    from memprof_middleware.sinks.sink import Sink
 
 _Callback = TypeVar("_Callback", bound=Callable[..., object])
 _Remedy = TypeVar("_Remedy", bound=Callable[[], object])
@@ -74,7 +78,11 @@ class MemoryProfiler:
             clock=clock,
             logger=logger or logging.getLogger("memprof"),
             probes=probes or Probes(),
+            # Of the features that may be off, loaded now and not by a request.
             sinks=chosen(self.config.sinks, sinks),
+            tuner=tuner_class(self.config),
+            recycler=recycler_class(self.config),
+            trace=Trace(wanted=self.config.tracemalloc),
             traffic=self.traffic,
         )
         self._made: ProcessMonitor | None = None
@@ -366,7 +374,7 @@ class MemoryProfiler:
         return self._monitor.failures
 
     @property
-    def tuner(self) -> Tuner:
+    def tuner(self) -> FixedTuner:
         """The thresholds in force, each with its reason, and what this release changed."""
         return self._monitor.tuner
 

@@ -17,6 +17,7 @@ from memprof_middleware.probes import gc_stats
 from memprof_middleware.sinks import Sink
 from memprof_middleware.weakly import weakly
 from memprof_middleware.web.http.exposition import MetricsEndpoint
+from tests.asking import scrape
 
 
 class Load:
@@ -140,7 +141,7 @@ def test_an_exporter_holds_its_profiler(tmp_path: Path) -> None:
     """An endpoint that is mounted somewhere keeps the profiler at work, whoever made it has forgotten it."""
     endpoint = MetricsEndpoint(MemoryProfiler(Config(background=False, run_dir=str(tmp_path))))
     gc.collect()
-    assert endpoint.respond("GET", {}).status == 200
+    assert scrape(endpoint).status == 200
 
 
 def test_a_weak_method_ends_with_its_object() -> None:

@@ -19,6 +19,7 @@ from memprof_middleware import Config, MemoryProfiler, forks
 from memprof_middleware.registry import get_memory_profiler
 from memprof_middleware.sinks import Sink
 from memprof_middleware.web.http.exposition import MetricsEndpoint
+from tests.asking import scrape
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
@@ -84,7 +85,7 @@ def test_every_lock_of_ours_may_be_held_when_a_process_forks(tmp_path: Path) -> 
 
         def check() -> bool:
             profiler.ensure_running()
-            answered = MetricsEndpoint(profiler).respond("GET", {}).status == 200
+            answered = scrape(MetricsEndpoint(profiler)).status == 200
             profiler.flames.beat()
             profiler.step()
             found = profiler.workers()[0].pid == os.getpid() and get_memory_profiler() is not None

@@ -29,7 +29,7 @@ def test_old_names_are_imported_as_before():
         "heap.containers",
         "runtime.instruments",
         "heap.retainers",
-        "web.http.endpoint",
+        "web.http.page",
     ]
     assert timeline is import_module("memprof_middleware.workers.timeline")
 

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any
 
-from asgi_memprof.page import respond
+from asgi_memprof.http import Message, Receive, Scope, Send, respond
 from asgi_memprof.routes import RouteNames
 from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.registry import get_memory_profiler as get_profiler
 from memprof_middleware.registry import profiler_for
 from memprof_middleware.routes.counter import UNMATCHED
 from memprof_middleware.routes.labels import below
-from memprof_middleware.web.http.endpoint import PageEndpoint
-from memprof_middleware.web.http.exposition import MetricsEndpoint
+from memprof_middleware.web.http.endpoint import endpoint_of
 from memprof_middleware.web.http.visits import KEY, OWN, settle, warn_twice
 
 __all__ = ["MemProfMiddleware", "get_profiler", "make_metrics_app"]
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 _COUNTED = frozenset({"http", "websocket"})
 _ENDS = frozenset({"lifespan.startup.failed", "lifespan.shutdown.complete", "lifespan.shutdown.failed"})
@@ -43,7 +39,7 @@ class MemProfMiddleware:
 
     Attributes:
         profiler: the profiler at work.
-        page: the page for people, served below ``page_path`` once ``token`` is set.
+        endpoint: what it answers by itself.
     """
 
     def __init__(
@@ -58,11 +54,8 @@ class MemProfMiddleware:
         self.profiler = profiler_for(profiler, config)
         self._traffic = self.profiler.traffic
         self._names = RouteNames(self._traffic, route_name)
-        self._endpoint = MetricsEndpoint(self.profiler)
-        self._metrics = _metrics_app(self._endpoint)
-        self._path = self.profiler.config.metrics_path
-        self.page = PageEndpoint(self.profiler)
-        self._own = self.page.own_paths
+        self.endpoint = endpoint_of(self.profiler)
+        self._own = self.endpoint.paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -74,9 +67,12 @@ class MemProfMiddleware:
         root = scope.get("root_path", "")
         # Behind a prefix, servers differ in whether the path holds it too (ASGI 3.0, "root_path").
         path = below(scope["path"], root) if root else scope["path"]
-        if path.startswith(self._own) and kind == "http" and await self._answered(path, scope, receive, send):
-            scope.get(KEY, []).append(OWN)
-            return
+        if path.startswith(self._own) and kind == "http":
+            part = self.endpoint.find(path, partial(self._is_taken, path, scope))
+            if part is not None:
+                await respond(part, path, scope, receive, send)
+                scope.get(KEY, []).append(OWN)
+                return
         if KEY in scope:
             await self._within(scope, receive, send, scope[KEY])
             return
@@ -103,18 +99,6 @@ class MemProfMiddleware:
             with self.profiler.failures.caught("route_name"):
                 if self._names.tells(scope):
                     told.append(self._names.of(scope, told[0], None))
-
-    async def _answered(self, path: str, scope: Scope, receive: Receive, send: Send) -> bool:
-        """Answer for the metrics and the page, and tell whether that was what was asked for."""
-        if path == self._path:
-            if not self._is_taken(path, scope):
-                await self._metrics(scope, receive, send)
-                return True
-            self._endpoint.yield_to_host()
-        below = self.page.below(path)
-        if below is not None:
-            await respond(self.page, below, scope, receive, send)
-        return below is not None
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def on_receive() -> Message:
@@ -160,16 +144,11 @@ def make_metrics_app(profiler: MemoryProfiler | None = None, *, config: Config |
     Raises:
         ConfigError: as the middleware.
     """
-    return _metrics_app(MetricsEndpoint(profiler_for(profiler, config)))
+    from memprof_middleware.web.http.exposition import MetricsEndpoint
 
+    part = MetricsEndpoint(profiler_for(profiler, config))
 
-def _metrics_app(endpoint: MetricsEndpoint) -> ASGIApp:
-    async def metrics(scope: Scope, _receive: Receive, send: Send) -> None:
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        client = scope.get("client")
-        response = endpoint.respond(scope["method"], headers, client[0] if client else None)
-        found = [(name.lower().encode(), value.encode()) for name, value in response.headers]
-        await send({"type": "http.response.start", "status": response.status, "headers": found})
-        await send({"type": "http.response.body", "body": response.body})
+    async def metrics(scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(part, scope["path"], scope, receive, send)
 
     return metrics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,10 +41,10 @@ def make_metrics_app(
     Raises:
         ConfigError: both are given, or a setting is not valid.
     """
-    from django_memprof.middleware import metrics_view
+    from django_memprof.middleware import response_of
     from memprof_middleware.registry import profiler_for
     from memprof_middleware.web.http.exposition import MetricsEndpoint
 
     if profiler is None and config is None:
         profiler = get_profiler()
-    return metrics_view(MetricsEndpoint(profiler_for(profiler, config)))
+    return partial(response_of, MetricsEndpoint(profiler_for(profiler, config)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, MutableMapping
 from functools import partial
 from typing import Any
@@ -16,9 +15,9 @@ import django_memprof
 from memprof_middleware import MemoryProfiler
 from memprof_middleware.routes.counter import UNMATCHED
 from memprof_middleware.routes.labels import LABELS
-from memprof_middleware.web.http.endpoint import MOST_BYTES, PageEndpoint, body_size, is_secure
-from memprof_middleware.web.http.exposition import MetricsEndpoint
-from memprof_middleware.web.http.messages import Request
+from memprof_middleware.web.http.endpoint import Endpoint, endpoint_of
+from memprof_middleware.web.http.messages import MOST_BYTES, Request, body_size, is_secure
+from memprof_middleware.web.http.part import Part
 from memprof_middleware.web.http.visits import KEY, OWN, EndOnce, label_within, settle, warn_twice
 
 
@@ -30,14 +29,18 @@ def MemProfMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[H
         ImproperlyConfigured: a setting in ``MEMPROF`` is not valid.
     """
     profiler = django_memprof.get_profiler()
-    mine = _Answers(profiler).to
+    mine = partial(_part_for, profiler, endpoint_of(profiler))
 
     if iscoroutinefunction(get_response):
 
         async def asynchronous(request: HttpRequest) -> Any:
-            answer = mine(request)
-            if answer is not None:  # the page takes its time: not on the event loop, where all requests wait
-                return await asyncio.to_thread(answer, request) if isinstance(answer, partial) else answer(request)
+            part = mine(request)
+            if part is not None:
+                if not part.slow:
+                    return response_of(part, request)
+                import asyncio  # loaded there already
+
+                return await asyncio.to_thread(response_of, part, request)  # all requests wait on the event loop
             visit = _Visit(profiler, request)
             try:
                 response = await get_response(request)
@@ -50,9 +53,9 @@ def MemProfMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[H
         return asynchronous
 
     def synchronous(request: HttpRequest) -> Any:
-        answer = mine(request)
-        if answer is not None:
-            return answer(request)
+        part = mine(request)
+        if part is not None:
+            return response_of(part, request)
         visit = _Visit(profiler, request)
         try:
             response = get_response(request)
@@ -65,37 +68,14 @@ def MemProfMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[H
     return synchronous
 
 
-class _Answers:
-    """What the profiler answers by itself."""
-
-    def __init__(self, profiler: MemoryProfiler) -> None:
-        self._ensure_running = profiler.ensure_running
-        self._endpoint = MetricsEndpoint(profiler)
-        self._metrics = metrics_view(self._endpoint)
-        self._path = profiler.config.metrics_path
-        self._page = PageEndpoint(profiler)
-        self._own_paths = self._page.own_paths
-
-    def to(self, request: HttpRequest) -> Callable[[HttpRequest], HttpResponse] | None:
-        """The metrics' view or the page's, if that is what is asked for."""
-        self._ensure_running()
-        if not request.path_info.startswith(self._own_paths):
-            return None
-        answer = self._of(request.path_info)
-        if answer is not None:
-            _carrier(request).get(KEY, []).append(OWN)
-        return answer
-
-    def _of(self, path: str) -> Callable[[HttpRequest], HttpResponse] | None:
-        below = self._page.below(path)
-        if below is not None:
-            return partial(page_response, self._page, path=below)
-        if path != self._path:
-            return None
-        if host_route(path):
-            self._endpoint.yield_to_host()
-            return None
-        return self._metrics
+def _part_for(profiler: MemoryProfiler, endpoint: Endpoint, request: HttpRequest) -> Part | None:
+    """What of ours a request asks for."""
+    profiler.ensure_running()
+    path = request.path_info
+    part = endpoint.find(path, partial(host_route, path)) if path.startswith(endpoint.paths) else None
+    if part is not None:
+        _carrier(request).get(KEY, []).append(OWN)
+    return part
 
 
 class _Visit:
@@ -148,24 +128,13 @@ def _carrier(request: HttpRequest) -> MutableMapping[str, Any]:
     return carrier
 
 
-def metrics_view(endpoint: MetricsEndpoint) -> Callable[[HttpRequest], HttpResponse]:
-    """A view that translates for the endpoint."""
-
-    def metrics(request: HttpRequest) -> HttpResponse:
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        response = endpoint.respond(request.method or "", headers, request.META.get("REMOTE_ADDR"))
-        return HttpResponse(response.body, status=response.status, headers=dict(response.headers))
-
-    return metrics
-
-
-def page_response(page: PageEndpoint, request: HttpRequest, path: str) -> HttpResponse:
-    """The answer of the page for people; ``path`` as ``page.below`` gives it."""
+def response_of(part: Part, request: HttpRequest) -> HttpResponse:
+    """Have a part of the endpoint answer a request."""
     headers = {name.lower(): value for name, value in request.headers.items()}
-    size = body_size(request.META.get("CONTENT_LENGTH"))
+    size = body_size(request.META.get("CONTENT_LENGTH")) if part.slow else 0
     asked = Request(
         method=request.method or "",
-        path=path,
+        path=request.path_info,
         query=request.META.get("QUERY_STRING", ""),
         headers=headers,
         body=request.read(size) if 0 < size <= MOST_BYTES else b"",
@@ -173,7 +142,7 @@ def page_response(page: PageEndpoint, request: HttpRequest, path: str) -> HttpRe
         client=request.META.get("REMOTE_ADDR"),
         secure=is_secure(request.scheme or "", headers),
     )
-    response = page.respond(asked)
+    response = part.respond(asked)
     return HttpResponse(response.body, status=response.status, headers=dict(response.headers))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -14,12 +15,11 @@ from werkzeug.local import LocalProxy
 from werkzeug.routing import Rule
 
 from memprof_middleware import Config, ConfigError, MemoryProfiler
-from memprof_middleware.evidence.report import render_report
 from memprof_middleware.registry import profiler_for
 from memprof_middleware.routes.counter import UNMATCHED
 from memprof_middleware.routes.labels import LABELS
-from memprof_middleware.web.http.endpoint import PageEndpoint
-from memprof_middleware.web.http.exposition import MetricsEndpoint
+from memprof_middleware.web.http import wsgi
+from memprof_middleware.web.http.endpoint import endpoint_of
 from memprof_middleware.web.http.visits import KEY, OWN, counted_body, label_within, settle, warn_twice
 
 if TYPE_CHECKING:
@@ -79,15 +79,15 @@ def _logger(app: Flask | None) -> logging.Logger:
 
 def _around(app: Flask, profiler: MemoryProfiler) -> WSGIApplication:
     """``app.wsgi_app`` and the profiler around it, so that a login asked for everywhere shuts out no scrape."""
-    inner, traffic, answers = app.wsgi_app, profiler.traffic, _Answers(app, profiler)
-    ensure_running, own_paths = profiler.ensure_running, answers.page.own_paths
-    alone = _is_alone(app)
+    inner, traffic, endpoint = app.wsgi_app, profiler.traffic, endpoint_of(profiler)
+    ensure_running, own_paths = profiler.ensure_running, endpoint.paths
+    alone, is_taken = _is_alone(app), partial(_has_route, app, profiler.config.metrics_path)
     got_request_exception.connect(_note_route, app)
 
     def wsgi_app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         ensure_running()
         if environ.get("PATH_INFO", "").startswith(own_paths):
-            answer = answers.to(environ, start_response)
+            answer = wsgi.answer(endpoint, environ, start_response, is_taken)
             if answer is not None:
                 environ.get(KEY, []).append(OWN)
                 return answer
@@ -151,24 +151,9 @@ def _within(inner: WSGIApplication, environ: WSGIEnvironment, start_response: St
         told.append(UNMATCHED if rule is None else label_within(told, environ["REQUEST_METHOD"], prefix, rule.rule))
 
 
-class _Answers:
-    """What the profiler answers by itself."""
-
-    def __init__(self, app: Flask, profiler: MemoryProfiler) -> None:
-        self._app, self._path = app, profiler.config.metrics_path
-        self._metrics = MetricsEndpoint(profiler)
-        self.page = PageEndpoint(profiler)
-
-    def to(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
-        """The metrics or the page, if that is what was asked for."""
-        path = environ["PATH_INFO"]
-        if path == self._path:
-            # With a slash at the end, Flask would redirect to the rule.
-            if all(rule.rule.rstrip("/") != path for rule in self._app.url_map.iter_rules()):
-                return self._metrics.wsgi(environ, start_response)
-            self._metrics.yield_to_host()
-        below = self.page.below(path)
-        return None if below is None else self.page.wsgi(environ, start_response, below)
+def _has_route(app: Flask, path: str | None) -> bool:
+    """Whether an application has a rule for this path; with a slash at its end, Flask would redirect to it."""
+    return any(rule.rule.rstrip("/") == path for rule in app.url_map.iter_rules())
 
 
 def _note_route(*_: object, **__: object) -> None:
@@ -197,13 +182,17 @@ def make_metrics_app(profiler: MemoryProfiler | None = None, *, config: Config |
     Raises:
         ConfigError: both are given, or a setting is not valid.
     """
-    return MetricsEndpoint(profiler_for(profiler, config)).wsgi
+    from memprof_middleware.web.http.exposition import MetricsEndpoint
+
+    return partial(wsgi.respond, MetricsEndpoint(profiler_for(profiler, config)))
 
 
 @click.command("memprof")
 @with_appcontext
 def _report_command() -> None:
     """Print the memory report of the application as loaded by this command."""
+    from memprof_middleware.evidence.report import render_report
+
     profiler = get_profiler()
     profiler.take_snapshot()
     click.echo(render_report(profiler))

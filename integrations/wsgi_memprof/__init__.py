@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from memprof_middleware import Config, MemoryProfiler
@@ -10,8 +11,8 @@ from memprof_middleware.registry import get_memory_profiler as get_profiler
 from memprof_middleware.registry import profiler_for
 from memprof_middleware.routes.counter import UNMATCHED, Traffic
 from memprof_middleware.routes.labels import FOLDED, LABELS, LONGEST_PATH
-from memprof_middleware.web.http.endpoint import PageEndpoint
-from memprof_middleware.web.http.exposition import MetricsEndpoint
+from memprof_middleware.web.http import wsgi
+from memprof_middleware.web.http.endpoint import endpoint_of
 from memprof_middleware.web.http.visits import COMPLETE, KEY, OWN, RequestCounter, counted_body, settle, warn_twice
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class MemProfMiddleware:
 
     Attributes:
         profiler: the profiler at work.
-        page: the page for people, served below ``page_path`` once ``token`` is set.
+        endpoint: what it answers by itself.
     """
 
     def __init__(
@@ -53,16 +54,14 @@ class MemProfMiddleware:
         self.profiler = profiler_for(profiler, config)
         self._traffic = self.profiler.traffic
         self._route_name = route_name
-        self._metrics = MetricsEndpoint(self.profiler).wsgi
-        self._path = self.profiler.config.metrics_path
-        self.page = PageEndpoint(self.profiler)
-        self._own = self.page.own_paths
+        self.endpoint = endpoint_of(self.profiler)
+        self._own = self.endpoint.paths
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
         self.profiler.ensure_running()
         if environ.get("PATH_INFO", "").startswith(self._own):
-            answer = self._answer(environ, start_response)
+            answer = wsgi.answer(self.endpoint, environ, start_response)
             if answer is not None:
                 environ.get(KEY, []).append(OWN)
                 return answer
@@ -99,14 +98,6 @@ class MemProfMiddleware:
         finally:
             if self._route_name is not None:
                 told.append(self._named(environ))
-
-    def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
-        """The metrics or the page, if that is what was asked for."""
-        path = environ["PATH_INFO"]
-        if path == self._path:
-            return self._metrics(environ, start_response)
-        below = self.page.below(path)
-        return None if below is None else self.page.wsgi(environ, start_response, below)
 
     def _named(self, environ: WSGIEnvironment) -> str:
         try:
@@ -147,4 +138,6 @@ def make_metrics_app(profiler: MemoryProfiler | None = None, *, config: Config |
     Raises:
         ConfigError: as the middleware.
     """
-    return MetricsEndpoint(profiler_for(profiler, config)).wsgi
+    from memprof_middleware.web.http.exposition import MetricsEndpoint
+
+    return partial(wsgi.respond, MetricsEndpoint(profiler_for(profiler, config)))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Collection, Iterable, Sequence
 from operator import mul
+
+from memprof_middleware.model.value import valueclass
 
 Columns = Sequence[Sequence[float]]
 Matrix = list[list[float]]
@@ -15,7 +16,7 @@ _SINGULAR = 1e-9
 _BLOCK_STEPS = 12
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Normal:
     """The normal equations of a weighted fit: ``X'WX``, ``X'Wy`` and ``y'Wy``."""
 

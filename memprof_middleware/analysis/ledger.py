@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 
 from memprof_middleware.model import LeakKind, MemorySnapshot
+from memprof_middleware.model.value import valueclass
 
 # A line carries the growth if it has more than half of it; growth below this is none, in MB.
 _MOST, _LEAST_MB = 0.5, 1.0
@@ -23,7 +23,7 @@ ADVICE: dict[LeakKind, str] = {
 }
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Line:
     """One line of the ledger, in MB."""
 

@@ -14,6 +14,7 @@ from itertools import accumulate, pairwise
 
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.least_squares import Normal, median
+from memprof_middleware.model.value import valueclass
 
 # A series is judged on so many points at the most: the work must not grow with the history.
 _POINTS = 48
@@ -32,7 +33,7 @@ _FEWEST_WINDOWS = 3
 _STRAIGHT = 0.8
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Load:
     """What a process was asked to do, at each snapshot of a period.
 
@@ -70,7 +71,7 @@ class Load:
         return _unloaded(list(zip(self.requests, self.in_flight, values, strict=True)))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Retention:
     """How a series grows with the requests served.
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 from memprof_middleware.model import MemorySnapshot
+from memprof_middleware.model.value import valueclass
 
 # Where a heap size comes from that each process has for itself.
 _OF_ONE_PROCESS = frozenset({"RLIMIT_AS", "setting"})
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class SharedMemory:
     """Memory in use and its limit, in MB; ``None`` if no limit is shared. ``contained``: it is the container's."""
 

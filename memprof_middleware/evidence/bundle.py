@@ -21,6 +21,7 @@ from memprof_middleware.config import Config
 from memprof_middleware.model import Leak, MemoryMetrics, Moment, RouteGrowth
 from memprof_middleware.model.codec import _Value
 from memprof_middleware.model.foreign import parsed_object
+from memprof_middleware.model.value import valueclass
 from memprof_middleware.text.version import package_version
 from memprof_middleware.workers.run_directory import run_directory
 
@@ -34,7 +35,7 @@ _POINTS, _TYPES = 240, 30
 _SERIES = ("heap_used_mb", "rss_mb", "total_objects", "allocated_blocks", "native_in_use_mb", "requests", "in_flight")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@valueclass(frozen=True, kw_only=True, slots=True)
 class Told(_Value):
     """What a bundle is about, so that no other worker writes it again.
 

@@ -11,6 +11,7 @@ from memprof_middleware.errors import EvidenceError
 from memprof_middleware.model import Leak, Moment, RouteGrowth
 from memprof_middleware.model.codec import _Value
 from memprof_middleware.model.foreign import parsed_object
+from memprof_middleware.model.value import valueclass
 from memprof_middleware.text.conditions import describe
 from memprof_middleware.text.moments import utc
 from memprof_middleware.text.sparkline import sparkline
@@ -28,26 +29,26 @@ _LARGEST = 8 * 2**20
 _Values = tuple[float | None, ...]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@valueclass(frozen=True, kw_only=True, slots=True)
 class _LeakOfBundle(Leak):
     advice: str = ""
     series: _Values = ()
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@valueclass(frozen=True, kw_only=True, slots=True)
 class _Share(_Value):
     name: str
     mb: float
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@valueclass(frozen=True, kw_only=True, slots=True)
 class _Change(_Value):
     name: str
     first: int
     last: int
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@valueclass(frozen=True, kw_only=True, slots=True)
 class _Bundle(_Value):
     """What is looked at of a bundle; any of it may be missing, and there may be more."""
 

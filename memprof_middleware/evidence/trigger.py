@@ -10,7 +10,6 @@ from typing import NamedTuple
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.sharing import shared_memory
 from memprof_middleware.config import Config
-from memprof_middleware.evidence.bundle import bundle, told_of, write_bundle
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.model import MemoryMetrics, RouteGrowth, WorkerSummary
@@ -61,6 +60,8 @@ class EvidenceWatch:
         self._told = set(causes)
         if new:
             with self._failures.caught("evidence"):
+                from memprof_middleware.evidence.bundle import told_of
+
                 for told in told_of(self._config.evidence_dir, self._run()):
                     new = {s: cause for s, cause in new.items() if s not in told.about or told.time < cause.since}
         if new:
@@ -79,6 +80,8 @@ class EvidenceWatch:
         """Write a bundle now; where it is, or ``None`` if it could not be written or two were within the hour."""
         path: Path | None = None
         with self._failures.caught("evidence"):
+            from memprof_middleware.evidence.bundle import bundle, write_bundle  # with the first one, if one ever comes
+
             populations = self._probes.populations()
             data = bundle(cause, metrics, history, self._config, routes, self._probes.allocator().name, populations)
             data |= {"about": list(about), "run": self._run()}

@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import functools
 import os
 import shutil
-import sys
-import sysconfig
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from memprof_middleware.config import Config
 from memprof_middleware.errors import FlameError
 from memprof_middleware.failures import Failures
-from memprof_middleware.flame.code_names import CodeNames
-from memprof_middleware.flame.folding import fold
-from memprof_middleware.flame.places import Places
-from memprof_middleware.flame.queue import FlameDesk
-from memprof_middleware.flame.windows import AllocationWindow, MemrayWindow, TracemallocWindow
-from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.model import MB, MemorySnapshot
-from memprof_middleware.model.flame import Engine, FlameOrder, FlameSummary, Frame, RawFrame, RawStack, Stack
-from memprof_middleware.probes.real_thread import in_real_thread
 from memprof_middleware.workers.run_directory import temporary_folders
 
+if TYPE_CHECKING:
+    from memprof_middleware.config import Config
+    from memprof_middleware.flame.queue import FlameDesk
+    from memprof_middleware.heap.instruments import Instruments
+    from memprof_middleware.model.flame import Engine, FlameOrder
+
 THREAD_NAME = "memprof-flame"
-# How often an open window looks whether it has to end.
-_LOOK_SECONDS = 0.25
-# Traces take memory, and a snapshot of them holds the interpreter up: 0.1 to 0.2 s at this size (180,000 blocks).
-_MOST_OVERHEAD = 16 * 2**20
 # The rest of the second that stopping the profiler may take is the sampler's.
 _STOP_SECONDS = 0.5
 
@@ -78,6 +67,8 @@ class FlameRecorder:
         """
         folder = self._shared() or self._alone()
         if self._desk is None or self._desk[0] != folder:
+            from memprof_middleware.flame.queue import FlameDesk  # only where somebody asks for a window
+
             self._desk = folder, FlameDesk(folder, self._clock)
         return self._desk[1]
 
@@ -136,55 +127,12 @@ class FlameRecorder:
 
     def _run(self, order: FlameOrder, desk: FlameDesk, ending: threading.Event) -> None:
         with self._failures.caught("flame"):
-            began, requests = time.monotonic(), self._requests()
-            summary = FlameSummary(
-                id=order.id,
-                pid=order.pid,
-                worker=self._worker(),
-                engine=order.engine,
-                asked_seconds=order.seconds,
-                seconds=0.0,
-                ended_at=self._clock(),
-            )
-            stacks: tuple[Stack, ...] = ()
-            window = _window(order.engine, desk.results.bin_path(order.id))
-            figures: dict[str, object] = {}
-            try:
-                early = self._watch(window, order, ending)
-                figures = {"early": early, "requests": self._requests() - requests}
-                figures["seconds"] = time.monotonic() - began
-                if ending.is_set():
-                    raise FlameError("the worker or its profiler was stopped before the window was over")  # noqa: TRY301
-                stacks, size, blocks, left_out = in_real_thread(functools.partial(self._read, window))
-                figures |= {"size": size, "blocks": blocks, "left_out": left_out}
-            except FlameError as error:
-                figures["error"] = str(error)
-            except Exception as error:  # noqa: BLE001 - the order must not wait for a result that never comes
-                self._failures.record("flame", error)
-                figures["error"] = f"it failed with {type(error).__name__}; the application is not affected"
-            finally:
-                window.abort()
-            desk.hand_back(_with(summary, {**figures, "ended_at": self._clock()}), stacks)
+            from memprof_middleware.flame.making import Making
 
-    def _watch(self, window: AllocationWindow, order: FlameOrder, ending: threading.Event) -> str:
-        """Let the window be open as long as it may; why it ended early, in words."""
-        if reason := self._tight():
-            raise FlameError(f"not begun: {reason}")
-        window.start()
-        until = time.monotonic() + order.seconds
-        while (left := until - time.monotonic()) > 0 and not ending.wait(min(left, _LOOK_SECONDS)):
-            if window.overhead() > _MOST_OVERHEAD:
-                return f"the traces took {_MOST_OVERHEAD >> 20} MiB"
-            if reason := self._tight():
-                return reason
-        return ""
-
-    def _read(self, window: AllocationWindow) -> tuple[tuple[Stack, ...], int, int, int]:
-        began = time.thread_time()
-        try:
-            return fold_window(window.finish())
-        finally:
-            self._cpu_seconds += time.thread_time() - began
+            making = Making(order, ending, self._requests, self._tight, self._clock)
+            summary, stacks = making.done(self._worker(), desk.results.bin_path(order.id), self._failures)
+            self._cpu_seconds += making.cpu_seconds
+            desk.hand_back(summary, stacks)
 
 
 def tightness(snapshot: MemorySnapshot | None, probes: Instruments, config: Config) -> str | None:
@@ -196,21 +144,6 @@ def tightness(snapshot: MemorySnapshot | None, probes: Instruments, config: Conf
     if any(size and 100 * used / size > config.heap_critical_percent for used, size in shares):
         return f"memory is above {config.heap_critical_percent:g} % of its limit, and tracing takes more of it"
     return None
-
-
-def fold_window(raw: list[RawStack]) -> tuple[tuple[Stack, ...], int, int, int]:
-    """What an engine saw in this process, with names to read; as :func:`fold` returns it."""
-    paths = sysconfig.get_paths()
-    stdlib = (paths["stdlib"], paths["platstdlib"])
-    path = [entry for entry in sys.path if entry]
-    places = Places(_cwd(), path, stdlib, str(Path(__file__).parents[1]), paths["scripts"])
-    code = CodeNames()
-
-    def name(frame: RawFrame) -> Frame:
-        place, kind = places.name(frame.file)
-        return Frame(place, code.function(frame.file, frame.line) or frame.function or f"line {frame.line}", kind)
-
-    return fold(raw, name)
 
 
 def _new_folder() -> Path:
@@ -226,17 +159,3 @@ def _new_folder() -> Path:
         except OSError as error:
             refused = error
     raise refused
-
-
-def _cwd() -> str:
-    with contextlib.suppress(OSError):  # it was removed under the process
-        return str(Path.cwd())
-    return ""
-
-
-def _window(engine: Engine, bin_path: Path) -> AllocationWindow:
-    return MemrayWindow(bin_path) if engine == "memray" else TracemallocWindow()
-
-
-def _with(summary: FlameSummary, figures: Mapping[str, object]) -> FlameSummary:
-    return FlameSummary.from_dict({**summary.to_dict(), **figures})

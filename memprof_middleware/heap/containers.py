@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from memprof_middleware.heap.tally import Found, Tally
 from memprof_middleware.heap.walk import PAUSE_SECONDS, Budget, Walk
+from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
 from memprof_middleware.probes.turns import Turn
 
@@ -27,7 +28,7 @@ _OBJECTS, _BYTES = 300_000, 32_000_000
 _PLAIN_TURN = Turn()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Container:
     """One container, or those that lie at the same place in each entry of another one, taken together.
 
@@ -55,7 +56,7 @@ class Container:
     lifetime: float | None = dataclasses.field(default=None, compare=False)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Containers:
     """The containers that were found.
 

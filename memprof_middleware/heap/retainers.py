@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import time
 from collections import Counter
@@ -11,6 +10,7 @@ from typing import Any
 
 from memprof_middleware.heap.climb import HELD_FROM_BEFORE, HELD_OUTSIDE, PAUSE_SECONDS, UNHELD, Climb
 from memprof_middleware.heap.referrers import WINDOW, classes_named, instances
+from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes.census import type_name
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
 
@@ -20,7 +20,7 @@ MOST_PATHS = 8
 _FIRST, _LAST = 0.3, 0.97
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Holding:
     """How a sample of the instances of one type is held.
 

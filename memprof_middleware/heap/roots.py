@@ -7,11 +7,11 @@ import gc
 import itertools
 import os
 import sys
-import sysconfig
 import threading
 import types
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from memprof_middleware.heap.attributes import Attributes
@@ -20,7 +20,10 @@ from memprof_middleware.model.clean import clean, fold_name
 from memprof_middleware.probes.census import CORE, OURS, type_name
 
 APPLICATION, LIBRARY, STANDARD = range(3)
-_STDLIB = tuple(f"{path}{os.sep}" for path in {sysconfig.get_paths()["stdlib"], sysconfig.get_paths()["platstdlib"]})
+# As sysconfig tells them, which reads all of Python's make variables for it.
+_LIB = Path(os.__file__).parent
+_PLATFORM_LIB = Path(sys.base_exec_prefix, sys.platlibdir, _LIB.name)
+_STDLIB = tuple({f"{_LIB}{os.sep}", f"{_PLATFORM_LIB}{os.sep}"})
 _PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _SUSPENDED = ((types.CoroutineType, "cr"), (types.GeneratorType, "gi"), (types.AsyncGeneratorType, "ag"))
 # Lists of what lives for other reasons; their own are found by other ways.

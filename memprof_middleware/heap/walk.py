@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextvars
-import dataclasses
 import itertools
 import time
 import types
@@ -15,6 +14,7 @@ from memprof_middleware.heap.attributes import Attributes
 from memprof_middleware.heap.entries import LEAVES, is_class
 from memprof_middleware.heap.expand import Expander
 from memprof_middleware.heap.tally import Entry, Tally
+from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes.census import type_name
 from memprof_middleware.probes.turns import Turn
 
@@ -36,7 +36,7 @@ _LOOP, _TASK, _FRAME = 1, 4, 5
 _HALF = 0.5
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Budget:
     """What one walk may use; the first that is used up ends it.
 

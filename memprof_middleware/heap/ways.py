@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Callable, Iterable
 
@@ -10,6 +9,7 @@ import memprof_native
 from memprof_middleware.heap import roots
 from memprof_middleware.heap.tally import Entry
 from memprof_middleware.heap.walk import Budget, Walk
+from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes.native_census import step_through
 from memprof_middleware.probes.turns import Turn
 
@@ -18,7 +18,7 @@ _LEVELS, _REFERRERS = 10, 2_000
 _BUDGET = Budget(objects=20_000, seconds=0.2, size=8 * 2**20)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Ways:
     """What lies between some modules and some objects.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -13,6 +12,7 @@ from memprof_middleware.analysis.memory import BLOCK, MAPPED, NATIVE, UNTRACKED
 from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.populations import Population, misfit
 from memprof_middleware.model import LeakKind
+from memprof_middleware.model.value import valueclass
 
 # The account is made over so many stretches of the past; so many populations of unknown weight may share the rest.
 _STRETCHES, _MOST_UNKNOWN = 64, 6
@@ -30,7 +30,7 @@ _OTHERS = 0.6
 IN_STEP = 0.12
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Item:
     """A population and its bytes.
 
@@ -50,7 +50,7 @@ class Item:
         return self.each * (values[min(end, len(values) - 1)] - values[min(begin, len(values) - 1)])
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Account:
     """Where the memory of a process is.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from memprof_middleware.leaks.growth import Growth
+from memprof_middleware.model.value import valueclass
 
 OUTSIDE = "held outside Python"
 # gc.freeze() hides what holds it; a container that grows alike may tell.
@@ -19,7 +19,7 @@ _SHARE, _BUILTIN_SHARE = 0.3, 0.6
 _BUILTIN_PER_REQUEST, _BUILTIN_PER_SNAPSHOT = 0.05, 4.0
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Place:
     """A container, or another population, as it was measured last.
 
@@ -36,7 +36,7 @@ class Place:
     entry_bytes: float | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Scene:
     """What is known of the surroundings of what grows.
 

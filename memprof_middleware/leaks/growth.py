@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,12 +12,13 @@ from memprof_middleware.analysis.retention import Load, find_retention, pace_of
 from memprof_middleware.config import Config
 from memprof_middleware.leaks.detector import find_leaks, rises
 from memprof_middleware.model import MB, Leak, LeakKind
+from memprof_middleware.model.value import valueclass
 
 # So many objects or entries are growth at the least, if each request adds its share.
 LEAST_OBJECTS = 8
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Growth:
     """One series that grows up to now.
 

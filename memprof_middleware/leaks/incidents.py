@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from memprof_middleware.leaks.grouping import BUILTIN, OUTSIDE, Scene, group, matters, root_of, types_in
 from memprof_middleware.leaks.growth import Growth
+from memprof_middleware.model.value import valueclass
 
 _FAR = 1000
 # Growth of a mere container that is slower than this is bookkeeping: a server's, a logger's.
@@ -17,7 +18,7 @@ _BYTES_EACH, _AROUND = 16_384.0, 3.0
 _BLOCK_BYTES = 256.0
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Incident:
     """Growths that belong together.
 

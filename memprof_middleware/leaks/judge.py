@@ -17,6 +17,7 @@ from memprof_middleware.leaks.steps import doubles
 from memprof_middleware.leaks.survival import turned_over
 from memprof_middleware.leaks.trailing import follows_traffic
 from memprof_middleware.model import MB
+from memprof_middleware.model.value import valueclass
 
 # Before a confirmation so much time has gone by and so many looks were taken.
 CONFIRM_SECONDS, CONFIRM_ROWS = 25 * 60.0, 12
@@ -24,7 +25,7 @@ CONFIRM_SECONDS, CONFIRM_ROWS = 25 * 60.0, 12
 _KNOWN = 1.0
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Finding:
     """What the tests say of one population.
 
@@ -91,7 +92,7 @@ def present(past: Past, finding: Finding) -> Present | None:
     return Present(values, times, feed)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Present:
     """What there is of a population, at each row of the past, with the time and what feeds it."""
 

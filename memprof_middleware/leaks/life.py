@@ -9,6 +9,7 @@ from typing import Literal
 from memprof_middleware.analysis.memory import MEMORY
 from memprof_middleware.leaks.judge import Finding, Present
 from memprof_middleware.leaks.line import floor_of
+from memprof_middleware.model.value import valueclass
 
 State = Literal["suspected", "confirmed", "over"]
 # Freed: below this part of what it gained. Level: for so many times what it grew over, and so long.
@@ -24,7 +25,7 @@ _EXPLAINS = 0.7
 _AGAIN, _MOST_RELAPSES = 0.1, 2
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Life:
     """What was told of one population.
 

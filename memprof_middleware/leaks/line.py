@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 from memprof_middleware.leaks.past import at
+from memprof_middleware.model.value import valueclass
 
 # It began where it was last at its old level, up to so small a part of its growth above it.
 _OLD_LEVEL = 0.02
@@ -24,7 +24,7 @@ _LAST_THIRD, _LAST_SIXTH = 0.75, 0.5
 _RECENT = 12
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Growth:
     """A stretch of the past in which a series grew, over what feeds it.
 

@@ -7,13 +7,14 @@ week takes some five hundred rows and what happened lately is seen as finely as 
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import struct
 from array import array
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from itertools import compress, pairwise
+
+from memprof_middleware.model.value import valueclass
 
 # Rows whose distance is a smaller part of their age than this are thinned out; so many may come before that is done.
 _PART_OF_AGE, _SLACK = 64, 48
@@ -25,7 +26,7 @@ _DOUBLE = struct.Struct("d")
 _COLUMNS = ("times", "requests", "in_flight", "collections", "heap", "native", "retained", "blocks")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Reading:
     """One look at a process. Sizes in bytes; ``None``: not measured.
 
@@ -56,7 +57,7 @@ class Reading:
     complete: bool = True
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Seen:
     """One container at one look.
 

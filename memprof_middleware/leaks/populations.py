@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from memprof_middleware.leaks.past import Past, Seen
 from memprof_middleware.model import LeakKind
+from memprof_middleware.model.value import valueclass
 
 # Growth below this is none.
 _LEAST = 8.0
@@ -20,7 +21,7 @@ _MOST_TYPES, _MOST_PATHS = 32, 48
 _BUILTINS = "builtins"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Population:
     """Things that come and go together.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 from memprof_middleware.model import MB, MemorySnapshot
+from memprof_middleware.model.value import valueclass
 
 # Parts of the room at which growth is looked at, suspected and confirmed.
 LOOK, SUSPECT, CONFIRM = 0.2, 0.28, 0.35
@@ -16,7 +16,7 @@ _DOUBLED, _LEAST = 1.0, 96 * MB
 _NOBODYS = "ram"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Room:
     """What a process could take when it was first looked at.
 

@@ -7,11 +7,12 @@ moved by a bad hour, and the climb of every morning is in both, which a median a
 from __future__ import annotations
 
 import dataclasses
-import statistics
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from memprof_middleware.analysis.median import median
 from memprof_middleware.config import Config
+from memprof_middleware.limits.levels import Level, Levels
 from memprof_middleware.model.learned import Hour, Learned, Release
 
 LEAST_HOURS = 24  # a day, so that the load of every hour is in
@@ -27,31 +28,6 @@ _WARNING_FACTOR, _WARNING_POINTS = 1.25, 2.0
 _LEAST_GROWTH = 2.0  # percent per hour
 _GROWTH_HOURS = 6.0  # growth must be told before it can reach the limit in so many hours
 _GC_FACTOR = 2.0
-
-
-class Level(NamedTuple):
-    """A threshold, why it is where it is, and whether that was learned."""
-
-    value: float
-    reason: str
-    learned: bool = False
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Levels:
-    """The thresholds in force; ``gc_per_hour`` is ``None`` while collections are judged by the last few rates."""
-
-    heap_warning: Level
-    heap_critical: Level
-    shared_warning: Level
-    shared_critical: Level
-    heap_growth: Level
-    gc_per_hour: Level | None = None
-
-    def described(self) -> dict[str, Level]:
-        """Each by its name."""
-        found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {name: level for name, level in found.items() if level is not None}
 
 
 class ReleaseChange(NamedTuple):
@@ -86,14 +62,14 @@ def learn(learned: Learned, release: str, hour: Hour, now: float) -> Learned:
     return Learned(releases=tuple(sorted((*others, known), key=lambda one: one.since)))
 
 
-def levels_of(config: Config, learned: Learned | None = None) -> Levels:
+def levels_of(config: Config, learned: Learned) -> Levels:
     """The thresholds in force.
 
     Args:
         config: a threshold that is not at its default always wins.
-        learned: what is known; ``None``: thresholds are fixed.
+        learned: what is known.
     """
-    hours, source = _evidence(learned, config.release or "") if learned is not None else ([], "")
+    hours, source = _evidence(learned, config.release or "")
     given = {f.name: getattr(config, f.name) != f.default for f in dataclasses.fields(config)}
 
     def level(setting: str, found: Callable[[], Level | None]) -> Level:
@@ -133,7 +109,7 @@ def release_change(learned: Learned, release: str) -> ReleaseChange | None:
     ]
     if min(map(len, sizes)) < _FEW_HOURS:
         return None
-    return ReleaseChange(now.name, before.name, statistics.median(sizes[0]), statistics.median(sizes[1]))
+    return ReleaseChange(now.name, before.name, median(sizes[0]), median(sizes[1]))
 
 
 def _evidence(learned: Learned, release: str) -> tuple[list[Hour], str]:
@@ -172,7 +148,7 @@ def _usual(values: Sequence[float | None]) -> _Usual | None:
     known = sorted(value for value in values if value is not None)
     if len(known) < LEAST_HOURS // 2:
         return None
-    return _Usual(known[int(_MOST_OF_THEM * (len(known) - 1))], statistics.median(known))
+    return _Usual(known[int(_MOST_OF_THEM * (len(known) - 1))], median(known))
 
 
 def _warning(percents: Sequence[float | None], source: str) -> Level | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from memprof_middleware.analysis.history import History
+from memprof_middleware.analysis.median import median
 from memprof_middleware.analysis.sharing import shared_memory
 from memprof_middleware.config import Config
-from memprof_middleware.limits.learning import Levels, levels_of
+from memprof_middleware.limits.levels import Levels, fixed_levels
 from memprof_middleware.model import Breach, MemorySnapshot
 
 # A value that hovers at a threshold must not ring on and off: a condition ends only below this share of it.
@@ -46,7 +46,7 @@ def breaches(
     last = history.latest
     if last is None:
         return []
-    levels = levels or levels_of(config)
+    levels = levels or fixed_levels(config)
     found = [
         *_heap(last, levels),
         *_shared([last, *others], levels),
@@ -110,10 +110,10 @@ def heap_growth(history: History, warmup_snapshots: int) -> Growth | None:
         for (time_a, heap_a), (time_b, heap_b) in zip(points[:third], points[-third:], strict=True)
         if time_b > time_a
     ]
-    start = statistics.median(heap for _, heap in points[:third])
+    start = median(heap for _, heap in points[:third])
     if not slopes or start <= 0:
         return None
-    per_hour = statistics.median(slopes)
+    per_hour = median(slopes)
     return Growth(per_hour, 100.0 * per_hour / start, (points[-1][0] - points[0][0]) / 3600)
 
 
@@ -143,7 +143,7 @@ def _gc_spike(history: History, config: Config, levels: Levels) -> Iterator[Brea
         level = levels.gc_per_hour
         yield Breach("gc_spike", "medium", now, level.value, f"{now:.0f} full collections per hour, {level.reason}")
         return
-    usual = statistics.median(past)
+    usual = median(past)
     factor = now / usual if usual else math.inf
     yield Breach(
         "gc_spike",

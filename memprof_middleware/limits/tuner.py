@@ -8,7 +8,8 @@ from typing import Any
 
 from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
-from memprof_middleware.limits.learning import Levels, ReleaseChange, learn, levels_of, release_change
+from memprof_middleware.limits.learning import learn, levels_of, release_change
+from memprof_middleware.limits.levels import FixedTuner, described
 from memprof_middleware.limits.state_file import read_state, state_path, write_state
 from memprof_middleware.model import MemorySnapshot
 from memprof_middleware.model.learned import Hour, Learned
@@ -16,7 +17,7 @@ from memprof_middleware.model.learned import Hour, Learned
 _HOUR = 3600.0
 
 
-class Tuner:
+class Tuner(FixedTuner):
     """The hours of one process, and what the application's processes have learned together.
 
     One worker learns for all, the one with the lowest number; the others read what it wrote. Without a place to keep
@@ -32,10 +33,8 @@ class Tuner:
         active: whether there is anything to learn.
     """
 
-    levels: Levels
-    change: ReleaseChange | None
-
     def __init__(self, config: Config, failures: Failures) -> None:
+        super().__init__(config, failures)
         self._config, self._failures = config, failures
         self._path = state_path(config)
         self._auto = config.thresholds == "auto"
@@ -82,9 +81,7 @@ class Tuner:
     def statistics(self) -> dict[str, Any]:
         """The thresholds with their reasons and the releases that are known, as JSON-ready types."""
         return {
-            "thresholds": {
-                name: {"value": level.value, "reason": level.reason} for name, level in self.levels.described().items()
-            },
+            "thresholds": described(self.levels),
             "releases": {release.name: len(release.hours) for release in self._learned.releases},
             "release_change": None if self.change is None else str(self.change),
         }
@@ -106,7 +103,8 @@ class Tuner:
 
     def _take(self, learned: Learned) -> None:
         self._learned = learned
-        self.levels = levels_of(self._config, learned if self._auto else None)
+        if self._auto:
+            self.levels = levels_of(self._config, learned)
         self.change = release_change(learned, self._config.release or "")
 
     def _tell(self, *, first: bool) -> None:

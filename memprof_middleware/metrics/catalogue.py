@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from memprof_middleware.analysis.sharing import SharedMemory, shared_memory
 from memprof_middleware.model import MB, SEVERITIES, MemoryMetrics, MemorySnapshot, Outlook
+from memprof_middleware.model.value import valueclass
 from memprof_middleware.routes.growth import group_growth
 from memprof_middleware.text.version import package_version
 
@@ -20,7 +20,7 @@ ALL = "all"
 _MOST_LEAKS = 20
 
 
-@dataclasses.dataclass(frozen=True)
+@valueclass(frozen=True)
 class MetricSpec:
     """One metric of the catalogue.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 
 from memprof_middleware.model.codec import Moment, _Value
 from memprof_middleware.model.severity import Severity
 from memprof_middleware.model.urgency import urgency
+from memprof_middleware.model.value import valueclass
 
 _LEVELS: dict[Severity, int] = {
     "low": logging.WARNING,
@@ -25,7 +25,7 @@ _URGENCY = {
 _BY_URGENCY = frozenset({"leak", "route_leak"})
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@valueclass(frozen=True, kw_only=True, slots=True)
 class Alert(_Value):
     """A condition that began or ended.
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from memprof_middleware.model.severity import Severity
+from memprof_middleware.model.value import valueclass
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Breach:
     """A threshold that is passed: its condition, how bad, the figures and a sentence for people."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from memprof_middleware.model.codec import Moment, _Value
+from memprof_middleware.model.value import valueclass
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@valueclass(frozen=True, kw_only=True, slots=True)
 class DriftReport(_Value):
     """How far this process is from its baseline. Percentages are of the baseline; ``None``: not measured in both.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import operator
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple
@@ -10,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from memprof_middleware.model import Moment
 from memprof_middleware.model.clean import clean
 from memprof_middleware.model.codec import _Rule, _Value
+from memprof_middleware.model.value import valueclass
 
 Engine = Literal["tracemalloc", "memray"]
 ENGINES: tuple[Engine, ...] = ("tracemalloc", "memray")
@@ -63,7 +63,7 @@ class Stack(NamedTuple):
     frames: tuple[Frame, ...]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@valueclass(frozen=True, kw_only=True, slots=True)
 class FlameOrder(_Value):
     """A window that somebody asked for.
 
@@ -84,7 +84,7 @@ class FlameOrder(_Value):
     started_at: Moment | None = None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@valueclass(frozen=True, kw_only=True, slots=True)
 class FlameSummary(_Value):
     """What came of a window, without its stacks.
 
@@ -123,7 +123,7 @@ class FlameSummary(_Value):
     schema: _Schema = SCHEMA
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class FlameResult:
     """What came of a window, with its stacks, the largest first."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from memprof_middleware.model.codec import _Value
+from memprof_middleware.model.value import valueclass
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@valueclass(frozen=True, kw_only=True, slots=True)
 class Outlook(_Value):
     """What is left of a limit, and for how long. ``None``: not known, or there is nothing to say.
 
@@ -44,7 +43,7 @@ class Outlook(_Value):
         return low if low == high else f"{low} to {high}"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@valueclass(frozen=True, kw_only=True, slots=True)
 class Forecast(_Value):
     """What is left of the limits that a worker lives under.
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing
 
 from memprof_middleware.model.codec import Moment, _Value
 from memprof_middleware.model.severity import Severity
+from memprof_middleware.model.value import valueclass
 
 LeakKind = typing.Literal["objects", "container", "untracked", "native", "mapped", "fragmentation"]
 LeakState = typing.Literal["suspected", "confirmed", "resolved"]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@valueclass(frozen=True, kw_only=True, slots=True)
 class Leak(_Value):
     """Something that keeps growing: one incident, led by what explains the rest of it.
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from memprof_middleware.model import Moment
 from memprof_middleware.model.codec import _Value
+from memprof_middleware.model.value import valueclass
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@valueclass(frozen=True, kw_only=True, slots=True)
 class Hour(_Value):
     """An hour of one worker's life. ``None``: not measured.
 
@@ -29,7 +28,7 @@ class Hour(_Value):
     gc_per_hour: float | None = None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@valueclass(frozen=True, kw_only=True, slots=True)
 class Release(_Value):
     """The first days of a release.
 
@@ -47,7 +46,7 @@ class Release(_Value):
         return f"release {self.name}" if self.name else "this application"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@valueclass(frozen=True, kw_only=True, slots=True)
 class Learned(_Value):
     """The last releases, the present one last."""
 

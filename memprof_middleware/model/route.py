@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +9,7 @@ from itertools import repeat
 
 from memprof_middleware.model.codec import _Value
 from memprof_middleware.model.foreign import parsed_object
+from memprof_middleware.model.value import valueclass
 
 # Figures of a window that come before those of its routes.
 _FIGURES = 5
@@ -21,7 +21,7 @@ WindowRow = tuple[float, int, "int | None", int, int, Mapping[str, int]]
 full collection took, and the requests of each route."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class RouteWindows:
     """What one worker adds to the attribution of growth to routes: its last windows, in two tables of whole numbers.
 
@@ -90,7 +90,7 @@ class RouteWindows:
         return cls(source, tuple(routes), figures, requests)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Estimate(_Value):
     """A figure and the interval in which the truth lies with 95 % confidence."""
 
@@ -99,7 +99,7 @@ class Estimate(_Value):
     high: float
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@valueclass(frozen=True, kw_only=True, slots=True)
 class RouteGrowth(_Value):
     """What the requests of a route keep, or of several routes that always come together.
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Literal
 
 from memprof_middleware.model.codec import Moment, _Positive, _ThreeGenerations, _Value
+from memprof_middleware.model.value import valueclass
 
 CensusKind = Literal["", "pure", "compiled"]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@valueclass(frozen=True, kw_only=True, slots=True)
 class MemorySnapshot(_Value):
     """What one look at this process found. ``None``: could not be measured here.
 

@@ -12,9 +12,10 @@ from memprof_middleware.model.forecast import Forecast
 from memprof_middleware.model.leak import Leak
 from memprof_middleware.model.route import RouteGrowth
 from memprof_middleware.model.snapshot import MemorySnapshot
+from memprof_middleware.model.value import valueclass
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@valueclass(frozen=True, kw_only=True, slots=True)
 class SinkHealth(_Value):
     """How one worker's deliveries to another monitoring system go.
 
@@ -33,7 +34,7 @@ class SinkHealth(_Value):
     last_delivery: Moment | None = None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@valueclass(frozen=True, kw_only=True, slots=True)
 class MemoryMetrics(_Value):
     """Everything that one process tells the outside: the last snapshot and what was made of it.
 
@@ -105,7 +106,7 @@ _OF_MEMORY = (
 )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@valueclass(frozen=True, kw_only=True, slots=True)
 class WorkerSummary(_Value):
     """What the other workers need of one with every step.
 

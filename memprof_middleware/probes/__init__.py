@@ -9,9 +9,6 @@ from memprof_middleware.probes.limits import ContainerMemory, MemoryLimit
 from memprof_middleware.probes.listening import Listener
 from memprof_middleware.probes.process import MemoryShare, ProcessMemory
 
-if not TYPE_CHECKING:  # a type checker is to see that a name is not there
-    from memprof_middleware.moved import of_probes as __getattr__  # noqa: F401 - Python looks for it
-
 __all__ = [
     "AllocatorStats",
     "Census",
@@ -22,3 +19,10 @@ __all__ = [
     "MemoryShare",
     "ProcessMemory",
 ]
+
+if not TYPE_CHECKING:  # a type checker is to see that a name is not there
+
+    def __getattr__(name: str) -> object:
+        from memprof_middleware.moved import of_probes
+
+        return of_probes(name)

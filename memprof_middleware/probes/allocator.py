@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-import dataclasses
 import functools
 import sys
 from collections.abc import Callable
 from typing import Any
+
+from memprof_middleware.model.value import valueclass
 
 # A symbol that each of these exports, whether preloaded or linked in. glibc's figures mean nothing beside them.
 _FOREIGN = (
@@ -19,7 +20,7 @@ _FOREIGN = (
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class AllocatorStats:
     """What has been given out and not taken back.
 

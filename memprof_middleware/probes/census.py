@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import gc
 import itertools
@@ -15,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 from memprof_middleware.model.clean import clean
+from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes.one_call import in_one_call
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
 
@@ -35,7 +35,7 @@ _mro_of = type.__dict__["__mro__"].__get__
 _namespace_of = type.__dict__["__dict__"].__get__
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Census:
     """Live objects that the collector tracks: how many, and of which types (``module.QualName``).
 

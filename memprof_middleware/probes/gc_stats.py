@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import gc
 import os
 import threading
@@ -12,9 +11,10 @@ import weakref
 from collections.abc import Callable
 
 from memprof_middleware.forks import in_child
+from memprof_middleware.model.value import valueclass
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class GcStats:
     """Collections by generation since the process began, and pauses in seconds since the watch began."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 import time
@@ -11,13 +10,15 @@ from pathlib import Path, PurePosixPath
 
 import psutil
 
+from memprof_middleware.model.value import valueclass
+
 # A cgroup v1 limit of "none" is the largest page-aligned number; anything of that size is no limit.
 _UNLIMITED = 1 << 62
 # Walking up the groups costs 0.2 ms, and hardly anybody moves a process or its limit.
 _GROUP_SECONDS = 60.0
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class MemoryLimit:
     """A limit in bytes and what set it.
 
@@ -29,7 +30,7 @@ class MemoryLimit:
     source: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class ContainerMemory:
     """What all processes of a control group use together, and its limit, in bytes.
 
@@ -40,7 +41,7 @@ class ContainerMemory:
     size: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class _Group:
     """A control group with a limit: version 1 or 2, its folder, the limit and what set it."""
 

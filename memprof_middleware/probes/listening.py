@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import _socket  # the plain one: gevent and eventlet replace socket.socket
 import contextlib
-import dataclasses
 import os
 import stat
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from memprof_middleware.model.value import valueclass
 
-@dataclasses.dataclass(frozen=True, slots=True)
+
+@valueclass(frozen=True, slots=True)
 class Listener:
     """The server's socket.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import psutil
 
+from memprof_middleware.model.value import valueclass
 
-@dataclasses.dataclass(frozen=True, slots=True)
+
+@valueclass(frozen=True, slots=True)
 class ProcessMemory:
     """Memory of one process, in bytes.
 
@@ -72,7 +73,7 @@ def _by_psutil() -> ProcessMemory:
     )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class MemoryShare:
     """How much of the resident memory is this process's own, in bytes.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
+
+from memprof_middleware.model.value import valueclass
 
 _MOST_PARTS, _MORE = 256, 4
 # A part that took less than this share of what was left for it may be twice as large next time.
@@ -12,7 +13,7 @@ _EASY = 0.25
 _ALIGNMENT, _PRIME = 16, 8191
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Turn:
     """What one walk looks at: everything up to a distance, and one of several parts of what lies there and beyond.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-
+from memprof_middleware.model.value import valueclass
 from memprof_middleware.recycling.detection import Plan
 
 HOUR = 3600.0
@@ -15,7 +14,7 @@ FRESH_SHARE = 0.8
 _REPLACEMENT_COOLDOWNS = 10.0
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@valueclass(frozen=True, kw_only=True, slots=True)
 class Rules:
     """The settings, in MB and seconds.
 
@@ -34,7 +33,7 @@ class Rules:
     per_hour: int
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@valueclass(frozen=True, kw_only=True, slots=True)
 class Breach:
     """An unbroken run of snapshots at or above the threshold; times by the monotonic clock."""
 
@@ -43,7 +42,7 @@ class Breach:
     heap_mb: float
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@valueclass(frozen=True, kw_only=True, slots=True)
 class Situation:
     """What is known, at one moment.
 
@@ -74,7 +73,7 @@ class Situation:
     limit_mb: float | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Decision:
     """What to do now.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 import sys
@@ -12,6 +11,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
+from memprof_middleware.model.value import valueclass
+
 Mechanism = Literal["SIGTERM", "SIGHUP", "hypercorn"]
 _TRUE = frozenset({"1", "true", "yes", "on"})
 # A second exit within 5.5 s makes granian end all of itself ("Worker crash loop detected").
@@ -19,7 +20,7 @@ GRANIAN_COOLDOWN = 7.0
 _UVICORN_RESPAWNS = (0, 30)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@valueclass(frozen=True, kw_only=True, slots=True)
 class Surroundings:
     """What this process shows of the server that runs it.
 
@@ -50,7 +51,7 @@ class Surroundings:
         return any(name == package or name.startswith(f"{package}.") for name in self.frames)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Plan:
     """How this worker can retire.
 

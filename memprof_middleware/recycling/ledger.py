@@ -13,6 +13,7 @@ import psutil
 
 from memprof_middleware.model.codec import _Value
 from memprof_middleware.model.foreign import parsed_object
+from memprof_middleware.model.value import valueclass
 from memprof_middleware.workers.locked_file import SlotFile
 from memprof_middleware.workers.run_directory import run_directory
 
@@ -20,7 +21,7 @@ _PREFIX = "recycle-"
 _KEPT = 1000
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@valueclass(frozen=True, kw_only=True, slots=True)
 class Past(_Value):
     """What the file holds.
 

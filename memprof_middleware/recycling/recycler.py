@@ -30,7 +30,7 @@ _HIGH = frozenset({"heap_warning", "heap_critical", "shared_warning", "shared_cr
 
 
 class Recycler:
-    """One step after each snapshot. Does nothing unless ``remedies`` or ``recycle`` is set.
+    """One step after each snapshot.
 
     Args:
         watched: the profiler.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import dataclasses
 import functools
 import gc
 import logging
@@ -16,6 +15,7 @@ from typing import Literal, NamedTuple
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.model import MB
+from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes.real_thread import in_real_thread
 
 Remedy = Literal["collect", "callbacks", "trim"]
@@ -41,7 +41,7 @@ class Held(NamedTuple):
     free_mb: float
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Outcome:
     """One remedy in one round: heap in use before and after, or why it was left out."""
 

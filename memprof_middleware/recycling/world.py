@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 import time
@@ -12,6 +11,7 @@ from typing import Protocol
 from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
 from memprof_middleware.model import Alert
+from memprof_middleware.model.value import valueclass
 from memprof_middleware.recycling import act, detection
 
 
@@ -50,7 +50,7 @@ class Watched(Protocol):
         """How many workers the server has."""
 
 
-@dataclasses.dataclass(frozen=True)
+@valueclass(frozen=True)
 class World:
     """What it touches outside; a test passes its own.
 

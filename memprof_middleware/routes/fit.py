@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 
 from memprof_middleware.analysis.least_squares import Normal, median, residuals, student
+from memprof_middleware.model.value import valueclass
 from memprof_middleware.routes.work import Work
 
 # Routes told apart in one system; the work grows with the square.
@@ -24,7 +24,7 @@ _OUTLIER = 4.0
 _ROUNDS = 12
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Window:
     """What happened between two readings of one worker.
 

@@ -15,6 +15,7 @@ from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.model import Breach, RouteGrowth, RouteWindows
+from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes import AllocatorStats
 from memprof_middleware.routes.attribution import attribution, attribution_of_workers
 from memprof_middleware.routes.counter import Traffic, ended_between
@@ -37,7 +38,7 @@ _MOST_QUESTIONS = 8
 _BYTES, _BLOCKS = "bytes", "objects"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class _Reading:
     at: float
     requests: Mapping[str, int]
@@ -47,7 +48,7 @@ class _Reading:
     collected: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class _Span:
     """What happened between two readings, and the number of the snapshot at its end."""
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from memprof_middleware.config import Config
+from memprof_middleware.limits.levels import FixedTuner
 from memprof_middleware.model import Leak, MemorySnapshot
 from memprof_middleware.routes.counter import Traffic
 from memprof_middleware.runtime.alerts import AlertCallback
@@ -15,7 +16,9 @@ from memprof_middleware.runtime.instruments import Probes
 from memprof_middleware.runtime.snapshotter import Trace
 
 if TYPE_CHECKING:
-    from memprof_middleware.sinks import Sink
+    from memprof_middleware.recycling.off import NoRecycler
+    from memprof_middleware.recycling.recycler import Recycler
+    from memprof_middleware.sinks.sink import Sink
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -28,6 +31,8 @@ class Given:
         logger: where alerts and failures go.
         probes: the instruments.
         sinks: other monitoring systems.
+        tuner: what holds the thresholds, with or without learning.
+        recycler: what looks after a worker whose memory is high, if anything does.
         traffic: the counter of requests, which adapters hold; reset in place.
         leak_callbacks: called with each leak when it is first found.
         alert_callbacks: called with each alert, when it begins and when it ends.
@@ -41,9 +46,11 @@ class Given:
     logger: logging.Logger
     probes: Probes
     sinks: Sequence[Sink]
+    tuner: type[FixedTuner]
+    recycler: type[Recycler | NoRecycler]
     traffic: Traffic
+    trace: Trace
     leak_callbacks: list[Callable[[Leak], object]] = dataclasses.field(default_factory=list)
     alert_callbacks: list[AlertCallback] = dataclasses.field(default_factory=list)
     remedies: list[Callable[[], object]] = dataclasses.field(default_factory=list)
     baseline: MemorySnapshot | None = None
-    trace: Trace = dataclasses.field(default_factory=Trace)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import gc
-import tracemalloc
+
+# The half of tracemalloc that is written in C: the other half brings pickle.
+from _tracemalloc import get_traced_memory, is_tracing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -136,7 +138,7 @@ class Probes:
 
     def tracemalloc(self) -> tuple[int, int] | None:
         """Traced memory, current and peak, in bytes; ``None`` while nothing traces."""
-        return tracemalloc.get_traced_memory() if tracemalloc.is_tracing() else None
+        return get_traced_memory() if is_tracing() else None
 
     def start(self) -> None:
         """Begin to watch the collector. May be called again."""

@@ -20,9 +20,7 @@ from memprof_middleware.failures import Failures
 from memprof_middleware.flame.recorder import FlameRecorder, tightness
 from memprof_middleware.leaks.watch import LeakWatch
 from memprof_middleware.limits.capacity import Capacity
-from memprof_middleware.limits.tuner import Tuner
 from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot, RouteGrowth
-from memprof_middleware.recycling.recycler import Recycler
 from memprof_middleware.routes.growth import group_growth
 from memprof_middleware.routes.watch import RouteWatch, most_growth
 from memprof_middleware.runtime.alerts import AlertBook, borrow_server_log, leak_breach, tell_suspicions
@@ -42,7 +40,7 @@ from memprof_middleware.runtime.pulse import Pulse
 from memprof_middleware.runtime.report import figures_of
 from memprof_middleware.runtime.sampler import Sampler
 from memprof_middleware.runtime.snapshotter import Camera
-from memprof_middleware.sinks import Sinks
+from memprof_middleware.sinks.group import Sinks
 from memprof_middleware.weakly import weakly
 from memprof_middleware.workers.group import WorkerGroup
 from memprof_middleware.workers.pasts import Pasts
@@ -96,9 +94,9 @@ class ProcessMonitor:
         self.leak_watch = LeakWatch(probes, config, failures, weakly(self._is_halted))
         self.route_watch = RouteWatch(self.traffic, probes, given.clock, config.warmup_snapshots, failures)
         self.capacity = Capacity(failures)
-        self.tuner = Tuner(config, failures)
+        self.tuner = given.tuner(config, failures)
         self.evidence_watch = EvidenceWatch(probes, config, failures, functools.partial(_run_name, self.group))
-        self.recycler = Recycler(self, probes, callbacks=given.remedies)
+        self.recycler = given.recycler(self, probes, callbacks=given.remedies)
 
     def _wire_outlets(self, given: Given) -> None:
         self.pasts = Pasts(self.group, self.history, self.failures)

@@ -10,8 +10,8 @@ from memprof_middleware.config import Config
 from memprof_middleware.leaks.watch import LeakWatch
 from memprof_middleware.limits.capacity import CONDITION as EXHAUSTION
 from memprof_middleware.limits.capacity import Capacity
+from memprof_middleware.limits.levels import FixedTuner
 from memprof_middleware.limits.thresholds import CONDITIONS, breaches, heap_growth
-from memprof_middleware.limits.tuner import Tuner
 from memprof_middleware.model import Breach, Leak, RouteWindows
 from memprof_middleware.routes.watch import RouteWatch
 from memprof_middleware.runtime.alerts import leak_breach
@@ -70,7 +70,7 @@ def _route_text(kind: str, name: str, beat: Beat, routes: RouteWatch) -> str | N
 
 
 def observe_thresholds(
-    beat: Beat, tuner: Tuner, config: Config, holding: Collection[str], *, growing: bool
+    beat: Beat, tuner: FixedTuner, config: Config, holding: Collection[str], *, growing: bool
 ) -> Conditions:
     """The thresholds that are passed; those that hold already are released a little below.
 
@@ -91,7 +91,7 @@ def observe_capacity(beat: Beat, capacity: Capacity) -> Conditions:
     return Conditions((EXHAUSTION,), capacity.see(beat.snapshot, beat.siblings, beat.worker))
 
 
-def observe_habits(beat: Beat, tuner: Tuner, config: Config) -> Conditions:
+def observe_habits(beat: Beat, tuner: FixedTuner, config: Config) -> Conditions:
     """What is usual for the application: learned, and no condition."""
     if beat.snapshot is not None and tuner.active:
         shared = shared_memory([beat.snapshot, *beat.others])

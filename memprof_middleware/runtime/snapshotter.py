@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import time
-import tracemalloc
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, NamedTuple, TypeVar
 
 from memprof_middleware.config import Config
@@ -31,21 +31,26 @@ class Picture(NamedTuple):
 
 
 class Trace:
-    """The trace of allocations, as far as it is ours: a child inherits it, and ends it as its parent would."""
+    """The trace of allocations, as far as it is ours: a child inherits it, and ends it as its parent would.
 
-    def __init__(self) -> None:
+    Args:
+        wanted: whether there is to be one.
+    """
+
+    def __init__(self, *, wanted: bool) -> None:
+        self._tracing = import_module("tracemalloc") if wanted else None
         self._is_ours = False
 
     def start(self) -> None:
-        """Begin it, unless something traces already."""
-        if not tracemalloc.is_tracing():
-            tracemalloc.start(1)
+        """Begin it if it is wanted, unless something traces already."""
+        if self._tracing is not None and not self._tracing.is_tracing():
+            self._tracing.start(1)
             self._is_ours = True
 
     def stop(self) -> None:
         """End it; one that somebody else began goes on."""
-        if self._is_ours:
-            tracemalloc.stop()
+        if self._tracing is not None and self._is_ours:
+            self._tracing.stop()
             self._is_ours = False
 
 
@@ -85,8 +90,7 @@ class Camera:
                 self._freeze_inherited()
         with self._failures.caught("probe_start"):
             self._probes.start()
-        if self._config.tracemalloc:
-            self._trace.start()
+        self._trace.start()
 
     def _freeze_inherited(self) -> None:
         with self._failures.caught("freeze"):

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 
 from memprof_middleware.errors import ConfigError
-from memprof_middleware.sinks.log import LogSink
-from memprof_middleware.sinks.otel import OtelSink
-from memprof_middleware.sinks.otlp import OtlpSink
-from memprof_middleware.sinks.sentry import SentrySink
 from memprof_middleware.sinks.sink import Sink
-from memprof_middleware.sinks.statsd import DogStatsdSink, StatsdSink
 
-BUILT_IN: Mapping[str, Callable[[], Sink]] = {
-    "log": LogSink,
-    "otel": OtelSink,
-    "otlp": OtlpSink,
-    "dogstatsd": DogStatsdSink,
-    "statsd": StatsdSink,
-    "sentry": SentrySink,
+# Where each is and what it is called: of these a process loads those that it names.
+BUILT_IN: Mapping[str, tuple[str, str]] = {
+    "log": ("log", "LogSink"),
+    "otel": ("otel", "OtelSink"),
+    "otlp": ("otlp", "OtlpSink"),
+    "dogstatsd": ("statsd", "DogStatsdSink"),
+    "statsd": ("statsd", "StatsdSink"),
+    "sentry": ("sentry", "SentrySink"),
 }
 
 
@@ -29,7 +26,7 @@ def chosen(names: Sequence[str], given: Sequence[Sink]) -> list[Sink]:
     Raises:
         ConfigError: an object is no sink, has no usable name, or two have one name.
     """
-    sinks = [BUILT_IN[name]() for name in names]
+    sinks = [_built_in(*BUILT_IN[name]) for name in names]
     for sink in given:
         if not isinstance(sink, Sink):
             raise ConfigError(
@@ -48,3 +45,8 @@ def chosen(names: Sequence[str], given: Sequence[Sink]) -> list[Sink]:
             )
         sinks.append(sink)
     return sinks
+
+
+def _built_in(module: str, name: str) -> Sink:
+    sink: Sink = getattr(import_module(f"{__package__}.{module}"), name)()
+    return sink

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from memprof_middleware.metrics.catalogue import ALL, CATALOGUE, MetricSpec
 from memprof_middleware.model import MB, Alert, MemoryMetrics
+from memprof_middleware.model.value import valueclass
 
 PREFIX = "memprof."
 _MOST_SUBJECTS = 100
@@ -20,7 +20,7 @@ _UNITS = (("_mb", "By", MB), ("_bytes", "By", 1.0), ("_seconds", "s", 1.0), ("_p
 _SPELLED = {"By": "_bytes", "s": "_seconds", "%": ""}
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Kind:
     """One metric of the catalogue, for systems that know units.
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from memprof_middleware.failures import Failures
 from memprof_middleware.forks import at_exit, not_at_exit
 from memprof_middleware.model import Alert, MemoryMetrics, SinkHealth
-from memprof_middleware.sinks.sink import Sink
-from memprof_middleware.sinks.thread import SinkThread
 from memprof_middleware.weakly import weakly
+
+if TYPE_CHECKING:
+    from memprof_middleware.sinks.sink import Sink
+    from memprof_middleware.sinks.thread import SinkThread
 
 # The longest that all of them together may hold up the end of a process.
 _CLOSE_SECONDS = 1.0
@@ -41,13 +43,17 @@ class Sinks:
     def __init__(self, sinks: Sequence[Sink], source: FiguresSource) -> None:
         # Not the source itself: what waits in a thread, and for the end of the process, would keep it alive.
         self._failures, self._source = source.failures, weakref.ref(source)
-        self._threads = [SinkThread(sink, source.failures, weakly(source.now)) for sink in sinks]
+        self._threads: list[SinkThread] = []
+        if sinks:
+            from memprof_middleware.sinks.thread import SinkThread
+
+            self._threads += [SinkThread(sink, source.failures, weakly(source.now)) for sink in sinks]
         self._closed = self._used = False
 
     def publish(self, metrics: MemoryMetrics | None = None) -> None:
         """Leave the worker's figures, by default those of now, for each sink; waits for none and never raises."""
         if self._is_open():
-            self._each(SinkThread.publish, metrics)
+            self._each(lambda thread, figures: thread.publish(figures), metrics)
 
     def event(self, alert: Alert) -> None:
         """Leave an alert for each sink; waits for none and never raises."""

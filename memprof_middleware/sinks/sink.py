@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from memprof_middleware.errors import MemprofError
 from memprof_middleware.model import Alert, MemoryMetrics
+from memprof_middleware.model.value import valueclass
 
 
 class SinkError(MemprofError):
     """A sink cannot deliver; its text is written for the log and holds nothing of the program's data."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Reads:
     """How often a sink that is read by another library was read, and when last, in seconds since the epoch."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import metadata
 
 
 @cache  # a look-up reads files and leaves cycles behind, so that each scrape would look like a small leak
 def package_version() -> str:
     """Version of the installed distribution; ``unknown`` when run from a copy without one."""
+    from importlib import metadata  # brings the readers of mail, tables and archives
+
     try:
         return metadata.version("memprof-middleware")
     except metadata.PackageNotFoundError:

@@ -7,6 +7,8 @@ from array import array
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from memprof_middleware.model.value import valueclass
+
 if TYPE_CHECKING:
     from memprof_middleware.analysis.history import History
     from memprof_middleware.model import MemoryMetrics
@@ -29,7 +31,7 @@ OF_WORKER = ("pid", "requests", "cpu_seconds")
 COLUMNS = (*OF_WORKER, *OF_SNAPSHOT)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@valueclass(frozen=True, slots=True, kw_only=True)
 class Track:
     """What is known of the past of a slot. Not known is ``nan``; a change of ``pid`` is a new worker.
 

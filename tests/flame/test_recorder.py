@@ -14,7 +14,7 @@ import pytest
 from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.errors import FlameError
 from memprof_middleware.failures import Failures
-from memprof_middleware.flame import recorder as module
+from memprof_middleware.flame import making as module
 from memprof_middleware.flame.queue import FlameDesk
 from memprof_middleware.flame.recorder import THREAD_NAME, FlameRecorder, tightness
 from memprof_middleware.model import MB, MemorySnapshot

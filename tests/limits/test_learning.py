@@ -9,6 +9,7 @@ import pytest
 from memprof_middleware import Config
 from memprof_middleware.analysis.history import History
 from memprof_middleware.limits.learning import MOST_HOURS, MOST_RELEASES, learn, levels_of, release_change
+from memprof_middleware.limits.levels import fixed_levels
 from memprof_middleware.limits.thresholds import breaches
 from memprof_middleware.model import MemorySnapshot
 from memprof_middleware.model.learned import Hour, Learned
@@ -103,7 +104,7 @@ def test_before_a_day_is_known_the_defaults_hold():
     assert levels.heap_warning.reason == "default; this application is being learned, 23 of 24 hours"
     assert levels.gc_per_hour is None
     assert levels_of(AUTO, Learned()).heap_warning.reason.endswith("0 of 24 hours")
-    assert levels_of(Config()).heap_warning[:2] == (80, "default")
+    assert fixed_levels(Config()).heap_warning[:2] == (80, "default")
 
 
 def test_a_new_release_borrows_from_the_last_one():

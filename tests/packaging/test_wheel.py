@@ -167,10 +167,11 @@ def test_the_core_brings_no_framework(installed: Run) -> None:
         "import sys\n"
         "from memprof_middleware import Config, MemoryProfiler, MemoryExporter\n"
         "from memprof_middleware.web.http.exposition import MetricsEndpoint\n"
+        "from memprof_middleware.web.http.messages import Request\n"
         "import memprof_middleware.cli, memprof_middleware.testing\n"
         "profiler = MemoryProfiler(Config(background=False))\n"
         "profiler.step()\n"
-        "assert MetricsEndpoint(profiler).respond('GET', {}).status == 200\n"
+        "assert MetricsEndpoint(profiler).respond(Request(method='GET', path='/metrics')).status == 200\n"
         f"print([name for name in {FRAMEWORKS!r} if name in sys.modules])\n"
     )
     assert installed(program=program) == "[]\n"

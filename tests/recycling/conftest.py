@@ -43,7 +43,7 @@ class Worker:
         self.probes.address = "127.0.0.1:8000"
         self.probes.allocated = AllocatorStats(in_use=0, retained=0, blocks=0, name="glibc")
         self.clock = clock
-        self._camera = Camera(self.probes, self.config, FakeClock(), self.failures, Traffic(), Trace())
+        self._camera = Camera(self.probes, self.config, FakeClock(), self.failures, Traffic(), Trace(wanted=False))
         world = World(
             clock=clock, look=lambda: self.surroundings, retire=self._retire, exit=self.exits.append, trim=self._trim
         )

@@ -16,6 +16,7 @@ from memprof_middleware.probes import AllocatorStats
 from memprof_middleware.routes.work import Task
 from memprof_middleware.testing import FakeClock, FakeProbes
 from memprof_middleware.web.http.exposition import MetricsEndpoint
+from tests.asking import scrape
 
 LEAK, SMALL, FINE = "POST /cart", "POST /track", "GET /help"
 
@@ -86,7 +87,7 @@ def test_told_by_metrics_report_and_log(server, caplog):
     with caplog.at_level(logging.INFO):
         for _ in range(45):
             server.window()
-        text = MetricsEndpoint(server.profiler).respond("GET", {}).body.decode()
+        text = scrape(MetricsEndpoint(server.profiler)).body.decode()
         line = next(line for line in text.splitlines() if line.startswith("fogcompute_memory_route_growth_bytes"))
         assert line.split("} ")[0] == 'fogcompute_memory_route_growth_bytes_per_request{route="POST /cart",worker="all"'
         assert float(line.split("} ")[1]) == pytest.approx(20_000, rel=0.01)

@@ -22,7 +22,9 @@ from memprof_middleware.testing import FakeClock, FakeProbes
 
 def camera(probes: Probes, config: Config | None = None, clock: FakeClock | None = None) -> Camera:
     failures = Failures(logging.getLogger("memprof.test"))
-    return Camera(probes, config or Config(), clock or FakeClock(), failures, Traffic(), Trace())
+    config = config or Config()
+    trace = Trace(wanted=config.tracemalloc)
+    return Camera(probes, config, clock or FakeClock(), failures, Traffic(), trace)
 
 
 @pytest.fixture

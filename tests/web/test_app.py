@@ -11,8 +11,9 @@ import pytest
 from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.testing import FakeClock, FakeProbes
 from memprof_middleware.web.html.assets import assets
-from memprof_middleware.web.http.endpoint import PageEndpoint
+from memprof_middleware.web.http.endpoint import endpoint_of
 from memprof_middleware.web.http.messages import POLICY, Request, text
+from memprof_middleware.web.http.page import PageEndpoint
 from tests.web.scene import TOKEN, Scene
 
 BEARER = {"authorization": f"Bearer {TOKEN}"}
@@ -31,7 +32,7 @@ def page(scene):
     endpoint = PageEndpoint(profiler)
 
     def ask(path="/", method="GET", headers=BEARER, **more):
-        return endpoint.respond(Request(method=method, path=path, headers=headers, **more))
+        return endpoint.respond(Request(method=method, path=f"/memprof{path}", headers=headers, **more))
 
     ask.endpoint = endpoint
     yield ask
@@ -55,13 +56,13 @@ def test_without_a_token_nothing_is_served():
     """Until ``token`` is set no path is ours, and with an empty ``page_path`` none ever is."""
     for settings in ({}, {"token": TOKEN, "page_path": None}):
         profiler = MemoryProfiler(Config(background=False, **settings), clock=FakeClock(), probes=FakeProbes())
-        assert PageEndpoint(profiler).below("/memprof/") is None
+        assert endpoint_of(profiler).find("/memprof/") is None
 
 
 def test_what_is_below_the_mount(page):
     """Only the mount and what is under it, not what begins alike."""
     paths = ["/memprof", "/memprof/", "/memprof/flame/1", "/memproffer", "/app/memprof/", "/", "\0"]
-    assert [page.endpoint.below(path) for path in paths] == ["", "/", "/flame/1", None, None, None, None]
+    assert [page.endpoint.owns(path) for path in paths] == [True, True, True, False, False, False, False]
 
 
 def test_without_the_slash(page):
@@ -211,7 +212,7 @@ def test_what_others_add(page):
     assert seen == [("flame/17.collapsed", "../", "30")]
     broken = page("/bundle/1")
     assert broken.status == 500
-    assert page.endpoint._profiler.failures.counts["page"] == 1
+    assert page.endpoint.profiler.failures.counts["page"] == 1
     state = json.loads(page("/api/state.json").body)
     assert {"flame", "bundle"} <= set(state["actions"])
     assert b'action="flame?seconds=30&amp;pid=4242"' in page().body
@@ -228,7 +229,7 @@ def test_a_real_profiler_has_a_page_from_the_first_moment():
     probes, clock = FakeProbes(), FakeClock()
     profiler = MemoryProfiler(Config(background=False, token=TOKEN, leak_confirm_hours=6), clock=clock, probes=probes)
     endpoint = PageEndpoint(profiler)
-    ask = Request(method="GET", path="/", headers=BEARER)
+    ask = Request(method="GET", path="/memprof/", headers=BEARER)
     assert b"STILL LEARNING" in endpoint.respond(ask).body
     for number in range(20):
         probes.counts["shop.models.Session"] = 100 + 200 * number

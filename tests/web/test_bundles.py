@@ -9,8 +9,8 @@ import pytest
 
 from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.testing import FakeClock, FakeProbes
-from memprof_middleware.web.http.endpoint import PageEndpoint
 from memprof_middleware.web.http.messages import Request
+from memprof_middleware.web.http.page import PageEndpoint
 from tests.web.scene import TOKEN
 
 
@@ -25,7 +25,7 @@ def page(tmp_path):
 
     def ask(path="/", method="GET", headers=None):
         sent = {"authorization": f"Bearer {TOKEN}"} if headers is None else headers
-        return endpoint.respond(Request(method=method, path=path, headers=sent))
+        return endpoint.respond(Request(method=method, path=f"/memprof{path}", headers=sent))
 
     ask.file, ask.id = path, path.stem
     yield ask

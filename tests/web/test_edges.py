@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.testing import FakeClock, FakeProbes
-from memprof_middleware.web.http.endpoint import MOST_BYTES, PageEndpoint, body_size
-from memprof_middleware.web.http.exposition import MetricsEndpoint, Response
-from memprof_middleware.web.http.messages import Request
+from memprof_middleware.web.http import wsgi
+from memprof_middleware.web.http.exposition import MetricsEndpoint
+from memprof_middleware.web.http.messages import MOST_BYTES, Request, Response, body_size
+from memprof_middleware.web.http.page import PageEndpoint
+from tests.asking import scrape
 
 TOKEN = "open-sesame-42"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
@@ -32,17 +34,18 @@ class Server:
         self.page, self.metrics = PageEndpoint(self.profiler), MetricsEndpoint(self.profiler)
 
     def ask(self, path: str = "/", method: str = "GET", headers: Any = BEARER, **more: Any) -> Response:
-        return self.page.respond(Request(method=method, path=path, headers=headers, **more))
+        return self.page.respond(Request(method=method, path=f"/memprof{path}", headers=headers, **more))
 
     def wsgi(self, length: str, path: str = "/login") -> str:
         told: list[str] = []
         environ = {
             "REQUEST_METHOD": "POST",
+            "PATH_INFO": f"/memprof{path}",
             "HTTP_SEC_FETCH_SITE": "same-origin",
             "wsgi.input": io.BytesIO(b"token=" + TOKEN.encode()),
             "CONTENT_LENGTH": length,
         }
-        self.page.wsgi(environ, lambda status, headers: told.append(status), path)  # type: ignore[arg-type,return-value]
+        wsgi.respond(self.page, environ, lambda status, headers: told.append(status))  # type: ignore[arg-type,return-value]
         return told[0][:3]
 
 
@@ -120,7 +123,7 @@ def test_a_path_without_end(server: Server) -> None:
 )
 def test_any_accept_header(server: Server, accept: str) -> None:
     """Whatever a client accepts, it gets metrics, and nothing of its header comes back."""
-    answer = server.metrics.respond("GET", BEARER | {"accept": accept})
+    answer = scrape(server.metrics, "GET", BEARER | {"accept": accept})
     assert answer.status == 200
     content_type = dict(answer.headers)["Content-Type"]
     assert content_type.isascii()
@@ -136,7 +139,7 @@ def test_many_wrong_tokens_shut_nobody_out() -> None:
     for clients in (["10.0.0.1"] * 1000, [f"10.1.{number // 250}.{number % 250}" for number in range(1000)]):
         for ask in (
             lambda client: server.ask(headers=wrong, client=client),
-            lambda client: server.metrics.respond("GET", wrong, client),
+            lambda client: scrape(server.metrics, "GET", wrong, client),
             lambda client: server.ask("/login", "POST", SAME, body=b"token=wrong", client=client),
         ):
             found = [ask(client) for client in clients]
@@ -144,7 +147,7 @@ def test_many_wrong_tokens_shut_nobody_out() -> None:
             assert int(dict(found[-1].headers)["Retry-After"]) >= 1
             assert {answer.status for answer in found} <= {401, 429}
         assert server.ask(client=clients[-1]).status == 200
-        assert server.metrics.respond("GET", BEARER, clients[-1]).status == 200
+        assert scrape(server.metrics, "GET", BEARER, clients[-1]).status == 200
         right = server.ask("/login", "POST", SAME, body=b"token=" + TOKEN.encode(), client=clients[-1])
         assert right.status == 303
     server.profiler.stop()
@@ -162,7 +165,7 @@ def test_nothing_grows_with_what_strangers_send() -> None:
             server.ask(f"/{number}/{long}", headers=wrong, client=client, query=f"{long}={long}")
             server.ask(f"/flame/{number}.{long}"[:180], headers=wrong, client=client)
             server.ask("/login", "POST", SAME, client=client, body=f"token={long}".encode())
-            server.metrics.respond("GET", wrong, client)
+            scrape(server.metrics, "GET", wrong, client)
 
     attack(0, 200)
     gc.collect()
@@ -198,7 +201,7 @@ def test_nothing_that_was_sent_comes_back(caplog: pytest.LogCaptureFixture) -> N
                 answer = server.ask(path, method, sent | opened, query=f"x={secret}", body=body, client=secret)
                 assert secret.encode() not in answer.body
                 assert secret not in str(answer.headers)
-        answer = server.metrics.respond("GET", sent | opened, secret)
+        answer = scrape(server.metrics, "GET", sent | opened, secret)
         assert secret.encode() not in answer.body
         assert secret not in str(answer.headers)
     assert secret not in caplog.text
@@ -320,7 +323,7 @@ def test_any_request_is_answered(
     """Whatever is sent, the answer is one that we give on purpose, its headers are ones that any server can send."""
     sent = headers | BEARER if opened else headers
     page = server.ask(path, method, sent, query=query, body=body, client=client)
-    for answer in (page, server.metrics.respond(method, sent, client)):
+    for answer in (page, scrape(server.metrics, method, sent, client)):
         assert answer.status in ANSWERS
         assert answer.status_line
         for name, value in answer.headers:

@@ -26,6 +26,7 @@ from memprof_middleware import (
     get_memory_profiler,
 )
 from memprof_middleware.testing import FakeClock, FakeProbes
+from memprof_middleware.web.http.messages import Request
 
 Start = Callable[..., MemoryExporter]
 
@@ -120,8 +121,10 @@ def test_before_the_first_snapshot(start: Start) -> None:
     try:
         waiting.start()
         assert waiting._server is not None
-        assert waiting._server.health().status == 503
-        assert b"no snapshot yet" in waiting._server.health().body
+        answer = waiting._server.endpoint.respond(Request(method="GET", path="/health"))
+        assert answer is not None
+        assert answer.status == 503
+        assert b"no snapshot yet" in answer.body
     finally:
         blocked.set()
         waiting.stop()

@@ -14,7 +14,11 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.testing import FakeProbes
-from memprof_middleware.web.http.exposition import MetricsEndpoint, Response, render
+from memprof_middleware.web.http import wsgi
+from memprof_middleware.web.http.endpoint import Endpoint
+from memprof_middleware.web.http.exposition import MetricsEndpoint, render
+from memprof_middleware.web.http.messages import Request, Response
+from tests.asking import scrape
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -38,7 +42,7 @@ def header(response: Response, name: str) -> str | None:
 
 def test_plain_text_by_default(metrics: MetricsEndpoint) -> None:
     """Without wishes the answer is Prometheus text, with its length, not to be stored."""
-    response = metrics.respond("GET", {})
+    response = scrape(metrics, "GET", {})
     assert (response.status, response.status_line) == (200, "200 OK")
     assert (header(response, "Content-Type") or "").startswith("text/plain; version=")
     assert header(response, "Content-Length") == str(len(response.body))
@@ -63,7 +67,7 @@ def test_plain_text_by_default(metrics: MetricsEndpoint) -> None:
 )
 def test_openmetrics_when_asked_for(metrics: MetricsEndpoint, accept: str) -> None:
     """A scraper that prefers OpenMetrics gets it, ended by ``# EOF``."""
-    response = metrics.respond("GET", {"accept": accept})
+    response = scrape(metrics, "GET", {"accept": accept})
     assert (header(response, "Content-Type") or "").startswith("application/openmetrics-text; version=1.0.0")
     assert response.body.endswith(b"# EOF\n")
     assert list(parse_openmetrics(response.body.decode()))
@@ -90,8 +94,8 @@ def test_openmetrics_when_asked_for(metrics: MetricsEndpoint, accept: str) -> No
 )
 def test_gzip_when_accepted(metrics: MetricsEndpoint, accepted: str, zipped: bool) -> None:
     """Compressed when the scraper accepts it, never when it says ``q=0``; the text is the same."""
-    plain = metrics.respond("GET", {}).body
-    response = metrics.respond("GET", {"accept-encoding": accepted})
+    plain = scrape(metrics, "GET", {}).body
+    response = scrape(metrics, "GET", {"accept-encoding": accepted})
     assert header(response, "Content-Encoding") == ("gzip" if zipped else None)
     assert header(response, "Content-Length") == str(len(response.body))
     assert (gzip.decompress(response.body) if zipped else response.body) == plain
@@ -101,21 +105,21 @@ def test_gzip_when_accepted(metrics: MetricsEndpoint, accepted: str, zipped: boo
 
 def test_small_answers_are_not_compressed() -> None:
     """Below 500 bytes gzip costs more than it saves."""
-    response = render(CollectorRegistry(), "GET", {"accept-encoding": "gzip"})
+    response = render(CollectorRegistry(), Request(method="GET", path="", headers={"accept-encoding": "gzip"}))
     assert header(response, "Content-Encoding") is None
 
 
 @pytest.mark.parametrize("headers", [{}, {"accept-encoding": "gzip"}, {"accept": OPENMETRICS}])
 def test_head_is_get_without_a_body(metrics: MetricsEndpoint, headers: dict[str, str]) -> None:
     """HEAD has the status and the headers of GET, and no body."""
-    get, head = metrics.respond("GET", headers), metrics.respond("HEAD", headers)
+    get, head = scrape(metrics, "GET", headers), scrape(metrics, "HEAD", headers)
     assert (head.status, head.headers, head.body) == (get.status, get.headers, b"")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "get", ""])
 def test_other_methods_are_refused(metrics: MetricsEndpoint, method: str) -> None:
     """405 names what is allowed."""
-    response = metrics.respond(method, {})
+    response = scrape(metrics, method, {})
     assert (response.status_line, header(response, "Allow")) == ("405 Method Not Allowed", "GET, HEAD")
     assert b"use GET or HEAD" in response.body
 
@@ -142,13 +146,13 @@ TOKEN = "correct-horse"
 def test_a_token_is_needed(given: str | None, status: int) -> None:
     """With ``metrics_token`` set, only that bearer token opens; a refusal shows neither metrics nor token."""
     headers = {} if given is None else {"authorization": given}
-    response = endpoint(metrics_token=TOKEN).respond("GET", headers)
+    response = scrape(endpoint(metrics_token=TOKEN), "GET", headers)
     assert response.status == status
     if status == 401:
         assert header(response, "WWW-Authenticate") == 'Bearer realm="metrics"'
         assert TOKEN.encode() not in response.body
         assert b"fogcompute" not in response.body
-        assert endpoint(metrics_token=TOKEN).respond("HEAD", headers).body == b""
+        assert scrape(endpoint(metrics_token=TOKEN), "HEAD", headers).body == b""
 
 
 @pytest.mark.parametrize(
@@ -173,7 +177,7 @@ def test_a_token_is_needed(given: str | None, status: int) -> None:
 )
 def test_an_address_list(allow: str, client: str | None, status: int) -> None:
     """With ``metrics_allow`` set, only these addresses read; a peer on a Unix socket has none and does not."""
-    response = endpoint(metrics_allow=allow).respond("GET", {}, client)
+    response = scrape(endpoint(metrics_allow=allow), "GET", {}, client)
     assert response.status == status
     assert (b"fogcompute" in response.body) is (status == 200)
 
@@ -182,9 +186,9 @@ def test_both_must_be_right() -> None:
     """Token and address together: the address is looked at first."""
     both = endpoint(metrics_token=TOKEN, metrics_allow="10.0.0.1")
     right = {"authorization": f"Bearer {TOKEN}"}
-    assert both.respond("GET", right, "10.0.0.2").status == 403
-    assert both.respond("GET", {}, "10.0.0.1").status == 401
-    assert both.respond("GET", right, "10.0.0.1").status == 200
+    assert scrape(both, "GET", right, "10.0.0.2").status == 403
+    assert scrape(both, "GET", {}, "10.0.0.1").status == 401
+    assert scrape(both, "GET", right, "10.0.0.1").status == 200
 
 
 def test_a_failure_is_a_500_and_no_exception(caplog: pytest.LogCaptureFixture) -> None:
@@ -196,7 +200,7 @@ def test_a_failure_is_a_500_and_no_exception(caplog: pytest.LogCaptureFixture) -
             raise ValueError("customer 4711")
 
     broken.registry.register(Broken())  # type: ignore[arg-type]
-    response = broken.respond("GET", {})
+    response = scrape(broken, "GET", {})
     assert response.status_line == "500 Internal Server Error"
     assert b"customer" not in response.body
     assert "customer" not in caplog.text
@@ -206,14 +210,14 @@ def test_a_failure_is_a_500_and_no_exception(caplog: pytest.LogCaptureFixture) -
 def test_wsgi() -> None:
     """As a WSGI application it reads method, headers and peer from the environment."""
     started: list[Any] = []
-    app = endpoint(metrics_allow="10.0.0.1", metrics_token=TOKEN).wsgi
+    metrics = endpoint(metrics_allow="10.0.0.1", metrics_token=TOKEN)
     environ = {
         "REQUEST_METHOD": "GET",
         "REMOTE_ADDR": "10.0.0.1",
         "HTTP_AUTHORIZATION": f"Bearer {TOKEN}",
         "HTTP_ACCEPT_ENCODING": "gzip",
     }
-    body = b"".join(app(environ, lambda *given: started.append(given)))  # type: ignore[arg-type,return-value]
+    body = b"".join(wsgi.respond(metrics, environ, lambda *given: started.append(given)))  # type: ignore[arg-type,return-value]
     [(status, headers)] = started
     assert (status, dict(headers)["Content-Encoding"]) == ("200 OK", "gzip")
     assert b"fogcompute_memory_rss_mb" in gzip.decompress(body)
@@ -221,9 +225,10 @@ def test_wsgi() -> None:
 
 def test_the_applications_own_route_is_told_once(metrics: MetricsEndpoint, caplog: pytest.LogCaptureFixture) -> None:
     """Where the host has a route of its own, a log line says how to see the metrics; once."""
+    both = Endpoint(MetricsEndpoint(metrics.profiler, "/metrics"))
     with caplog.at_level(logging.WARNING):
-        metrics.yield_to_host()
-        metrics.yield_to_host()
+        found = [both.find("/metrics", lambda: True) for _ in range(2)]
+    assert found == [None, None]
     [record] = caplog.records
     assert "its own route /metrics, which stays" in record.getMessage()
 
@@ -232,7 +237,7 @@ def test_a_scrape_starts_the_profiler() -> None:
     """A scrape may be the first event in a process."""
     profiler = MemoryProfiler(Config(interval=3600), probes=FakeProbes())
     try:
-        assert MetricsEndpoint(profiler).respond("GET", {}).status == 200
+        assert scrape(MetricsEndpoint(profiler), "GET", {}).status == 200
         assert profiler.running
     finally:
         profiler.stop()

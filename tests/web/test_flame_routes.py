@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 import pytest
 
 from memprof_middleware.model.flame import FlameSummary, Frame, Stack
-from memprof_middleware.web.http.endpoint import PageEndpoint
 from memprof_middleware.web.http.messages import Request
+from memprof_middleware.web.http.page import PageEndpoint
 from tests.web.scene import TOKEN, Scene
 
 OWN = Frame("shop/cart.py", "remember", "own")
@@ -40,7 +40,7 @@ class Server:
     def ask(self, method, path, headers=HTML, body="", token=TOKEN):
         path, _, query = path.partition("?")
         sent = {"authorization": f"Bearer {token}", **headers}
-        request = Request(method=method, path=f"/{path}", query=query, headers=sent, body=body.encode())
+        request = Request(method=method, path=f"/memprof/{path}", query=query, headers=sent, body=body.encode())
         response = self.endpoint.respond(request)
         return response.status, dict(response.headers), response.body.decode("utf-8", "replace")
 

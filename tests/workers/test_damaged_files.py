@@ -26,12 +26,13 @@ from memprof_middleware.model.learned import Hour, Learned, Release
 from memprof_middleware.model.route import RouteWindows
 from memprof_middleware.testing import FakeClock, FakeProbes
 from memprof_middleware.web.html.bundle import flame_report
-from memprof_middleware.web.http.endpoint import PageEndpoint
 from memprof_middleware.web.http.exposition import MetricsEndpoint
 from memprof_middleware.web.http.messages import Request
+from memprof_middleware.web.http.page import PageEndpoint
 from memprof_middleware.workers import timeline
 from memprof_middleware.workers.locked_file import SlotFile, _header
 from memprof_middleware.workers.track import COLUMNS
+from tests.asking import scrape
 
 ROUNDS = int(os.environ.get("MEMPROF_FUZZ", "100"))
 TOKEN = "open-sesame-42"
@@ -106,8 +107,8 @@ def answers(server) -> Callable[[], list[int]]:
     headers = {"authorization": f"Bearer {TOKEN}", "accept": "text/html"}
 
     def ask() -> list[int]:
-        pages = (Request(method="GET", path=path, headers=headers) for path in ("/", "/api/state.json"))
-        answer = metrics.respond("GET", {})
+        pages = (Request(method="GET", path=path, headers=headers) for path in ("/memprof/", "/memprof/api/state.json"))
+        answer = scrape(metrics)
         assert b'memory_rss_mb{worker="0"}' in answer.body
         return [answer.status, *(page.respond(request).status for request in pages)]
 
@@ -211,7 +212,7 @@ def test_evidence(server, answers, tmp_path, capsys):
         if number % 4 == 0:
             assert answers() == [200, 200, 200]
         for kind in ("", ".html"):
-            asked = Request(method="GET", path=f"/bundle/{path.stem}{kind}", headers=headers)
+            asked = Request(method="GET", path=f"/memprof/bundle/{path.stem}{kind}", headers=headers)
             assert page.respond(asked).status in {200, 404}
         with contextlib.suppress(SystemExit):  # of an error in words
             main(["explain", str(path)])
@@ -253,6 +254,6 @@ def test_baselines(tmp_path, server):
         config = Config(background=False, auto_baseline=False, baseline_file=str(path))
         profiler = MemoryProfiler(config, clock=FakeClock(START), probes=FakeProbes())
         profiler.step()
-        assert MetricsEndpoint(profiler).respond("GET", {}).status == 200
+        assert scrape(MetricsEndpoint(profiler)).status == 200
         profiler.stop()
         assert set(profiler.failures.counts) <= {"baseline_file"}

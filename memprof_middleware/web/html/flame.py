@@ -9,6 +9,7 @@ from html import escape
 from memprof_middleware.flame.folding import fold_frameworks
 from memprof_middleware.model import MB
 from memprof_middleware.model.flame import Frame, Stack
+from memprof_middleware.model.value import valueclass
 from memprof_middleware.text.words import size
 
 # Narrower than this part of the whole nobody can click; a hostile tree would make 17 MB of such frames.
@@ -41,7 +42,7 @@ class _Node:
         return f"{frames} framework frame{'s' if self.most > 1 else ''} ({names})"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Picture:
     """A drawing: the markup, how many frames it has, and how many were left out because they are too narrow."""
 

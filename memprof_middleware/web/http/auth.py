@@ -9,8 +9,7 @@ from html import escape
 
 from memprof_middleware.web.html.shell import plain_page
 from memprof_middleware.web.http import messages
-from memprof_middleware.web.http.exposition import Response
-from memprof_middleware.web.http.messages import Request
+from memprof_middleware.web.http.messages import Request, Response
 from memprof_middleware.web.http.token_check import TokenCheck
 
 COOKIE = "memprof"
@@ -34,14 +33,14 @@ class Guard:
         """What to answer instead; ``None`` for who may pass."""
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":  # any other scheme is between the browser and a proxy
-            return self._judge_bearer(request, given.strip())
+            return self._token.refusal(request, given.strip())
         if self._has_cookie(request):
             if request.method in {"GET", "HEAD"} or same_origin(request):
                 return None
             return messages.text(request, "this request was not sent by a page of ours\n", 403)
         if request.method in {"GET", "HEAD"} and "text/html" in request.headers.get("accept", ""):
             return messages.redirect(f"{request.up}login")
-        return _unknown(request, "a token is needed: send it as a bearer token, or log in\n")
+        return self._token.challenge(request, "a token is needed: send it as a bearer token, or log in\n")
 
     def login(self, request: Request) -> Response:
         """The form, and what becomes of it."""
@@ -55,7 +54,7 @@ class Guard:
         if not self._token.opens(request.secret("token")):
             wait = self._token.wrong(request.client)
             if not wait:
-                return messages.html(request, _form("That is not the token."), 401, _CHALLENGE)
+                return messages.html(request, _form("That is not the token."), 401, self._token.demand)
             words = f"That is not the token, and there were too many wrong ones: wait {wait} s."
             return messages.html(request, _form(words), 429, ("Retry-After", str(wait)))
         until = f"{int(self._clock()) + _COOKIE_SECONDS:x}"
@@ -64,15 +63,6 @@ class Guard:
         flags = "; HttpOnly; SameSite=Strict" + ("; Secure" if request.secure else "")
         cookie = f"{COOKIE}={until}.{self._signature(until)}; Max-Age={_COOKIE_SECONDS}{flags}"
         return messages.redirect("./", 303, ("Set-Cookie", cookie))
-
-    def _judge_bearer(self, request: Request, given: str) -> Response | None:
-        if self._token.opens(given):
-            return None
-        wait = self._token.wrong(request.client)
-        if not wait:
-            return _unknown(request, "that is not the token\n")
-        words = f"that is not the token, and there were too many wrong ones: wait {wait} s\n"
-        return messages.text(request, words, 429, ("Retry-After", str(wait)))
 
     def _has_cookie(self, request: Request) -> bool:
         for part in request.headers.get("cookie", "").split(";"):
@@ -98,13 +88,6 @@ def same_origin(request: Request) -> bool:
 
 def _bytes(text: str) -> bytes:
     return text.encode(errors="surrogatepass")
-
-
-_CHALLENGE = ("WWW-Authenticate", 'Bearer realm="memprof"')
-
-
-def _unknown(request: Request, words: str) -> Response:
-    return messages.text(request, words, 401, _CHALLENGE)
 
 
 def _form(words: str) -> str:

@@ -15,8 +15,7 @@ from memprof_middleware.profiler import MemoryProfiler
 from memprof_middleware.text.words import number_of
 from memprof_middleware.web.html.shell import page
 from memprof_middleware.web.http import messages
-from memprof_middleware.web.http.exposition import Response
-from memprof_middleware.web.http.messages import Request
+from memprof_middleware.web.http.messages import Request, Response
 from memprof_middleware.workers.run_directory import private_folders
 
 _NAME = re.compile(r"(memprof-\d{8}T\d{6}Z-(\d+))\.json", re.ASCII)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import ipaddress
-import json
 import os
 import socket
 import sys
@@ -14,14 +13,24 @@ import time
 import weakref
 from collections.abc import Generator
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING, Any, cast
+from wsgiref.handlers import SimpleHandler
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from memprof_middleware.errors import ConfigError, ExporterError
+from memprof_middleware.failures import Failures
 from memprof_middleware.forks import in_child
 from memprof_middleware.profiler import MemoryProfiler
 from memprof_middleware.registry import get_memory_profiler
-from memprof_middleware.web.http.exposition import MetricsEndpoint, Response, plain
+from memprof_middleware.web.http import messages, wsgi
+from memprof_middleware.web.http.endpoint import Endpoint
+from memprof_middleware.web.http.exposition import MetricsEndpoint
+from memprof_middleware.web.http.messages import Request, Response
+from memprof_middleware.web.http.part import Part
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
 
 DEFAULT_PORT = 9202
 # A process whose last snapshot is older than this many intervals is not healthy.
@@ -127,19 +136,21 @@ class MemoryExporter:
         return self
 
 
-class _Server(ThreadingHTTPServer):
+class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     request_queue_size = 128  # of five, as the base has it, one scrape in a crowd would wait a second
 
     def __init__(self, address: tuple[str, int], profiler: MemoryProfiler, update_interval: float) -> None:
         self.pid = os.getpid()
         self.profiler = profiler
-        self.metrics = MetricsEndpoint(profiler)
         self._update_interval = update_interval
         self._due = 0.0
         self._peers: dict[Any, None] = {}  # the oldest first
         self._peers_lock = threading.Lock()
         super().__init__(address, _Handler)
+        interval = profiler.config.interval if profiler.config.background else update_interval
+        health = Health(profiler, "/health", interval)
+        self.endpoint = Endpoint(MetricsEndpoint(profiler, "/metrics"), health, Elsewhere(profiler, None))
         _servers.add(self)
 
     def service_actions(self) -> None:
@@ -172,20 +183,6 @@ class _Server(ThreadingHTTPServer):
         if error is not None:
             self.profiler.failures.record("exporter", error)
 
-    def health(self) -> Response:
-        snapshot = self.profiler.metrics().snapshot
-        age = None if snapshot is None else self.profiler.now() - snapshot.timestamp
-        interval = self.profiler.config.interval if self.profiler.config.background else self._update_interval
-        if not self.profiler.config.enabled:
-            status = "disabled"
-        elif age is None:
-            status = "no snapshot yet"
-        else:
-            status = "ok" if age <= _STALE_INTERVALS * interval else "stale"
-        healthy = status in {"ok", "disabled"}  # turned off on purpose is no reason to restart a process
-        text = json.dumps({"status": status, "last_snapshot_age_seconds": age})
-        return plain(200 if healthy else 503, text + "\n", content_type="application/json")
-
 
 _servers: weakref.WeakSet[_Server] = weakref.WeakSet()
 
@@ -197,13 +194,11 @@ def _after_fork_in_child() -> None:
         server.server_close()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(WSGIRequestHandler):
     server: _Server
-    server_version = "memprof"
-    sys_version = ""
     timeout = 10  # a peer that sends nothing must not keep a thread
 
-    def handle_one_request(self) -> None:
+    def handle(self) -> None:
         """Read a head of bounded size before the base class takes it apart: it would read 6 MB of headers."""
         head = line = b""
         try:
@@ -213,37 +208,74 @@ class _Handler(BaseHTTPRequestHandler):
                     break
                 head += line
         except TimeoutError:
-            self.close_connection = True
             return
         self.rfile.close()
         self.rfile = io.BytesIO(head)
-        if len(head) < _MOST_HEAD_BYTES:
-            super().handle_one_request()
+        if len(head) >= _MOST_HEAD_BYTES:
+            self.requestline = self.request_version = self.command = ""  # as the base class does for a long address
+            self.send_error(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
             return
-        self.requestline = self.request_version = self.command = ""  # as the base class does for a long address
-        self.close_connection = True
-        self.send_error(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        self.raw_requestline = self.rfile.readline()
+        if self.parse_request():
+            answering = _Answering(io.BytesIO(), cast("Any", self.wfile), io.StringIO(), self.get_environ())
+            answering.failures = self.server.profiler.failures
+            answering.run(self._app)
 
-    def _answer(self) -> None:
-        path = self.path.partition("?")[0]
-        if path == "/metrics":
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            response = self.server.metrics.respond(self.command, headers, str(self.client_address[0]))
-        elif path == "/health":
-            response = self.server.health()
-        else:
-            response = plain(404, "here are /metrics and /health\n")
-        self.send_response(response.status)
-        for name, value in response.headers:
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(response.body)
+    def _app(self, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        return wsgi.answer(self.server.endpoint, environ, start_response) or []
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815 - the base class looks for these
+    def version_string(self) -> str:
+        """Nothing of Python's version."""
+        return _Answering.server_software
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
         """A scrape every few seconds is no news."""
+
+
+class _Answering(SimpleHandler):
+    server_software = "memprof"
+    failures: Failures
+
+    def log_exception(self, exc_info: Any) -> None:
+        """A peer that reads nothing; as for one that hangs up."""
+        self.failures.record("exporter", exc_info[1])
+
+
+class Health(Part):
+    """Whether the profiler is at work.
+
+    Args:
+        interval: seconds between two snapshots.
+    """
+
+    failure = "exporter"
+
+    def __init__(self, profiler: MemoryProfiler, path: str | None, interval: float) -> None:
+        super().__init__(profiler, path)
+        self._interval = interval
+
+    def answer(self, request: Request) -> Response:
+        """Ok, or 503 for an orchestrator."""
+        snapshot = self.profiler.metrics().snapshot
+        age = None if snapshot is None else self.profiler.now() - snapshot.timestamp
+        if not self.profiler.config.enabled:
+            status = "disabled"
+        elif age is None:
+            status = "no snapshot yet"
+        else:
+            status = "ok" if age <= _STALE_INTERVALS * self._interval else "stale"
+        healthy = status in {"ok", "disabled"}  # turned off on purpose is no reason to restart a process
+        return messages.data(request, {"status": status, "last_snapshot_age_seconds": age}, 200 if healthy else 503)
+
+
+class Elsewhere(Part):
+    """All other paths."""
+
+    failure = "exporter"
+
+    def answer(self, request: Request) -> Response:
+        """Where to look."""
+        return messages.text(request, "here are /metrics and /health\n", 404)
 
 
 _default: MemoryExporter | None = None

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from memprof_middleware.profiler import MemoryProfiler
 from memprof_middleware.web.http import messages
 from memprof_middleware.web.http.bundles import BundleRoutes
-from memprof_middleware.web.http.exposition import Response
 from memprof_middleware.web.http.flame_routes import FlameRoutes
-from memprof_middleware.web.http.messages import Request
+from memprof_middleware.web.http.messages import Request, Response
 from memprof_middleware.web.state.source import Looking
 
 

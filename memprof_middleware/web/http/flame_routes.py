@@ -19,8 +19,7 @@ from memprof_middleware.web.html import shell
 from memprof_middleware.web.html.assets import address
 from memprof_middleware.web.html.flame_page import DEFAULT_SECONDS, Candidate, ask_section, result_section, wait_section
 from memprof_middleware.web.http import messages
-from memprof_middleware.web.http.exposition import Response
-from memprof_middleware.web.http.messages import Request
+from memprof_middleware.web.http.messages import Request, Response
 
 # How often a waiting page looks again; without scripts too.
 _LOOK_SECONDS = 2

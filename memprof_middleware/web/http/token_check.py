@@ -6,6 +6,9 @@ import hmac
 import ipaddress
 from collections.abc import Callable
 
+from memprof_middleware.web.http import messages
+from memprof_middleware.web.http.messages import Request, Response
+
 # Wrong tokens that a network may send at once, and how often one more; and the same for all networks together.
 _BURST, _SECONDS_EACH = 10.0, 6.0
 _ALL_BURST, _ALL_SECONDS_EACH = 100.0, 0.6
@@ -22,9 +25,11 @@ class TokenCheck:
     Args:
         token: what opens.
         monotonic: a clock that is never set, for the pace.
+        realm: what the token opens, for who is asked for it.
     """
 
-    def __init__(self, token: str, monotonic: Callable[[], float]) -> None:
+    def __init__(self, token: str, monotonic: Callable[[], float], realm: str = "memprof") -> None:
+        self.demand = ("WWW-Authenticate", f'Bearer realm="{realm}"')
         self._token, self._monotonic = token.encode(), monotonic
         self._spent: dict[bytes, tuple[float, float]] = {}  # by network: guesses spent, and when that was
         self._spent_by_all = (0.0, 0.0)
@@ -52,6 +57,20 @@ class TokenCheck:
         now = self._monotonic()
         self._spent[network], self._spent_by_all = (own + 1, now), (all_ + 1, now)
         return 0
+
+    def challenge(self, request: Request, words: str) -> Response:
+        """Ask for the token."""
+        return messages.text(request, words, 401, self.demand)
+
+    def refusal(self, request: Request, given: str) -> Response | None:
+        """What to answer to who sent this as the token; ``None``: it is."""
+        if self.opens(given):
+            return None
+        wait = self.wrong(request.client)
+        if not wait:
+            return self.challenge(request, "that is not the token\n")
+        words = f"that is not the token, and there were too many wrong ones: wait {wait} s\n"
+        return messages.text(request, words, 429, ("Retry-After", str(wait)))
 
     def _left(self, spent: tuple[float, float], seconds_each: float) -> float:
         return max(0.0, spent[0] - (self._monotonic() - spent[1]) / seconds_each)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import itertools
 import math
-import statistics
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+
+from memprof_middleware.analysis.median import median
 
 Point = tuple[float, float | None]
 # What the page looks back on, and in how many parts a picture shows it.
@@ -96,7 +97,7 @@ def thinned(series: Series, buckets: int, breaks: Iterable[float] = ()) -> list[
 
 def _lifted(points: Sequence[tuple[float, float]], breaks: Iterable[float]) -> list[Point]:
     steps = [after[0] - before[0] for before, after in itertools.pairwise(points)]
-    gap = max(_GAP_STEPS * statistics.median(steps), _GAP_SECONDS) if steps else math.inf
+    gap = max(_GAP_STEPS * median(steps), _GAP_SECONDS) if steps else math.inf
     cuts = sorted(breaks)
     found: list[Point] = []
     for number, (time, value) in enumerate(points):
@@ -119,7 +120,7 @@ def per_hour(series: Series) -> float | None:
         for index in range(0, third, 1 + third // _GROWTH_PAIRS)
         if times[index + shift] > times[index]
     ]
-    return statistics.median(slopes) if slopes else None
+    return median(slopes) if slopes else None
 
 
 def value_at(series: Series, time: float) -> float | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.metadata
 import math
 import platform
 import socket
@@ -14,6 +13,7 @@ from typing import Any
 
 from memprof_middleware.model import MemoryMetrics
 from memprof_middleware.profiler import MemoryProfiler
+from memprof_middleware.text.version import package_version
 from memprof_middleware.web.state.build import NEEDED, build_state
 from memprof_middleware.workers.track import Track
 
@@ -50,7 +50,7 @@ class Looking:
         pids = _pids(metrics, tracks)
         about = {
             "host": _host(),
-            "version": importlib.metadata.version("memprof-middleware"),
+            "version": package_version(),
             "actions": actions,
             "bundles": list(self.bundles(pids)),
             "page_ms": None if self._last is None else 1000 * self._last,

@@ -18,7 +18,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from memprof_middleware import MemoryProfiler
-from memprof_middleware.web.http.endpoint import PageEndpoint
+from memprof_middleware.web.http.page import PageEndpoint
 from tests.web.scene import TOKEN, Scene
 
 PREFIX = "/internal/shop"
@@ -140,8 +140,9 @@ def _wsgi(profiler: MemoryProfiler, seen: dict[str, str]) -> tuple[Any, PageEndp
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [b"the application"]
 
-    wrapped = MemProfMiddleware(app, profiler=profiler)
-    return wrapped, wrapped.page
+    with _noted() as made:
+        wrapped = MemProfMiddleware(app, profiler=profiler)
+    return wrapped, made[-1]
 
 
 def _flask(profiler: MemoryProfiler, seen: dict[str, str]) -> tuple[Any, PageEndpoint]:
@@ -156,9 +157,7 @@ def _flask(profiler: MemoryProfiler, seen: dict[str, str]) -> tuple[Any, PageEnd
         _hello(flask.request.environ, seen)
         return "the application"
 
-    import flask_memprof
-
-    with _noted(flask_memprof) as made:
+    with _noted() as made:
         MemProf(app, profiler=profiler)
     return app, made[-1]
 
@@ -178,15 +177,13 @@ def _django(profiler: MemoryProfiler, seen: dict[str, str], *, project: Any) -> 
         # What projects have, and what wants to set headers of its own.
         MIDDLEWARE=["django.middleware.security.SecurityMiddleware", "django.middleware.common.CommonMiddleware"],
     )
-    import django_memprof.middleware
-
-    with _noted(django_memprof.middleware) as made:
+    with _noted() as made:
         handler = WSGIHandler()
     return handler, made[-1]
 
 
 @contextlib.contextmanager
-def _noted(module: Any) -> Iterator[list[PageEndpoint]]:
+def _noted() -> Iterator[list[PageEndpoint]]:
     """The endpoints that an adapter makes."""
     made: list[PageEndpoint] = []
 
@@ -195,11 +192,9 @@ def _noted(module: Any) -> Iterator[list[PageEndpoint]]:
             super().__init__(*arguments, **options)
             made.append(self)
 
-    before, module.PageEndpoint = module.PageEndpoint, Noted
-    try:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("memprof_middleware.web.http.page.PageEndpoint", Noted)
         yield made
-    finally:
-        module.PageEndpoint = before
 
 
 def _asgi(profiler: MemoryProfiler, seen: dict[str, str]) -> tuple[Any, PageEndpoint]:
@@ -213,8 +208,9 @@ def _asgi(profiler: MemoryProfiler, seen: dict[str, str]) -> tuple[Any, PageEndp
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
         await send({"type": "http.response.body", "body": b"the application"})
 
-    wrapped = MemProfMiddleware(app, profiler=profiler)
-    return wrapped, wrapped.page
+    with _noted() as made:
+        wrapped = MemProfMiddleware(app, profiler=profiler)
+    return wrapped, made[-1]
 
 
 class _Server(ThreadingMixIn, WSGIServer):

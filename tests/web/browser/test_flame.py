@@ -40,7 +40,7 @@ def graph(served, look):
     def made(**options):
         scene = Scene()
         site = served("wsgi", scene)
-        desk = site.endpoint._profiler.flames.desk
+        desk = site.endpoint.profiler.flames.desk
         order = desk.ask(PID, "tracemalloc", 30)
         desk.claim(PID)
         summary = FlameSummary(
@@ -172,7 +172,7 @@ def test_from_the_button_to_the_graph(served, look, host, request):
     ]
     scene.clock.now = time.time()
     site = served(host, scene, prefix=PREFIX, **more)
-    profiler = site.endpoint._profiler
+    profiler = site.endpoint.profiler
     profiler.flames._clock = time.time
     seen = look(site)
     page = seen.page
@@ -196,7 +196,7 @@ def test_a_form_from_elsewhere_starts_nothing(served, look):
         f"{site.url}flame?seconds=1", headers={"Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site"}
     ).status
     assert status in {401, 403}
-    assert site.endpoint._profiler.flames.desk.order() is None
+    assert site.endpoint.profiler.flames.desk.order() is None
 
 
 class TestReports:

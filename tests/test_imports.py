@@ -1,0 +1,142 @@
+"""What is off is not imported: the modules that an import, and a profiler at its defaults, must not load."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+# With what lies below them. Of the standard library only what would be loaded by us: a dependency may have it anyway.
+NEVER = {
+    *("asyncio", "csv", "decimal", "fractions", "html", "http.server", "importlib.metadata", "importlib.resources"),
+    *("pickle", "secrets", "socketserver", "statistics", "sysconfig", "tracemalloc", "uuid", "wsgiref", "zipfile"),
+    *(
+        f"memprof_middleware.{name}"
+        for name in (
+            *("cli", "evidence.bundle", "evidence.explain", "evidence.report", "flame.making", "flame.queue"),
+            *("flame.store", "flame.windows", "limits.learning", "limits.state_file", "limits.tuner", "model.flame"),
+            *("model.learned", "moved", "recycling.act", "recycling.decision", "recycling.detection"),
+            *(
+                "recycling.ledger",
+                "recycling.recycler",
+                "recycling.remedies",
+                "sinks.log",
+                "sinks.otlp",
+                "sinks.statsd",
+                "sinks.thread",
+            ),
+            *("terminal", "testing", "web.html", "web.http.auth", "web.http.exporter", "web.http.page", "web.state"),
+        )
+    ),
+}
+METRICS = {"memprof_middleware.metrics", "memprof_middleware.web.http.exposition"}
+# What tells a metric the version of this package: loaded with the metrics, so that no scrape waits for it.
+VERSION = {"csv", "importlib.metadata", "importlib.resources", "zipfile"}
+DJANGO = (
+    "import django\nfrom django.conf import settings\n"
+    "settings.configure(INSTALLED_APPS=['django_memprof'], MEMPROF={'background': False})\n"
+    "import django.core.handlers.wsgi"
+)
+HOSTS = {
+    "core": ("", "from memprof_middleware import Config, MemoryProfiler"),
+    "asgi": ("", "import asgi_memprof"),
+    "wsgi": ("", "import wsgi_memprof"),
+    "flask": ("import flask", "import flask_memprof"),
+    "django": (DJANGO, "django.setup()\nimport django_memprof.middleware"),
+}
+MADE = {
+    "asgi": "asgi_memprof.MemProfMiddleware(None, config=Config(background=False{more})).profiler.step()",
+    "wsgi": "wsgi_memprof.MemProfMiddleware(None, config=Config(background=False{more})).profiler.step()",
+    "flask": (
+        "app = flask.Flask('shop')\nflask_memprof.MemProf(app, config=Config(background=False{more}))\n"
+        "flask_memprof.get_profiler(app).step()"
+    ),
+    "django": (
+        "django_memprof.middleware.MemProfMiddleware(lambda request: None)\n"
+        "import django_memprof\ndjango_memprof.get_profiler().step()"
+    ),
+}
+
+
+def loaded(before: str, statements: str) -> set[str]:
+    """The modules that statements load, where the dependencies and the host are there."""
+    program = (
+        f"import json, sys\nimport psutil, prometheus_client\n{before}\nfound = set(sys.modules)\n{statements}\n"
+        "print(json.dumps(sorted(set(sys.modules) - found)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def of(found: set[str], roots: set[str]) -> set[str]:
+    return {name for name in found if any(name == root or name.startswith(f"{root}.") for root in roots)}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_an_import_loads_what_is_used_alone(host: str) -> None:
+    """No adapter brings a page, a metric, a sink or a heavy module of the standard library before it is used."""
+    found = loaded(*HOSTS[host])
+    assert "memprof_middleware.profiler" in found
+    assert of(found, NEVER | METRICS) == set()
+
+
+@pytest.mark.parametrize("host", MADE)
+def test_a_profiler_at_its_defaults_loads_no_more(host: str) -> None:
+    """With the adapter's own objects made and a snapshot taken, only the metrics have come."""
+    before, statements = HOSTS[host]
+    made = MADE[host].format(more="")
+    found = loaded(before, f"{statements}\nfrom memprof_middleware import Config\n{made}")
+    assert of(found, NEVER - VERSION) == set()
+    assert found >= METRICS
+    assert "importlib.metadata" in found or host == "flask"  # which has it itself
+
+
+def test_a_first_scrape_loads_nothing() -> None:
+    """What a scrape needs is there before it: on an event loop every request would wait for an import."""
+    found = loaded(
+        "import wsgi_memprof\nfrom memprof_middleware import Config\n"
+        "from memprof_middleware.web.http.messages import Request\n"
+        "made = wsgi_memprof.MemProfMiddleware(None, config=Config(background=False))\nmade.profiler.step()",
+        "assert made.endpoint.respond(Request(method='GET', path='/metrics')).status == 200",
+    )
+    assert found == set()
+
+
+def test_the_bare_package_loads_its_settings_alone() -> None:
+    """``import memprof_middleware`` is settings and errors; each other name comes when it is asked for."""
+    found = {name for name in loaded("", "import memprof_middleware") if name.startswith("memprof_middleware.")}
+    rooms = {name.split(".")[1] for name in found}
+    assert rooms == {"config", "errors", "model", "settings"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "module"),
+    [
+        (", token='correct-horse'", "web.http.page"),
+        (", sinks=('log',)", "sinks.log"),
+        (", recycle=300", "recycling.recycler"),
+        (", remedies=('collect',)", "recycling.recycler"),
+        (", thresholds='auto'", "limits.learning"),
+    ],
+)
+def test_what_the_settings_ask_for_is_loaded_when_the_host_is_made(settings: str, module: str) -> None:
+    """Before the first request and in the main thread, so that no request waits for it and no fork cuts it off."""
+    made = MADE["wsgi"].format(more=settings).removesuffix(".profiler.step()")
+    found = loaded("import wsgi_memprof\nfrom memprof_middleware import Config", made)
+    assert f"memprof_middleware.{module}" in found
+
+
+def test_every_public_name_is_there() -> None:
+    """The names of the package are listed, found and loaded one by one; another is an error."""
+    program = (
+        "import memprof_middleware as m\n"
+        "assert set(m.__all__) <= set(dir(m))\n"
+        "assert all(getattr(m, name).__module__.startswith('memprof_middleware') for name in m.__all__)\n"
+        "from memprof_middleware.sinks import DogStatsdSink, LogSink, Sink\n"
+        "import memprof_middleware.sinks as s\n"
+        "assert all(getattr(s, name) for name in s.__all__)\n"
+        "assert not hasattr(m, 'nonsense') and not hasattr(s, 'nonsense')\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
