@@ -11,7 +11,7 @@ from memprof_middleware.config import Config
 from memprof_middleware.model import Leak, MemorySnapshot
 from memprof_middleware.routes.counter import Traffic
 from memprof_middleware.runtime.alerts import AlertCallback
-from memprof_middleware.runtime.instruments import Probes
+from memprof_middleware.runtime.instruments import ProcessInstruments
 from memprof_middleware.runtime.snapshotter import Trace
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Given:
     config: Config
     clock: Callable[[], float]
     logger: logging.Logger
-    probes: Probes
+    probes: ProcessInstruments
     sinks: Sequence[Sink]
     traffic: Traffic
     leak_callbacks: list[Callable[[Leak], object]] = dataclasses.field(default_factory=list)

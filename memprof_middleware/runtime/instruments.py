@@ -1,4 +1,4 @@
-"""The instruments of one process, each reading by its name."""
+"""The instruments of one process, each reading by its name: what the runtime asks for, and what reads it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import gc
 import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from memprof_middleware.heap.containers import SECONDS, Containers, find_containers
+from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.heap.origins import module_of, rank_of
 from memprof_middleware.heap.populations import count_populations
 from memprof_middleware.heap.retainers import Holding, find_holders
@@ -26,6 +27,38 @@ from memprof_middleware.probes.turns import Turn
 
 if TYPE_CHECKING:
     from memprof_middleware.heap.grown import GrownContainers
+
+
+class ProcessInstruments(Instruments, Protocol):
+    """All readings of one process: those that features take, and those that a snapshot takes.
+
+    ``Probes`` reads the real process, ``memprof_middleware.testing.FakeProbes`` stands in for it in tests. A type
+    checker holds both against this protocol.
+    """
+
+    def limit(self) -> MemoryLimit:
+        """The smallest memory limit that holds for this process."""
+
+    def share(self) -> MemoryShare:
+        """How much of the resident memory is this process's own."""
+
+    def gc(self) -> GcStats:
+        """Collections and pauses since ``start()``."""
+
+    def census(self, stride: int = ...) -> Census:
+        """Live objects by type; every ``stride``-th of them."""
+
+    def freeze_inherited(self) -> int:
+        """Hide from the collector what a forked worker inherited, where that is of use; how many objects."""
+
+    def tracemalloc(self) -> tuple[int, int] | None:
+        """Traced memory, current and peak, in bytes; ``None`` while nothing traces."""
+
+    def start(self) -> None:
+        """Begin to watch the collector. May be called again."""
+
+    def stop(self) -> None:
+        """Leave the process as it was found. May be called again."""
 
 
 class Probes:
