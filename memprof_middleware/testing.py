@@ -145,10 +145,6 @@ class FakeProbes:
         """Nothing to hide."""
         return 0
 
-    def freeze_inherited(self) -> int:
-        """Nothing was inherited."""
-        return 0
-
     def containers(
         self,
         *,
