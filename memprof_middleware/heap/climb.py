@@ -89,7 +89,7 @@ class Climb:
         given_up = {number for key in self._level for number in self._reach[key]} & self._open
         self._level.clear()
         if self._open - given_up - self._soft.keys():
-            self._look_at_frames()
+            self._read_frames()
         self._open = given_up
 
     def _climb(self, depth: int) -> None:
@@ -166,7 +166,7 @@ class Climb:
             self._level[id(end)] = end
             del self._level[key]
 
-    def _look_at_frames(self) -> None:
+    def _read_frames(self) -> None:
         """The collector does not see the variables of functions that are just running; the last place to look."""
         waiting = self._open - self._soft.keys()
         for frame in [*roots.running_frames(), *greenlet_frames()]:

@@ -135,14 +135,14 @@ class Walk:
         for level in self._pending[self._turn.depth + 1 :]:
             level.parted = None
         for depth in range(_DEEPEST + 1):
-            if self._look_at_budget() < _HALF:
+            if self._check_budget() < _HALF:
                 self.easily = depth
             if depth == self._turn.depth:
                 self.before = self.used
             self.next = self._pending[depth + 1]
             for _ in self._through(self._pending[depth]):
                 yield
-                if self._look_at_budget() >= 1:
+                if self._check_budget() >= 1:
                     return
 
     def _through(self, level: Level) -> Iterator[None]:
@@ -157,7 +157,7 @@ class Walk:
                 self._work = 0
                 yield
 
-    def _look_at_budget(self) -> float:
+    def _check_budget(self) -> float:
         waiting = sum([len(level.objects) for level in self._pending])
         size = _SEEN_BYTES * len(self.seen) + _WAITING_BYTES * waiting + _FOUND_BYTES * len(self.tally.found)
         seconds = time.thread_time() - self._began

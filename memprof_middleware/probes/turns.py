@@ -1,4 +1,4 @@
-"""Where the next walk goes on after one that could not see everything: another part of what there is each time."""
+"""Selection of the part of the heap that a walk covers, if one walk cannot cover all of it."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from memprof_middleware.heap.populations import count_populations
 from memprof_middleware.heap.retainers import Holding, find_holders
 from memprof_middleware.probes.allocator import AllocatorStats, allocator_stats
 from memprof_middleware.probes.census import Census
-from memprof_middleware.probes.gc_stats import GcStats, GcWatch
+from memprof_middleware.probes.gc_stats import GcRecorder, GcStats
 from memprof_middleware.probes.inherited import freeze_inherited
 from memprof_middleware.probes.limits import ContainerMemory, ContainerMemoryReader, MemoryLimit, memory_limit
 from memprof_middleware.probes.listening import Listener, listener
@@ -72,7 +72,7 @@ class Probes:
     def __init__(self, *, proc: str | Path = "/proc", cgroup: str | Path = "/sys/fs/cgroup") -> None:
         self._proc, self._cgroup = Path(proc), Path(cgroup)
         self._container = ContainerMemoryReader(self._proc, self._cgroup)
-        self._gc = GcWatch()
+        self._gc = GcRecorder()
         self._turn = Turn()
         self._census = CensusTaker()
         self._grown: GrownContainers | None = None
