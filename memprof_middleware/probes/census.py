@@ -169,7 +169,7 @@ def summed(numbers: Iterable[tuple[str, int]]) -> dict[str, int]:
 
 
 def _metaclasses_with_own_hash() -> bool:
-    """Whether a class as a key would run code of the program: a metaclass that defines hash or equality."""
+    """Return whether a class as a key would run code of the program: a metaclass that defines hash or equality."""
     metaclasses = [type]
     for metaclass in metaclasses:
         if any(

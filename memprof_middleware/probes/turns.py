@@ -31,7 +31,7 @@ class Turn:
     number: int = 0
 
     def takes(self, one: Any, parts: int) -> bool:
-        """Whether it is an object's turn, where each walk looks at one of so many parts."""
+        """Return whether it is an object's turn, where each walk looks at one of so many parts."""
         return parts == 1 or id(one) // _ALIGNMENT % _PRIME % parts == self.number % parts
 
     def following(self, *, used: float, before: float, easily: int) -> Turn:

@@ -1,4 +1,4 @@
-"""Which server runs this worker, and whether it replaces one that retires."""
+"""Detection of the server that runs this worker, and of whether it replaces one that retires."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _UVICORN_RESPAWNS = (0, 30)
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Surroundings:
-    """What this process shows of the server that runs it.
+    """Traces of the server in this process: loaded modules, parent, stack.
 
     Attributes:
         frames: the modules on the main thread's stack.
@@ -46,13 +46,13 @@ class Surroundings:
     granian_respawns: bool = False
 
     def runs(self, package: str) -> bool:
-        """Whether a module of this package is on the main thread's stack."""
+        """Return whether a module of this package is on the main thread's stack."""
         return any(name == package or name.startswith(f"{package}.") for name in self.frames)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
-    """How this worker can retire.
+    """The way in which this worker can retire, or the reason why it cannot.
 
     Attributes:
         server: the server's name, for people.

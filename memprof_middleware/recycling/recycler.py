@@ -1,4 +1,4 @@
-"""Looks after a worker whose memory is high: first the soft remedies, then, if it is to be, the end of the worker."""
+"""Reaction to high memory: first the remedies, then, if it is due, the end of the worker."""
 
 from __future__ import annotations
 

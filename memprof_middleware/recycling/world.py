@@ -1,4 +1,4 @@
-"""What recycling asks of the profiler, and what it touches outside."""
+"""Protocols of what recycling needs of the profiler, and its effects outside."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Watched(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class World:
-    """What it touches outside; a test passes its own.
+    """Effects outside of the process's own memory; a test passes its own.
 
     Attributes:
         clock: the machine's monotonic clock, which all workers share and no change of the date moves.

@@ -89,7 +89,7 @@ def figures(metrics: MemoryMetrics) -> Iterator[Figure]:
 
 
 class Held:
-    """How often each condition holds now, from the alerts that told its beginning and its end.
+    """Number of active alerts by condition, from the alerts' beginnings and ends.
 
     Counted up to a hundred subjects each: an end that a sink was too long down to hear of must not stay for ever.
     """
@@ -98,7 +98,7 @@ class Held:
         self._subjects: dict[str, set[str]] = {}
 
     def hear(self, alert: Alert) -> None:
-        """Take note of a beginning or an end; one that comes twice counts once."""
+        """Add a beginning or an end; one that comes twice counts once."""
         subjects = self._subjects.setdefault(alert.name, set())
         if not alert.active:
             subjects.discard(alert.subject)
