@@ -73,7 +73,7 @@ def plan(seen: Surroundings, *, supervised: bool = False) -> Plan:
     """The one mechanism of this server that was measured to drop no request, or a refusal.
 
     Args:
-        seen: what :func:`look` found.
+        seen: what :func:`surroundings` found.
         supervised: the user says that something starts a single-process server again.
     """
     found = _plan(seen, supervised)
@@ -150,7 +150,7 @@ def _hypercorn(seen: Surroundings) -> Plan:
     return Plan("hypercorn", "hypercorn", "the master replaces it")
 
 
-def look() -> Surroundings:
+def surroundings() -> Surroundings:
     """What this process shows now. Costs some 0.1 ms; touches nothing."""
     term, usr1 = _owner(signal.SIGTERM), _owner(getattr(signal, "SIGUSR1", None))
     parents = {getattr(owner, "ppid", None) for owner in (term, usr1) if "gunicorn.workers.base" in _modules(owner)}

@@ -56,14 +56,14 @@ class World:
 
     Attributes:
         clock: the machine's monotonic clock, which all workers share and no change of the date moves.
-        look: what this process shows of its server.
+        surroundings: what this process shows of its server.
         retire: makes this worker finish its requests and end.
         exit: ends the process at once.
         trim: gives memory back; ``None``: the C library's.
     """
 
     clock: Callable[[], float] = time.monotonic
-    look: Callable[[], detection.Surroundings] = detection.look
+    surroundings: Callable[[], detection.Surroundings] = detection.surroundings
     retire: Callable[[detection.Mechanism], None] = act.retire
     exit: Callable[[int], object] = os._exit
     trim: Callable[[], object] | None = None

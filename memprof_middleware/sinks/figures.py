@@ -88,7 +88,7 @@ def figures(metrics: MemoryMetrics) -> Iterator[Figure]:
         yield from of_kind(kind, metrics)
 
 
-class Held:
+class ActiveAlerts:
     """Number of active alerts by condition, from the alerts' beginnings and ends.
 
     Counted up to a hundred subjects each: an end that a sink was too long down to hear of must not stay for ever.
@@ -97,7 +97,7 @@ class Held:
     def __init__(self) -> None:
         self._subjects: dict[str, set[str]] = {}
 
-    def hear(self, alert: Alert) -> None:
+    def add(self, alert: Alert) -> None:
         """Add a beginning or an end; one that comes twice counts once."""
         subjects = self._subjects.setdefault(alert.name, set())
         if not alert.active:
