@@ -89,7 +89,7 @@ def is_nested(function: types.FunctionType) -> bool:
 
 
 def is_made_at_run_time(kind: type) -> bool:
-    """Return whether a class is not found under its own name, as one that a function has made: it is held by who keeps it."""
+    """Return whether a class is not found under its own name, as one that a function made: its keeper holds it."""
     parts = type_name(kind).split(".")
     for size in range(len(parts) - 1, 0, -1):
         module = sys.modules.get(".".join(parts[:size]))
