@@ -20,7 +20,7 @@ check: lint $(VENV)/native.stamp
 
 # Everything. ARGS="tests/docs -q": some of the tests.
 test: $(if $(CI),tools) $(if $(ARGS),lint $(VENV)/native.stamp,check)
-	$(BIN)/pytest $(or $(ARGS),$(SHARED) -n 4 -m server)
+	$(BIN)/pytest $(or $(ARGS),$(SHARED) -n 3 -m server)
 
 # A real leak through real gunicorn, Prometheus and Alertmanager to a webhook; a part of `make test` too.
 e2e: $(VENV)/dev.stamp
