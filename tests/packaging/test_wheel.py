@@ -150,6 +150,18 @@ def test_the_dependencies(wheel: Path) -> None:
     assert found["License-Expression"] == "MIT"
 
 
+def test_the_project_has_one_address(wheel: Path) -> None:
+    """The alerts' runbook, the issue templates and what the package index shows lead to the same place."""
+    urls = dict(line.split(", ", 1) for line in metadata(wheel).get_all("Project-URL") or [])
+    assert {"Homepage", "Documentation", "Source", "Issues", "Changelog"} <= urls.keys()
+    pages = [*(ROOT / "monitoring").rglob("*.yml"), *(ROOT / ".github").rglob("*.yml")]
+    named = {
+        found for page in pages for found in re.findall(r"https://github\.com/[\w.-]+/memprof[\w-]*", page.read_text())
+    }
+    assert named == {urls["Homepage"]}
+    assert all(url.startswith(urls["Homepage"]) for url in urls.values())
+
+
 def test_it_works_without_the_sources(installed: Run) -> None:
     """Installed elsewhere, all five packages are imported from the wheel and are typed."""
     program = (
