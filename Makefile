@@ -1,17 +1,26 @@
-# The two commands that matter are `make demo` and `make test`; each makes its own virtual environment.
+# The commands that matter are `make demo`, `make check` and `make test`; each makes its own virtual environment.
 PYTHON ?= python3
 HOST ?= asgi
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
-.PHONY: demo test test-all e2e tools dashboard picture bench performance bench-routes bench-forecast leakbench fieldbench accuracy lint docs clean
+.PHONY: demo check test test-all e2e tools dashboard picture bench performance bench-routes bench-forecast leakbench fieldbench accuracy lint docs clean
 
 demo: $(VENV)/demo.stamp $(VENV)/native.stamp
 	$(BIN)/memprof demo --host $(HOST) $(if $(KEEP),--keep)
 
-test: lint $(VENV)/native.stamp $(if $(CI),tools)
-	$(BIN)/pytest $(ARGS)
+# Tests share the cores. Those with a server mostly wait, so more of them run side by side.
+SHARED := --dist loadgroup --no-loadscope-reorder
+COVERED := --cov --cov-report=term:skip-covered
+
+# Before each commit: lint and all tests that need no server, with the share of lines and branches that they run.
+check: lint $(VENV)/native.stamp
+	$(BIN)/pytest $(SHARED) -n 2 -m "not server" $(COVERED)
+
+# Everything. ARGS="tests/docs -q": some of the tests.
+test: $(if $(CI),tools) $(if $(ARGS),lint $(VENV)/native.stamp,check)
+	$(BIN)/pytest $(or $(ARGS),$(SHARED) -n 3 -m server)
 
 # A real leak through real gunicorn, Prometheus and Alertmanager to a webhook; a part of `make test` too.
 e2e: $(VENV)/dev.stamp
@@ -39,6 +48,7 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
 # Which route leaks: truth against estimate on real servers, and on two applications that others wrote; 35 minutes.
@@ -78,7 +88,7 @@ performance: $(VENV)/bench.stamp
 	$(BIN)/python -m benchmarks.page $(FROM)
 
 clean:
-	rm -rf .venv* build native/build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv* .coverage build native/build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

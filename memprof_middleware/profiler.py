@@ -21,7 +21,7 @@ from memprof_middleware.recycling.off import recycler_class
 from memprof_middleware.routes.counter import Traffic
 from memprof_middleware.runtime.baseline_file import read_baseline, write_baseline
 from memprof_middleware.runtime.given import Given
-from memprof_middleware.runtime.instruments import Probes
+from memprof_middleware.runtime.instruments import Probes, ProcessInstruments
 from memprof_middleware.runtime.monitor import ProcessMonitor
 from memprof_middleware.runtime.report import statistics_of
 from memprof_middleware.runtime.snapshotter import Trace
@@ -65,7 +65,7 @@ class MemoryProfiler:
         *,
         clock: Callable[[], float] = time.time,
         logger: logging.Logger | None = None,
-        probes: Probes | None = None,
+        probes: ProcessInstruments | None = None,
         sinks: Sequence[Sink] = (),
     ) -> None:
         self.config = Config.from_env() if config is None else config

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 from memprof_middleware.heap.containers import Containers
+from memprof_middleware.heap.origins import module_of, rank_of
 from memprof_middleware.heap.retainers import Holding
 from memprof_middleware.model import MB, Alert, Leak
 from memprof_middleware.probes import (
@@ -19,7 +20,6 @@ from memprof_middleware.probes import (
     ProcessMemory,
 )
 from memprof_middleware.profiler import MemoryProfiler
-from memprof_middleware.runtime.instruments import Probes
 
 __all__ = ["FakeClock", "FakeProbes", "Recorder"]
 
@@ -43,8 +43,11 @@ class FakeClock:
         self.now += seconds
 
 
-class FakeProbes(Probes):
-    """Instruments that show what they are told to.
+class FakeProbes:
+    """Instruments that show the figures that a test has set: ``MemoryProfiler(config, probes=FakeProbes())``.
+
+    It implements the protocol of the instruments (``memprof_middleware.runtime.instruments.ProcessInstruments``) and
+    inherits nothing from those that read this process.
 
     Attributes:
         heap_mb: anonymous memory.
@@ -166,6 +169,14 @@ class FakeProbes(Probes):
         """``growing``."""
         self._break("populations")
         return dict(self.growing)
+
+    def rank(self, name: str) -> int:
+        """As for the real ones: the name alone decides."""
+        return rank_of(name)
+
+    def module(self, name: str) -> str:
+        """As for the real ones."""
+        return module_of(name)
 
     def tracemalloc(self) -> tuple[int, int] | None:
         """``traced``."""

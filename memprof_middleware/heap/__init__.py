@@ -1,1 +1,1 @@
-"""What the program's objects hold. Runs no code of the program."""
+"""Readings of the heap: containers, retaining paths, populations. None runs code of the program."""

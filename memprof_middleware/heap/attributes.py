@@ -1,4 +1,4 @@
-"""Names of what an instance refers to, found without running code of the program and without making a ``__dict__``."""
+"""Attribute names of instances, found without running code of the program and without making a ``__dict__``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _EXCEPTION = ("__traceback__", "__context__", "__cause__")
 
 
 class _Known:
-    """What is known of one class."""
+    """Attribute names of one class."""
 
     __slots__ = (
         *("_descriptors", "asked", "bounds", "candidates", "exception"),
@@ -72,13 +72,13 @@ class _Known:
 
 
 class Attributes:
-    """Remembers the names of each class's attributes for the length of one walk; holds no class and no object."""
+    """Cache of each class's attribute names for one walk; holds no class and no object."""
 
     def __init__(self) -> None:
         self._known: dict[int, _Known] = {}
 
     def named(self, obj: Any, children: list[Any], *, thorough: bool = False) -> list[tuple[str, Any]]:
-        """The children of an instance that are its attributes, with their names; the others under ``""``.
+        """Yield an instance's children with their attribute names; children that are no attributes under ``""``.
 
         Args:
             obj: an instance.
@@ -209,7 +209,7 @@ def _slots(obj: Any, known: _Known, left: dict[int, Any], found: list[tuple[str,
 
 
 def _names_in_dict(obj: Any, known: _Known) -> list[str]:
-    """The names of an instance's attributes, if ``__dict__`` is the interpreter's own and not the program's."""
+    """Return the names of an instance's attributes, if ``__dict__`` is the interpreter's own and not the program's."""
     own = next((space["__dict__"] for space in known.spaces if "__dict__" in space), None)
     if type(own) is not types.GetSetDescriptorType:
         return []

@@ -1,4 +1,4 @@
-"""The climb from some objects to the roots that hold them, one level of referrers at a time."""
+"""Search from objects to the roots that hold them, one level of referrers at a time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _AFTER_SOFT = 4
 
 
 class Climb:
-    """One climb for a number of objects at once.
+    """One search for the roots of several objects at once.
 
     Args:
         deadline: processor time of this thread at which to give up.
@@ -57,7 +57,7 @@ class Climb:
         self._cut: set[int] = set()  # of these not everything was looked at
 
     def start(self, objects: list[Any]) -> None:
-        """Begin at some objects."""
+        """Set the objects at which the search begins."""
         self._open = set(range(len(objects)))
         for number, one in enumerate(objects):
             self._level[id(one)] = one
@@ -66,7 +66,7 @@ class Climb:
                 self._soft[number] = 0, path
 
     def answer(self, number: int) -> str:
-        """The path to an object; empty if the time did not suffice."""
+        """Return the path to an object; empty if the time did not suffice."""
         if number in self._roots:
             return self._roots[number]
         if number in self._soft:
@@ -89,11 +89,11 @@ class Climb:
         given_up = {number for key in self._level for number in self._reach[key]} & self._open
         self._level.clear()
         if self._open - given_up - self._soft.keys():
-            self._look_at_frames()
+            self._read_frames()
         self._open = given_up
 
     def _climb(self, depth: int) -> None:
-        """One level: what refers to the objects of this one?"""
+        """Search one level: find what refers to the objects of this one."""
         objects = list(self._level.values())
         parents = referrers(objects)
         own = {id(self._level), id(objects), id(parents)}
@@ -139,7 +139,7 @@ class Climb:
             best[number] = root
 
     def _narrowed(self, number: int, found: list[tuple[Any, Step]]) -> list[tuple[Any, Step]]:
-        """The referrers to follow further, not too many: those of rare types, since thousands of one type are users."""
+        """Choose the referrers to follow: those of rare types, since thousands of one type are users of the object."""
         most = max(2, self._most // len(self._open))
         if len(found) <= most:
             return found
@@ -166,8 +166,8 @@ class Climb:
             self._level[id(end)] = end
             del self._level[key]
 
-    def _look_at_frames(self) -> None:
-        """The collector does not see the variables of functions that are just running; the last place to look."""
+    def _read_frames(self) -> None:
+        """Search the variables of running functions, which the collector does not report."""
         waiting = self._open - self._soft.keys()
         for frame in [*roots.running_frames(), *greenlet_frames()]:
             for name, value in roots.locals_of(frame):
@@ -202,7 +202,7 @@ def _same_below(one: Any, kind: int, steps: int) -> list[Any]:
 
 
 def _far_end(start: int, links: dict[int, Any]) -> Any:
-    """The last in a chain of referrers; ``None`` if there is no other."""
+    """Return the last in a chain of referrers; ``None`` if there is no other."""
     at, seen = links.get(start), {start}
     while at is not None and id(at) not in seen:
         seen.add(id(at))

@@ -1,4 +1,4 @@
-"""How long the containers are that a program keeps, by the path on which a person would find them.
+"""Lengths of the containers that the program keeps, by the path on which a person would find them.
 
 Counts of types miss what the collector does not track: bytes, strings, dicts of plain values. A container that keeps
 them grows all the same, and its path says who holds them.
@@ -30,7 +30,7 @@ _PLAIN_TURN = Turn()
 
 @valueclass(frozen=True, slots=True)
 class Container:
-    """One container, or those that lie at the same place in each entry of another one, taken together.
+    """One container, or the sum of those at the same place in each entry of another one.
 
     Attributes:
         path: where it is, such as ``shop.cart.SESSIONS`` or ``app.USERS[*].history``. Names of modules, classes,

@@ -1,4 +1,4 @@
-"""Names of references, from what refers to what is referred to; and which objects are roots."""
+"""Names of references between objects, and ranks of root objects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SUSPENDED = frozenset(map(id, (types.CoroutineType, types.GeneratorType, types.
 
 @dataclasses.dataclass(slots=True)
 class Step:
-    """How one sampled object is reached from an object further up.
+    """The path from one object to a sampled object below it.
 
     Attributes:
         labels: names of the references, the first from this object.
@@ -53,7 +53,7 @@ def with_label(label: str, labels: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class Edges:
-    """What the references are called that lead to a sampled object."""
+    """Names of the references that lead to a sampled object."""
 
     def __init__(self) -> None:
         self._attributes = Attributes()
@@ -62,7 +62,7 @@ class Edges:
         self._ours = roots.our_spaces()
 
     def is_noise(self, parent: Any) -> bool:
-        """Whether a referrer says nothing: modules, which have their dict, and what is ours."""
+        """Return whether a referrer says nothing: modules, which have their dict, and what is ours."""
         kind = type(parent)
         if id(kind) in entries.LEAVES or id(parent) in self._ours or roots.is_core_name(type_name(kind)):
             return True
@@ -75,7 +75,7 @@ class Edges:
         return is_class(kind) and roots.is_ours(type_name(parent))
 
     def children(self, parent: Any, level: dict[int, Any]) -> list[Any]:
-        """Which objects of a level an object refers to."""
+        """Return the objects of a level to which an object refers."""
         base = entries.container_base(type(parent))
         if base is not None and base is not entries.LRU and entries.length_of(parent, base) > entries.WHOLE:
             return entries.present(parent, base, level)

@@ -1,4 +1,4 @@
-"""What the containers and other objects refer to, by C code alone: no code of the program runs, nothing is made."""
+"""Entries and references of objects, read by C code alone: no code of the program runs, nothing is made."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def container_base(kind: type) -> type | None:
 
 
 def length_of(container: Any, base: type) -> int:
-    """How many entries, by the builtin's own count."""
+    """Return the number of entries, by the builtin's own count."""
     if base is LRU:
         size: int = cache_info(container).currsize
         return size
@@ -168,12 +168,12 @@ def _cached(wrapper: Any) -> list[Any]:
 
 
 def is_class(kind: type) -> bool:
-    """Whether the instances of a class are classes themselves."""
+    """Return whether the instances of a class are classes themselves."""
     return kind is type or any(base is type for base in mro_of(kind))
 
 
 def referents(obj: Any) -> list[Any]:
-    """What an object refers to, less what belongs to its class or is of no interest.
+    """Return an object's references, without those that belong to its class or are of no interest.
 
     Never asked of modules: CPython 3.12.1 gives out freed objects of some. Of a function its closure and its own
     attributes, not the module that it lives in.

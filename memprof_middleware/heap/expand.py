@@ -1,4 +1,4 @@
-"""What the objects refer to that a walk comes to, and what these references are called, by type."""
+"""References of the objects on a walk, with their names, by type."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OPAQUE = 64
 
 
 class Expander:
-    """Adds to a walk what an object refers to.
+    """Add an object's references to a walk.
 
     Args:
         walk: the walk.
@@ -35,7 +35,7 @@ class Expander:
         self._walk = walk
 
     def for_type(self, kind: type) -> Callable[[Entry], None]:
-        """What adds the children of the instances of a type."""
+        """Return the function that adds the children of a type's instances."""
         exact = {
             id(dict): self._dict,
             id(types.FunctionType): self._function,

@@ -1,4 +1,4 @@
-"""What the features ask of this process: each reading by its name, whoever takes it."""
+"""The readings of this process that features need, as a protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose a name is: the application's, a library's, the standard library's or builtin."""
+"""Origin of a name: the application, a library, the standard library or builtin."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BUILTIN = STANDARD + 1
 
 
 def module_of(name: str) -> str:
-    """The module that a type's name or a container's path begins with; its first word if none is loaded."""
+    """Return the module with which a type's name or a container's path begins; its first word if none is loaded."""
     module = name
     while "." in module:
         module = module.rpartition(".")[0]

@@ -1,4 +1,4 @@
-"""How many of what else grows: asyncio tasks by coroutine, threads by what they run, open files and sockets."""
+"""Numbers of asyncio tasks by coroutine, threads by function, open files and sockets."""
 
 from __future__ import annotations
 

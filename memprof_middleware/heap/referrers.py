@@ -1,4 +1,4 @@
-"""Who refers to some objects, and which objects there are, asked so that no other thread is disturbed.
+"""Referrers of objects and instances of types, found without disturbing other threads.
 
 ``gc.get_referrers`` and ``gc.get_objects`` also give out tuples that another thread is just filling. As soon as anybody
 else holds one of these, filling it fails there with a SystemError. So everything up to the choice is one C call, in
@@ -26,7 +26,7 @@ _DOUBTS = 16
 
 
 def referrers(objects: list[Any]) -> list[Any]:
-    """The tracked objects that refer to some objects: 16-25 ms for each million objects of the heap, in one go.
+    """Return the tracked objects that refer to some objects: 16-25 ms for each million objects of the heap, in one go.
 
     Args:
         objects: to whom; this very list is not among the answers.

@@ -1,4 +1,4 @@
-"""Who holds the instances of a type: the paths from modules, classes, tasks and frames to a sample of them."""
+"""Retaining paths of a type's instances: from modules, classes, tasks and frames to a sample of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FIRST, _LAST = 0.3, 0.97
 
 @valueclass(frozen=True, slots=True)
 class Holding:
-    """How a sample of the instances of one type is held.
+    """Retaining paths of a sample of one type's instances.
 
     Attributes:
         paths: the shortest path to each sampled instance, without what differs between them, and the share of the
@@ -46,7 +46,7 @@ def find_holders(
     most_seconds: float = 0.5,
     pause: Callable[[float], object] = real_sleep,
 ) -> Mapping[str, Holding]:
-    """Climb from young instances of some types to the roots that hold them.
+    """Find the retaining paths of young instances of some types.
 
     Each level of the way is one look through the heap for all instances together, which nothing can interrupt: 16-25 ms
     for each million objects. So this is for the few types that are suspected, and not often. Instances of the oldest

@@ -1,4 +1,4 @@
-"""Where references begin: modules, running frames, tasks and event loops."""
+"""Roots of references: modules, running frames, tasks and event loops."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LIVE_LOCALS = sys.version_info >= (3, 13)
 
 
 def is_ours(name: Any) -> bool:
-    """Whether a module is this package's or an adapter's."""
+    """Return whether a module is this package's or an adapter's."""
     return type(name) is str and name.partition(".")[0] in OURS
 
 
@@ -67,7 +67,7 @@ def modules() -> list[tuple[str, dict[str, Any], int]]:
 
 
 def class_of(name: str, space: dict[str, Any]) -> int:
-    """Whose a module is: ``APPLICATION``, ``LIBRARY`` or ``STANDARD``."""
+    """Return a module's origin: ``APPLICATION``, ``LIBRARY`` or ``STANDARD``."""
     file = space.get("__file__")
     if type(file) is not str:
         return APPLICATION if name == "__main__" else STANDARD
@@ -83,7 +83,7 @@ def function_name(function: types.FunctionType) -> str:
 
 
 def is_nested(function: types.FunctionType) -> bool:
-    """Whether a function was made by another, so that its name says nothing of where it is kept.
+    """Return whether a function was made by another, so that its name says nothing of where it is kept.
 
     By the name of its code: ``functools.wraps`` gives a closure the name of the function that it wraps.
     """
@@ -92,7 +92,7 @@ def is_nested(function: types.FunctionType) -> bool:
 
 
 def is_made_at_run_time(kind: type) -> bool:
-    """Whether a class is not found under its own name, as one that a function has made: it is held by who keeps it."""
+    """Return whether a class is not found under its own name, as one that a function made: its keeper holds it."""
     parts = type_name(kind).split(".")
     for size in range(len(parts) - 1, 0, -1):
         module = sys.modules.get(".".join(parts[:size]))
@@ -118,7 +118,7 @@ def code_name(code: types.CodeType, namespace: Any = None) -> str:
 
 
 def is_application(frame: types.FrameType) -> bool:
-    """Whether a frame runs code that is neither a library's nor the standard library's."""
+    """Return whether a frame runs code that is neither a library's nor the standard library's."""
     file = frame.f_code.co_filename
     return not file.startswith((*_STDLIB, "<frozen")) and not any(part in file for part in _PACKAGES)
 
@@ -164,7 +164,7 @@ def frame_of(suspended: Any) -> types.FrameType | None:
 
 
 def is_running(suspended: Any) -> bool:
-    """Whether a coroutine or generator is running just now, which hides its variables from the collector."""
+    """Return whether a coroutine or generator is running just now, which hides its variables from the collector."""
     return bool(_part_of(suspended, "running"))
 
 
@@ -197,7 +197,7 @@ def _task_base(kind: type) -> Any:
 
 
 def is_task(kind: type) -> bool:
-    """Whether a class is asyncio's Task or derives from it."""
+    """Return whether a class is asyncio's Task or derives from it."""
     return _task_base(kind) is not None
 
 
@@ -252,7 +252,7 @@ def threads() -> list[Any]:
 
 
 def is_our_thread(thread: Any) -> bool:
-    """Whether a thread is one of this package's, by its name or by what it runs."""
+    """Return whether a thread is one of this package's, by its name or by what it runs."""
     name = Attributes().read(thread, "_name")
     return (type(name) is str and name.startswith("memprof-")) or is_ours(thread_name(thread).partition(" ")[2])
 

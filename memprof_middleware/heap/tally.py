@@ -1,4 +1,4 @@
-"""What a walk measures: lengths by path, summed where one path stands for many containers."""
+"""Lengths of containers by path, summed where one path stands for many containers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Entry = tuple[Any, str, float, int | None, int]
 
 
 class Found:
-    """What was measured at one path."""
+    """The lengths measured at one path."""
 
     __slots__ = (
         *("bounded", "bounds", "entry_bytes", "holds", "kind"),

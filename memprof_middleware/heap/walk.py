@@ -1,4 +1,4 @@
-"""The walk from the roots through everything that the program keeps, nearest first."""
+"""Breadth-first walk of all reachable containers, starting at modules, tasks and frames."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _HALF = 0.5
 
 @valueclass(frozen=True, slots=True)
 class Budget:
-    """What one walk may use; the first that is used up ends it.
+    """Limits of one walk in objects and CPU time; the first that is reached ends it.
 
     Attributes:
         objects: to look at.
@@ -52,7 +52,7 @@ class Budget:
 
 
 class Level:
-    """What is still to be looked at, at one distance.
+    """Objects still to be visited, at one distance from the roots.
 
     Lists side by side, not a list of tuples: a hundred thousand new tuples would make the collector run.
     """
@@ -88,7 +88,7 @@ class Level:
 
 
 class Walk:
-    """One walk; ``steps()`` does it piece by piece, ``tally`` is what it measured.
+    """One walk: ``steps()`` does it piece by piece, ``tally`` has the lengths.
 
     Args:
         budget: what it may use.
@@ -122,7 +122,7 @@ class Walk:
         self._roles: dict[int, int] = dict.fromkeys(LEAVES, _LEAF)
 
     def clear(self) -> None:
-        """Let go of everything that is still to be looked at."""
+        """Drop all objects that are still to be visited."""
         self._pending.clear()
         self.next = Level()
         self._expanders.clear()
@@ -130,19 +130,19 @@ class Walk:
         del self._expander  # which refers to this walk
 
     def steps(self) -> Iterator[None]:
-        """Look at the objects, nearest first; comes back after every few."""
+        """Visit the objects, nearest first; yields after every few."""
         self._start()
         for level in self._pending[self._turn.depth + 1 :]:
             level.parted = None
         for depth in range(_DEEPEST + 1):
-            if self._look_at_budget() < _HALF:
+            if self._check_budget() < _HALF:
                 self.easily = depth
             if depth == self._turn.depth:
                 self.before = self.used
             self.next = self._pending[depth + 1]
             for _ in self._through(self._pending[depth]):
                 yield
-                if self._look_at_budget() >= 1:
+                if self._check_budget() >= 1:
                     return
 
     def _through(self, level: Level) -> Iterator[None]:
@@ -157,7 +157,7 @@ class Walk:
                 self._work = 0
                 yield
 
-    def _look_at_budget(self) -> float:
+    def _check_budget(self) -> float:
         waiting = sum([len(level.objects) for level in self._pending])
         size = _SEEN_BYTES * len(self.seen) + _WAITING_BYTES * waiting + _FOUND_BYTES * len(self.tally.found)
         seconds = time.thread_time() - self._began

@@ -1,4 +1,4 @@
-"""When memory is used up."""
+"""Forecast of the time to a memory limit."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Outlook(_Value):
 
 @valueclass(frozen=True, kw_only=True, slots=True)
 class Forecast(_Value):
-    """What is left of the limits that a worker lives under.
+    """Headroom and time to the limit, of a worker and of what all workers share.
 
     Attributes:
         worker: of its own limit.

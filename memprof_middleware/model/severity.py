@@ -1,4 +1,4 @@
-"""How bad something is."""
+"""Severity of leaks and alerts."""
 
 from __future__ import annotations
 

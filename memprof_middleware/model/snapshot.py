@@ -1,4 +1,4 @@
-"""One look at this process."""
+"""All figures of one process at one moment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CensusKind = Literal["", "pure", "compiled"]
 
 @valueclass(frozen=True, kw_only=True, slots=True)
 class MemorySnapshot(_Value):
-    """What one look at this process found. ``None``: could not be measured here.
+    """All figures of one process at one moment. ``None``: could not be measured here.
 
     Attributes:
         timestamp: seconds since the epoch, by the profiler's clock.

@@ -1,4 +1,4 @@
-"""What one worker tells: all that a scrape, a page or a sink shows of it, and the little that its siblings need."""
+"""The report of one worker: all that a scrape, a page or a sink shows of it, and the summary for its siblings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from memprof_middleware.model.value import valueclass
 
 @valueclass(frozen=True, kw_only=True, slots=True)
 class SinkHealth(_Value):
-    """How one worker's deliveries to another monitoring system go.
+    """Statistics of one worker's deliveries to another monitoring system.
 
     Attributes:
         name: the sink.
@@ -36,7 +36,7 @@ class SinkHealth(_Value):
 
 @valueclass(frozen=True, kw_only=True, slots=True)
 class MemoryMetrics(_Value):
-    """Everything that one process tells the outside: the last snapshot and what was made of it.
+    """The report of one process: the last snapshot and the results of its analysis.
 
     Attributes:
         worker: the label that tells this process from its siblings.

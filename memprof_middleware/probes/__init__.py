@@ -1,4 +1,4 @@
-"""Probes read this process and know nothing of judging or telling."""
+"""Readings of this process: memory, limits, object counts, garbage collections, the server's socket."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What the allocators have given out: bytes by the C library, blocks by Python's own allocator."""
+"""Memory that the allocators have handed out: bytes of the C library, blocks of Python's own allocator."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FOREIGN = (
 
 @valueclass(frozen=True, slots=True)
 class AllocatorStats:
-    """What has been given out and not taken back.
+    """Memory that the allocators have handed out and not received back.
 
     Attributes:
         in_use: bytes that the C library's allocator has given out and not taken back; ``None`` where it does not tell.
@@ -41,7 +41,7 @@ class AllocatorStats:
 
 
 def allocator_stats() -> AllocatorStats:
-    """Ask the allocators: 2 us idle, and some 0.1 us for each thousand objects (to count the blocks).
+    """Read the allocators' statistics: 2 us idle, and some 0.1 us for each thousand objects (to count the blocks).
 
     Sources: ``mallinfo2`` (glibc 2.33 and later; sums over all arenas, memory-mapped blocks included) and
     ``sys.getallocatedblocks``.
@@ -87,7 +87,7 @@ def _own_allocator() -> tuple[str, Callable[[], Any] | None]:
 
 
 def identify(loaded: Any) -> tuple[str, Callable[[], Any] | None]:
-    """The name of what stands behind ``malloc`` on Linux, and ``mallinfo2`` where its figures can be trusted.
+    """Identify the library behind ``malloc`` on Linux, and return its ``mallinfo2`` where that can be trusted.
 
     Args:
         loaded: every symbol of the process, as ``ctypes.CDLL(None)`` gives them.
@@ -108,7 +108,7 @@ def identify(loaded: Any) -> tuple[str, Callable[[], Any] | None]:
 
 
 def _home(loaded: Any, symbol: str) -> int | None:
-    """Where the object that a symbol comes from is loaded."""
+    """Address at which the shared object of a symbol is loaded."""
     info = _DlInfo()
     address = ctypes.cast(getattr(loaded, symbol), ctypes.c_void_p)
     loaded.dladdr.argtypes = (ctypes.c_void_p, ctypes.POINTER(_DlInfo))

@@ -1,4 +1,4 @@
-"""Which types the live objects have, counted in slices so that no other thread waits long."""
+"""Object counts by type, taken in slices so that no other thread waits long."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _namespace_of = type.__dict__["__dict__"].__get__
 
 @valueclass(frozen=True, slots=True)
 class Census:
-    """Live objects that the collector tracks: how many, and of which types (``module.QualName``).
+    """Number of live objects that the collector tracks, in all and by type (``module.QualName``).
 
     Attributes:
         total: how many there are.
@@ -90,15 +90,15 @@ def _count(stride: int, pause: Callable[[float], object]) -> Census:
     cpu, began = time.thread_time(), time.perf_counter()
     kinds = _kinds(stride)
     total = len(kinds) * stride
-    watch = _Watch(cpu)
+    timer = _PauseTimer(cpu)
     count = _count_by_identity if _metaclasses_with_own_hash() else _count_by_type
-    seen = count(_slices(kinds, pause, watch))
+    seen = count(_slices(kinds, pause, timer))
     counts = seen if stride == 1 else {name: number * stride for name, number in seen.items()}
-    return Census(total, counts, stride, time.perf_counter() - began, time.thread_time() - cpu, watch.longest)
+    return Census(total, counts, stride, time.perf_counter() - began, time.thread_time() - cpu, timer.longest)
 
 
 def _kinds(stride: int) -> list[type]:
-    """The class of every live object, or of every ``stride``-th.
+    """Return the class of every live object, or of every ``stride``-th.
 
     The objects themselves are held within one C call only, in which no other thread runs. Held any longer, a tuple that
     a thread is just filling fails in its hands with a SystemError: ``tuple(generator)`` and uWSGI's request arguments
@@ -111,8 +111,8 @@ def _kinds(stride: int) -> list[type]:
     return kinds
 
 
-class _Watch:
-    """The longest time between two pauses, in processor time: what the machine gives to others is not our stall."""
+class _PauseTimer:
+    """Longest time between two pauses, in CPU time: time that other processes take is not counted."""
 
     def __init__(self, began: float) -> None:
         self._began = time.thread_time()
@@ -125,16 +125,16 @@ class _Watch:
         self._began = time.thread_time()
 
 
-def _slices(kinds: list[type], pause: Callable[[float], object], watch: _Watch) -> Iterator[list[type]]:
+def _slices(kinds: list[type], pause: Callable[[float], object], timer: _PauseTimer) -> Iterator[list[type]]:
     while kinds:
         part = kinds[-SLICE:]
         del kinds[-SLICE:]
         yield part
         del part
-        watch.lap()
+        timer.lap()
         if kinds:
             pause(PAUSE_SECONDS)
-        watch.resume()
+        timer.resume()
 
 
 def _count_by_type(slices: Iterator[list[type]]) -> dict[str, int]:
@@ -145,7 +145,7 @@ def _count_by_type(slices: Iterator[list[type]]) -> dict[str, int]:
 
 
 def _count_by_identity(slices: Iterator[list[type]]) -> dict[str, int]:
-    """Twice the cost, for programs in which the hash of a class is the program's own code."""
+    """Count types by identity, for programs whose classes have a hash of their own. Costs twice as much."""
     kinds: dict[int, type] = {}  # holds each class, so that no identity is given out twice
     numbers: Counter[int] = Counter()
     for part in slices:
@@ -169,7 +169,7 @@ def summed(numbers: Iterable[tuple[str, int]]) -> dict[str, int]:
 
 
 def _metaclasses_with_own_hash() -> bool:
-    """Whether a class as a key would run code of the program: a metaclass that defines hash or equality."""
+    """Return whether a class as a key would run code of the program: a metaclass that defines hash or equality."""
     metaclasses = [type]
     for metaclass in metaclasses:
         if any(

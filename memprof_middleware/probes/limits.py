@@ -1,4 +1,4 @@
-"""How much memory this process may use before somebody kills it."""
+"""Memory limits of this process and of its container."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _GROUP_SECONDS = 60.0
 
 @valueclass(frozen=True, slots=True)
 class MemoryLimit:
-    """A limit in bytes and what set it.
+    """A memory limit in bytes and its source.
 
     ``cgroup v2`` and ``cgroup v1`` kill who goes above; ``cgroup v2 memory.high`` slows it down until it hardly runs,
     which servers do not survive either; the others are ``RLIMIT_AS`` and ``ram``.
@@ -43,7 +43,7 @@ class ContainerMemory:
 
 @valueclass(frozen=True, slots=True)
 class _Group:
-    """A control group with a limit: version 1 or 2, its folder, the limit and what set it."""
+    """A control group with a limit: version 1 or 2, its folder, the limit and its source."""
 
     version: int
     folder: Path
@@ -63,7 +63,7 @@ def memory_limit(proc: Path, cgroup: Path) -> MemoryLimit:
 
 
 class ContainerMemoryReader:
-    """Reads the control group with the smallest limit; which one that is, it finds out once a minute.
+    """Read the control group with the smallest limit; the group is determined anew once a minute.
 
     Args:
         proc: where procfs is mounted.
@@ -76,7 +76,7 @@ class ContainerMemoryReader:
         self._found_at = -math.inf
 
     def read(self) -> ContainerMemory | None:
-        """What the group uses now; ``None`` where none limits below the physical memory.
+        """Return the group's present use; ``None`` if no group limits below the physical memory.
 
         Raises:
             OSError, ValueError: the group tells its limit but not its usage.
@@ -110,7 +110,7 @@ _USAGE = {1: ("memory.usage_in_bytes", "total_inactive_file "), 2: ("memory.curr
 
 
 def _groups(proc: Path, cgroup: Path) -> Iterator[_Group]:
-    """The control groups of this process that have a limit, from its own up to the root."""
+    """List the control groups of this process that have a limit, from its own up to the root."""
     try:
         lines = (proc / "self" / "cgroup").read_text(errors="surrogateescape").splitlines()
     except OSError:

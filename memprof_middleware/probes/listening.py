@@ -1,4 +1,4 @@
-"""Where this process listens: what tells the workers of one server from those of another."""
+"""The server's listening socket, by which the workers of one server are recognized."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Listener:
 
 
 def listener(proc: Path = Path("/proc")) -> Listener | None:
-    """The oldest listening socket; ``None`` while there is none.
+    """Return the oldest listening socket; ``None`` while there is none.
 
     All workers of a server hold its listening socket, by inheritance or by ``SO_REUSEPORT``, and no two servers of
     one machine hold the same: measured on gunicorn, uvicorn, hypercorn, granian, waitress, daphne, uWSGI and mod_wsgi.
@@ -50,7 +50,7 @@ def listener(proc: Path = Path("/proc")) -> Listener | None:
         with contextlib.suppress(OSError):  # a descriptor may be closed while we look
             found = os.fstat(fd)
             if stat.S_ISSOCK(found.st_mode):
-                address, listens = _look(fd)
+                address, listens = _read_socket(fd)
                 bound.setdefault(address, []).append(found.st_ino)
                 if listens:
                     sockets = tuple(bound[address])
@@ -58,8 +58,8 @@ def listener(proc: Path = Path("/proc")) -> Listener | None:
     return None
 
 
-def _look(fd: int) -> tuple[str, bool]:
-    """Where a socket is bound, and whether it listens."""
+def _read_socket(fd: int) -> tuple[str, bool]:
+    """Return the address to which a socket is bound, and whether it listens."""
     # A socket object over a descriptor takes on the process's default timeout, and with it may change the blocking
     # mode, which the server's own descriptor shares.
     blocking = os.get_blocking(fd)
@@ -82,7 +82,7 @@ def _look(fd: int) -> tuple[str, bool]:
 
 
 def keeper(parent: Path, sockets: Iterable[int]) -> str | None:
-    """The parent with its start time, since pids come again, if it holds one of these sockets.
+    """Identify the parent by pid and start time, if it holds one of these sockets.
 
     Args:
         parent: its folder in procfs.

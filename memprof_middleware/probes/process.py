@@ -1,4 +1,4 @@
-"""How much memory this process has: resident, virtual, anonymous."""
+"""Memory of this process: resident, virtual, anonymous, private."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _by_psutil() -> ProcessMemory:
 
 @valueclass(frozen=True, slots=True)
 class MemoryShare:
-    """How much of the resident memory is this process's own, in bytes.
+    """Private part of the resident memory, in bytes.
 
     ``private`` (USS) would be freed if the process ended. ``proportional`` (PSS) counts each shared page in parts, so
     that the sum over processes counts it once; ``None`` where the platform does not tell.

@@ -1,4 +1,4 @@
-"""Whether a worker that ends is about to be replaced: what its successor needs must then stay."""
+"""Detection of a worker's replacement at its end: files that its successor needs must then stay."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from memprof_middleware.probes.listening import Listener, keeper
 
 
 def will_be_replaced(found: Listener, proc: Path = Path("/proc")) -> bool:
-    """Whether the server goes on without this worker and puts another one in its place.
+    """Return whether the server goes on without this worker and starts another in its place.
 
     No server tells its workers. But gunicorn's master closes its sockets before it ends its workers, and uvicorn's ends
     them by a signal; a worker of either that has served its share of requests ends by itself, with the master's sockets
@@ -23,10 +23,10 @@ def will_be_replaced(found: Listener, proc: Path = Path("/proc")) -> bool:
     """
     if found.server is None or keeper(proc / str(os.getppid()), found.sockets) != found.server:
         return False
-    return "gunicorn.arbiter" in sys.modules or ("uvicorn.server" in sys.modules and not _told_to_end())
+    return "gunicorn.arbiter" in sys.modules or ("uvicorn.server" in sys.modules and not _stop_requested())
 
 
-def _told_to_end() -> bool:
-    """Whether uvicorn has had a signal; true where that is not known."""
+def _stop_requested() -> bool:
+    """Return whether uvicorn has received a signal; true if that is not known."""
     server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     return bool(getattr(server, "_captured_signals", True))

@@ -1,4 +1,4 @@
-"""Where the next walk goes on after one that could not see everything: another part of what there is each time."""
+"""Selection of the part of the heap that a walk covers, if one walk cannot cover all of it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Turn:
     number: int = 0
 
     def takes(self, one: Any, parts: int) -> bool:
-        """Whether it is an object's turn, where each walk looks at one of so many parts."""
+        """Return whether it is an object's turn, where each walk looks at one of so many parts."""
         return parts == 1 or id(one) // _ALIGNMENT % _PRIME % parts == self.number % parts
 
     def following(self, *, used: float, before: float, easily: int) -> Turn:

@@ -1,4 +1,4 @@
-"""The act: make this worker finish its requests and end, as its server wants it; and end it if it never does."""
+"""The end of a worker: let it finish its requests the way its server does it, and end it after a deadline."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ REFUSALS = ("server", "limit", "fresh", "young", "busy", "cooldown", "replacemen
 
 
 def decide(situation: Situation, rules: Rules) -> Decision:
-    """Whether this worker retires now, and if not, what is in the way first."""
+    """Return whether this worker retires now, and if not, what is in the way first."""
     return hindrance(situation, rules) or _breach(situation, rules) or _guard(situation, rules) or Decision("retire")
 
 
@@ -133,7 +133,7 @@ def _breach(situation: Situation, rules: Rules) -> Decision | None:
 
 
 def lasts(breach: Breach, now: float, rules: Rules) -> bool:
-    """Whether a breach is more than a peak."""
+    """Return whether a breach is more than a peak."""
     return breach.samples >= SAMPLES and now - breach.since >= rules.patience
 
 

@@ -1,4 +1,4 @@
-"""Which server runs this worker, and whether it replaces one that retires."""
+"""Detection of the server that runs this worker, and of whether it replaces one that retires."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _UVICORN_RESPAWNS = (0, 30)
 
 @valueclass(frozen=True, kw_only=True, slots=True)
 class Surroundings:
-    """What this process shows of the server that runs it.
+    """Traces of the server in this process: loaded modules, parent, stack.
 
     Attributes:
         frames: the modules on the main thread's stack.
@@ -47,13 +47,13 @@ class Surroundings:
     granian_respawns: bool = False
 
     def runs(self, package: str) -> bool:
-        """Whether a module of this package is on the main thread's stack."""
+        """Return whether a module of this package is on the main thread's stack."""
         return any(name == package or name.startswith(f"{package}.") for name in self.frames)
 
 
 @valueclass(frozen=True, slots=True)
 class Plan:
-    """How this worker can retire.
+    """The way in which this worker can retire, or the reason why it cannot.
 
     Attributes:
         server: the server's name, for people.
@@ -74,7 +74,7 @@ def plan(seen: Surroundings, *, supervised: bool = False) -> Plan:
     """The one mechanism of this server that was measured to drop no request, or a refusal.
 
     Args:
-        seen: what :func:`look` found.
+        seen: what :func:`surroundings` found.
         supervised: the user says that something starts a single-process server again.
     """
     found = _plan(seen, supervised)
@@ -151,7 +151,7 @@ def _hypercorn(seen: Surroundings) -> Plan:
     return Plan("hypercorn", "hypercorn", "the master replaces it")
 
 
-def look() -> Surroundings:
+def surroundings() -> Surroundings:
     """What this process shows now. Costs some 0.1 ms; touches nothing."""
     term, usr1 = _owner(signal.SIGTERM), _owner(getattr(signal, "SIGUSR1", None))
     parents = {getattr(owner, "ppid", None) for owner in (term, usr1) if "gunicorn.workers.base" in _modules(owner)}

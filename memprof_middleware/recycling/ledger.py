@@ -1,4 +1,4 @@
-"""What the workers of one server must know of each other's retirements: a file in the run directory, and its lock."""
+"""Record of the retirements of a server's workers: a file in the run directory, and its lock."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _KEPT = 1000
 
 @valueclass(frozen=True, kw_only=True, slots=True)
 class Past(_Value):
-    """What the file holds.
+    """Contents of the file.
 
     Attributes:
         master: the server: process namespace, pid and start time of the workers' parent.

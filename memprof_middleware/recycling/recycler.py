@@ -1,4 +1,4 @@
-"""Looks after a worker whose memory is high: first the soft remedies, then, if it is to be, the end of the worker."""
+"""Reaction to high memory: first the remedies, then, if it is due, the end of the worker."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ class Recycler:
         return Situation(
             now=now,
             born=born,
-            plan=detection.plan(self._world.look(), supervised=self._watched.config.recycle_supervised),
+            plan=detection.plan(self._world.surroundings(), supervised=self._watched.config.recycle_supervised),
             breach=breach,
             remedied=self._samples_after >= _SAMPLES_AFTER,
             fresh_mb=past.fresh_mb,

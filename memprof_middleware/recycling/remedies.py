@@ -1,4 +1,4 @@
-"""Soft remedies: what can be tried against high memory before a worker is replaced, each measured before and after."""
+"""Remedies against high memory that are tried before a worker is replaced, each measured before and after."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Outcome:
 
 
 class Remedies:
-    """Runs rounds of remedies in a thread of its own; whoever asks for one never waits.
+    """Run rounds of remedies in a thread of their own; the caller never waits.
 
     Args:
         per_hour: rounds in an hour, at most.
@@ -219,7 +219,7 @@ class Remedies:
 
 
 def retained_grew(first: Held, now: Held) -> bool:
-    """Whether at least half of what the heap gained is memory that the C library keeps though it was freed.
+    """Return whether at least half of what the heap gained is memory that the C library keeps though it was freed.
 
     Objects of up to 512 bytes are not among it: Python's own allocator keeps those, and no trim gives them back.
     """

@@ -1,4 +1,4 @@
-"""What is told of recycling: the cause of a retirement, and what is in the way of one."""
+"""Log messages of recycling: the cause of a retirement, and the reasons against one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from memprof_middleware.recycling.remedies import Outcome
 
 
 def why(situation: Situation, rules: Rules, tried: Sequence[Outcome]) -> str:
-    """The cause of a retirement in one sentence, without a full stop.
+    """Return the cause of a retirement in one sentence, without a full stop.
 
     Args:
         situation: what was decided on.
@@ -27,7 +27,7 @@ def why(situation: Situation, rules: Rules, tried: Sequence[Outcome]) -> str:
 
 
 class Refusals:
-    """Tells refusals that stay once in a life, and those that pass once in a breach.
+    """Log each refusal once: a final one once in a worker's life, a passing one once in a breach.
 
     Attributes:
         counts: snapshots at which the worker was due and went on, by reason.
@@ -38,7 +38,7 @@ class Refusals:
         self._told: set[str] = set()
 
     def breach_is_over(self) -> None:
-        """What passes is told again in the next one."""
+        """Reset the passing refusals, so that the next breach logs them again."""
         self._told &= FINAL
 
     def tell(self, decision: Decision, logger: logging.Logger, *, due: bool) -> None:

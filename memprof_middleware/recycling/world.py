@@ -1,4 +1,4 @@
-"""What recycling asks of the profiler, and what it touches outside."""
+"""Protocols of what recycling needs of the profiler, and its effects outside."""
 
 from __future__ import annotations
 
@@ -52,18 +52,18 @@ class Watched(Protocol):
 
 @valueclass(frozen=True)
 class World:
-    """What it touches outside; a test passes its own.
+    """Effects outside of the process's own memory; a test passes its own.
 
     Attributes:
         clock: the machine's monotonic clock, which all workers share and no change of the date moves.
-        look: what this process shows of its server.
+        surroundings: what this process shows of its server.
         retire: makes this worker finish its requests and end.
         exit: ends the process at once.
         trim: gives memory back; ``None``: the C library's.
     """
 
     clock: Callable[[], float] = time.monotonic
-    look: Callable[[], detection.Surroundings] = detection.look
+    surroundings: Callable[[], detection.Surroundings] = detection.surroundings
     retire: Callable[[detection.Mechanism], None] = act.retire
     exit: Callable[[int], object] = os._exit
     trim: Callable[[], object] | None = None

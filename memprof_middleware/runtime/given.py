@@ -12,7 +12,7 @@ from memprof_middleware.limits.levels import FixedTuner
 from memprof_middleware.model import Leak, MemorySnapshot
 from memprof_middleware.routes.counter import Traffic
 from memprof_middleware.runtime.alerts import AlertCallback
-from memprof_middleware.runtime.instruments import Probes
+from memprof_middleware.runtime.instruments import ProcessInstruments
 from memprof_middleware.runtime.snapshotter import Trace
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Given:
     config: Config
     clock: Callable[[], float]
     logger: logging.Logger
-    probes: Probes
+    probes: ProcessInstruments
     sinks: Sequence[Sink]
     tuner: type[FixedTuner]
     recycler: type[Recycler | NoRecycler]

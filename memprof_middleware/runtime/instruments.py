@@ -1,4 +1,4 @@
-"""The instruments of one process, each reading by its name."""
+"""The instruments of one process, each reading by its name: what the runtime asks for, and what reads it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import gc
 from _tracemalloc import get_traced_memory, is_tracing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from memprof_middleware.heap.containers import SECONDS, Containers, find_containers
+from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.heap.origins import module_of, rank_of
 from memprof_middleware.heap.populations import count_populations
 from memprof_middleware.heap.retainers import Holding, find_holders
 from memprof_middleware.probes.allocator import AllocatorStats, allocator_stats
 from memprof_middleware.probes.census import Census
-from memprof_middleware.probes.gc_stats import GcStats, GcWatch
+from memprof_middleware.probes.gc_stats import GcRecorder, GcStats
 from memprof_middleware.probes.inherited import freeze_inherited
 from memprof_middleware.probes.limits import ContainerMemory, ContainerMemoryReader, MemoryLimit, memory_limit
 from memprof_middleware.probes.listening import Listener, listener
@@ -28,6 +29,38 @@ from memprof_middleware.probes.turns import Turn
 
 if TYPE_CHECKING:
     from memprof_middleware.heap.grown import GrownContainers
+
+
+class ProcessInstruments(Instruments, Protocol):
+    """All readings of one process: those that features take, and those that a snapshot takes.
+
+    ``Probes`` reads the real process, ``memprof_middleware.testing.FakeProbes`` stands in for it in tests. A type
+    checker holds both against this protocol.
+    """
+
+    def limit(self) -> MemoryLimit:
+        """The smallest memory limit that holds for this process."""
+
+    def share(self) -> MemoryShare:
+        """How much of the resident memory is this process's own."""
+
+    def gc(self) -> GcStats:
+        """Collections and pauses since ``start()``."""
+
+    def census(self, stride: int = ...) -> Census:
+        """Live objects by type; every ``stride``-th of them."""
+
+    def freeze_inherited(self) -> int:
+        """Hide from the collector what a forked worker inherited, where that is of use; how many objects."""
+
+    def tracemalloc(self) -> tuple[int, int] | None:
+        """Traced memory, current and peak, in bytes; ``None`` while nothing traces."""
+
+    def start(self) -> None:
+        """Begin to watch the collector. May be called again."""
+
+    def stop(self) -> None:
+        """Leave the process as it was found. May be called again."""
 
 
 class Probes:
@@ -41,7 +74,7 @@ class Probes:
     def __init__(self, *, proc: str | Path = "/proc", cgroup: str | Path = "/sys/fs/cgroup") -> None:
         self._proc, self._cgroup = Path(proc), Path(cgroup)
         self._container = ContainerMemoryReader(self._proc, self._cgroup)
-        self._gc = GcWatch()
+        self._gc = GcRecorder()
         self._turn = Turn()
         self._census = CensusTaker()
         self._grown: GrownContainers | None = None

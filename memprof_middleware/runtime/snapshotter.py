@@ -16,7 +16,7 @@ from memprof_middleware.model import MB, MemorySnapshot
 from memprof_middleware.probes import AllocatorStats, Census, GcStats
 from memprof_middleware.probes.census import relative_error
 from memprof_middleware.routes.counter import Traffic
-from memprof_middleware.runtime.instruments import Probes
+from memprof_middleware.runtime.instruments import ProcessInstruments
 
 _T = TypeVar("_T")
 _RECENT_SECONDS = 60.0
@@ -68,7 +68,7 @@ class Camera:
 
     def __init__(
         self,
-        probes: Probes,
+        probes: ProcessInstruments,
         config: Config,
         clock: Callable[[], float],
         failures: Failures,

@@ -1,4 +1,4 @@
-"""From the names in the settings to sinks."""
+"""Construction of the sinks that the settings name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BUILT_IN: Mapping[str, tuple[str, str]] = {
 
 
 def chosen(names: Sequence[str], given: Sequence[Sink]) -> list[Sink]:
-    """The sinks that are named, then those that are given.
+    """Return the sinks that are named, then those that are given.
 
     Raises:
         ConfigError: an object is no sink, has no usable name, or two have one name.

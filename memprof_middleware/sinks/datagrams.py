@@ -1,4 +1,4 @@
-"""Lines of text in datagrams, over UDP or a Unix socket; knows nothing of what they say."""
+"""Lines of text in datagrams, over UDP or a Unix socket."""
 
 from __future__ import annotations
 

@@ -88,8 +88,8 @@ def figures(metrics: MemoryMetrics) -> Iterator[Figure]:
         yield from of_kind(kind, metrics)
 
 
-class Held:
-    """How often each condition holds now, from the alerts that told its beginning and its end.
+class ActiveAlerts:
+    """Number of active alerts by condition, from the alerts' beginnings and ends.
 
     Counted up to a hundred subjects each: an end that a sink was too long down to hear of must not stay for ever.
     """
@@ -97,8 +97,8 @@ class Held:
     def __init__(self) -> None:
         self._subjects: dict[str, set[str]] = {}
 
-    def hear(self, alert: Alert) -> None:
-        """Take note of a beginning or an end; one that comes twice counts once."""
+    def add(self, alert: Alert) -> None:
+        """Add a beginning or an end; one that comes twice counts once."""
         subjects = self._subjects.setdefault(alert.name, set())
         if not alert.active:
             subjects.discard(alert.subject)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from memprof_middleware.model import MemoryMetrics
-from memprof_middleware.sinks.figures import KINDS, PREFIX, Held, Kind, of_kind
+from memprof_middleware.sinks.figures import KINDS, PREFIX, ActiveAlerts, Kind, of_kind
 
 Attributes = dict[str, str | int]
 Constant = Callable[[], Attributes]
@@ -40,14 +40,14 @@ _INSTRUMENTATION = "opentelemetry.instrumentation.system_metrics"
 
 
 def register(
-    meter: Meter, latest: Callable[[], MemoryMetrics | None], held: Callable[[], Held], constant: Constant
+    meter: Meter, latest: Callable[[], MemoryMetrics | None], active: Callable[[], ActiveAlerts], constant: Constant
 ) -> None:
     """Make an instrument for each kind of figure; they measure nothing and read what was found out last.
 
     Args:
         meter: what makes them.
         latest: the figures to show; ``None``: none, and nothing is shown.
-        held: the alerts to show.
+        active: the alerts to show.
         constant: attributes of every point; asked each time, since a fork may lie between.
     """
     for kind in KINDS:
@@ -64,7 +64,7 @@ def register(
         if metrics is None:
             return []
         base = _base(metrics, constant)
-        return [Observation(count, {**base, PREFIX + "alert": name}) for name, count in held().counts().items()]
+        return [Observation(count, {**base, PREFIX + "alert": name}) for name, count in active().counts().items()]
 
     _make(meter, "gauge", PREFIX + "alerts", [observe_alerts], "1", "What a condition holds for, by condition.")
 

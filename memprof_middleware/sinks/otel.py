@@ -6,7 +6,7 @@ import os
 import time
 
 from memprof_middleware.model import Alert, MemoryMetrics
-from memprof_middleware.sinks.figures import Held
+from memprof_middleware.sinks.figures import ActiveAlerts
 from memprof_middleware.sinks.requirement import require, version_of
 from memprof_middleware.sinks.sink import Reads, Sink, SinkError
 
@@ -42,7 +42,7 @@ class OtelSink(Sink):
 
     def _begin(self) -> None:
         self._latest: MemoryMetrics | None = None
-        self._held = Held()
+        self._active = ActiveAlerts()
         self.reads = Reads(0, None)
         self._read_at = time.monotonic()  # or opened
         self._pid: int | None = None
@@ -56,7 +56,7 @@ class OtelSink(Sink):
 
             from memprof_middleware.sinks.instruments import register
 
-            register(api.get_meter("memprof"), self._shown, lambda: self._held, _process)
+            register(api.get_meter("memprof"), self._shown, lambda: self._active, _process)
             self._registered = True
         self._pid = os.getpid()
 
@@ -75,7 +75,7 @@ class OtelSink(Sink):
 
     def event(self, alert: Alert, metrics: MemoryMetrics) -> None:  # noqa: ARG002
         """The gauge ``memprof.alerts`` counts what holds."""
-        self._held.hear(alert)
+        self._active.add(alert)
 
     def close(self) -> None:
         """Show nothing any more; the instruments stay, as there is no way to take them back."""

@@ -7,7 +7,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from memprof_middleware.model import Alert, MemoryMetrics
-from memprof_middleware.sinks.figures import Held
+from memprof_middleware.sinks.figures import ActiveAlerts
 from memprof_middleware.sinks.otel import EXTRA, LEAST_VERSION
 from memprof_middleware.sinks.requirement import require
 from memprof_middleware.sinks.sink import Sink
@@ -40,7 +40,7 @@ class OtlpSink(Sink):
     def _begin(self) -> None:
         self._pipeline: Pipeline | None = None
         self._latest: MemoryMetrics | None = None
-        self._held = Held()
+        self._active = ActiveAlerts()
 
     def open(self) -> None:
         """Import the SDK and make the provider, in the worker: nothing of it crosses a fork."""
@@ -50,7 +50,7 @@ class OtlpSink(Sink):
         from memprof_middleware.sinks.pipeline import Pipeline
 
         identity: dict[str, str | int] = {"service.instance.id": str(uuid.uuid4()), "process.pid": os.getpid()}
-        self._pipeline = Pipeline(self._endpoint, identity, lambda: self._latest, lambda: self._held)
+        self._pipeline = Pipeline(self._endpoint, identity, lambda: self._latest, lambda: self._active)
 
     def snapshot(self, metrics: MemoryMetrics) -> None:
         """Send these figures now.
@@ -64,7 +64,7 @@ class OtlpSink(Sink):
 
     def event(self, alert: Alert, metrics: MemoryMetrics) -> None:  # noqa: ARG002
         """The gauge ``memprof.alerts`` counts what holds."""
-        self._held.hear(alert)
+        self._active.add(alert)
 
     def close(self) -> None:
         """Give the connection up."""

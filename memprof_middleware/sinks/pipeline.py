@@ -12,7 +12,7 @@ from opentelemetry.sdk.metrics.export import MetricExportResult, PeriodicExporti
 from opentelemetry.sdk.resources import Resource
 
 from memprof_middleware.model import MemoryMetrics
-from memprof_middleware.sinks.figures import Held
+from memprof_middleware.sinks.figures import ActiveAlerts
 from memprof_middleware.sinks.instruments import Attributes, register
 from memprof_middleware.sinks.sink import SinkError
 
@@ -41,7 +41,7 @@ class Pipeline:
         endpoint: where to; by default from the environment.
         identity: resource attributes that tell this process from all others.
         latest: the figures to send.
-        held: the alerts to send.
+        active: the alerts to send.
     """
 
     def __init__(
@@ -49,13 +49,13 @@ class Pipeline:
         endpoint: str | None,
         identity: Attributes,
         latest: Callable[[], MemoryMetrics | None],
-        held: Callable[[], Held],
+        active: Callable[[], ActiveAlerts],
     ) -> None:
         self._exporter = _Exporter(endpoint)
         # Without an interval it has no thread and no hook on forks: the sink's own thread flushes.
         reader = PeriodicExportingMetricReader(self._exporter, export_interval_millis=math.inf)
         self._provider = MeterProvider([reader], Resource.create(identity), shutdown_on_exit=False)
-        register(self._provider.get_meter("memprof"), latest, held, dict)
+        register(self._provider.get_meter("memprof"), latest, active, dict)
 
     def flush(self) -> None:
         """Collect and send.

@@ -1,4 +1,4 @@
-"""What a sink is: another monitoring system, as the profiler sees it."""
+"""The interface of a sink, which delivers figures and alerts to another monitoring system."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Reads:
 
 
 class Sink:
-    """Passes what one worker finds out on to another system. Derive from it and override what you need.
+    """Deliver one worker's figures and alerts to another system. Derive from it and override what you need.
 
     Every method is called in a thread that this sink has for itself, one call at a time, in each worker: it may take
     its time and may raise. What it raises is counted and told once; it is asked again later, with newer figures. It

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from memprof_middleware.model import Alert, MemoryMetrics, Severity
 from memprof_middleware.sinks.datagrams import Datagrams
-from memprof_middleware.sinks.figures import PREFIX, Figure, Held, figures
+from memprof_middleware.sinks.figures import PREFIX, ActiveAlerts, Figure, figures
 from memprof_middleware.sinks.sink import Sink
 
 Tags = tuple[tuple[str, str], ...]
@@ -60,7 +60,7 @@ class StatsdSink(Sink):
 
     def _begin(self) -> None:
         self._sent: dict[tuple[str, Tags], float] | None = None  # counters, as the server knows them
-        self._held = Held()
+        self._active = ActiveAlerts()
 
     def snapshot(self, metrics: MemoryMetrics) -> None:
         """A gauge or a counter for each figure."""
@@ -70,7 +70,7 @@ class StatsdSink(Sink):
 
     def event(self, alert: Alert, metrics: MemoryMetrics) -> None:  # noqa: ARG002
         """StatsD knows no events: the gauge ``memprof.alerts`` counts what holds."""
-        self._held.hear(alert)
+        self._active.add(alert)
 
     def close(self) -> None:
         """Give the socket up."""
@@ -85,7 +85,7 @@ class StatsdSink(Sink):
             before = figure.value if self._sent is None else self._sent.get((figure.kind.name, figure.labels), 0.0)
             if figure.value > before:
                 yield self._line(figure.kind.spelled, f"{_number(figure.value - before)}|c", figure.labels, metrics)
-        for alert, count in self._held.counts().items():
+        for alert, count in self._active.counts().items():
             yield self._gauge(PREFIX + "alerts", count, (("alert", alert),), metrics)
 
     def _gauge(self, name: str, value: float, labels: Tags, metrics: MemoryMetrics) -> str:

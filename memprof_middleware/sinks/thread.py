@@ -174,7 +174,7 @@ class SinkThread:
             self._successes = 0
             if self._trouble is None:
                 self._trouble = what
-                self._tell_down(error)
+                self._log_failure(error)
             return False
         if what in self._deliveries:
             self._count_delivery(what)
@@ -191,7 +191,7 @@ class SinkThread:
                     "memprof: sink %s delivers again", self.sink.name, extra={"memprof_sink": self.sink.name}
                 )
 
-    def _tell_down(self, error: Exception) -> None:
+    def _log_failure(self, error: Exception) -> None:
         with self._failures.caught("log"):
             self._failures.logger.warning(
                 "memprof: sink %s cannot deliver: %s; it is tried again, further failures are only counted (metric "

@@ -52,7 +52,7 @@ class Screen:
         with pressed() as keys, Live(self.draw(), screen=True, auto_refresh=False) as live:
             going = True
             while going:
-                changed = self._look()
+                changed = self._refresh()
                 try:
                     key = keys.get(timeout=_LOOK_SECONDS)
                 except queue.Empty:
@@ -86,7 +86,7 @@ class Screen:
         except TopError as error:
             return str(error)
 
-    def _look(self) -> bool:
+    def _refresh(self) -> bool:
         if self._clock() < self._next:
             return False
         try:

@@ -115,7 +115,7 @@ def view(state: Mapping[str, Any], sort: str = SORTS[0], width: int = 30) -> Vie
 
 
 def is_confirmed(state: Mapping[str, Any]) -> bool:
-    """Whether any leak is confirmed, whatever the verdict puts first."""
+    """Return whether any leak is confirmed, whatever the verdict puts first."""
     return any(leak.get("state") == "confirmed" for leak in _mappings(state.get("leaks")))
 
 

@@ -1,1 +1,1 @@
-"""Words of all that is shown to people."""
+"""Texts for people: figures with units, times, leaks and alerts in sentences."""

@@ -13,6 +13,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 
 
 @pytest.mark.server
+@pytest.mark.xdist_group("pages")
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the pages show curl, and there is none on this machine")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_does_what_it_says(page: Path, walks: dict[Path, Future[None]]) -> None:

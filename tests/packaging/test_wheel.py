@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.parser
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -115,7 +116,14 @@ def test_the_sdist_can_be_built_from(dist: Path) -> None:
     [sdist] = dist.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
-    for wanted in ("pyproject.toml", "README.md", "LICENSE", "memprof_middleware/profiler.py", "tests/conftest.py"):
+    for wanted in (
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "SECURITY.md",
+        "memprof_middleware/profiler.py",
+        "tests/conftest.py",
+    ):
         assert wanted in held
     assert not [name for name in held if name.startswith((".venv", ".git/", ".ci")) or "__pycache__" in name]
 
@@ -142,6 +150,18 @@ def test_the_dependencies(wheel: Path) -> None:
     assert found["License-Expression"] == "MIT"
 
 
+def test_the_project_has_one_address(wheel: Path) -> None:
+    """The alerts' runbook, the issue templates and what the package index shows lead to the same place."""
+    urls = dict(line.split(", ", 1) for line in metadata(wheel).get_all("Project-URL") or [])
+    assert {"Homepage", "Documentation", "Source", "Issues", "Changelog"} <= urls.keys()
+    pages = [*(ROOT / "monitoring").rglob("*.yml"), *(ROOT / ".github").rglob("*.yml")]
+    named = {
+        found for page in pages for found in re.findall(r"https://github\.com/[\w.-]+/memprof[\w-]*", page.read_text())
+    }
+    assert named == {urls["Homepage"]}
+    assert all(url.startswith(urls["Homepage"]) for url in urls.values())
+
+
 def test_it_works_without_the_sources(installed: Run) -> None:
     """Installed elsewhere, all five packages are imported from the wheel and are typed."""
     program = (
@@ -155,10 +175,17 @@ def test_it_works_without_the_sources(installed: Run) -> None:
     assert set(installed(program=program).split()) == PACKAGES
 
 
-def test_the_command_works(installed: Run) -> None:
+def test_the_version_comes_from_git(dist: Path, wheel: Path) -> None:
+    """Sdist and wheel have one version, of a tag or on the way to the next; built from the sdist it stays the same."""
+    version = metadata(wheel)["Version"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+(\.dev\d+(\+.+)?)?", version)
+    assert [path.name for path in dist.glob("*.tar.gz")] == [f"memprof_middleware-{version}.tar.gz"]
+
+
+def test_the_command_works(installed: Run, wheel: Path) -> None:
     """``memprof version`` from the wheel tells the wheel's version."""
     program = "import sys; from memprof_middleware.cli import main; sys.exit(main(['version']))"
-    assert installed(program=program).startswith("memprof-middleware 0.1.0\n")
+    assert installed(program=program).startswith(f"memprof-middleware {metadata(wheel)['Version']}\n")
 
 
 def test_the_core_brings_no_framework(installed: Run) -> None:

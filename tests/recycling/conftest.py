@@ -45,7 +45,11 @@ class Worker:
         self.clock = clock
         self._camera = Camera(self.probes, self.config, FakeClock(), self.failures, Traffic(), Trace(wanted=False))
         world = World(
-            clock=clock, look=lambda: self.surroundings, retire=self._retire, exit=self.exits.append, trim=self._trim
+            clock=clock,
+            surroundings=lambda: self.surroundings,
+            retire=self._retire,
+            exit=self.exits.append,
+            trim=self._trim,
         )
         self.recycler = Recycler(self, self.probes, world)  # type: ignore[arg-type]
 

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from memprof_middleware.recycling.detection import GRANIAN_COOLDOWN, Surroundings, look, plan
+from memprof_middleware.recycling.detection import GRANIAN_COOLDOWN, Surroundings, plan, surroundings
 
 GUNICORN = frozenset({"gunicorn.workers.base", "gunicorn.workers.sync", "builtins"})
 UVICORN = frozenset({"uvicorn.server", "builtins"})
@@ -124,7 +124,7 @@ def test_a_loaded_library_is_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     import gunicorn.workers.base  # noqa: F401
     import uvicorn.supervisors.multiprocess  # noqa: F401
 
-    found = plan(look(), supervised=True)
+    found = plan(surroundings(), supervised=True)
     assert (found.server, found.mechanism) == ("unknown server", None)
 
 
@@ -137,12 +137,12 @@ def test_the_real_look() -> None:
     Server.__module__ = "uvicorn.server"
     before = signal.signal(signal.SIGTERM, Server().handle)
     try:
-        seen = look()
+        seen = surroundings()
         assert "uvicorn.server" in seen.term_owner
         assert seen.term_handled
         assert plan(seen).server == "uvicorn"
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        assert not look().term_handled
+        assert not surroundings().term_handled
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -159,8 +159,8 @@ def test_a_child_of_a_worker_is_told_from_a_worker() -> None:
     Worker.__module__ = "gunicorn.workers.base"
     before = signal.signal(signal.SIGTERM, Worker().handle)
     try:
-        assert look().foreign_master
+        assert surroundings().foreign_master
         Worker.ppid = os.getppid()
-        assert not look().foreign_master
+        assert not surroundings().foreign_master
     finally:
         signal.signal(signal.SIGTERM, before)

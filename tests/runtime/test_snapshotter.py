@@ -15,12 +15,12 @@ from memprof_middleware import Config
 from memprof_middleware.failures import Failures
 from memprof_middleware.probes import Census
 from memprof_middleware.routes.counter import Traffic
-from memprof_middleware.runtime.instruments import Probes
+from memprof_middleware.runtime.instruments import Probes, ProcessInstruments
 from memprof_middleware.runtime.snapshotter import Camera, Trace
 from memprof_middleware.testing import FakeClock, FakeProbes
 
 
-def camera(probes: Probes, config: Config | None = None, clock: FakeClock | None = None) -> Camera:
+def camera(probes: ProcessInstruments, config: Config | None = None, clock: FakeClock | None = None) -> Camera:
     failures = Failures(logging.getLogger("memprof.test"))
     config = config or Config()
     trace = Trace(wanted=config.tracemalloc)

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
@@ -148,11 +149,25 @@ class Server:
         return scrapes[-1]
 
     def wait_for(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
+        """Ask again and again until the condition is met.
+
+        A request that gets no answer says nothing on a busy machine, so the condition is not met yet. An answer that
+        is an error (`urllib.error.HTTPError`) is one, at once.
+        """
         deadline = time.monotonic() + seconds
-        while not condition():
+        while (unanswered := self._unmet(condition)) is not None:
             assert self.process.poll() is None, f"the server ended:\n{self.log}"
-            assert time.monotonic() < deadline, f"{what}: not seen in {seconds:.0f} s\n{self.log}"
+            assert time.monotonic() < deadline, f"{what}: not seen in {seconds:.0f} s {unanswered}\n{self.log}"
             time.sleep(0.05)
+
+    def _unmet(self, condition: Callable[[], bool]) -> str | None:
+        """``None``: the condition is met; else why not, as far as it is known."""
+        try:
+            return None if condition() else ""
+        except urllib.error.HTTPError:
+            raise
+        except (OSError, http.client.HTTPException) as error:
+            return repr(error)
 
     def answers(self) -> bool:
         with contextlib.suppress(OSError):
@@ -197,12 +212,11 @@ def started(
     settings: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
     """Run a server in the folder of the applications; ``{port}`` in the command stands for the port."""
-    (port,) = free_ports(1)
     environ = {key: value for key, value in os.environ.items() if not key.startswith("MEMPROF_")}
     environ |= {"PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "default", "BARE": "1" if bare else ""}
     environ["PYTHONPATH"] = str(apps)  # django's runserver and uvicorn's workers start anew with it
     environ |= settings or {}
-    with log_file.open("wb") as log:
+    with reserved_ports(1) as (port,), log_file.open("wb") as log:
         process = subprocess.Popen(
             [program, *(part.format(port=port) for part in command)],
             cwd=apps,
@@ -222,15 +236,24 @@ def started(
             process.wait(STOP_SECONDS)
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface where nobody listens."""
-    found: set[int] = set()
-    while len(found) < count:
-        port = random.choice(_PORTS)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            found.add(port)
-    return list(found)
+@contextlib.contextmanager
+def reserved_ports(count: int) -> Iterator[list[int]]:
+    """Ports of the loopback interface where nobody listens, and which no other test is given meanwhile.
+
+    Not every server takes over an open socket, so each binds by itself, some time after its port was chosen. What
+    reserves a port is a UDP socket with the same number: it stands in no TCP server's way, and the kernel lets it go
+    with its process.
+    """
+    with contextlib.ExitStack() as held:
+        found: list[int] = []
+        while len(found) < count:
+            port = random.choice(_PORTS)
+            reservation = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            with socket.socket() as probe, contextlib.suppress(OSError):
+                reservation.bind(("127.0.0.1", port))
+                probe.bind(("127.0.0.1", port))
+                found.append(port)
+        yield found
 
 
 def least_stop_seconds(ours: float, bare: float, again: Callable[[bool], float]) -> tuple[float, float]:

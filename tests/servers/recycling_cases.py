@@ -30,6 +30,7 @@ class Case:
         cooldown: seconds between two retirements.
         needs: further packages.
         settings: further settings in the environment.
+        cuts: how many answers it may lose by itself, in all.
         silent_close: it closes each connection without saying so, so nothing can be said of kept ones.
     """
 
@@ -43,6 +44,7 @@ class Case:
     cooldown: float = 3.0
     needs: tuple[str, ...] = ()
     settings: tuple[tuple[str, str], ...] = ()
+    cuts: int = 0
     silent_close: bool = False
 
     @property
@@ -97,6 +99,9 @@ RECYCLED: tuple[Case, ...] = (
         package="hypercorn",
         command=(*_HYPERCORN, "-w", "2", ASGI),
         mechanism="its worker's terminate event, as `max_requests`",
+        # Its idle connections wake with that event and close, also one whose next request was just handed to the
+        # application. 0.18 loses requests so without us: 2 of 12,233 of a bare application with max_requests.
+        cuts=3,
     ),
     _granian("asgi", "--respawn-failed-workers", "--respawn-interval", "0.1", **_RESPAWN),
     _granian("wsgi", "--respawn-failed-workers", "--respawn-interval", "0.1", **_RESPAWN),

@@ -23,6 +23,7 @@ class Tally:
     Attributes:
         answered: full answers with a status below 500.
         dropped: begun by the application, and no full answer, or a status from 500 on; what was seen instead.
+        cut: answered by the application, and the server closed the connection without the answer.
         refused: connections that nobody accepted.
         stale: kept connections that were closed between two requests, which clients and proxies try again.
         unread: new connections that were closed before the application saw their request, as above.
@@ -32,6 +33,7 @@ class Tally:
 
     answered: int = 0
     dropped: list[str] = dataclasses.field(default_factory=list)
+    cut: list[str] = dataclasses.field(default_factory=list)
     refused: int = 0
     stale: int = 0
     unread: int = 0
@@ -65,9 +67,11 @@ class Load:
         self._over.set()
         for thread in self._threads:
             thread.join()
-        begun = set(self._seen.read_text().split())
+        seen = set(self._seen.read_text().splitlines())
         for number, what in self._failed.items():
-            if str(number) in begun:
+            if f"answered {number}" in seen:
+                self.tally.cut.append(what)
+            elif f"begun {number}" in seen:
                 self.tally.dropped.append(what)
             else:
                 self.tally.unread += 1

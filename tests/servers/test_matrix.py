@@ -165,7 +165,11 @@ def reload(case: Case, server: Server, apps: Path) -> Scrape:
     return scrapes[-1]
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.name)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(case, marks=pytest.mark.xdist_group(f"matrix {case.name}")) for case in CASES],
+    ids=lambda case: case.name,
+)
 def lives(request: pytest.FixtureRequest) -> Iterator[tuple[Case, Seen, Seen]]:
     """A server with the profiler, and the same without."""
     case: Case = request.param

@@ -107,6 +107,7 @@ def lives(request: pytest.FixtureRequest, tmp_path_factory) -> Iterator[dict[str
         }
 
 
+@pytest.mark.xdist_group("lives of the recycled")
 @pytest.mark.parametrize("recycled", RECYCLED, ids=lambda case: case.name)
 def test_workers_retire_under_load(recycled: Case, lives: dict[str, Future[Life]]) -> None:
     """No request is lost while three workers that leak retire; the fourth is not, for the hour's are used up."""
@@ -117,6 +118,8 @@ def test_workers_retire_under_load(recycled: Case, lives: dict[str, Future[Life]
     assert len(life.retired) == len(set(life.retired)) == RETIREMENTS, life.log
     assert len(tally.pids - set(life.retired)) >= recycled.workers, "those that retired were replaced"
     assert tally.dropped == [], life.log
+    assert len(tally.cut) <= recycled.cuts, (tally.cut, life.log)
+    assert "(recycle_drain) and ends now" not in life.log, "nothing but the server ended a worker"
     assert tally.refused == 0, life.log
     assert tally.unread <= RETIREMENTS, life.log
     assert "Traceback" not in life.log
@@ -132,7 +135,7 @@ def write(case: Case, tally: Tally) -> None:
         "mechanism": case.mechanism,
         "retired": RETIREMENTS,
         "answered": tally.answered,
-        "dropped": len(tally.dropped),
+        "dropped": len(tally.dropped) + len(tally.cut),
         "refused": tally.refused,
         "unread": tally.unread,
         "stale": None if case.silent_close else tally.stale,
@@ -155,7 +158,7 @@ def test_a_server_that_cannot_refuses(case: Case, tmp_path: Path) -> None:
         assert {process.pid for process in server.tree()} == before
         assert server.log.count("memprof: no recycling: ") == case.workers, server.log
         assert retired(server) == []
-    assert (load.tally.dropped, load.tally.refused) == ([], 0)
+    assert (load.tally.dropped, load.tally.cut, load.tally.refused) == ([], [], 0)
 
 
 def test_no_crash_loop_when_the_threshold_is_under_a_fresh_worker(tmp_path: Path) -> None:
@@ -213,5 +216,5 @@ def test_an_endless_stream_is_cut_at_the_deadline(tmp_path: Path) -> None:
             wait_for(server, lambda: not psutil.pid_exists(pid), "its end")
             known = set(load.tally.pids)
             wait_for(server, lambda: load.tally.pids - known, "its replacement")
-    assert load.tally.dropped == []
+    assert load.tally.dropped == load.tally.cut == []
     assert load.tally.refused == 0

@@ -86,7 +86,9 @@ def memory(server: Server, workers: int) -> dict[str, tuple[float, float]]:
     return {worker: (real[worker], value) for worker, value in scrapes[-1].of("rss_mb").items()}
 
 
-@pytest.fixture(scope="module", params=SERVERS)
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=pytest.mark.xdist_group(f"life of {name}")) for name in SERVERS]
+)
 def lives(request, tmp_path_factory):
     """The life of each kind of server with the profiler, and of the same without."""
     command, workers = SERVERS[request.param]

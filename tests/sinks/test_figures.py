@@ -6,7 +6,7 @@ import dataclasses
 
 from memprof_middleware.metrics.catalogue import CATALOGUE
 from memprof_middleware.model import MB, Estimate, RouteGrowth, SinkHealth
-from memprof_middleware.sinks.figures import KINDS, Held
+from memprof_middleware.sinks.figures import KINDS, ActiveAlerts
 from memprof_middleware.sinks.figures import figures as told
 from tests.sinks.conftest import LEAK, alert, figures
 
@@ -76,21 +76,21 @@ def test_the_sinks_own_health_is_told() -> None:
 
 def test_conditions_are_counted_by_their_subjects() -> None:
     """A condition that holds for two types counts two; told twice it counts once; over, it is 0."""
-    held = Held()
+    active = ActiveAlerts()
     for told_alert in (alert(), alert(), alert(subject="shop.Item"), alert(name="heap_warning", subject="")):
-        held.hear(told_alert)
-    assert held.counts() == {"leak": 2, "heap_warning": 1}
-    held.hear(dataclasses.replace(alert(), active=False))
-    held.hear(alert(subject="shop.Item", active=False))
-    assert held.counts() == {"leak": 0, "heap_warning": 1}
+        active.add(told_alert)
+    assert active.counts() == {"leak": 2, "heap_warning": 1}
+    active.add(dataclasses.replace(alert(), active=False))
+    active.add(alert(subject="shop.Item", active=False))
+    assert active.counts() == {"leak": 0, "heap_warning": 1}
 
 
 def test_what_holds_is_counted_with_a_bound() -> None:
     """Ten thousand beginnings whose ends never came count as a hundred, and those that end are not counted any more."""
-    held = Held()
+    active = ActiveAlerts()
     for number in range(10_000):
-        held.hear(alert(subject=f"GET /{number}"))
-    assert held.counts() == {"leak": 100}
+        active.add(alert(subject=f"GET /{number}"))
+    assert active.counts() == {"leak": 100}
     for number in range(90):
-        held.hear(alert(subject=f"GET /{number}", active=False))
-    assert held.counts() == {"leak": 10}
+        active.add(alert(subject=f"GET /{number}", active=False))
+    assert active.counts() == {"leak": 10}

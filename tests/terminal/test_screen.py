@@ -59,7 +59,7 @@ class Sight:
         self.client = FakeClient()
         self.now = 0.0
         self.screen = Screen(self.client, 5.0, lambda: self.now)
-        self.screen._look()
+        self.screen._refresh()
 
     def text(self, width=140):
         console = Console(width=width, file=io.StringIO(), force_terminal=False)
@@ -93,7 +93,7 @@ def test_markup_in_names_is_text(sight):
     """Brackets that rich would take for markup, and escape sequences, are shown as they are or as question marks."""
     sight.client.answer = state(leak(name=HOSTILE, holder=HOSTILE, route="[link=x]y[/link]"))
     sight.now += 5
-    sight.screen._look()
+    sight.screen._refresh()
     text = sight.text(300)
     assert "[bold]x[/bold]" in text
     assert "[link=x]y[/link]" in text
@@ -103,9 +103,9 @@ def test_markup_in_names_is_text(sight):
 def test_it_looks_again(sight):
     """Every interval the state is read anew, and not before."""
     sight.now += 4
-    assert not sight.screen._look()
+    assert not sight.screen._refresh()
     sight.now += 1
-    assert sight.screen._look()
+    assert sight.screen._refresh()
     assert sight.client.asked == 2
 
 
@@ -114,13 +114,13 @@ def test_a_server_that_does_not_answer(sight):
     sight.client.answer = TopError("nothing listens there")
     for seconds in (10, 20, 40, 60, 60):
         sight.now = sight.screen._next
-        sight.screen._look()
+        sight.screen._refresh()
         text = sight.text()
         assert f"No answer: retrying in {seconds} s. nothing listens there" in text
         assert "LEAK CONFIRMED" in text
     sight.client.answer = state()
     sight.now = sight.screen._next
-    sight.screen._look()
+    sight.screen._refresh()
     assert "No answer" not in sight.text()
 
 
@@ -149,7 +149,7 @@ def test_no_flame_graph_where_the_server_makes_none(sight):
     """The key is not offered and does nothing where the server has no flame graphs."""
     sight.client.answer = state(actions=())
     sight.now += 5
-    sight.screen._look()
+    sight.screen._refresh()
     assert "flame graph" not in sight.text()
     sight.screen.press("f")
     sight.screen.press("f")

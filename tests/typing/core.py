@@ -22,6 +22,7 @@ from memprof_middleware import (
     get_memory_profiler,
 )
 from memprof_middleware.analysis.history import History
+from memprof_middleware.runtime.instruments import Probes, ProcessInstruments
 from memprof_middleware.sinks import DogStatsdSink, OtlpSink, Sink
 from memprof_middleware.testing import FakeClock, FakeProbes, Recorder
 
@@ -36,6 +37,8 @@ Config(intervall=10)  # type: ignore[call-arg]
 Config(interval="often")  # type: ignore[arg-type]
 config.interval = 5  # type: ignore[misc]  # frozen
 
+# The fake has every reading of the real instruments, with the same types: both against the one protocol.
+instruments: list[ProcessInstruments] = [Probes(), FakeProbes()]
 profiler = MemoryProfiler(config, clock=FakeClock(), logger=logging.getLogger("shop"), probes=FakeProbes())
 snapshot = profiler.take_snapshot()
 assert_type(snapshot, MemorySnapshot)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -72,7 +73,8 @@ class Server:
     def _port(self) -> int | None:
         text = (self.folder / "log").read_text()
         assert self.process.poll() is None, text
-        return int(text.partition("Listening at: http://127.0.0.1:")[2].split()[0]) if "Listening at" in text else None
+        found = re.search(r"Listening at: http://127\.0\.0\.1:(\d+) ", text)  # the line may be half written
+        return int(found[1]) if found is not None else None
 
     def state(self) -> dict[str, Any]:
         asked = urllib.request.Request(

@@ -14,6 +14,14 @@ from memprof_middleware.workers.run_directory import run_directory
 NAME = f"memprof-{os.geteuid()}"
 
 
+def open_to_all(folder):
+    """Another user may make folders in it, and reach it through those that pytest makes for one user alone."""
+    folder.chmod(0o1777)
+    for parent in folder.parents:
+        if not parent.stat().st_mode & stat.S_IXOTH:
+            parent.chmod(0o755)
+
+
 def test_it_is_private(tmp_path):
     """The folder is made inside the given one, which is made too, and nobody else may enter it."""
     folder = run_directory(str(tmp_path / "run"))
@@ -84,9 +92,7 @@ def test_a_folder_of_another_user_is_refused(tmp_path):
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
 def test_two_users(tmp_path, child):
     """Two users of one machine have a folder each."""
-    tmp_path.chmod(0o1777)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
+    open_to_all(tmp_path)
     mine = run_directory(str(tmp_path))
 
     def as_another() -> list[str]:
@@ -125,11 +131,10 @@ def test_no_parent(tmp_path):
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be a user whom the test has for itself")
 def test_memory_first_then_disk(tmp_path, child, monkeypatch):
     """Without a given folder /dev/shm is used, and where that is refused the folder for temporary files."""
-    tmp_path.chmod(0o1777)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
+    open_to_all(tmp_path)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    in_memory, user = Path("/dev/shm/memprof-54321"), 54321
+    user = 200_000 + os.getpid()
+    in_memory = Path(f"/dev/shm/memprof-{user}")
 
     def as_user() -> str:
         os.setuid(user)
@@ -139,6 +144,6 @@ def test_memory_first_then_disk(tmp_path, child, monkeypatch):
         assert child(as_user).result == str(in_memory)
         in_memory.rmdir()
         in_memory.symlink_to(tmp_path)
-        assert child(as_user).result == str(tmp_path / "memprof-54321")
+        assert child(as_user).result == str(tmp_path / f"memprof-{user}")
     finally:
         in_memory.unlink()

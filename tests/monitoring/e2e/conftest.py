@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers.harness import free_ports
+from tests.servers.harness import reserved_ports
 
 # Of each application.
 WORKERS = 2
@@ -51,7 +51,8 @@ class Stack:
     def __init__(self, folder: Path, program: Callable[[str], str], undo: contextlib.ExitStack) -> None:
         self._folder, self._program, self._undo = folder, program, undo
         self.deliveries: list[tuple[float, str, dict[str, Any]]] = []
-        self.shop, self.twin, self.prometheus, self.alertmanager = (f"127.0.0.1:{port}" for port in free_ports(4))
+        ports = undo.enter_context(reserved_ports(4))
+        self.shop, self.twin, self.prometheus, self.alertmanager = (f"127.0.0.1:{port}" for port in ports)
 
     def start(self) -> None:
         hook = self._hook()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.xdist_group("e2e")]
 
 # What must arrive, and what must be held back and by which (Alertmanager names one of them).
 DELIVERED = {"MemoryLeakCritical", "MemoryHeapGrowthFast", "MemoryExhaustionIn1h", "MemoryHeapCritical"}

@@ -13,12 +13,17 @@ from memprof_middleware import get_memory_profiler
 
 LEAK_MB, MOST_MB = 8, 200
 kept = []
-# Which requests reached the application: one that did and got no answer was lost in flight.
+# Which requests reached the application, and which of them it answered. One that did and got no answer was lost in
+# flight: by whoever ended the process, or, if the application had answered it, by the server.
 seen = os.open(os.environ["RECYCLING_SEEN"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 
 def begin(number):
-    os.write(seen, f"{number}\n".encode())
+    os.write(seen, f"begun {number}\n".encode())
+
+
+def end(number):
+    os.write(seen, f"answered {number}\n".encode())
 
 
 def leak():
@@ -48,6 +53,7 @@ def wsgi(environ, start_response):
     body, seconds = answer(environ["PATH_INFO"])
     time.sleep(seconds)
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    end(environ["QUERY_STRING"])
     return [body]
 
 
@@ -68,6 +74,7 @@ async def asgi(scope, receive, send):
     body, seconds = answer(scope["path"])
     await asyncio.sleep(seconds)
     await send({"type": "http.response.body", "body": body})
+    end(scope["query_string"].decode())
 
 
 wsgi_application = wsgi_memprof.MemProfMiddleware(wsgi)
