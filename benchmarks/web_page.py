@@ -31,9 +31,9 @@ ROWS, TYPES = 1_000, 20
 TOKEN = "benchmark-token"
 _BEARER = {"authorization": f"Bearer {TOKEN}"}
 _LOOKS = {
-    "page": ("/", {}),
-    "page, gzip": ("/", {"accept-encoding": "gzip"}),
-    "api/state.json": ("/api/state.json", {}),
+    "page": ("/memprof/", {}),
+    "page, gzip": ("/memprof/", {"accept-encoding": "gzip"}),
+    "api/state.json": ("/memprof/api/state.json", {}),
 }
 _REFRESH_SECONDS = 5.0
 

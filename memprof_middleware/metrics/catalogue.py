@@ -396,6 +396,15 @@ CATALOGUE: tuple[MetricSpec, ...] = (
         _snapshot(lambda s: s.census_timestamp),
     ),
     MetricSpec(
+        "memory_census_age_seconds",
+        "gauge",
+        "How old the counts were at the last snapshot, in seconds.",
+        _snapshot(lambda s: s.census_age_seconds),
+    ),
+    MetricSpec(
+        "memory_censuses_total", "counter", "How often objects were counted.", _each(lambda m: m.censuses_taken)
+    ),
+    MetricSpec(
         "memory_census_sampling_ratio",
         "gauge",
         "The share of the objects that the last census looked at; 1 is exact.",

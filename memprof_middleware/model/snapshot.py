@@ -92,6 +92,11 @@ class MemorySnapshot(_Value):
     duration_seconds: float = 0.0
 
     @property
+    def census_age_seconds(self) -> float | None:
+        """How old the counts were when the snapshot was taken; ``None``: never counted."""
+        return None if self.census_timestamp is None else max(0.0, self.timestamp - self.census_timestamp)
+
+    @property
     def heap_percent(self) -> float | None:
         """Heap used in percent of the heap size."""
         if self.heap_used_mb is None or not self.heap_size_mb:

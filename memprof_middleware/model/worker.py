@@ -50,6 +50,7 @@ class MemoryMetrics(_Value):
         requests: requests the host has answered so far.
         failures: failures inside the profiler so far, by kind.
         cpu_seconds: processor time that the profiler has used.
+        censuses_taken: how often objects were counted so far.
         census_skipped: snapshots that went without a census, by reason.
         history_bytes: memory that the kept snapshots take.
         heap_start_mb: heap used when this process was first looked at, after its fork.
@@ -77,6 +78,7 @@ class MemoryMetrics(_Value):
     requests: int = 0
     failures: Mapping[str, int] = dataclasses.field(default_factory=dict)
     cpu_seconds: float = 0.0
+    censuses_taken: int = 0
     census_skipped: Mapping[str, int] = dataclasses.field(default_factory=dict)
     history_bytes: int = 0
     heap_start_mb: float | None = None

@@ -82,7 +82,7 @@ class ProcessMonitor:
         self.stepped_at = time.monotonic()
         self._pulse = Pulse(self.config.interval, time.monotonic())
         self._said: set[str] = set()
-        self.governor = Governor(self.config, time.monotonic())
+        self.governor = Governor(self.config, time.monotonic(), weakly(self._say_rarely))
         self.group = WorkerGroup(given.probes.listener, self.config.run_dir, self.failures)
         self._wire_features(given)
         self._wire_outlets(given)
@@ -260,6 +260,13 @@ class ProcessMonitor:
             self._said.add(what)
             with self.failures.caught("log"):
                 self.logger.warning(f"memprof: {text}", self.pid, extra={"memprof_pid": self.pid})
+
+    def _say_rarely(self, text: str) -> None:
+        """Objects are counted less often than the interval says: once at INFO, then for who looks closely."""
+        level = logging.DEBUG if "rarely" in self._said else logging.INFO
+        self._said.add("rarely")
+        with self.failures.caught("log"):
+            self.logger.log(level, "memprof: %s", text, extra={"memprof_pid": self.pid})
 
     # -- measure and judge ---------------------------------------------------------------------------------------
 

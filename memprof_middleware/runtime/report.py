@@ -24,6 +24,7 @@ def figures_of(monitor: ProcessMonitor) -> MemoryMetrics:
         requests=monitor.traffic.total,
         failures=dict(monitor.failures.counts),
         cpu_seconds=monitor.governor.cpu_seconds,
+        censuses_taken=monitor.governor.censuses,
         census_skipped=dict(monitor.governor.skipped),
         history_bytes=monitor.history.nbytes,
         heap_start_mb=monitor.heap_start_mb,

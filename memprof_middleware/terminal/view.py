@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from memprof_middleware.model import MB
+from memprof_middleware.model.counts import STALE_INTERVALS
 from memprof_middleware.text.words import DASH, clock_seconds, count, duration, number_of, percent, signed, size
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -96,7 +97,7 @@ def view(state: Mapping[str, Any], sort: str = SORTS[0], width: int = 30) -> Vie
             (str(fact.get("name", "")), str(fact.get("value", "")), str(fact.get("note", "")))
             for fact in _mappings(verdict.get("facts"))
         ),
-        workers=tuple(_worker(row, width) for row in rows),
+        workers=tuple(_worker(row, width, number_of(state.get("interval_seconds"))) for row in rows),
         leaks=tuple(_leak(row) for row in _mappings(state.get("leaks"))),
         types=tuple(_type(row, width) for row in _mappings(state.get("types"))[:_MOST_TYPES]),
         foot=" · ".join(
@@ -119,7 +120,13 @@ def is_confirmed(state: Mapping[str, Any]) -> bool:
     return any(leak.get("state") == "confirmed" for leak in _mappings(state.get("leaks")))
 
 
-def _worker(row: Mapping[str, Any], width: int) -> Worker:
+def _age(row: Mapping[str, Any], interval: float | None) -> str:
+    """How old a count is, once that is more than two intervals."""
+    age = number_of(row.get("census_age_seconds"))
+    return f" ({duration(age)} ago)" if age is not None and interval and age > STALE_INTERVALS * interval else ""
+
+
+def _worker(row: Mapping[str, Any], width: int, interval: float | None) -> Worker:
     left = _mapping(row.get("time_left"))
     low, high = number_of(left.get("low_seconds")), number_of(left.get("high_seconds"))
     full_in = DASH if low is None else duration(low)
@@ -135,7 +142,7 @@ def _worker(row: Mapping[str, Any], width: int) -> Worker:
         growth=DASH if growth is None else f"{signed(size(growth))}/h",
         recent=sparkline(_values(row.get("recent")), width),
         full_in=full_in,
-        objects=count(number_of(row.get("objects"))),
+        objects=count(number_of(row.get("objects"))) + _age(row, interval),
         requests=count(number_of(row.get("requests"))),
         up=duration(number_of(row.get("up_seconds"))),
         remark=remark,

@@ -247,7 +247,7 @@ def test_no_collection_starts_within_one_call(monkeypatch: pytest.MonkeyPatch) -
     assert within <= 2  # beside the call itself, before and after
     calls: list[int] = []
     monkeypatch.setattr(census, "in_one_call", lambda *steps: calls.append(len(steps)) or in_one_call(*steps))
-    assert Probes().census().total > 5_000
+    assert census.take_census().total > 5_000
     assert calls == [1]
 
 

@@ -27,7 +27,10 @@ class Server:
     def __init__(self, *, in_use: bool = True, seed: int = 1, limit_mb: float = 150, **settings) -> None:
         self.clock, self.probes = FakeClock(), FakeProbes(limit_mb=limit_mb)
         self.profiler = MemoryProfiler(
-            Config(background=False, **settings), clock=self.clock, probes=self.probes, logger=logging.getLogger("app")
+            Config(background=False, **{"cpu_budget": 100.0} | settings),
+            clock=self.clock,
+            probes=self.probes,
+            logger=logging.getLogger("app"),
         )
         self._rng, self._in_use, self.memory, self.blocks = random.Random(seed), in_use, 50_000_000, 100_000
 
@@ -204,8 +207,9 @@ def test_broken_allocator_probe_harms_nothing(server):
     assert server.profiler.history.seen == 2
 
 
-def test_judging_is_rationed(server, monkeypatch):
+def test_judging_is_rationed(monkeypatch):
     """Judging that takes long is spread over many steps, and what a step spends is paid back by those after it."""
+    server = Server(cpu_budget=0.5)
     for _ in range(14):
         server.window()
     now, go_on = [0.0], Task.go_on

@@ -128,3 +128,38 @@ def _work(seconds: float) -> None:
     began = time.thread_time()
     while time.thread_time() - began < seconds:
         pass
+
+
+@pytest.mark.parametrize(("interval", "gap"), [(1.0, 300.0), (60.0, 300.0), (120.0, 480.0)])
+def test_counts_are_never_older_than_the_longest_gap(interval: float, gap: float) -> None:
+    """Whatever else has spent the budget for good, there is a count in five minutes or four intervals."""
+    config = Config(interval=interval)
+    governor = Governor(config, 0.0)
+    counted = []
+    for step in range(int(7200 / interval)):
+        now = step * interval
+        governor.spent(interval * 0.02, now)  # four times the budget, for ever
+        if governor.stride(now) is not None:
+            governor.counted(Census(1000, {}, 1, 0.001, 0.001, longest_seconds=0.001), now)
+            counted.append(now)
+    assert max(after - before for before, after in itertools.pairwise(counted)) <= gap
+    assert governor.censuses == len(counted)
+
+
+def test_who_counts_rarely_says_which_setting_helps() -> None:
+    """Too small a budget, or a pause that is longer than allowed, is said with the figure that would do."""
+    said: list[str] = []
+    config = Config(interval=1.0)
+    governor = Governor(config, 0.0, said.append)
+    run(governor, config, [5_000_000] * 600)
+    assert said
+    assert "interval=1 needs about cpu_budget=" in said[-1]
+    assert "it is 0.5" in said[-1]
+    said.clear()
+    config = Config(interval=1.0, cpu_budget=100.0)
+    governor = Governor(config, 0.0, said.append)
+    assert governor.stride(0.0) == 1
+    governor.counted(Census(1, {}, 1, 0.1, 0.1, longest_seconds=0.066), 0.0)
+    [text] = said
+    assert text.startswith("objects are counted every 6 s instead of every 1 s: a count takes 66 ms")
+    assert text.endswith("10 ms are allowed (max_stall)")

@@ -13,6 +13,8 @@ import pytest
 import memprof_middleware.web as web
 from memprof_middleware import Config
 from memprof_middleware.model import Estimate, Forecast, Outlook, RouteGrowth
+from memprof_middleware.terminal.view import view
+from memprof_middleware.web.html import tables
 from memprof_middleware.web.state.build import SCHEMA, build_state
 from tests.web.scene import CACHE, LEAKING, LIMIT_MB, NOW, OVER, Scene, leak
 
@@ -69,12 +71,25 @@ def test_a_confirmed_leak_comes_first():
     assert facts["Confidence"][0] == "97 %"
 
 
+def test_no_leak_is_never_said_on_stale_counts():
+    """Counts that are too old say nothing of now, and those older than two intervals are shown with their age."""
+    scene = Scene(leaks=())
+    for number in range(len(scene.metrics)):
+        replaced(scene, number, census_timestamp=NOW - 1000)
+    found = checked(state(scene))
+    assert found["verdict"]["label"] == "STILL LEARNING"
+    assert found["verdict"]["headline"] == "(objects were counted 16 min ago)"
+    assert found["workers"][0]["census_age_seconds"] == 1000
+    assert "counted 16 min ago" in tables.types(found)
+    assert "(16 min ago)" in view(found).workers[0].objects
+
+
 def test_the_five_verdicts():
     """Confirmed, near the limit, suspected, learning, healthy: the more pressing one is said."""
     full = Scene(leaks=(CACHE,))
     replaced(full, 0, heap_used_mb=0.9 * LIMIT_MB)
     young = Scene(leaks=())
-    young.metrics = [dataclasses.replace(one, snapshots_taken=4) for one in young.metrics]
+    young.metrics = [dataclasses.replace(one, censuses_taken=4) for one in young.metrics]
     found = [
         checked(state(scene)) for scene in (Scene(), full, Scene(leaks=(CACHE, OVER)), young, Scene(leaks=(OVER,)))
     ]
@@ -231,7 +246,7 @@ def test_the_ledger_says_where_growth_is():
 def test_a_young_server_is_a_state_too():
     """No snapshot, no past, no listener: nothing is known, and nothing fails."""
     scene = Scene(leaks=(), workers=1)
-    scene.metrics = [dataclasses.replace(scene.metrics[0], snapshot=None, snapshots_taken=0, start_time=NOW)]
+    scene.metrics = [dataclasses.replace(scene.metrics[0], snapshot=None, censuses_taken=0, start_time=NOW)]
     scene.tracks.clear()
     found = checked(state(scene))
     assert found["verdict"]["label"] == "STILL LEARNING"

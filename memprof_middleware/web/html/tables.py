@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from memprof_middleware.model import MB
+from memprof_middleware.model.counts import STALE_INTERVALS
 from memprof_middleware.text.words import DASH, clock, count, duration, percent, several, signed, size
 from memprof_middleware.web.html.charts import meter, spark
 
@@ -154,8 +155,16 @@ def types(state: Mapping[str, Any]) -> str:
     if others:
         more = _table("More objects table", head, "".join(others), tight=True)
         table += f"<details><summary>{several(len(others), 'more type')}</summary>{more}</details>"
-    note = f"worker {state['focus']['pid']}; leaking types first, then by growth"
+    note = f"worker {state['focus']['pid']}; leaking types first, then by growth{_age(state)}"
     return _section("objects", "Objects by type", table, note)
+
+
+def _age(state: Mapping[str, Any]) -> str:
+    """How old the counts are, once that is more than two intervals."""
+    ages = [row["census_age_seconds"] for row in state["workers"] if row["pid"] == state["focus"]["pid"]]
+    age = ages[0] if ages else None
+    is_old = age is not None and age > STALE_INTERVALS * state["interval_seconds"]
+    return f"; counted {duration(age)} ago" if is_old else ""
 
 
 def bundles(state: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from memprof_middleware.config import Config
-from memprof_middleware.model import Forecast, MemoryMetrics, Outlook
+from memprof_middleware.model import Forecast, MemoryMetrics, MemorySnapshot, Outlook
 from memprof_middleware.web.state.series import Series, last_life, part, per_hour, rounded, thinned
 from memprof_middleware.workers.track import Track
 
@@ -58,8 +58,16 @@ def _live(metrics: MemoryMetrics, track: Track | None, config: Config, now: floa
         "objects": None if snapshot is None else snapshot.total_objects,
         "requests": metrics.requests,
         "snapshots": metrics.snapshots_taken,
+        "censuses": metrics.censuses_taken,
+        "census_age_seconds": _census_age(snapshot, now),
         "up_seconds": round(max(0.0, now - metrics.start_time), 1),
     }
+
+
+def _census_age(snapshot: MemorySnapshot | None, now: float) -> float | None:
+    if snapshot is None or snapshot.census_timestamp is None:
+        return None
+    return round(max(0.0, now - snapshot.census_timestamp), 1)
 
 
 def _gone(track: Track, now: float) -> dict[str, Any]:
@@ -76,6 +84,8 @@ def _gone(track: Track, now: float) -> dict[str, Any]:
         "limit_source": "",
         "requests": 0,
         "snapshots": 0,
+        "censuses": 0,
+        "census_age_seconds": None,
         "up_seconds": None,
     }
 

@@ -8,6 +8,7 @@ from typing import Any
 from memprof_middleware.analysis.ledger import ADVICE
 from memprof_middleware.config import Config
 from memprof_middleware.model import MB
+from memprof_middleware.model.counts import longest_gap
 from memprof_middleware.text.words import clock, count, duration, percent, several, size
 
 LABELS = {
@@ -85,11 +86,18 @@ def _state(
         return "near_limit"
     if leaks:
         return "leak_suspected"
-    return "learning" if _learned(workers) < _to_learn(config) else "no_leak"
+    return "learning" if _learned(workers) < _to_learn(config) or _is_stale(workers, config) else "no_leak"
 
 
 def _learned(workers: Sequence[Mapping[str, Any]]) -> int:
-    return max((row["snapshots"] for row in workers), default=0)
+    """Snapshots in which nothing was counted teach nothing of leaks."""
+    return max((row["censuses"] for row in workers), default=0)
+
+
+def _is_stale(workers: Sequence[Mapping[str, Any]], config: Config) -> bool:
+    """Whether no worker has counts as young as they have to be at the latest: nothing can be said of now."""
+    ages = [row["census_age_seconds"] for row in workers if row["census_age_seconds"] is not None]
+    return min(ages, default=0.0) > longest_gap(config.interval) + config.interval
 
 
 def _to_learn(config: Config) -> int:
@@ -200,6 +208,14 @@ def _of_limit(
 
 def _of_learning(workers: Sequence[Mapping[str, Any]], config: Config) -> dict[str, Any]:
     learned, needed = _learned(workers), _to_learn(config)
+    if learned >= needed:
+        age = min(row["census_age_seconds"] or 0.0 for row in workers)
+        return {
+            "headline": f"(objects were counted {duration(age)} ago)",
+            "name": "",
+            "sentence": [_words("Nothing is said on counts as old as these.")],
+            "facts": [],
+        }
     soon = duration((needed - learned) * config.interval)
     return {
         "headline": f"({_span(learned, config)} of {_span(needed, config)})",
