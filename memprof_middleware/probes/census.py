@@ -49,6 +49,7 @@ class Census:
         kind: ``"compiled"`` or ``"pure"``: who counted.
         frozen: how many of them ``gc.freeze()`` hides; the pure census does not see those and counts none.
         refusal: why the compiled census is installed and did not count.
+        age_seconds: how long ago another profiler of this process took it; 0: it was taken now.
     """
 
     total: int
@@ -60,6 +61,7 @@ class Census:
     kind: Literal["pure", "compiled"] = "pure"
     frozen: int = 0
     refusal: str = ""
+    age_seconds: float = 0.0
 
 
 def take_census(stride: int = 1, *, pause: Callable[[float], object] = real_sleep) -> Census:

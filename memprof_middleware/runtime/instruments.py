@@ -26,6 +26,7 @@ from memprof_middleware.probes.native_census import CensusTaker, is_forked
 from memprof_middleware.probes.process import MemoryShare, ProcessMemory, memory_share, process_memory
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
 from memprof_middleware.probes.turns import Turn
+from memprof_middleware.runtime.shared_census import shared_census
 
 if TYPE_CHECKING:
     from memprof_middleware.heap.grown import GrownContainers
@@ -49,6 +50,9 @@ class ProcessInstruments(Instruments, Protocol):
 
     def census(self, stride: int = ...) -> Census:
         """Live objects by type; every ``stride``-th of them."""
+
+    def shared_census(self, stride: int, max_age: float) -> Census:
+        """The same, or what another profiler of this process counted within so many seconds."""
 
     def freeze_inherited(self) -> int:
         """Hide from the collector what a forked worker inherited, where that is of use; how many objects."""
@@ -118,6 +122,10 @@ class Probes:
     def census(self, stride: int = 1) -> Census:
         """Live objects by type, counted in slices; every ``stride``-th of them, or all where C counts."""
         return self._census.take(stride)
+
+    def shared_census(self, stride: int, max_age: float) -> Census:
+        """The same, or what another profiler of this process counted within so many seconds."""
+        return shared_census(self.census, id(self), stride, max_age)
 
     def freeze_inherited(self) -> int:
         """Hide from the collector what a forked worker inherited, if C can see it all the same; how many objects."""

@@ -280,7 +280,8 @@ class ProcessMonitor:
         with self._lock:
             with self.governor.paying():
                 allocator = self.route_watch.read(self.history.seen + 1)  # before the census, which allocates
-            snapshot, census, cpu_seconds = self.camera.take(stride, allocator)
+            max_age = 0.0 if by_hand else self.config.interval / 2
+            snapshot, census, cpu_seconds = self.camera.take(stride, allocator, max_age=max_age)
             self.governor.spent(cpu_seconds, time.monotonic())
             if census is not None:
                 self.governor.counted(census, time.monotonic())

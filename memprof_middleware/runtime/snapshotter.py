@@ -107,12 +107,13 @@ class Camera:
         self._probes.stop()
         self._trace.stop()
 
-    def take(self, stride: int | None = 1, allocator: AllocatorStats | None = None) -> Picture:
+    def take(self, stride: int | None = 1, allocator: AllocatorStats | None = None, *, max_age: float = 0.0) -> Picture:
         """Look at everything now.
 
         Args:
             stride: count every how-many-th object; ``None``: none, the last count goes on.
             allocator: what the allocators had given out at the calmest moment of late.
+            max_age: seconds that a count of another profiler of this process may be old.
         """
         self.open()
         began, cpu = time.perf_counter(), time.thread_time()
@@ -124,12 +125,14 @@ class Camera:
         limit = self._recent("limit", self._probes.limit, timestamp)
         share = self._recent("share", self._probes.share, timestamp)
         cpu = time.thread_time() - cpu
-        census = None if stride is None else self._measured("census", functools.partial(self._probes.census, stride))
+        census = None
         if stride is not None:
-            self._census = None if census is None else (timestamp, census, self._most(census))
+            census = self._measured("census", functools.partial(self._probes.shared_census, stride, max_age))
+            self._census = None if census is None else (timestamp - census.age_seconds, census, self._most(census))
         if census is not None:
             self._report_refusal(census.refusal)
-            cpu += census.cpu_seconds  # measured in there: under gevent it is another thread's
+            if not census.age_seconds:  # else another one has paid
+                cpu += census.cpu_seconds  # measured in there: under gevent it is another thread's
         override = self._config.heap_size_mb
         snapshot = MemorySnapshot(
             timestamp=timestamp,
