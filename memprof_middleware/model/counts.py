@@ -8,5 +8,5 @@ _LONGEST_SECONDS, _LONGEST_INTERVALS = 300.0, 4
 
 
 def longest_gap(interval: float) -> float:
-    """Seconds after which objects are counted again at the latest, whatever else is put off."""
+    """Seconds after which objects are counted again at the latest, whatever else is skipped."""
     return max(_LONGEST_SECONDS, _LONGEST_INTERVALS * interval)

@@ -25,7 +25,7 @@ class Leak(_Value):
             ``"resolved"``.
         severity: by growth: above 200 % critical, 150 % high, 100 % medium, else low.
         confidence: how sure the verdict is, 0 to 1.
-        notable: it matters, and all tests are passed; what does not is only watched: listed and told to nobody.
+        notable: it matters, and all tests are passed; what does not is only watched: listed, not reported.
         holder: what holds it, as a person would write it, with the share of a sample that it explains; or that it is
             held outside Python; empty while that is not known.
         route: whose requests make it grow; empty while that is not known.
