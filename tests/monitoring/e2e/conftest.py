@@ -122,13 +122,26 @@ class Stack:
             if alert["status"]["state"] == "suppressed"
         }
 
-    def delivered(self, status: str) -> dict[str, tuple[float, str, dict[str, Any]]]:
-        """The first delivery of each alert with this status, about one worker (all of them share this machine)."""
+    def delivered(self) -> dict[str, tuple[float, str, dict[str, Any]]]:
+        """The first message that each alert fires."""
         found: dict[str, tuple[float, str, dict[str, Any]]] = {}
-        for delivery in list(self.deliveries):
-            if delivery[2]["status"] == status and delivery[2]["labels"]["worker"] != "all":
-                found.setdefault(delivery[2]["labels"]["alertname"], delivery)
+        for message in self._of_one_worker():
+            if message[2]["status"] == "firing":
+                found.setdefault(message[2]["labels"]["alertname"], message)
         return found
+
+    def firing(self, until: float) -> set[str]:
+        """The alerts of which, up to then, the last message about some worker says that they fire."""
+        last = {
+            (alert["labels"]["alertname"], alert["labels"]["worker"]): alert["status"]
+            for when, _, alert in self._of_one_worker()
+            if when <= until
+        }
+        return {name for (name, _), status in last.items() if status == "firing"}
+
+    def _of_one_worker(self) -> list[tuple[float, str, dict[str, Any]]]:
+        """What arrived, without what is about all workers together: others use this machine's memory too."""
+        return [message for message in list(self.deliveries) if message[2]["labels"]["worker"] != "all"]
 
     def _state(self) -> str:
         told = [f"{path} {alert['status']} {alert['labels']}" for _, path, alert in list(self.deliveries)]
