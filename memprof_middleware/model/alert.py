@@ -6,19 +6,13 @@ import logging
 
 from memprof_middleware.model.codec import Moment, _Value
 from memprof_middleware.model.severity import Severity
-from memprof_middleware.model.urgency import urgency
+from memprof_middleware.model.urgency import log_level, urgency
 from memprof_middleware.model.value import valueclass
 
 _LEVELS: dict[Severity, int] = {
     "low": logging.WARNING,
     "medium": logging.WARNING,
     "high": logging.ERROR,
-    "critical": logging.CRITICAL,
-}
-_URGENCY = {
-    "info": logging.INFO,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
     "critical": logging.CRITICAL,
 }
 # How bad these are is told by when the limit is reached; their severity is growth in percent.
@@ -61,6 +55,7 @@ def level_of(alert: Alert) -> int:
 
     Who reads of its beginning reads of its end: at WARNING, or at INFO where its beginning was.
     """
-    by_urgency = alert.name in _BY_URGENCY
-    level = _URGENCY[urgency(alert.hours_left)] if by_urgency else _LEVELS[alert.severity]
+    level = _LEVELS[alert.severity]
+    if alert.name in _BY_URGENCY:
+        level = log_level(urgency(alert.hours_left, leaking=True), alert.hours_left)
     return level if alert.active else min(level, logging.WARNING)

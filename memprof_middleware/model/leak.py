@@ -28,6 +28,12 @@ class Leak(_Value):
         notable: it matters, and all tests are passed; what does not is only watched: listed, not reported.
         holder: what holds it, as a person would write it, with the share of a sample that it explains; or that it is
             held outside Python; empty while that is not known.
+        path: the retaining path that explains most, without words; empty while it is not known.
+        share: the part of a sample that this path explains, 0 to 1; ``None`` without a path.
+        file: the source file that defines the container or class at the root of the path; empty: not known.
+        line: its line there; 0: not known.
+        filled_in: the functions that add to it, as ``add_to_cart, line 31``; at most three.
+        pattern: the key of the advice for this kind of leak (:mod:`memprof_middleware.text.advice`); empty: none.
         route: whose requests make it grow; empty while that is not known.
         evidence: the sentences that the verdict rests on.
         also: what else grows with it, part of the same incident.
@@ -51,6 +57,12 @@ class Leak(_Value):
     confidence: float = 0.5
     notable: bool = True
     holder: str = ""
+    path: str = ""
+    share: float | None = None
+    file: str = ""
+    line: int = 0
+    filled_in: tuple[str, ...] = ()
+    pattern: str = ""
     route: str = ""
     evidence: tuple[str, ...] = ()
     also: tuple[str, ...] = ()

@@ -8,13 +8,12 @@ from collections.abc import Callable
 
 import pytest
 
-from memprof_middleware.analysis.memory import MAPPED, NATIVE, UNTRACKED
+from memprof_middleware.analysis.memory import MAPPED, NATIVE
 from memprof_middleware.leaks.judge import COLLECTION, Finding, look, present, whole
 from memprof_middleware.leaks.life import Life, live
 from memprof_middleware.leaks.past import Past, Reading, Seen
 from memprof_middleware.leaks.room import Room, room_of
 from memprof_middleware.model import MB, MemorySnapshot
-from memprof_middleware.model.urgency import hours_left, urgency
 
 ROOM = Room(400 * MB, 100 * MB, "what was left of 500 MB")
 Store = Callable[[int], float]
@@ -271,16 +270,3 @@ def test_where_nobody_set_a_limit_doubling_counts() -> None:
     assert room.left is not None
     assert room.left > 8000 * MB
     assert room_of(snapshot()) is None
-
-
-@pytest.mark.parametrize(
-    ("hours", "tight", "words"),
-    [(0.4, False, "critical"), (3.0, False, "error"), (20.0, False, "warning"), (90 * 25.0, False, "info")],
-)
-def test_how_loud_is_how_soon(hours: float, tight: bool, words: str) -> None:
-    """By when the limit is reached."""
-    assert urgency(hours, tight=tight) == words
-    assert urgency(hours, tight=True) == "critical"
-    assert hours_left(100.0, 0.0) is None
-    assert hours_left(100.0, 50.0) == 2.0
-    assert UNTRACKED != NATIVE
