@@ -10,7 +10,7 @@ from memprof_middleware.leaks.detector import severity_of
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident
 from memprof_middleware.leaks.life import Life
-from memprof_middleware.model import Leak, LeakState, Severity
+from memprof_middleware.model import FedBy, Leak, LeakState, Severity
 from memprof_middleware.model.urgency import hours_left
 
 # How sure each state is.
@@ -29,7 +29,7 @@ def verdict_of(
     incident: Incident,
     config: Config,
     before: Leak | None,
-    route: str,
+    route: FedBy,
     life: Life | None = None,
     left: float | None = None,
 ) -> Leak:
@@ -55,6 +55,8 @@ def verdict_of(
     confirmed = confirmed or (before is not None and before.state == "confirmed")
     state: LeakState = "confirmed" if confirmed else "suspected"
     per_hour = 0.0 if life is None else life.bytes_per_hour
+    if not route.route and before is not None:
+        route = FedBy(before.route, before.route_share, before.route_per_request)
     return Leak(
         name=growth.name,
         kind=growth.kind,
@@ -63,7 +65,9 @@ def verdict_of(
         confidence=round(_confidence(growth, told=told, confirmed=confirmed, held=bool(incident.holder)), 2),
         notable=confirmed or told or (enough and _has_laboratory(config)),
         holder=incident.holder or (before.holder if before else ""),
-        route=route or (before.route if before else ""),
+        route=route.route,
+        route_share=route.share,
+        route_per_request=route.per_request,
         evidence=tuple(_evidence(incident, life)),
         also=tuple(other.name for other in incident.others[:12]),
         first=round(growth.first),

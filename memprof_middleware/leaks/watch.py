@@ -29,7 +29,7 @@ from memprof_middleware.leaks.past import Past, Reading, Seen
 from memprof_middleware.leaks.populations import lockstep
 from memprof_middleware.leaks.room import CONFIRM, Room, room_of
 from memprof_middleware.leaks.verdicts import has_ended, verdict_of
-from memprof_middleware.model import MB, SEVERITIES, Leak, MemorySnapshot
+from memprof_middleware.model import MB, SEVERITIES, FedBy, Leak, MemorySnapshot
 from memprof_middleware.probes.real_thread import real_sleep
 
 # While nothing is suspected, containers are measured with every so many snapshots.
@@ -74,7 +74,7 @@ class LeakWatch:
         self._walked = -1  # the snapshot at which containers were measured last
         self._places: dict[str, Place] = {}
         self._holders: dict[str, tuple[int, Sequence[tuple[str, float]]]] = {}
-        self._routes: dict[str, tuple[float, str]] = {}
+        self._routes: dict[str, tuple[float, FedBy]] = {}
         self._calm_steps = 0
         self._walk_due = self._search_due = -math.inf  # by the monotonic clock
         self._past = Past(self._config.interval)
@@ -184,14 +184,13 @@ class LeakWatch:
         return seconds / (_CPU_SHARE * self._config.cpu_budget / 100)
 
     def judge(
-        self, history: History, route_of: Callable[[str, str], str | None], *, by_hand: bool
+        self, history: History, route_of: Callable[[str, str], FedBy | None], *, by_hand: bool
     ) -> tuple[list[Leak], list[Leak]]:
         """The open leaks, the worst first, and those that have ended since the last verdict.
 
         Args:
             history: the past, the last snapshot included.
-            route_of: the route that makes something of a kind grow, in words; empty if none is found, ``None``
-                while it is sought.
+            route_of: the route that makes something of a kind grow; ``None`` while it is sought.
             by_hand: look for holders, whatever the budget.
         """
         before = self.leaks
@@ -304,7 +303,7 @@ class LeakWatch:
         own: Mapping[str, Leak],
         life: Life | None,
         history: History,
-        route_of: Callable[[str, str], str | None],
+        route_of: Callable[[str, str], FedBy | None],
     ) -> Leak:
         """The verdict, under the name that the incident was told by, if it was told before."""
         if life is not None:
@@ -315,8 +314,8 @@ class LeakWatch:
         if before is not None and renamed and not self._is_better(incident.leader, before):
             incident = incident.led_by(before.name)
         route = self._route(incident.leader, route_of)
-        if not route and life is not None and life.finding.feed not in {REQUESTS, TIME}:
-            route = life.finding.feed
+        if not route.route and life is not None and life.finding.feed not in {REQUESTS, TIME}:
+            route = FedBy(life.finding.feed)
         return verdict_of(incident, self._config, before, route, life, self.left(history))
 
     def left(self, history: History) -> float | None:
@@ -335,13 +334,13 @@ class LeakWatch:
             return False
         return self._probes.rank(growth.name) < (self._probes.rank(before.name) if before.kind == "objects" else 2)
 
-    def _route(self, growth: Growth, route_of: Callable[[str, str], str | None]) -> str:
+    def _route(self, growth: Growth, route_of: Callable[[str, str], FedBy | None]) -> FedBy:
         """Asked for once, and again when what grows has doubled: it takes a fit over all windows."""
-        at, route = self._routes.get(growth.name, (0.0, ""))
-        if growth.last >= _LOOK_AGAIN * at or (not route and growth.last >= 1.2 * at):
+        at, route = self._routes.get(growth.name, (0.0, FedBy()))
+        if growth.last >= _LOOK_AGAIN * at or (not route.route and growth.last >= 1.2 * at):
             found = route_of(growth.kind, growth.name)
             if found is not None:
-                route = found or route
+                route = found if found.route else route
                 self._routes[growth.name] = growth.last, route
         return route
 

@@ -5,7 +5,7 @@ from memprof_middleware.model.breach import Breach
 from memprof_middleware.model.codec import Moment
 from memprof_middleware.model.drift import DriftReport
 from memprof_middleware.model.forecast import Forecast, Outlook
-from memprof_middleware.model.leak import Leak, LeakKind, LeakState
+from memprof_middleware.model.leak import FedBy, Leak, LeakKind, LeakState
 from memprof_middleware.model.route import Estimate, RouteGrowth, RouteWindows, WindowRow
 from memprof_middleware.model.severity import SEVERITIES, Severity
 from memprof_middleware.model.snapshot import CensusKind, MemorySnapshot
@@ -20,6 +20,7 @@ __all__ = [
     "CensusKind",
     "DriftReport",
     "Estimate",
+    "FedBy",
     "Forecast",
     "Leak",
     "LeakKind",

@@ -5,11 +5,27 @@ from __future__ import annotations
 import typing
 
 from memprof_middleware.model.codec import Moment, _Value
+from memprof_middleware.model.route import Estimate
 from memprof_middleware.model.severity import Severity
 from memprof_middleware.model.value import valueclass
 
 LeakKind = typing.Literal["objects", "container", "untracked", "native", "mapped", "fragmentation"]
 LeakState = typing.Literal["suspected", "confirmed", "resolved"]
+
+
+@valueclass(frozen=True, slots=True)
+class FedBy:
+    """The route whose requests make something grow.
+
+    Attributes:
+        route: method and template; of routes that cannot be told apart ``GET /a or GET /b``; empty: none is found.
+        share: its part of the growth, 0 to 1.
+        per_request: what one request of it adds.
+    """
+
+    route: str = ""
+    share: float | None = None
+    per_request: Estimate | None = None
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +50,9 @@ class Leak(_Value):
         line: its line there; 0: not known.
         filled_in: the functions that add to it, as ``add_to_cart, line 31``; at most three.
         pattern: the key of the advice for this kind of leak (:mod:`memprof_middleware.text.advice`); empty: none.
-        route: whose requests make it grow; empty while that is not known.
+        route: the route whose requests make it grow, ``POST /cart`` or ``GET /a or GET /b``; empty: not known.
+        route_share: the route's part of the growth, 0 to 1; ``None``: not known.
+        route_per_request: what one request of the route adds, with its interval; ``None``: not known.
         evidence: the sentences that the verdict rests on.
         also: what else grows with it, part of the same incident.
         first: live objects, entries, blocks or bytes at the start of the period that the verdict rests on.
@@ -64,6 +82,8 @@ class Leak(_Value):
     filled_in: tuple[str, ...] = ()
     pattern: str = ""
     route: str = ""
+    route_share: float | None = None
+    route_per_request: Estimate | None = None
     evidence: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     first: int

@@ -12,7 +12,7 @@ from memprof_middleware.limits.capacity import CONDITION as EXHAUSTION
 from memprof_middleware.limits.capacity import Capacity
 from memprof_middleware.limits.levels import FixedTuner
 from memprof_middleware.limits.thresholds import CONDITIONS, breaches, heap_growth
-from memprof_middleware.model import Breach, Leak, RouteWindows
+from memprof_middleware.model import Breach, FedBy, Leak, RouteWindows
 from memprof_middleware.routes.watch import RouteWatch
 from memprof_middleware.runtime.alerts import leak_breach
 from memprof_middleware.runtime.beat import Beat
@@ -43,7 +43,7 @@ def observe_leaks(beat: Beat, leaks: LeakWatch, routes: RouteWatch, config: Conf
     """What grows and stays: the confirmed leaks, and what is to be told of the others."""
     told = {leak.name for leak in leaks.leaks if leak.notable}
     alarmed = {leak.name for leak in leaks.leaks if leak.state == "confirmed"}
-    found, ended = leaks.judge(beat.history, lambda kind, name: _route_text(kind, name, beat, routes), by_hand=by_hand)
+    found, ended = leaks.judge(beat.history, lambda kind, name: _fed_by(kind, name, beat, routes), by_hand=by_hand)
     return Conditions(
         ("leak",),
         [leak_breach(leak, config) for leak in found if leak.state == "confirmed"],
@@ -53,20 +53,14 @@ def observe_leaks(beat: Beat, leaks: LeakWatch, routes: RouteWatch, config: Conf
     )
 
 
-def _route_text(kind: str, name: str, beat: Beat, routes: RouteWatch) -> str | None:
-    """The route that makes something grow, with its share and interval, for people.
-
-    Empty if none is found; ``None`` while that is being found out: ask again with the next step.
-    """
+def _fed_by(kind: str, name: str, beat: Beat, routes: RouteWatch) -> FedBy | None:
+    """The route that makes something grow; ``None`` while that is being found out: ask again with the next step."""
     known, found = routes.ask(kind, name, beat.history)
     if not known:
         return None
     if found is None:
-        return ""
-    value, low, high = found.per_request.value, found.per_request.low, found.per_request.high
-    names = " or ".join((found.route, *found.together_with))
-    kept = f", {value:.3g} ({low:.3g} to {high:.3g}) per request" if high < 2 * value else ""
-    return f"{names} ({100 * found.share:.0f} % of it{kept})"
+        return FedBy()
+    return FedBy(" or ".join((found.route, *found.together_with)), found.share, found.per_request)
 
 
 def observe_thresholds(
