@@ -1,0 +1,143 @@
+"""Advice on a leak: the first pattern that fits, what to do about it, and a few lines of an example."""
+
+from __future__ import annotations
+
+import re
+import typing
+
+from memprof_middleware.model import Leak
+from memprof_middleware.model.value import valueclass
+from memprof_middleware.text import signs
+from memprof_middleware.text.recipes import RECIPES, Recipe
+from memprof_middleware.text.signs import Sign, Test
+from memprof_middleware.text.subject import Subject
+
+Language = typing.Literal["python", "shell"]
+_OPTION = re.compile(r"\[([^\[\]]*)\]")
+_PLACE = re.compile(r"\{([^{}]+)\}")
+# Where the sentence needs a word and the word is not known.
+_INSTEAD = {
+    "holder": "a container",
+    "type": "entries",
+    "coroutine": "one coroutine",
+    "callback": "one callback",
+    "logger": "a logger",
+    "client": "client",
+}
+
+
+@valueclass(frozen=True, kw_only=True, slots=True)
+class Advice:
+    """What to do about a leak.
+
+    Attributes:
+        key: of the pattern, as in ``docs/advice.md``; ``"held"`` or ``"unknown"`` where none fits.
+        fix: sentences for whoever writes the code; names are in backticks, as in Markdown.
+        code: a few lines of an example; may be empty.
+        language: of the example.
+        likely: the pattern fits in part only; the reader is to be told "likely".
+    """
+
+    key: str
+    fix: str
+    code: str = ""
+    language: Language = "python"
+    likely: bool = False
+
+    @property
+    def plain(self) -> str:
+        """The sentences without backticks, for logs and alerts, "Likely: " in front where they are not sure."""
+        text = self.fix.replace("`", "")
+        return f"Likely: {text[0].lower()}{text[1:]}" if self.likely and text else text
+
+
+@valueclass(frozen=True, slots=True)
+class Pattern:
+    """A row of the table: what is recognised, and by what.
+
+    Attributes:
+        key: its name; ``Leak.pattern`` where the heap has seen it.
+        sign: how well it fits a leak, from what the leak says of itself.
+    """
+
+    key: str
+    sign: Test
+
+    @property
+    def recipe(self) -> Recipe:
+        """What is said, and the example."""
+        return RECIPES[self.key]
+
+
+# The first that fits counts. The last two take whatever is left.
+PATTERNS: tuple[Pattern, ...] = (
+    Pattern("task_unfinished", signs.task_unfinished),
+    Pattern("timer_pending", signs.timer_pending),
+    Pattern("exception_kept", signs.exception_kept),
+    Pattern("lru_method", signs.lru_method),
+    Pattern("lru_unbounded", signs.never),
+    Pattern("cache_too_large", signs.never),
+    Pattern("log_handler", signs.log_handler),
+    Pattern("logger_per_request", signs.logger_per_request),
+    Pattern("receivers", signs.receivers),
+    Pattern("callback_registry", signs.callback_registry),
+    Pattern("finalizer", signs.finalizer),
+    Pattern("query_log", signs.query_log),
+    Pattern("metric_labels", signs.metric_labels),
+    Pattern("class_per_request", signs.class_per_request),
+    Pattern("client_per_request", signs.client_per_request),
+    Pattern("thread_kept", signs.thread_kept),
+    Pattern("threads_alive", signs.threads_alive),
+    Pattern("module_mapping", signs.never),
+    Pattern("module_list", signs.never),
+    Pattern("cycles_gc_off", signs.cycles_gc_off),
+    Pattern("ttl_rising", signs.never),
+    Pattern("c_extension_refs", signs.c_extension_refs),
+    Pattern("native", signs.native),
+    Pattern("mapped", signs.mapped),
+    Pattern("allocator_retention", signs.allocator_retention),
+    Pattern("held", signs.held),
+    Pattern("unknown", signs.unknown),
+)
+_BY_KEY = {pattern.key: pattern for pattern in PATTERNS}
+
+
+def advice_for(leak: Leak) -> Advice:
+    """The advice on a leak: by its pattern, where the heap has seen it, else by the first row that fits."""
+    subject = Subject(leak)
+    pattern, sign = _BY_KEY.get(leak.pattern), Sign.SURE
+    if pattern is None:
+        fits = ((row, row.sign(subject)) for row in PATTERNS)
+        pattern, sign = next((row, found) for row, found in fits if found is not Sign.NO)
+    recipe = pattern.recipe
+    return Advice(
+        key=pattern.key,
+        fix=filled(recipe.fix, subject.words()),
+        code=recipe.code,
+        language=recipe.language,
+        likely=sign is Sign.LIKELY,
+    )
+
+
+def filled(text: str, words: dict[str, str]) -> str:
+    """A text with its words: what is in brackets is left out unless all its words are known.
+
+    Args:
+        text: with placeholders such as ``{holder}``, and brackets around what may be missing.
+        words: by placeholder.
+    """
+
+    def option(match: re.Match[str]) -> str:
+        inner = match[1]
+        return inner if all(name in words for name in _PLACE.findall(inner)) else ""
+
+    def word(match: re.Match[str]) -> str:
+        name = match[1]
+        return words.get(name) or _INSTEAD[name]
+
+    # Options first: words come in last, so that no name of the application is read as a placeholder.
+    return _capital(_PLACE.sub(word, _OPTION.sub(option, text)))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
