@@ -18,7 +18,7 @@ from memprof_middleware.routes.labels import LABELS
 from memprof_middleware.web.http.endpoint import Endpoint, endpoint_of
 from memprof_middleware.web.http.messages import MOST_BYTES, Request, body_size, is_secure
 from memprof_middleware.web.http.part import Part
-from memprof_middleware.web.http.visits import KEY, OWN, EndOnce, label_within, settle, warn_twice
+from memprof_middleware.web.http.visits import KEY, OWN, EndOnce, counted_further_out, label_within, settle, warn_twice
 
 
 @sync_and_async_middleware
@@ -74,7 +74,7 @@ def _part_for(profiler: MemoryProfiler, endpoint: Endpoint, request: HttpRequest
     path = request.path_info
     part = endpoint.find(path, partial(host_route, path)) if path.startswith(endpoint.paths) else None
     if part is not None:
-        _carrier(request).get(KEY, []).append(OWN)
+        (counted_further_out(_carrier(request)) or []).append(OWN)
     return part
 
 
@@ -90,11 +90,10 @@ class _Visit:
         self._carrier = carrier = getattr(request, "scope", None) or request.META  # as _carrier: a call less
         traffic = self._traffic = profiler.traffic
         self._request = request
-        if KEY in carrier:
-            self._told: list[str] | None = carrier[KEY]
+        self._told = counted_further_out(carrier)
+        if self._told is not None:
             warn_twice(profiler)
         else:
-            self._told = None
             carrier[KEY] = [request.META.get("SCRIPT_NAME", "")]
             traffic.started += 1
 
