@@ -6,7 +6,7 @@ from collections.abc import Callable, MutableMapping
 from functools import partial
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction
+from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.http import HttpRequest, HttpResponse
 from django.urls import Resolver404, resolve
 from django.utils.decorators import sync_and_async_middleware
@@ -38,9 +38,8 @@ def MemProfMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[H
             if part is not None:
                 if not part.slow:
                     return response_of(part, request)
-                import asyncio  # loaded there already
-
-                return await asyncio.to_thread(response_of, part, request)  # all requests wait on the event loop
+                # Not on the event loop, where all requests wait; in the thread that Django looks after.
+                return await sync_to_async(response_of)(part, request)
             visit = _Visit(profiler, request)
             try:
                 response = await get_response(request)
@@ -131,6 +130,7 @@ def response_of(part: Part, request: HttpRequest) -> HttpResponse:
     """Have a part of the endpoint answer a request."""
     headers = {name.lower(): value for name, value in request.headers.items()}
     size = body_size(request.META.get("CONTENT_LENGTH")) if part.slow else 0
+    vouched = part.slow and django_memprof.staff_may_look() and _is_staff(request)
     asked = Request(
         method=request.method or "",
         path=request.path_info,
@@ -140,9 +140,20 @@ def response_of(part: Part, request: HttpRequest) -> HttpResponse:
         size=size,
         client=request.META.get("REMOTE_ADDR"),
         secure=is_secure(request.scheme or "", headers),
+        vouched=vouched,
     )
     response = part.respond(asked)
     return HttpResponse(response.body, status=response.status, headers=dict(response.headers))
+
+
+def _is_staff(request: HttpRequest) -> bool:
+    """Whether the session is one of staff. Ours is the first middleware, so nobody has looked at it before."""
+    from django.contrib.auth import get_user
+    from django.contrib.sessions.middleware import SessionMiddleware
+
+    SessionMiddleware(lambda _: HttpResponse()).process_request(request)
+    user = get_user(request)
+    return bool(user.is_active and getattr(user, "is_staff", False))
 
 
 def host_route(path: str) -> bool:

@@ -34,7 +34,7 @@ class Guard:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":  # any other scheme is between the browser and a proxy
             return self._token.refusal(request, given.strip())
-        if self._has_cookie(request):
+        if request.vouched or self._has_cookie(request):
             if request.method in {"GET", "HEAD"} or same_origin(request):
                 return None
             return messages.text(request, "this request was not sent by a page of ours\n", 403)
