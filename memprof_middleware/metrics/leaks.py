@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 
 from memprof_middleware.metrics.spec import MetricSpec, Sample, Samples, Workers, each
 from memprof_middleware.model import SEVERITIES, Leak, MemoryMetrics
 from memprof_middleware.model.clean import clean
 from memprof_middleware.model.urgency import urgency
+from memprof_middleware.text.advice import advice_for
+from memprof_middleware.text.headline import holder, watched_seconds
 
 # One leak shows as a handful of types; a scrape must not grow with a program that makes classes as it runs.
 _MOST_LEAKS = 20
-_LONGEST = 120
-# Holder and route may come with how much of a sample they explain, which changes from snapshot to snapshot.
-_SHARE = re.compile(r" \(\d.*")
-_NOBODY = ("held ", "nobody")
+# A label is a name, or two or three sentences of advice.
+_LONGEST = 300
 
 
 def _worst(worker: MemoryMetrics) -> list[Leak]:
@@ -50,25 +49,15 @@ def _is_notable(leak: Leak) -> bool:
     return leak.notable
 
 
-def _holder(leak: Leak) -> str:
-    if leak.kind == "container":
-        return leak.name
-    held = leak.path or leak.holder
-    return "" if held.startswith(_NOBODY) else _SHARE.sub("", held).partition("[")[0]
-
-
 def _words(leak: Leak, worker: MemoryMetrics) -> tuple[tuple[str, ...], float]:
-    """What an incident is called by, and how soon somebody has to act: a suspicion asks nobody to."""
-    seen = worker.snapshot
-    urgent = urgency(
-        leak.hours_left,
-        leaking=True,
-        percent=None if seen is None else seen.heap_percent,
-        watched_seconds=None if seen is None else seen.timestamp - leak.since,
-    )
+    """What an incident is called by, how soon somebody has to act, and what to do: a suspicion asks for nothing."""
     grown = leak.name if leak.kind == "objects" else ""
-    route = _SHARE.sub("", leak.route)
-    return (leak.name, grown, _holder(leak), route, leak.state, urgent if _is_confirmed(leak) else "none"), 1
+    named = (leak.name, grown, holder(leak), leak.route, leak.state)
+    if not _is_confirmed(leak):
+        return (*named, "none", ""), 1
+    percent = None if worker.snapshot is None else worker.snapshot.heap_percent
+    urgent = urgency(leak.hours_left, leaking=True, percent=percent, watched_seconds=watched_seconds(leak))
+    return (*named, urgent, advice_for(leak).plain), 1
 
 
 def _time_to_limit(leak: Leak) -> float | None:
@@ -92,9 +81,9 @@ LEAKS: tuple[MetricSpec, ...] = (
     MetricSpec(
         "memory_leak_info",
         "info",
-        "1 for each incident, with type, holder, route, state and urgency as labels; at most 20.",
+        "1 for each incident, with type, holder, route, state, urgency and fix as labels; at most 20.",
         _of_leaks(_words, chosen=_is_notable),
-        ("incident", "object_type", "holder", "route", "state", "urgency"),
+        ("incident", "object_type", "holder", "route", "state", "urgency", "fix"),
     ),
     MetricSpec(
         "memory_leak_growth_bytes_per_hour",
