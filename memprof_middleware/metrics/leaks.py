@@ -88,14 +88,14 @@ LEAKS: tuple[MetricSpec, ...] = (
     MetricSpec(
         "memory_leak_growth_bytes_per_hour",
         "gauge",
-        "Memory that a confirmed leak takes in an hour, in bytes; at most 20.",
-        _of_leaks(lambda leak, _: ((leak.name,), leak.bytes_per_hour), chosen=_is_confirmed),
+        "Memory that a confirmed leak takes in an hour, in bytes; at most 20. Absent while it is not known.",
+        _of_leaks(lambda leak, _: ((leak.name,), leak.bytes_per_hour or None), chosen=_is_confirmed),
         ("incident",),
     ),
     MetricSpec(
         "memory_leak_time_to_limit_seconds",
         "gauge",
-        "Time until a confirmed leak reaches the memory limit at its pace, in seconds. Absent without a limit.",
+        "Time until a confirmed leak reaches the memory limit at its pace, in seconds. Absent while it is not known.",
         _of_leaks(lambda leak, _: ((leak.name,), _time_to_limit(leak)), chosen=_is_confirmed),
         ("incident",),
     ),

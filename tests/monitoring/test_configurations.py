@@ -5,6 +5,8 @@ import re
 import pytest
 import yaml
 
+from memprof_middleware.metrics.monitoring import render
+
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # The worse alert of each pair, and the milder one that it mutes.
 PAIRS = {
@@ -118,14 +120,52 @@ def test_the_worse_alert_is_there_as_long_as_the_milder_one(alerts):
         assert seconds(worse["keep_firing_for"]) >= seconds(milder["keep_firing_for"])
 
 
-def test_what_compose_mounts_is_there(monitoring):
+# Among containers a service has its own name, and the machine is one more host.
+MACHINE = "host.docker.internal"
+COMPOSED = {
+    "prometheus": {"app": f"{MACHINE}:8000", "alertmanager": "alertmanager:9093"},
+    "alertmanager": {f"{name}-url": f"http://{MACHINE}:9095/{name}" for name in ("pager", "developers", "chat")},
+}
+
+
+@pytest.fixture(scope="module")
+def services(monitoring):
+    return yaml.safe_load((monitoring / "compose.yml").read_text())["services"]
+
+
+def test_what_compose_mounts_is_there(monitoring, services):
     """Every folder and file that a service gets exists, and the provisioned dashboard lies where Grafana looks."""
-    services = yaml.safe_load((monitoring / "compose.yml").read_text())["services"]
     mounts = [volume.split(":") for service in services.values() for volume in service["volumes"]]
-    assert all((monitoring / source).is_dir() for source, *_ in mounts)
+    assert all((monitoring / source).exists() for source, *_ in mounts)
     targets = {target: source for source, target, *_ in mounts}
     provider = yaml.safe_load((monitoring / "grafana/provisioning/dashboards/memprof.yml").read_text())["providers"][0]
     assert (monitoring / targets[provider["options"]["path"]] / "memprof.json").is_file()
     source = yaml.safe_load((monitoring / "grafana/provisioning/datasources/prometheus.yml").read_text())
     scrape = yaml.safe_load((monitoring / "prometheus/prometheus.yml").read_text())["global"]["scrape_interval"]
     assert source["datasources"][0]["jsonData"]["timeInterval"] == scrape
+
+
+def test_compose_needs_no_network_of_the_host(services):
+    """On macOS and Windows there is none: services reach one another by name; ports are open to the machine only."""
+    for name, service in services.items():
+        assert "network_mode" not in service, name
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"]), name
+    for name in COMPOSED:
+        assert services[name]["extra_hosts"] == [f"{MACHINE}:host-gateway"]
+
+
+@pytest.mark.parametrize("kind", COMPOSED)
+def test_the_files_of_compose_are_what_is_printed(kind, monitoring):
+    """They are the same files, printed for the addresses that hold among containers."""
+    text = render(kind, COMPOSED[kind], namespace="fogcompute")
+    assert (monitoring / f"compose/{kind}.yml").read_text() == text
+
+
+def test_services_find_one_another(monitoring, services):
+    """Each address that a file names is a service, on the port that it listens on, or the machine."""
+    prometheus = yaml.safe_load((monitoring / "compose/prometheus.yml").read_text())
+    [manager] = prometheus["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
+    grafana = yaml.safe_load((monitoring / "grafana/provisioning/datasources/prometheus.yml").read_text())
+    for address in (manager, grafana["datasources"][0]["url"].removeprefix("http://")):
+        host, _, port = address.partition(":")
+        assert f"127.0.0.1:{port}:{port}" in services[host]["ports"]

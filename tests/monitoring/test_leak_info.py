@@ -100,11 +100,14 @@ def test_a_suspicion_asks_for_nothing() -> None:
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    """Without a limit there is no time to it; without a holder no label says a phrase in its place."""
-    unknown = dataclasses.replace(LEAK, path="", holder="held outside Python", route="", hours_left=None)
+    """No size, no growth; no limit, no time; and without a holder no label has a phrase in its place."""
+    unknown = dataclasses.replace(
+        LEAK, path="", holder="held outside Python", route="", hours_left=None, bytes_per_hour=0.0
+    )
     [(labels, _)] = samples(Server((unknown,)), "leak_info")
     assert (labels["holder"], labels["route"]) == ("", "")
     assert samples(Server((unknown,)), "leak_time_to_limit_seconds") == []
+    assert samples(Server((unknown,)), "leak_growth_bytes_per_hour") == []
     [(labels, _)] = samples(Server((dataclasses.replace(LEAK, name="shop.CITIES", kind="container"),)), "leak_info")
     assert (labels["incident"], labels["object_type"], labels["holder"]) == ("shop.CITIES", "", "shop.CITIES")
 

@@ -157,13 +157,13 @@ def test_the_right_alerts_arrive(stack, story, alerts):
 
 
 def test_a_leak_is_a_ticket_until_its_limit_is_near(stack, story):
-    """The developers hear of it when it is confirmed, with type, growth and time; the pager only after the burst."""
+    """The developers hear of it when it is confirmed, with holder and what to do; the pager only after the burst."""
     when, path, alert = stack.delivered()[TICKET]
     assert path == "/developers"
     assert story.leak < when < story.burst < stack.delivered()["MemoryLeakCritical"][0]
     assert alert["labels"]["severity"] == "ticket"
     assert "app.Session" in alert["annotations"]["summary"]
-    assert "an hour; memory limit in " in alert["annotations"]["description"]
+    assert " Fix: app.KEPT keeps Session. " in alert["annotations"]["description"]
 
 
 def test_what_follows_from_it_is_held_back(stack, story):
