@@ -9,12 +9,14 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from memprof_middleware import Config
+from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.model import Estimate, Forecast, Leak, MemoryMetrics, MemorySnapshot, Outlook, RouteGrowth
+from memprof_middleware.testing import FakeClock, FakeProbes
 from memprof_middleware.web.state.build import build_state
 from memprof_middleware.workers.track import COLUMNS, Track
 
 NOW = 1_795_452_667.0  # 2026-11-23 16:51:07 UTC
+TOKEN = "open-sesame-42"
 MB = 2**20
 BUNDLE = {
     "id": "memprof-20261123T155200Z-4242",
@@ -87,6 +89,17 @@ class Server:
         about |= {"page_cpu_percent": 0.01, "actions": ["bundle", "flame", "save"]} | dict(self.about)
         metrics = [self._metrics(slot, worker) for slot, worker in enumerate(self.workers)]
         return build_state(metrics, tracks, tracks.get, self.config, now=NOW, about=about)
+
+    def profiler(self, **settings: Any) -> MemoryProfiler:
+        """A profiler that has these figures, for a page that is really served."""
+        told = {"release": self.config.release, "leak_confirm_requests": self.config.leak_confirm_requests}
+        config = Config(background=False, **{"token": TOKEN, "evidence_dir": "/nowhere", **told, **settings})
+        profiler = MemoryProfiler(config, clock=FakeClock(NOW), probes=FakeProbes())
+        tracks = {str(slot): self._track(slot, worker) for slot, worker in enumerate(self.workers)}
+        metrics = [self._metrics(slot, worker) for slot, worker in enumerate(self.workers)]
+        profiler.workers = lambda: list(metrics)  # type: ignore[method-assign]
+        profiler.pasts.read = lambda own, columns: (tracks, tracks.get)  # type: ignore[method-assign]
+        return profiler
 
     def _track(self, slot: int, worker: Worker) -> Track:
         rnd = random.Random(worker.pid)

@@ -369,8 +369,10 @@ def test_a_young_server_is_a_state_too():
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(30, "less than a minute"), (90, "a minute"), (1500, "25 min"), (6750, "1 h 50 min"), (10_800, "3 h")]
-    + [(12_960, "3.6 h"), (39_700, "11 h"), (414 * 3600, "17 days")],
+    [
+        *((30, "less than a minute"), (90, "a minute"), (1500, "25 min"), (6750, "1 h 50 min")),
+        *((10_800, "3 h"), (12_960, "3.6 h"), (39_700, "11 h"), (414 * 3600, "17 days")),
+    ],
 )
 def test_a_time_ahead_is_no_finer_than_it_is_known(seconds, words):
     """Minutes below two hours, tenths below ten, whole hours, then days."""

@@ -70,7 +70,7 @@
   // reader's hand or eye: what has focus, is hovered or has something selected stays until it is left.
   const busy = (element) => element.matches(":hover, :focus-within") || one(".cross.on", element);
   const before = new Map();
-  const parts = (root) => all("#main section, #end", root).filter((part) => part.id);
+  const parts = (root) => all("#main > section:not(#details), #details > details, #end", root);
   const replace = (page) => {
     const fresh = new Map(parts(page).map((part) => [part.id, part]));
     const old = parts(document);
@@ -88,6 +88,7 @@
       const open = all("details", part).map((details) => details.open);
       part.replaceWith(document.adoptNode(next));
       all("details", next).forEach((details, row) => (details.open = open[row] ?? false));
+      if (part.open) next.open = true;
       all(".fig", next).forEach(readout);
     }
     document.title = page.title;
