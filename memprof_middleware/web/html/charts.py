@@ -48,7 +48,7 @@ def growth(identity: str, incident: Mapping[str, Any], now: float) -> str:
     if fit is not None:
         line = [[fit["t0"], fit["v0"]], [end, last]]
         body += f'<path class="fitline" d="{path(line, box)}"/>'
-        middle = fit["t0"] + 0.45 * (now - fit["t0"])
+        middle = fit["t0"] + 0.45 * (end - fit["t0"])
         there = box.y(fit["v0"] + slope * (middle - fit["t0"]))
         over.append(label(box.x(middle), there, fit["words"], anchor="start", dy=26))
     if hit is not None:

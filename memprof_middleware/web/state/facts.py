@@ -59,7 +59,7 @@ def _held(leak: Leak) -> tuple[Parts, Parts]:
         notes.append(f"path {code(leak.path)}")
     if leak.share is not None:
         notes.append(f"{percent(leak.share)} of the sample")
-    elif leak.holder and leak.holder != place and not leak.path:
+    elif not leak.path and leak.holder.removeprefix(place).replace("[*]", ""):
         notes.append(leak.holder.replace("`", "'"))
     return marked(code(place)), marked("; ".join(notes))
 

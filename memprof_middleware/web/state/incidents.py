@@ -10,7 +10,7 @@ from typing import Any
 from memprof_middleware.model import SEVERITIES, Leak, MemoryMetrics
 from memprof_middleware.model.urgency import URGENCIES, URGENCY_WORDS, Urgency, urgency
 from memprof_middleware.model.value import valueclass
-from memprof_middleware.text.headline import headline
+from memprof_middleware.text.headline import headline, holder
 from memprof_middleware.text.words import several
 from memprof_middleware.web.state.facts import facts
 from memprof_middleware.web.state.feeds import feeds
@@ -265,8 +265,11 @@ def _confirmed_by(leak: Leak, asked: Asked) -> str:
 def _grows_with(one: Incident, asked: Asked) -> Parts:
     leak = one.leak
     told = []
-    if leak.also:
-        told.append(f"Grows with it: {listed([code(name.removeprefix('builtins.')) for name in leak.also])}.")
+    place = holder(leak)
+    # What lies inside of the holder, and the holder itself, are named already.
+    beside = [name for name in leak.also if not place or name.partition("[")[0] != place]
+    if beside:
+        told.append(f"Grows with it: {listed([code(name.removeprefix('builtins.')) for name in beside])}.")
     if asked.workers > 1:
         told.append(f"In {len(one.pairs)} of {several(asked.workers, 'worker')}.")
     return marked(" ".join(told))

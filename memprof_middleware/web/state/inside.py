@@ -21,6 +21,7 @@ from memprof_middleware.workers.track import Track
 
 _TYPE_BUCKETS = 30
 _HOUR = 3600.0
+_LATE_SECONDS = 5.0  # what a busy machine may add
 _RECENT_SECONDS = 2 * _HOUR
 # The parts of memory: name, and the same in the answer. The order is that of the columns of a row below.
 _OWNERS = (
@@ -197,7 +198,7 @@ def counts_age(row: Mapping[str, Any] | None, metrics: MemoryMetrics | None, con
         config: the interval, and what a count may cost.
     """
     age = None if row is None else row["counts_age_seconds"]
-    if age is None or age <= STALE_INTERVALS * config.interval:
+    if age is None or age <= STALE_INTERVALS * config.interval + _LATE_SECONDS:
         return None
     skipped = {} if metrics is None else metrics.census_skipped
     stall = None if metrics is None or metrics.snapshot is None else metrics.snapshot.census_stall_seconds

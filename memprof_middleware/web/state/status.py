@@ -188,7 +188,8 @@ def _reaches(
         uses = "use" if verb == "reach" else "uses"
         return f"{who} {uses} {first['percent']:.0f} % of {its} memory limit."
     when = first["words"].removesuffix(" at this pace")
-    when = when if when.startswith("in ") else f"in {when}"
+    if not when.startswith("in "):
+        when = f"in {when} (rough: watched {span(first['watched_seconds'] or 0.0)})"
     return f"{who} {verb} {its} memory limit {when}."
 
 

@@ -16,6 +16,8 @@ _MARGIN_SECONDS, _QUARTER = 600.0, 900
 # What a worker is recycled at, as a part of its limit.
 _RECYCLE = 0.88
 _LEAST_BOUGHT = 1800.0
+# Nearer than this there is only a restart, also where the figure is rough.
+_NEAR_SECONDS = 4 * 3600.0
 
 
 def step(label: str, text: str, code: str = "") -> dict[str, Any]:
@@ -55,7 +57,8 @@ def now_step(
         return step("Now", "Nothing. No worker is near its limit: this is a ticket, not a page.")
     if config.recycle is not None:
         return step("Now", f"Nothing. memprof recycles a worker above {size(config.recycle)}; watch that it keeps up.")
-    if urgent == "today" and row is not None and row["limit_mb"]:
+    near = limit["seconds_low"] is not None and limit["seconds_low"] < _NEAR_SECONDS
+    if urgent == "today" and not near and row is not None and row["limit_mb"]:
         mb = 10 * int(_RECYCLE * row["limit_mb"] / 10)
         before = _deadline(limit, now)
         when = f" before {before}" if before else ""
