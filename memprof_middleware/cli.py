@@ -16,23 +16,27 @@ from memprof_middleware.text.version import package_version
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="memprof", description="Memory profiler for Python web services.")
+    parser = argparse.ArgumentParser(prog="memprof", description="Find memory leaks in Python web services.")
+    parser.add_argument("--version", action="version", version=f"memprof-middleware {package_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("version", help="print the versions that a bug report needs")
+    commands.add_parser("version", help="print versions for a bug report")
     # The demo reads its own options (--host, --seconds, --keep, --help).
-    commands.add_parser("demo", add_help=False, help="run a small shop that leaks, and find the leak in under a minute")
+    commands.add_parser(
+        "demo", add_help=False, help="run a sample shop that leaks, and find the leak in about a minute"
+    )
     explain = commands.add_parser("explain", help="print an evidence file")
-    explain.add_argument("file", metavar="FILE", help="as the log names it")
-    explain.add_argument("--html", action="store_true", help="as one HTML file that opens offline (> it.html)")
-    commands.add_parser("top", add_help=False, help="show a server's memory in the terminal")
+    explain.add_argument("file", metavar="FILE", help="evidence file named in the log")
+    explain.add_argument("--html", action="store_true", help="one HTML file that opens offline (> report.html)")
+    commands.add_parser("top", add_help=False, help="show a running server in the terminal")
+    commands.add_parser("report", add_help=False, help="print the page of a running server as text")
     monitoring.add_to(commands)
     arguments, options = parser.parse_known_args(argv)
     if arguments.command == "demo":
         return run_demo(options)
-    if arguments.command == "top":
-        from memprof_middleware.terminal.command import run_top
+    if arguments.command in {"top", "report"}:
+        from memprof_middleware.terminal.command import run_report, run_top
 
-        return run_top(options)
+        return run_top(options) if arguments.command == "top" else run_report(options)
     if options:
         parser.error(f"unrecognized arguments: {' '.join(options)}")
     if arguments.command == "explain":

@@ -7,8 +7,10 @@ import os
 import re
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 
 from memprof_middleware.errors import ConfigError
+from memprof_middleware.model.ignored import ignored_item
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.settings import is_level, is_network, known, setting, validated
 
@@ -131,6 +133,11 @@ class Config:
         None,
         "Where the private folder for evidence files is made, twenty of which are kept; unset: the folder for "
         "temporary files.",
+    )
+    ignore: tuple[str, ...] = setting(
+        (),
+        "Holders, types or routes that are not reported, each with a reason if you like: `shop.geo.CITIES = bounded by "
+        "the number of cities`, `type:shop.Row`, `route:GET /healthz`. Their growth still counts against the limit.",
     )
     route_min_bytes: float = setting(
         100.0,
@@ -266,14 +273,29 @@ class Config:
             object.__setattr__(self, field.name, validated(field, _KINDS[field.name], getattr(self, field.name)))
         if self.heap_critical_percent <= self.heap_warning_percent:
             raise ConfigError(
-                f"heap_critical_percent={self.heap_critical_percent!r} is not above "
-                f"heap_warning_percent={self.heap_warning_percent!r}: raise the one or lower the other"
+                f"heap_critical_percent={self.heap_critical_percent!r} must be above "
+                f"heap_warning_percent={self.heap_warning_percent!r}"
             )
+        for item in self.ignore:
+            try:
+                ignored_item(item)
+            except ValueError as error:
+                raise ConfigError(
+                    f"ignore={item!r}: {error}; allowed: holders such as 'shop.geo.CITIES', 'type:shop.Row' and "
+                    "'route:GET /healthz', each with ' = ' and a reason if you like"
+                ) from None
         if self.recycle is not None and self.heap_size_mb is not None and self.recycle >= self.heap_size_mb:
             raise ConfigError(
-                f"recycle={self.recycle!r} is not below heap_size_mb={self.heap_size_mb!r}: a worker would be killed "
-                "before it is recycled; lower the one or raise the other"
+                f"recycle={self.recycle!r} must be below heap_size_mb={self.heap_size_mb!r}, else the system ends the "
+                "worker first"
             )
+
+    @property
+    def state_folder(self) -> Path | None:
+        """Where what is learned and decided is kept: ``state_dir``, else beside ``baseline_file``; or ``None``."""
+        if self.state_dir is not None:
+            return Path(self.state_dir)
+        return None if self.baseline_file is None else Path(self.baseline_file).parent
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, object], *, prefix: str = "") -> Config:

@@ -197,7 +197,7 @@ def test_a_start_is_logged_once(running: MemoryProfiler, caplog: pytest.LogCaptu
         running.ensure_running()
         running.ensure_running()
     assert [record.getMessage() for record in caplog.records] == [
-        f"memprof: watching process {os.getpid()}, a snapshot every 1 s"
+        f"memprof: started in process {os.getpid()}: a snapshot every 1 s"
     ]
 
 
@@ -231,8 +231,10 @@ def test_one_record_when_it_begins_and_one_when_it_ends(rig: Rig, caplog: pytest
     assert (began.memprof_name, began.memprof_active) == ("heap_warning", True)  # type: ignore[attr-defined]
     assert (began.memprof_value, began.memprof_threshold) == (85.0, 80.0)  # type: ignore[attr-defined]
     assert ended.memprof_active is False  # type: ignore[attr-defined]
-    assert "85.0 %" in began.getMessage()
-    assert "over after 10 min" in ended.getMessage()
+    assert "memory high: " in began.getMessage()
+    assert "uses 85 % of its limit" in began.getMessage()
+    assert "memory high, resolved after 10 min: " in ended.getMessage()
+    assert "uses 10 % of its limit" in ended.getMessage()
 
 
 def test_alerts_are_what_holds_now(rig: Rig) -> None:

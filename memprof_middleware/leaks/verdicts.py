@@ -7,9 +7,12 @@ from collections.abc import Iterator, Sequence
 from memprof_middleware.analysis.retention import Load, stalled_for
 from memprof_middleware.config import Config
 from memprof_middleware.leaks.detector import severity_of
+from memprof_middleware.leaks.feed import REQUESTS
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident
+from memprof_middleware.leaks.judge import CONFIRM_SECONDS
 from memprof_middleware.leaks.life import Life
+from memprof_middleware.leaks.room import CONFIRM
 from memprof_middleware.model import FedBy, Leak, LeakState, Severity
 from memprof_middleware.model.urgency import hours_left
 
@@ -55,6 +58,7 @@ def verdict_of(
     confirmed = confirmed or (before is not None and before.state == "confirmed")
     state: LeakState = "confirmed" if confirmed else "suspected"
     per_hour = 0.0 if life is None else life.bytes_per_hour
+    requests, seconds = (None, None) if confirmed else _decided(growth, life, config)
     if not route.route and before is not None:
         route = FedBy(before.route, before.route_share, before.route_per_request)
     return Leak(
@@ -77,6 +81,8 @@ def verdict_of(
         growth_per_request=growth.per_request,
         bytes_per_hour=per_hour,
         hours_left=hours_left(left, per_hour),
+        decided_requests=requests,
+        decided_seconds=seconds,
         relapses=0 if life is None else life.relapses,
         since=growth.since,
         detected_at=before.detected_at if before else growth.since + 3600 * _hours(growth),
@@ -108,6 +114,19 @@ def _confidence(growth: Growth, *, told: bool, confirmed: bool, held: bool) -> f
         return _SUSPECTED + 0.05 * growth.steadiness
     slows_down = growth.pace < _PACE or growth.steadiness < _STEADY
     return (0.3 + (_WATCHED - 0.3) * growth.steadiness) * (0.6 if slows_down else 1.0)
+
+
+def _decided(growth: Growth, life: Life | None, config: Config) -> tuple[float | None, float | None]:
+    """After how many more requests, and seconds, a suspicion is decided at this pace; ``None``: not known."""
+    if config.leak_confirm_requests is not None and growth.served:
+        return max(0.0, config.leak_confirm_requests - growth.served), None
+    if config.leak_confirm_hours is not None:
+        return None, max(0.0, 3600 * (config.leak_confirm_hours - _hours(growth)))
+    line = None if life is None else life.finding.growth
+    if life is None or line is None or not life.finding.share or line.seconds <= 0:
+        return None, None
+    more = max(0.0, line.seconds * (CONFIRM / life.finding.share - 1), CONFIRM_SECONDS - line.seconds)
+    return line.fed * more / line.seconds if life.finding.feed == REQUESTS else None, more
 
 
 def _has_laboratory(config: Config) -> bool:

@@ -7,6 +7,7 @@ import typing
 from memprof_middleware.model.codec import Moment, _Value
 from memprof_middleware.model.route import Estimate
 from memprof_middleware.model.severity import Severity
+from memprof_middleware.model.urgency import Urgency, urgency
 from memprof_middleware.model.value import valueclass
 
 LeakKind = typing.Literal["objects", "container", "untracked", "native", "mapped", "fragmentation"]
@@ -62,6 +63,8 @@ class Leak(_Value):
         growth_per_request: growth per request served over that period; ``None`` without requests.
         bytes_per_hour: what it takes an hour; 0 while it is only watched.
         hours_left: until the limit is reached at that rate; ``None``: not known.
+        decided_requests: of a suspicion, after how many more requests it is decided at this pace; ``None``: not known.
+        decided_seconds: the same in time.
         relapses: how often it was over and grew again.
         since: when that period began, seconds since the epoch.
         detected_at: when the leak was first suspected.
@@ -93,10 +96,24 @@ class Leak(_Value):
     growth_per_request: float | None = None
     bytes_per_hour: float = 0.0
     hours_left: float | None = None
+    decided_requests: float | None = None
+    decided_seconds: float | None = None
     relapses: int = 0
     since: Moment
     detected_at: Moment
     snapshots: int
+
+    @property
+    def watched_seconds(self) -> float:
+        """How long the growth was watched that the verdict rests on."""
+        return 3600 * self.growth / self.growth_per_hour if self.growth_per_hour > 0 else 0.0
+
+    @property
+    def urgency(self) -> Urgency:
+        """How soon somebody has to act because of it; none while it is only suspected."""
+        if self.state != "confirmed":
+            return "none"
+        return urgency(self.hours_left, leaking=True, watched_seconds=self.watched_seconds)
 
     @property
     def growth(self) -> int:

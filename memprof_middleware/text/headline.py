@@ -87,11 +87,6 @@ def watched(leak: Leak) -> str:
     return f"{_from_to(leak)}{_within(leak)}"
 
 
-def watched_seconds(leak: Leak) -> float:
-    """How long that time is."""
-    return 3600 * leak.growth / leak.growth_per_hour if leak.growth_per_hour > 0 else 0.0
-
-
 def limit(hours: float | None) -> str:
     """When the limit is reached, at the pace of a leak."""
     if hours is None:
@@ -211,7 +206,7 @@ def _from_to(leak: Leak) -> str:
 
 
 def _within(leak: Leak) -> str:
-    seconds = watched_seconds(leak)
+    seconds = leak.watched_seconds
     if not seconds:
         return ""
     return f" in {seconds:.0f} s" if seconds < 120 else f" in {hours_in_words(seconds / 3600)}"

@@ -50,6 +50,7 @@ class Looking:
         pids = _pids(metrics, tracks)
         about = {
             "host": _host(),
+            "python": platform.python_version(),
             "version": package_version(),
             "actions": actions,
             "bundles": list(self.bundles(pids)),
@@ -85,4 +86,4 @@ def _pids(metrics: Sequence[MemoryMetrics], tracks: Mapping[str, Track]) -> set[
 
 @functools.cache
 def _host() -> str:
-    return f"{socket.gethostname()} \u00b7 Python {platform.python_version()}"
+    return socket.gethostname()
