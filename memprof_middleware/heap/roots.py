@@ -19,6 +19,7 @@ from memprof_middleware.heap.entries import is_class, mro_of, namespace_of
 from memprof_middleware.model.clean import clean, fold_name
 from memprof_middleware.probes.census import CORE, OURS, type_name
 
+Module = tuple[str, dict[str, Any], int]
 APPLICATION, LIBRARY, STANDARD = range(3)
 # As sysconfig tells them, which reads all of Python's make variables for it.
 _LIB = Path(os.__file__).parent
@@ -46,14 +47,17 @@ def is_core_name(name: str) -> bool:
     return name.partition(".")[0] == CORE
 
 
-def modules() -> list[tuple[str, dict[str, Any], int]]:
+def modules(most: int | None = None) -> list[Module]:
     """Name, namespace and class of the loaded modules, but not ours; those imported last first.
 
     A module is entered before those that it imports, so in this order an object is met where it is defined, not where
     it is imported.
+
+    Args:
+        most: look at so many, those imported last; ``None``: at all.
     """
-    found: dict[int, tuple[str, dict[str, Any], int]] = {}
-    for name, module in reversed(list(sys.modules.items())):
+    found: dict[int, Module] = {}
+    for name, module in list(itertools.islice(reversed(sys.modules.items()), most)):
         kind = type(module)
         if type(name) is not str or is_ours(name) or name in _REGISTRIES:
             continue
