@@ -78,29 +78,6 @@ class Finding:
         )
 
 
-def present(past: Past, finding: Finding) -> Present | None:
-    """A population as it is now, whether it was judged or not; ``None`` if it cannot be seen.
-
-    Memory that nothing explains is seen by all memory: what is left of it by the account changes with the account.
-    """
-    population = finding.population
-    values: Sequence[float] = past.series(population.name) if population.discrete else in_use(past)
-    if not values:
-        return None
-    times = past.column("times")
-    feed = times if finding.feed == TIME else past.routes().get(finding.feed, past.column("requests"))
-    return Present(values, times, feed)
-
-
-@valueclass(frozen=True, slots=True)
-class Present:
-    """What there is of a population, at each row of the past, with the time and what feeds it."""
-
-    values: Sequence[float]
-    times: Sequence[float]
-    feed: Sequence[float]
-
-
 def look(
     past: Past,
     space: Room,
@@ -242,6 +219,8 @@ class _Looker:
             return f"it takes {one.bound:,} at the most, by its own word"
         if not stepped and (bent := line.straight(growth)):
             return bent
+        if one.discrete and (fall := line.tide(growth, one.values)):
+            return f"it comes and goes: it fell back by {100 * fall:.0f} % of its growth"
         if not stepped and fills(growth):
             return f"it slows down as a cache does: {100 * saturation(growth)[0]:.0f} % of its first pace"
         turns = turned_over(one.oldest[growth.begin :])

@@ -20,6 +20,8 @@ _LEAST_ROWS = 6
 _MOST, _LEAST, _SLACK = 0.55, 0.09, 1.6
 # The last third brings so much of the first, and the last sixth so much of the mean: what is full does not leak.
 _LAST_THIRD, _LAST_SIXTH = 0.75, 0.5
+# What falls back by more than this part of its growth comes and goes.
+_TIDE = 0.67
 # The last rows tell how far the series dips.
 _RECENT = 12
 
@@ -137,6 +139,18 @@ def straight(growth: Growth) -> str:
     if growth.part(5 / 6, 1) < _LAST_SIXTH * amount / 6 - slack(1 / 6):
         return "it has just stopped"
     return ""
+
+
+def tide(growth: Growth, values: Sequence[float]) -> float:
+    """Return how far growth fell back meanwhile, as a part of it, where that is too far; else 0.
+
+    Args:
+        growth: the stretch.
+        values: the series as measured.
+    """
+    smooth = _smooth(values[growth.begin : growth.begin + len(growth.levels)])
+    fall = max((value - level for value, level in zip(smooth[:-1], growth.levels, strict=False)), default=0.0)
+    return fall / growth.amount if fall > _TIDE * growth.amount > 0 else 0.0
 
 
 def _running_max(values: Sequence[float]) -> Iterator[float]:
