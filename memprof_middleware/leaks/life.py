@@ -159,10 +159,19 @@ def _next(life: Life, finding: Finding | None, now: Present | None) -> Life:
         confirmed = life.state == "confirmed" or finding.confirmed
         if finding.population.name != life.name and finding.growth is not None:  # another series, another height
             top = finding.growth.levels[-1]
+        finding = _as_before(finding, life)
         return dataclasses.replace(life, finding=finding, state="confirmed" if confirmed else "suspected", top=top)
     if life.relapses < _MOST_RELAPSES and (reason := ended(floor, now, begin, life.finding)):
         return dataclasses.replace(life, state="over", top=top, reason=reason)
     return dataclasses.replace(life, top=top)
+
+
+def _as_before(finding: Finding, life: Life) -> Finding:
+    """The finding, by the type that led the same memory before, if it is not seen to lead it this time."""
+    now, before = finding.population, life.finding.population
+    if now.discrete or before.discrete or now.name == before.name or now.name not in before.names:
+        return finding
+    return dataclasses.replace(finding, population=dataclasses.replace(now, name=before.name, also=before.also))
 
 
 def _bounded(lives: dict[str, Life]) -> dict[str, Life]:

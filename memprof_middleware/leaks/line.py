@@ -15,7 +15,7 @@ _OLD_LEVEL = 0.02
 _NEW_GROUND = 0.7
 _ENDS = (1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8)
 # Rows that a period has at the least.
-_LEAST_ROWS = 6
+LEAST_ROWS = 6
 # No quarter of the feed brings more or less than these parts of the growth; counts have slack, in roots of them.
 _MOST, _LEAST, _SLACK = 0.55, 0.09, 1.6
 # The last third brings so much of the first, and the last sixth so much of the mean: what is full does not leak.
@@ -111,7 +111,7 @@ def begins(values: Sequence[float], floor: Sequence[float], times: Sequence[floa
     told: set[int] = set()
     for share in (0.0, *_ENDS):
         begin = bisect_left(times, times[first] + share * (times[len(floor) - 1] - times[first]), hi=len(floor))
-        if begin in told or len(floor) - begin < _LEAST_ROWS or last <= floor[begin]:
+        if begin in told or len(floor) - begin < LEAST_ROWS or last <= floor[begin]:
             continue
         told.add(begin)
         if begin == 0 or last - highest[begin - 1] >= _NEW_GROUND * (last - floor[begin]):

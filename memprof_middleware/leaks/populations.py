@@ -19,6 +19,8 @@ _LOCKSTEP = 0.01
 # chance would leave if each went its own way, since two straight lines are in lockstep whatever draws them.
 _TWINS = 0.3
 _POINTS, _FEWEST = 24, 4
+# Additions that vary by so little do not vary.
+_EVEN = 1e-6
 # So many types and containers are looked at, those that grew most.
 _MOST_TYPES, _MOST_PATHS = 32, 48
 # What is printed of the types that grow with it.
@@ -93,6 +95,18 @@ def twins(a: Sequence[float], b: Sequence[float]) -> bool:
     # Counts that are drawn by chance scatter by their roots.
     chance = sum(each * each * abs(p) + abs(q) for p, q in zip(x, y, strict=True))
     return left <= _TWINS * chance
+
+
+def together(a: Sequence[float], b: Sequence[float]) -> float:
+    """Return the correlation of what two series add from look to look; 1 where both add the same each time."""
+    x, y = _steps(a, b)
+    if len(x) < _FEWEST:
+        return 0.0
+    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
+    square_x, square_y = sum((p - mean_x) ** 2 for p in x), sum((q - mean_y) ** 2 for q in y)
+    if square_x <= _EVEN * mean_x**2 or square_y <= _EVEN * mean_y**2:
+        return 1.0
+    return sum((p - mean_x) * (q - mean_y) for p, q in zip(x, y, strict=True)) / math.sqrt(square_x * square_y)
 
 
 def _steps(a: Sequence[float], b: Sequence[float]) -> tuple[list[float], list[float]]:
