@@ -118,13 +118,16 @@ def has_taken(past: Past, space: Room) -> bool:
 def whole(past: Past, space: Room) -> Finding | None:
     """Put all memory of a process to the tests, whoever has it; ``None`` if it has not grown.
 
-    What grows for good reasons, warm-up and caches, bends; so the sum of all that grows must be a straight line too.
+    Growth for good reasons, warm-up and caches, bends; so the sum of all that grows must be a straight line too. It
+    must be one over time as well: a busy hour that fills caches is a line over its requests, and then it is over.
     """
     if past.size < 2:
         return None
     everything = Population(ALL, "native", in_use(past))
-    looker = _Looker(past, space, Account((), (), everything.values), None, told=True)
-    return looker.all(everything)
+    found = _Looker(past, space, Account((), (), everything.values), None, told=True).all(everything)
+    if found is None or found.growth is None or not found.passed:
+        return found
+    return dataclasses.replace(found, against=line.straight(found.growth.over_time()))
 
 
 class _Looker:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -58,6 +59,10 @@ class Growth:
     def seconds(self) -> float:
         """How long it took."""
         return self.times[-1] - self.times[0]
+
+    def over_time(self) -> Growth:
+        """The same over time, whatever feeds it."""
+        return dataclasses.replace(self, feed=self.times)
 
     def part(self, low: float, high: float) -> float:
         """The growth between two parts of the feed, 0 to 1."""
