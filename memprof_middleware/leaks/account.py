@@ -10,7 +10,7 @@ from operator import sub
 from memprof_middleware.analysis.least_squares import Normal
 from memprof_middleware.analysis.memory import BLOCK, MAPPED, NATIVE, UNTRACKED
 from memprof_middleware.leaks.past import Past
-from memprof_middleware.leaks.populations import Population, misfit
+from memprof_middleware.leaks.populations import Population, misfit, together
 from memprof_middleware.model import LeakKind
 from memprof_middleware.model.value import valueclass
 
@@ -26,8 +26,10 @@ _AS_WELL = 0.95
 _HEAVIEST = 32 * 1024.0
 # Others are held to their estimate less so much when it is asked what one can weigh at the most.
 _OTHERS = 0.6
-# Memory grows in step with what is in it if this part of its growth is not explained at the most.
-IN_STEP = 0.12
+# Memory grows in step with what is in it if this part of its growth is not explained at the most,
+_IN_STEP = 0.03
+# and if both grow more at some looks and less at others: any two straight lines are in step.
+_TOGETHER = 0.6
 
 
 @valueclass(frozen=True, slots=True)
@@ -75,13 +77,18 @@ class Account:
     def beside(self, memory: Population, begin: int, end: int) -> tuple[Population, ...]:
         """Populations that nobody has weighed and that grow in step with memory that nothing explains, best first."""
         rest = memory.values[begin : end + 1]
-        fits = [(misfit(one.values[begin : end + 1], rest), one.name, one) for one in self.unknown]
-        return tuple(one for fit, _, one in sorted(fits, key=lambda fit: fit[:2]) if fit <= IN_STEP)
+        found = [one for one in self.unknown if in_step(one.values[begin : end + 1], rest)]
+        return tuple(sorted(found, key=lambda one: (misfit(one.values[begin : end + 1], rest), one.name)))
 
     def most(self, item: Item, begin: int, end: int) -> float:
         """Bytes that a population can have gained at the most, beside the others, between two rows."""
         others = sum(max(0.0, other.gained(begin, end)) for other in self.items if other is not item)
         return self.total[end] - self.total[begin] - _OTHERS * others
+
+
+def in_step(values: Sequence[float], memory: Sequence[float]) -> bool:
+    """Whether memory grows with a population at each look, and not only in the long run."""
+    return misfit(values, memory) <= _IN_STEP and together(values, memory) >= _TOGETHER
 
 
 def in_use(past: Past) -> list[float]:

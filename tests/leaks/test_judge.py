@@ -9,9 +9,10 @@ from collections.abc import Callable
 import pytest
 
 from memprof_middleware.analysis.memory import MAPPED, NATIVE
-from memprof_middleware.leaks.judge import COLLECTION, Finding, look, present, whole
+from memprof_middleware.leaks.judge import COLLECTION, Finding, look, whole
 from memprof_middleware.leaks.life import Life, live
 from memprof_middleware.leaks.past import Past, Reading, Seen
+from memprof_middleware.leaks.present import present
 from memprof_middleware.leaks.room import Room, room_of
 from memprof_middleware.model import MB, MemorySnapshot
 

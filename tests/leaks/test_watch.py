@@ -187,7 +187,7 @@ def test_what_a_part_of_a_walk_did_not_look_at_is_not_forgotten(shop: Shop) -> N
     for part in (*parts, parts[0]):
         shop.probes.kept = part
         shop.minute()
-    assert set(watch._places) == {"a", "b"}
+    assert set(watch.measuring.places) == {"a", "b"}
     shop.probes.kept = Containers(parts[0].found)
     shop.minute()
-    assert set(watch._places) == {"a"}
+    assert set(watch.measuring.places) == {"a"}
