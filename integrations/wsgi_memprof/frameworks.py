@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from memprof_middleware.web.http.visits import ROUTE
@@ -22,14 +23,14 @@ def have_routes_left(app: Any) -> None:
 
 
 def _pyramid(router: Any) -> None:
-    from pyramid.interfaces import IBeforeTraversal  # type: ignore[import-untyped]
+    before_traversal = import_module("pyramid.interfaces").IBeforeTraversal
 
     def leave(event: Any) -> None:
         route = getattr(event.request, "matched_route", None)
         if route is not None:
             event.request.environ[ROUTE] = f"/{route.pattern.lstrip('/')}"
 
-    router.registry.registerHandler(leave, (IBeforeTraversal,))
+    router.registry.registerHandler(leave, (before_traversal,))
 
 
 def _falcon(app: Any) -> None:
