@@ -10,6 +10,7 @@ from importlib import metadata
 from memprof_middleware.errors import ConfigError, EvidenceError
 from memprof_middleware.evidence.explain import read_bundle, render_bundle
 from memprof_middleware.metrics import command as monitoring
+from memprof_middleware.metrics.options import COMMANDS
 from memprof_middleware.terminal.demo import run_demo
 from memprof_middleware.text.version import package_version
 
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (EvidenceError, ValueError) as error:
             parser.error(str(error))
         return 0
-    if arguments.command in monitoring.COMMANDS:
+    if arguments.command in COMMANDS:
         try:
             print(monitoring.printed(arguments), end="")
         except ConfigError as error:

@@ -336,7 +336,7 @@ COST = [
 ]
 
 
-def annotations() -> list[dict[str, Any]]:
+def marks() -> list[dict[str, Any]]:
     """Marks in every graph: a worker that started (a release, a restart, recycling), and a leak that is confirmed."""
     leak = f"max by (job, instance, incident) ({info_of('confirmed')})"
     before = f"max by (job, instance, incident) ({info_of('confirmed', ' offset 5m')})"
@@ -388,7 +388,7 @@ def build() -> dict[str, Any]:
         panel_.id_val = number_
     found: dict[str, Any] = json.loads(json.dumps(built, cls=JSONEncoder))
     # The builder does not know what an annotation of Prometheus can say.
-    found["annotations"] = {"list": annotations()}
+    found["annotations"] = {"list": marks()}
     return found
 
 
