@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from memprof_middleware.metrics.spec import MetricSpec, Sample, Samples, Workers, each
 from memprof_middleware.model import SEVERITIES, Leak, MemoryMetrics
 from memprof_middleware.model.clean import clean
-from memprof_middleware.model.urgency import urgency
+from memprof_middleware.model.urgency import URGENCIES, Urgency, urgency
 from memprof_middleware.text.advice import advice_for
-from memprof_middleware.text.headline import holder
+from memprof_middleware.text.headline import holder, subject
 
 # One leak shows as a handful of types; a scrape must not grow with a program that makes classes as it runs.
 _MOST_LEAKS = 20
@@ -52,12 +52,19 @@ def _is_notable(leak: Leak) -> bool:
 def _words(leak: Leak, worker: MemoryMetrics) -> tuple[tuple[str, ...], float]:
     """What an incident is called by, how soon somebody has to act, and what to do: a suspicion asks for nothing."""
     grown = leak.name if leak.kind == "objects" else ""
-    named = (leak.name, grown, holder(leak), leak.route, leak.state)
+    named = (leak.name, grown, holder(leak), leak.route)
     if not _is_confirmed(leak):
-        return (*named, "none", ""), 1
+        return (*named, leak.state, "none", ""), 1
     percent = None if worker.snapshot is None else worker.snapshot.heap_percent
     urgent = urgency(leak.hours_left, leaking=True, percent=percent, watched_seconds=leak.watched_seconds)
-    return (*named, urgent, advice_for(leak).plain), 1
+    return (*named, _state(leak, urgent, worker), urgent, advice_for(leak).plain), 1
+
+
+def _state(leak: Leak, urgent: Urgency, worker: MemoryMetrics) -> str:
+    """The state; ``acknowledged`` while somebody knows of it and it is no more urgent than it was then."""
+    known = (one.urgency for one in worker.acknowledged if one.incident in {leak.name, subject(leak)})
+    quiet = any(URGENCIES.index(urgent) <= URGENCIES.index(then) for then in known)
+    return "acknowledged" if quiet else leak.state
 
 
 def _time_to_limit(leak: Leak) -> float | None:
@@ -70,6 +77,12 @@ LEAKS: tuple[MetricSpec, ...] = (
         "gauge",
         "Confirmed leaks.",
         each(lambda m: sum(leak.state == "confirmed" for leak in m.leaks)),
+    ),
+    MetricSpec(
+        "memory_ignored_leaks",
+        "gauge",
+        "Leaks that are ignored, by a setting or on the page. Their growth still counts against the limit.",
+        each(lambda m: sum(len(one.leaks) for one in m.ignored)),
     ),
     MetricSpec(
         "memory_leaking_objects",

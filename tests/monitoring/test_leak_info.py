@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from memprof_middleware import Config, Leak, MemoryCollector, MemoryMetrics, MemoryProfiler
 from memprof_middleware.model import MB
+from memprof_middleware.model.ignored import Acknowledged, Ignored
 from memprof_middleware.testing import FakeClock, FakeProbes
 
 LEAK = Leak(
@@ -97,6 +98,26 @@ def test_a_suspicion_asks_for_nothing() -> None:
     assert samples(Server((suspected,)), "leak_growth_bytes_per_hour") == []
     assert samples(Server((suspected,)), "leak_time_to_limit_seconds") == []
     assert samples(Server((dataclasses.replace(suspected, notable=False),)), "leak_info") == []
+
+
+@pytest.mark.parametrize(("then", "state"), [("plan", "confirmed"), ("today", "acknowledged"), ("now", "acknowledged")])
+def test_an_acknowledged_incident_is_quiet_until_it_is_more_urgent(then: str, state: str) -> None:
+    """Its alert ends with the state ``confirmed``, and begins again when the urgency rises above what was known."""
+    [worker] = Server((dataclasses.replace(LEAK, hours_left=12.0),)).workers()
+    known = Acknowledged(incident=LEAK.name, urgency=then, since=0)
+    source = Server()
+    source.workers = lambda: [dataclasses.replace(worker, acknowledged=(known,))]
+    [(labels, _)] = samples(source, "leak_info")
+    assert (labels["state"], labels["urgency"]) == (state, "today")
+
+
+def test_what_is_ignored_is_counted() -> None:
+    """Nothing is said of it, but that there is such a leak."""
+    [worker] = Server(()).workers()
+    source = Server()
+    source.workers = lambda: [dataclasses.replace(worker, ignored=(Ignored(item="shop.cart", leaks=(LEAK,)),))]
+    assert samples(source, "ignored_leaks") == [({"worker": "0"}, 1)]
+    assert samples(source, "leak_info") == []
 
 
 def test_what_is_not_known_is_left_out() -> None:
