@@ -190,14 +190,14 @@ class LeakWatch:
     ) -> None:
         """Add the verdicts on what only grows, or was confirmed by a setting, to those that were reported."""
         reported = {name for leak in found.values() for name in (leak.name, *leak.also)}
-        own = {name: dataclasses.replace(leak, state="suspected") if name in over else leak for name, leak in own.items()}
+        own = {
+            name: dataclasses.replace(leak, state="suspected") if name in over else leak for name, leak in own.items()
+        }
         for incident in incidents:
             if not incident.names & reported:
                 renamed = self._renamed(incident, own)
                 before = _first_told(renamed, own)
-                found.setdefault(
-                    renamed.leader.name, self._verdict(renamed, before, None, history, route_of)
-                )
+                found.setdefault(renamed.leader.name, self._verdict(renamed, before, None, history, route_of))
         claimed = {name for leak in found.values() for name in (leak.name, *leak.also)}
         for name, leak in own.items():
             if name not in claimed and name not in over and not self._has_ended(leak, history):
@@ -206,7 +206,11 @@ class LeakWatch:
     def _renamed(self, incident: Incident, own: Mapping[str, Leak]) -> Incident:
         """The incident under the name that it had, unless it has a better one now."""
         before = _first_told(incident, own)
-        if before is None or before.name == incident.leader.name or is_better(incident.leader, before, self._probes.rank):
+        if (
+            before is None
+            or before.name == incident.leader.name
+            or is_better(incident.leader, before, self._probes.rank)
+        ):
             return incident
         return incident.led_by(before.name)
 
