@@ -44,7 +44,7 @@ def test_a_restart_begins_anew() -> None:
     """A young process that already is large, and grows as it warms up, is no leak; one that goes on leaking is."""
     for leaks in (False, True):
         process = Process()
-        process.keeps("app.KEPT", lambda minute: 15_000 + 100 * minute * leaks, 10_000)
+        process.keeps("app.KEPT", lambda minute, leaks=leaks: 15_000 + 100 * minute * leaks, 10_000)
         process.native = lambda minute: 60.0 * MB * (1 - 0.9**minute)
         found = process.run(20)
         assert passing(found) == []

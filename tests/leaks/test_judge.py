@@ -177,7 +177,7 @@ def test_a_platform_without_figures_of_the_c_library_is_judged_by_its_memory() -
 
 
 def test_two_thousand_types_are_judged_within_a_beat() -> None:
-    """Even when hundreds of them grow, over 1,000 snapshots: 50 ms of processor time, four times that on a busy machine."""
+    """Even when hundreds of them grow, over 1,000 snapshots: 50 ms of processor time, four times that if it is busy."""
     process = Process()
     process.types = {f"lib.Type{number}": _steady(number) for number in range(2000)}
     process.native = lambda minute: minute * 1.0 * MB
