@@ -27,9 +27,11 @@ def test_a_dict_that_takes_a_third_of_the_room_is_confirmed() -> None:
     assert states[12] == (True, False)  # 124 MB
     assert states[15] == (True, True)  # 153 MB
     words = " ".join(found[0].evidence)
-    assert "MB, 40 % of what was left of 500 MB" in words
-    assert "straight line" in words
-    assert "what came first is still there" in words
+    assert "Took 158 MB in 2.8 h, 40 % of what was left of 500 MB" in words
+    assert "Steady growth over 167 snapshots (last third 100 % of the first), fed by " in words
+    assert "Does not slow down as a cache does that fills (second half 100 % of the first)" in words
+    assert "The oldest entry is still there after 2.8 h" in words
+    assert "Names no maximum size" in words
 
 
 @pytest.mark.parametrize(
