@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from memprof_middleware.leaks import line, room
 from memprof_middleware.leaks.account import Account, Item, account, in_step, in_use
@@ -16,7 +16,7 @@ from memprof_middleware.leaks.saturation import fills, saturation
 from memprof_middleware.leaks.steps import doubles
 from memprof_middleware.leaks.survival import turned_over
 from memprof_middleware.leaks.trailing import follows_traffic
-from memprof_middleware.model import MB
+from memprof_middleware.leaks.words import evidence
 from memprof_middleware.model.value import valueclass
 
 # Before a confirmation so much time has gone by and so many looks were taken.
@@ -190,8 +190,8 @@ class _Looker:
         share = gained / self._space.total * (2 if stepped else 1)
         against = self._against(one, each, growth, floor, stepped=stepped)
         waits = "" if against else self._waits(one, growth)
-        evidence = tuple(self._evidence(one, growth, feed, gained, stepped=stepped))
-        return Finding(one, share, gained, growth, feed, against, waits, evidence, each, stepped)
+        words = tuple(evidence(one, growth, feed, gained, self._space, stepped=stepped))
+        return Finding(one, share, gained, growth, feed, against, waits, words, each, stepped)
 
     def _growth(self, one: Population, floor: Sequence[float], begin: int) -> tuple[Growth, str]:
         """The stretch from a row on over what feeds it, and the name of that."""
@@ -260,21 +260,6 @@ class _Looker:
             if not by_itself and not asked:
                 return COLLECTION
         return ""
-
-    def _evidence(self, one: Population, growth: Growth, feed: str, gained: float, *, stepped: bool) -> Iterator[str]:
-        hours = growth.seconds / 3600
-        yield (
-            f"it has taken {gained / MB:,.0f} MB, {100 * gained / self._space.total:.0f} % of {self._space.words}, "
-            f"in {hours:.1f} h"
-        )
-        by = {REQUESTS: "the requests", TIME: "time"}.get(feed, feed)
-        if stepped:
-            yield f"it grows in steps, each as large as all before, with {by}"
-        else:
-            pace = 100 * growth.part(2 / 3, 1) / max(growth.part(0, 1 / 3), 1e-9)
-            yield f"it grows in a straight line with {by}: of late at {pace:.0f} % of its first pace"
-        if any(mark is not None for mark in one.oldest) and turned_over(one.oldest[growth.begin :]) is False:
-            yield "what came first is still there"
 
 
 def _agree(a: str, b: str) -> bool:

@@ -86,9 +86,10 @@ def live(
     matches = _matches(lives, findings)
     for key, life in lives.items():
         index = matches.get(key)
+        if index is None or not findings[index].passed:
+            owner = _explained_by(life, findings, {*taken, *matches.values()})
+            index = index if owner is None else owner
         finding = None if index is None else findings[index]
-        if finding is None and (index := _explained_by(life, findings, {*taken, *matches.values()})) is not None:
-            finding = findings[index]
         if index is not None:
             taken.add(index)
         found[key] = _next(life, finding, present(life.finding))

@@ -75,6 +75,8 @@ def ended(floor: Sequence[float], now: Present, begin: int, finding: Finding) ->
     if gained <= 0 or left < _FREED * gained:
         gone = all(_is_freed(series, begin) for series in now.members)
         return "it was freed" if gone and (left <= _GONE * gained or _stands_still(now, begin, gained)) else ""
+    if floor[-1] - base < _FREED * gained:
+        return ""  # it fell, and that is not certain yet
     still = floor[-1] - _STILL * gained
     stopped = next((index for index, level in enumerate(floor) if index >= begin and level >= still), end)
     grown, level = now.feed[stopped] - now.feed[begin], now.feed[end] - now.feed[stopped]
@@ -96,6 +98,7 @@ def _stands_still(now: Present, begin: int, gained: float) -> bool:
     values = now.values
     last = len(values) - 1
     peak = max(range(begin, last + 1), key=values.__getitem__)
-    low = min(range(peak, last + 1), key=values.__getitem__)
-    calm = now.feed[last] - now.feed[low] >= _CALM_FED * (now.feed[peak] - now.feed[begin])
-    return calm and now.times[last] - now.times[low] >= _CALM_SECONDS and values[last] - values[low] <= _STILL * gained
+    other = (row for row in range(last, peak - 1, -1) if abs(values[row] - values[last]) > _STILL * gained)
+    since = next(other, peak)
+    calm = now.feed[last] - now.feed[since] >= _CALM_FED * (now.feed[peak] - now.feed[begin])
+    return calm and now.times[last] - now.times[since] >= _CALM_SECONDS

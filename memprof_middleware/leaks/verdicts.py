@@ -165,14 +165,15 @@ def _evidence(incident: Incident, life: Life | None) -> Iterator[str]:
     if life is not None:
         yield from life.finding.evidence
         if life.relapses:
-            yield f"it was over {life.relapses} times and grew again"
+            times = "once" if life.relapses == 1 else f"{life.relapses} times"
+            yield f"Was over {times} and grew again"
+        if life.told and life.name != life.told:
+            yield f"First reported as {life.told}; {life.name} accounts for it"
+    else:
+        yield f"Steady growth over {growth.snapshots} snapshots (last third {100 * growth.pace:.0f} % of the first)"
     if growth.per_request is not None and growth.served:
-        yield f"each request adds {growth.per_request:.3g}, over {growth.served:,.0f} requests"
-    if life is None:
-        yield (
-            f"the floor rises over {growth.snapshots} snapshots, of late at {100 * growth.pace:.0f} % of its first pace"
-        )
+        yield f"Each request adds {growth.per_request:.3g}, over {growth.served:,.0f} requests"
     if growth.collections:
-        yield f"it has survived {growth.collections} full collections"
+        yield f"Survived {growth.collections} full collection{'s' * (growth.collections > 1)}"
     if incident.others:
         yield f"{len(incident.others)} more grow with it"

@@ -198,10 +198,9 @@ class LeakWatch:
                 renamed = self._renamed(incident, own)
                 before = _first_told(renamed, own)
                 found.setdefault(renamed.leader.name, self._verdict(renamed, before, None, history, route_of))
-        claimed = {name for leak in found.values() for name in (leak.name, *leak.also)}
-        for name, leak in own.items():
-            if name not in claimed and name not in over and not self._has_ended(leak, history):
-                found[name] = leak
+        claimed = over.union(*((leak.name, *leak.also) for leak in found.values()))
+        left = {name: leak for name, leak in own.items() if name not in claimed}
+        found |= {name: leak for name, leak in left.items() if not self._has_ended(leak, history)}
 
     def _renamed(self, incident: Incident, own: Mapping[str, Leak]) -> Incident:
         """The incident under the name that it had, unless it has a better one now."""
@@ -256,6 +255,7 @@ class LeakWatch:
         """Whether what no incident claims any more has stopped."""
         begin = max(history.comparable_from, bisect_left(history.series("timestamp"), leak.since))
         indices: Sequence[int] = range(begin, len(history))
+        series: Sequence[float]
         if leak.kind == "objects":
             indices, series = history.counted(begin), history.counts(leak.name)
         elif leak.kind == "container":

@@ -78,7 +78,7 @@ def test_what_was_over_and_grows_again_says_so() -> None:
     """A relapse is evidence."""
     leak = verdict(config=Config(), life=Life(PASSED, "confirmed", 10_600.0, 0.0, relapses=2))
     assert leak.relapses == 2
-    assert "it was over 2 times and grew again" in leak.evidence
+    assert "Was over 2 times and grew again" in leak.evidence
 
 
 def test_a_laboratory_confirms_what_went_on_long_enough() -> None:
