@@ -63,6 +63,7 @@ class _Entry:
         since: when it began.
         found: how much more often than missed it was found of late.
         repeated: whether it was reported that it goes on.
+        adopted: whether it is a predecessor's, and was not judged here yet.
     """
 
     condition: Condition
@@ -70,6 +71,7 @@ class _Entry:
     told: Condition | None = None
     found: int = 0
     repeated: bool = False
+    adopted: bool = False
 
 
 class Reports(Protocol):
@@ -111,7 +113,8 @@ class AlertManager:
             with self._lock:
                 is_new = key not in self._entries
                 if is_new:
-                    self._entries[key] = _Entry(condition, now, condition, _TIMES.get(condition.name, 1))
+                    often = _TIMES.get(condition.name, 1)
+                    self._entries[key] = _Entry(condition, now, condition, often, adopted=True)
                     self._alerts[key] = alert_of(Change("begins", condition, condition, now, now), condition.message)
             if is_new:
                 self._reports.adopt(condition)
@@ -194,7 +197,9 @@ class AlertManager:
         if not is_found:
             entry.found = max(entry.found - 1, 0)
         is_over = not is_found if conditions.cause is None else not conditions.cause
-        if entry.told is not None and is_over:
+        # What is looked at may have been looked at before it was adopted.
+        is_adopted, entry.adopted = entry.adopted, False
+        if entry.told is not None and is_over and not is_adopted:
             why = conditions.reasons.get(key[1], "")
             yield Change("ends", entry.condition, entry.told, entry.since, now, why=why)
             entry.told, entry.repeated = None, False

@@ -216,6 +216,8 @@ class ProcessMonitor:
         with self.failures.caught("step"):
             stride = self.governor.stride(time.monotonic())
             self.take_snapshot(stride)
+            with self._publishing:  # what a predecessor has reported is known before anything is judged
+                self._join()
             beat = self.look(counted=stride is not None)
             found = self._observe(beat, self._observers.all())
             self.publish()

@@ -132,10 +132,10 @@ def growth_message(mb: float, percent: float, hours: float, left_hours: float | 
     return f"+{mb:.1f} MiB an hour (+{percent:.1f} %) over {hours:.1f} h{ahead}"
 
 
-def collections_message(now: float, usual: float) -> str:
-    """How often full collections run, beside what is usual."""
+def collections_message(now: float, usual: float, reason: str = "") -> str:
+    """How often full collections run, beside what is usual: by the last rates, or as it was learned."""
     beside = f"{now / usual:.1f} times the usual {usual:.0f}" if usual else "none before"
-    return f"{now:.0f} full collections an hour, {beside}"
+    return f"{now:.0f} full collections an hour, {reason or beside}"
 
 
 def route_message(found: RouteGrowth) -> str:

@@ -204,7 +204,7 @@ def test_a_failure_is_a_500_and_no_exception(caplog: pytest.LogCaptureFixture) -
     assert response.status_line == "500 Internal Server Error"
     assert b"customer" not in response.body
     assert "customer" not in caplog.text
-    assert "exposition failed with ValueError" in caplog.text
+    assert "internal error in exposition: ValueError" in caplog.text
 
 
 def test_wsgi() -> None:
