@@ -155,13 +155,15 @@ class AlertManager:
             yield from self._missed(key, now, conditions, is_found=key in found)
 
     def _known_as(self, condition: Condition, exact: Collection[Key]) -> Key:
-        """The key under which it has begun; it is known by its new name from now on."""
+        """The key under which it is found; what has begun under another name, in the same place, goes on as this."""
         key = condition.name, condition.subject
         if key not in self._entries:
-            for other in condition.also:
-                known = condition.name, other
-                if known in self._entries and known not in exact:
+            for known, entry in self._entries.items():
+                is_here = bool(condition.holder) and entry.condition.holder == condition.holder
+                if known[0] == key[0] and known not in exact and (is_here or known[1] in condition.also):
                     self._entries[key] = self._entries.pop(known)
+                    if known in self._alerts:
+                        self._alerts[key] = self._alerts.pop(known)
                     break
         return key
 

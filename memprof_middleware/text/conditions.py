@@ -94,8 +94,12 @@ def leak_message(leak: Leak, room: str = "") -> str:
     """
     told = plain(headline(leak))
     if leak.state == "suspected":
+        if leak.kind == "fragmentation":
+            return told
         decided = _decided(leak)
-        return f"{told} ({watched(leak)}). It may be a cache that fills" + (f"; {decided}" if decided else "")
+        counted = leak.kind in {"objects", "container"}  # memory is no cache
+        rest = "; ".join(part for part in ("It may be a cache that fills" if counted else "", decided) if part)
+        return f"{told} ({watched(leak)})" + (f". {rest[0].upper()}{rest[1:]}" if rest else "")
     rates = growth(leak)
     if not told.endswith("an hour"):
         told += f": {rates}"
