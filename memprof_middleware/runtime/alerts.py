@@ -226,6 +226,7 @@ def alert_of(change: Change, message: str, *, page: str = "", leading: bool = Tr
     """
     ended = change.step == "ends"
     now, told = change.condition, change.before if ended else change.condition
+    known = now if now.holder else told  # what has gone has no holder any more
     open_state: AlertState = "active" if told.leak is None else "suspected" if told.suspected else "confirmed"
     return Alert(
         name=told.name,
@@ -239,9 +240,9 @@ def alert_of(change: Change, message: str, *, page: str = "", leading: bool = Tr
         active=not ended,
         state="resolved" if ended else open_state,
         urgency=told.urgency,
-        incident=now.incident,
-        holder=now.holder,
-        route=now.route,
+        incident=known.incident,
+        holder=known.holder,
+        route=now.route or told.route,
         per_hour=told.per_hour,
         limit_seconds=told.limit_seconds,
         page=page,

@@ -100,6 +100,7 @@ class ProcessMonitor:
             given.clock,
             failures,
         )
+        self.leak_watch.is_ignored = self.triage.is_ignored
         parts = (self.leak_watch, self.route_watch, self.capacity, self.tuner, self.triage)
         self._observers = Observers(Features(*parts, config, self.group))
         self.evidence_watch = EvidenceWatch(probes, config, failures, functools.partial(_run_name, self.group))

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from memprof_middleware.model import MB, Condition, Leak, RouteGrowth
 from memprof_middleware.model.urgency import URGENCY_WORDS
-from memprof_middleware.text.headline import growth, headline, hours_in_words, limit, memory, plain, subject, watched
+from memprof_middleware.text.headline import (
+    growth,
+    headline,
+    holder,
+    hours_in_words,
+    limit,
+    memory,
+    plain,
+    subject,
+    watched,
+)
 from memprof_middleware.text.words import duration
 
 # The first words of a line, which never change, so that it can be searched.
@@ -79,9 +89,10 @@ def ends(condition: Condition, began: Condition, seconds: float, why: str = "") 
     leak = began.leak
     if leak is None:
         return f"{KEYWORDS[began.name]}, resolved after {after}: {why or condition.message}"
-    over = f"{subject(condition.leak or leak)} {why or 'no longer grows'}"
+    last = condition.leak or leak
+    over = f"{holder(last) or subject(leak)} {why or 'no longer grows'}"
     if leak.state == "suspected":
-        return f"suspicion resolved: {over}{_stopped(condition.leak or leak, why)}"
+        return f"suspicion resolved: {over}{_stopped(last, why)}"
     return f"leak resolved: {over} (confirmed {after} ago)"
 
 
