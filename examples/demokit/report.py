@@ -20,7 +20,6 @@ from demokit.server import Host
 from demokit.timeline import CACHED, LEAKING, Call, Point, Timeline
 from demokit.verdict import Verdict
 from memprof_middleware import Config
-from memprof_middleware.leaks.detector import severity_of
 
 _EXCERPT = (
     "memory_heap_used_mb{",
@@ -35,8 +34,8 @@ _EXCERPT = (
 )
 _WIDE = 104  # from here on the leak and the cache stand side by side
 _LABEL = 10
-# How the profiler's severities look.
-_STYLES = {"low": "yellow", "medium": "yellow", "high": "red", "critical": "bold red"}
+# How the profiler's urgencies look.
+_STYLES = {"plan a fix": "yellow", "act today": "red", "act now": "bold red"}
 _Row = tuple[str, RenderableType]
 
 
@@ -85,7 +84,7 @@ def print_report(console: Console, run: Run) -> None:
         console.print()
         _heading(console, "The alert, as it stands in the application's log")
         for call in run.calls:
-            _verbatim(console, call.line, _STYLES.get(call.severity, ""))
+            _verbatim(console, call.line, _STYLES.get(call.urgency, ""))
     if run.timeline.text:
         console.print()
         _heading(console, "From /metrics, for Prometheus")
@@ -160,15 +159,11 @@ def _leak(run: Run, points: Sequence[Point]) -> Panel:
     rows: list[_Row] = [
         ("Type", Text(leak.name, "bold")),
         ("Growth", f"{first.leaking:,.0f} to {last.leaking:,.0f} objects ({percent:+,.0f} %), {rate:.0f} a second"),
-        ("Severity", _severities(leak.severity, severity_of(percent) or "none")),
+        ("Urgency", Text(leak.urgency, _STYLES.get(leak.urgency, ""))),
         ("Found", f"{leak.time:.0f} seconds after the first visitor came"),
-        *(("Also", f"{call.name}, {call.time:.0f} s, {call.severity}") for call in run.verdict.others),
+        *(("Also", f"{call.name}, {call.time:.0f} s, {call.urgency}") for call in run.verdict.others),
     ]
     return _panel("The leak: found", "red", rows)
-
-
-def _severities(found: str, now: str) -> Text:
-    return Text.assemble((found, _STYLES.get(found, "")), " when found, ", (now, _STYLES.get(now, "")), " at the end")
 
 
 def _cache(run: Run, points: Sequence[Point]) -> Panel:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from prometheus_client.parser import text_string_to_metric_families
 
 _PREFIX = "fogcompute_memory_"
-_ALERT = re.compile(r"memprof: leak \[(?P<severity>\w+)\] (?P<name>\S+) ")
+_ALERT = re.compile(r"memprof: leak (?:confirmed|again)[^:,]*(?:, (?P<urgency>[^:]+))?: (?P<what>.+)")
 LEAKING, CACHED = "shop.Session", "shop.Product"
 
 
@@ -34,7 +34,7 @@ class Call:
 
     time: float
     name: str
-    severity: str
+    urgency: str
     line: str
 
 
@@ -94,10 +94,16 @@ class Timeline:
         """The leaks that the log told of, in its order; records of their end are not among them."""
         found = ((time, line, _ALERT.search(line)) for time, line in log)
         return [
-            Call(time - self.began, match["name"], match["severity"], line)
+            Call(time - self.began, _named(match["what"]), match["urgency"] or "plan a fix", line)
             for time, line, match in found
-            if match and match["severity"] != "resolved"
+            if match
         ]
+
+
+def _named(what: str) -> str:
+    """The type of the shop that a sentence is about; else its first word."""
+    words = set(re.findall(r"\w+", what))
+    return next((name for name in (LEAKING, CACHED) if name.rpartition(".")[2] in words), what.split(maxsplit=1)[0])
 
 
 def _parsed(text: str) -> dict[str, float]:

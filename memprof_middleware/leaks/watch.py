@@ -55,6 +55,7 @@ class LeakWatch:
         self.detections: Counter[str] = Counter()  # by severity; a leak counts under each that it reaches
         self.others: Sequence[MemorySnapshot] = ()  # the last snapshots of the server's other workers
         self.reasons: dict[str, str] = {}  # why verdicts are over, by name
+        self.is_ignored: Callable[[Leak], bool] = lambda _leak: False  # what is ignored is judged and not counted
         self._inherited: tuple[Leak, ...] = ()  # open when the slot's last worker ended
         self._reached: set[tuple[str, str]] = set()
         pause = pausing(halted)
@@ -268,7 +269,7 @@ class LeakWatch:
 
     def _count(self) -> None:
         names = {leak.name for leak in self.leaks}
-        reached = {(leak.name, leak.severity) for leak in self.leaks if leak.notable}
+        reached = {(leak.name, leak.severity) for leak in self.leaks if leak.notable and not self.is_ignored(leak)}
         self.detections.update(severity for _, severity in reached - self._reached)
         self._reached = {pair for pair in self._reached | reached if pair[0] in names}
 

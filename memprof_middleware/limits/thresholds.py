@@ -157,5 +157,7 @@ def _gc_spike(history: History, config: Config, levels: Levels) -> Iterator[Cond
     if after - before < _GC_MIN_COLLECTIONS:
         return
     learned, usual = levels.gc_per_hour, median(past)
-    threshold = config.gc_spike_factor * usual if learned is None else learned.value
-    yield _compared("gc_spike", "medium", now, threshold, collections_message(now, usual))
+    if learned is None:
+        yield _compared("gc_spike", "medium", now, config.gc_spike_factor * usual, collections_message(now, usual))
+    else:
+        yield _compared("gc_spike", "medium", now, learned.value, collections_message(now, usual, learned.reason))

@@ -63,6 +63,7 @@ class _Entry:
         since: when it began.
         found: how much more often than missed it was found of late.
         repeated: whether it was reported that it goes on.
+        adopted: whether it is a predecessor's, and was not judged here yet.
     """
 
     condition: Condition
@@ -70,6 +71,7 @@ class _Entry:
     told: Condition | None = None
     found: int = 0
     repeated: bool = False
+    adopted: bool = False
 
 
 class Reports(Protocol):
@@ -111,7 +113,8 @@ class AlertManager:
             with self._lock:
                 is_new = key not in self._entries
                 if is_new:
-                    self._entries[key] = _Entry(condition, now, condition, _TIMES.get(condition.name, 1))
+                    often = _TIMES.get(condition.name, 1)
+                    self._entries[key] = _Entry(condition, now, condition, often, adopted=True)
                     self._alerts[key] = alert_of(Change("begins", condition, condition, now, now), condition.message)
             if is_new:
                 self._reports.adopt(condition)
@@ -152,13 +155,15 @@ class AlertManager:
             yield from self._missed(key, now, conditions, is_found=key in found)
 
     def _known_as(self, condition: Condition, exact: Collection[Key]) -> Key:
-        """The key under which it has begun; it is known by its new name from now on."""
+        """The key under which it is found; what has begun under another name, in the same place, goes on as this."""
         key = condition.name, condition.subject
         if key not in self._entries:
-            for other in condition.also:
-                known = condition.name, other
-                if known in self._entries and known not in exact:
+            for known, entry in self._entries.items():
+                is_here = bool(condition.holder) and entry.condition.holder == condition.holder
+                if known[0] == key[0] and known not in exact and (is_here or known[1] in condition.also):
                     self._entries[key] = self._entries.pop(known)
+                    if known in self._alerts:
+                        self._alerts[key] = self._alerts.pop(known)
                     break
         return key
 
@@ -194,7 +199,9 @@ class AlertManager:
         if not is_found:
             entry.found = max(entry.found - 1, 0)
         is_over = not is_found if conditions.cause is None else not conditions.cause
-        if entry.told is not None and is_over:
+        # What is looked at may have been looked at before it was adopted.
+        is_adopted, entry.adopted = entry.adopted, False
+        if entry.told is not None and is_over and not is_adopted:
             why = conditions.reasons.get(key[1], "")
             yield Change("ends", entry.condition, entry.told, entry.since, now, why=why)
             entry.told, entry.repeated = None, False
@@ -219,6 +226,7 @@ def alert_of(change: Change, message: str, *, page: str = "", leading: bool = Tr
     """
     ended = change.step == "ends"
     now, told = change.condition, change.before if ended else change.condition
+    known = now if now.holder else told  # what has gone has no holder any more
     open_state: AlertState = "active" if told.leak is None else "suspected" if told.suspected else "confirmed"
     return Alert(
         name=told.name,
@@ -232,9 +240,9 @@ def alert_of(change: Change, message: str, *, page: str = "", leading: bool = Tr
         active=not ended,
         state="resolved" if ended else open_state,
         urgency=told.urgency,
-        incident=now.incident,
-        holder=now.holder,
-        route=now.route,
+        incident=known.incident,
+        holder=known.holder,
+        route=now.route or told.route,
         per_hour=told.per_hour,
         limit_seconds=told.limit_seconds,
         page=page,

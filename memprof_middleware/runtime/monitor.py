@@ -100,6 +100,7 @@ class ProcessMonitor:
             given.clock,
             failures,
         )
+        self.leak_watch.is_ignored = self.triage.is_ignored
         parts = (self.leak_watch, self.route_watch, self.capacity, self.tuner, self.triage)
         self._observers = Observers(Features(*parts, config, self.group))
         self.evidence_watch = EvidenceWatch(probes, config, failures, functools.partial(_run_name, self.group))
@@ -216,6 +217,8 @@ class ProcessMonitor:
         with self.failures.caught("step"):
             stride = self.governor.stride(time.monotonic())
             self.take_snapshot(stride)
+            with self._publishing:  # what a predecessor has reported is known before anything is judged
+                self._join()
             beat = self.look(counted=stride is not None)
             found = self._observe(beat, self._observers.all())
             self.publish()

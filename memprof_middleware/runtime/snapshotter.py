@@ -96,10 +96,10 @@ class Camera:
         with self._failures.caught("freeze"):
             if frozen := self._probes.freeze_inherited():
                 self._failures.logger.info(
-                    "memprof: %d objects that process %d inherited are frozen (gc.freeze()): no collection copies the "
-                    "memory that it shares with its parent. To leave them as they are: freeze_after_fork=false",
-                    frozen,
+                    "memprof: process %d froze %d inherited objects (gc.freeze()), so that no collection copies memory "
+                    "that it shares with its parent. Switch it off with freeze_after_fork=false.",
                     os.getpid(),
+                    frozen,
                 )
 
     def close(self) -> None:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from memprof_middleware.model import MB, Condition, Leak, RouteGrowth
 from memprof_middleware.model.urgency import URGENCY_WORDS
-from memprof_middleware.text.headline import growth, headline, hours_in_words, limit, memory, plain, subject, watched
+from memprof_middleware.text.headline import (
+    growth,
+    headline,
+    holder,
+    hours_in_words,
+    limit,
+    memory,
+    plain,
+    subject,
+    watched,
+)
 from memprof_middleware.text.words import duration
 
 # The first words of a line, which never change, so that it can be searched.
@@ -79,9 +89,10 @@ def ends(condition: Condition, began: Condition, seconds: float, why: str = "") 
     leak = began.leak
     if leak is None:
         return f"{KEYWORDS[began.name]}, resolved after {after}: {why or condition.message}"
-    over = f"{subject(condition.leak or leak)} {why or 'no longer grows'}"
+    last = condition.leak or leak
+    over = f"{holder(last) or subject(leak)} {why or 'no longer grows'}"
     if leak.state == "suspected":
-        return f"suspicion resolved: {over}{_stopped(condition.leak or leak, why)}"
+        return f"suspicion resolved: {over}{_stopped(last, why)}"
     return f"leak resolved: {over} (confirmed {after} ago)"
 
 
@@ -94,8 +105,12 @@ def leak_message(leak: Leak, room: str = "") -> str:
     """
     told = plain(headline(leak))
     if leak.state == "suspected":
+        if leak.kind == "fragmentation":
+            return told
         decided = _decided(leak)
-        return f"{told} ({watched(leak)}). It may be a cache that fills" + (f"; {decided}" if decided else "")
+        counted = leak.kind in {"objects", "container"}  # memory is no cache
+        rest = "; ".join(part for part in ("It may be a cache that fills" if counted else "", decided) if part)
+        return f"{told} ({watched(leak)})" + (f". {rest[0].upper()}{rest[1:]}" if rest else "")
     rates = growth(leak)
     if not told.endswith("an hour"):
         told += f": {rates}"
@@ -132,10 +147,10 @@ def growth_message(mb: float, percent: float, hours: float, left_hours: float | 
     return f"+{mb:.1f} MiB an hour (+{percent:.1f} %) over {hours:.1f} h{ahead}"
 
 
-def collections_message(now: float, usual: float) -> str:
-    """How often full collections run, beside what is usual."""
+def collections_message(now: float, usual: float, reason: str = "") -> str:
+    """How often full collections run, beside what is usual: by the last rates, or as it was learned."""
     beside = f"{now / usual:.1f} times the usual {usual:.0f}" if usual else "none before"
-    return f"{now:.0f} full collections an hour, {beside}"
+    return f"{now:.0f} full collections an hour, {reason or beside}"
 
 
 def route_message(found: RouteGrowth) -> str:

@@ -117,7 +117,7 @@ def _check_report(output: str) -> None:
     assert "The cache: left alone" in output
     assert "Also" not in output  # no third type was called
     assert "600, reached after" in output
-    assert "memprof: leak [" in output
+    assert "memprof: leak confirmed (" in output
     assert 'fogcompute_memory_object_count{object_type="shop.Product",worker="0"} 600.0' in output
     assert ", 0 failed)" in output
     assert output.rstrip().splitlines()[-1].startswith(("Passed: ", "  http"))

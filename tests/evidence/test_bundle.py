@@ -143,7 +143,7 @@ def test_explain_prints_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     text = capsys.readouterr().out
     for words in (
         "Written because the leak shop.Session is confirmed",
-        "[medium] confirmed, 90 % sure: shop.Session grew from 400 to",
+        "[medium] confirmed, 90 % sure: Session objects are never freed: ",
         "Look at what holds them",
         "Where the memory is",
         "Types that grew most",

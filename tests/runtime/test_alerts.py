@@ -229,6 +229,16 @@ def test_a_leak_under_another_name_is_the_same(manager: AlertManager, heard: Hea
     assert [alert.subject for alert in manager.active] == ["shop.Cart"]
 
 
+def test_a_leak_in_the_same_place_is_the_same(manager: AlertManager, heard: Heard) -> None:
+    """What is counted may become the container instead of its objects; its holder is the same, and so is the leak."""
+    manager.update(leaks(dataclasses.replace(leak(), holder="shop.CARTS")), 1.0)
+    manager.update(leaks(dataclasses.replace(leak(name="shop.CARTS", kind="container"), holder="shop.CARTS")), 2.0)
+    assert heard.steps == ["begins"]
+    assert [alert.subject for alert in manager.active] == ["shop.Cart"]
+    manager.update(leaks(), 3.0)
+    assert (heard.steps, manager.active) == (["begins", "ends"], [])
+
+
 def test_two_leaks_that_know_of_each_other_stay_two(manager: AlertManager, heard: Heard) -> None:
     """A name that is itself among what is found is nobody's other name."""
     manager.update(leaks(leak(name="a.A"), leak(name="b.B", also=("a.A",))), 1.0)

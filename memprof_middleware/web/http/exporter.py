@@ -116,8 +116,8 @@ class MemoryExporter:
         config, warned, self._warned = profiler.config, self._warned, True
         if not (warned or config.metrics_token or config.metrics_allow or ipaddress.ip_address(address).is_loopback):
             profiler.logger.warning(
-                "memprof: the exporter listens on %s, port %d, and whoever reaches it may read the metrics: set "
-                "metrics_token or metrics_allow, or host='127.0.0.1'",
+                "memprof: the exporter listens on %s, port %d, and anyone who reaches it may read the metrics. Set "
+                "metrics_token, metrics_allow or host='127.0.0.1'.",
                 address,
                 self.port,
             )

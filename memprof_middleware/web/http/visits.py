@@ -35,8 +35,8 @@ def warn_twice(profiler: MemoryProfiler) -> None:
     if not _warned:
         _warned = True
         profiler.logger.warning(
-            "memprof: a request passes the profiler's middleware more than once; it counts once, in the outermost, "
-            "and the others only answer their own paths. Keep one of them"
+            "memprof: a request passes the profiler's middleware more than once. It counts once, in the outermost; the "
+            "others only answer their own paths. Keep one of them."
         )
 
 
