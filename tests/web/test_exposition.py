@@ -230,7 +230,7 @@ def test_the_applications_own_route_is_told_once(metrics: MetricsEndpoint, caplo
         found = [both.find("/metrics", lambda: True) for _ in range(2)]
     assert found == [None, None]
     [record] = caplog.records
-    assert "its own route /metrics, which stays" in record.getMessage()
+    assert "/metrics belongs to the application" in record.getMessage()
 
 
 def test_a_scrape_starts_the_profiler() -> None:
