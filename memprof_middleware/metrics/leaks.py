@@ -9,7 +9,7 @@ from memprof_middleware.model import SEVERITIES, Leak, MemoryMetrics
 from memprof_middleware.model.clean import clean
 from memprof_middleware.model.urgency import urgency
 from memprof_middleware.text.advice import advice_for
-from memprof_middleware.text.headline import holder, watched_seconds
+from memprof_middleware.text.headline import holder
 
 # One leak shows as a handful of types; a scrape must not grow with a program that makes classes as it runs.
 _MOST_LEAKS = 20
@@ -56,7 +56,7 @@ def _words(leak: Leak, worker: MemoryMetrics) -> tuple[tuple[str, ...], float]:
     if not _is_confirmed(leak):
         return (*named, "none", ""), 1
     percent = None if worker.snapshot is None else worker.snapshot.heap_percent
-    urgent = urgency(leak.hours_left, leaking=True, percent=percent, watched_seconds=watched_seconds(leak))
+    urgent = urgency(leak.hours_left, leaking=True, percent=percent, watched_seconds=leak.watched_seconds)
     return (*named, urgent, advice_for(leak).plain), 1
 
 
