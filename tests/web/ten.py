@@ -11,12 +11,14 @@ from typing import Any
 
 from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.model import Estimate, Forecast, Leak, MemoryMetrics, MemorySnapshot, Outlook, RouteGrowth
+from memprof_middleware.model.ignored import Acknowledged, Ignored
 from memprof_middleware.testing import FakeClock, FakeProbes
 from memprof_middleware.web.state.build import build_state
 from memprof_middleware.workers.track import COLUMNS, Track
 
 NOW = 1_795_452_667.0  # 2026-11-23 16:51:07 UTC
 TOKEN = "open-sesame-42"
+ACTIONS = ["bundle", "flame", "save", "acknowledge", "ignore", "watch"]
 MB = 2**20
 BUNDLE = {
     "id": "memprof-20261123T155200Z-4242",
@@ -70,6 +72,8 @@ class Server:
         counted_ago: how old the counts are.
         snapshots: how many were taken; ``None``: one a minute.
         requests: in each worker.
+        acknowledged: incidents that somebody knows of.
+        ignored: what is not judged.
     """
 
     workers: Sequence[Worker]
@@ -81,12 +85,14 @@ class Server:
     counted_ago: float = 4.0
     snapshots: int | None = None
     requests: int = 21_630
+    acknowledged: tuple[Acknowledged, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
 
     def state(self) -> dict[str, Any]:
         """The state that its page shows."""
         tracks = {str(slot): self._track(slot, worker) for slot, worker in enumerate(self.workers)}
         about = {"host": "shop-web-7f9c", "python": "3.12.7", "version": "0.2.0", "page_ms": 9.0}
-        about |= {"page_cpu_percent": 0.01, "actions": ["bundle", "flame", "save"]} | dict(self.about)
+        about |= {"page_cpu_percent": 0.01, "actions": ACTIONS} | dict(self.about)
         metrics = [self._metrics(slot, worker) for slot, worker in enumerate(self.workers)]
         return build_state(metrics, tracks, tracks.get, self.config, now=NOW, about=about)
 
@@ -173,6 +179,8 @@ class Server:
             route_growth=self.routes if not slot else (),
             answering=not slot,
             forecast=Forecast(worker=outlook),
+            acknowledged=self.acknowledged,
+            ignored=self.ignored,
         )
 
 
@@ -287,7 +295,9 @@ def leak_ticket() -> Server:
     )
     types = {"shop.pricing.PriceList": (2_800.0, 60.0), "builtins.dict": (18_000.0, 61.0)}
     workers = [Worker(pid=811 + n, start_mb=366 - 6 * n, per_hour=4.0, types=types, limit_mb=2048.0) for n in (0, 1)]
-    return Server(workers=workers, leaks=((price, ()), (WATCHED, ())), counted_ago=240.0, about={"bundles": [BUNDLE]})
+    known = Acknowledged(incident="shop.pricing.PriceList.quote", urgency="plan", since=NOW - 5467)
+    leaks = ((price, ()), (WATCHED, ()))
+    return Server(workers=workers, leaks=leaks, counted_ago=240.0, about={"bundles": [BUNDLE]}, acknowledged=(known,))
 
 
 def native() -> Server:
@@ -396,6 +406,8 @@ def suspected() -> Server:
         last=1380,
         growth_per_hour=5400.0,
         growth_per_request=1.0,
+        decided_requests=8_830.0,
+        decided_seconds=5_760.0,
         bytes_per_hour=87.0 * MB,
         since=NOW - 780,
         also=("builtins.dict",),
@@ -409,7 +421,12 @@ def suspected() -> Server:
 def healthy() -> Server:
     """Nothing to do."""
     workers = [Worker(pid=4242 + n, start_mb=181 - 4 * n, per_hour=0.1 * (n % 2)) for n in range(4)]
-    return Server(workers=workers, leaks=((WATCHED, ()),), requests=327_500)
+    cities = leak(name="shop.geo.CITIES", kind="container", first=9_120, last=9_340, path="", holder="")
+    ignored = (
+        Ignored(item="shop.geo.CITIES", reason="a table of cities, loaded on demand", leaks=(cities,)),
+        Ignored(item="route:GET /report", by="page", since=NOW - 900),
+    )
+    return Server(workers=workers, leaks=((WATCHED, ()),), requests=327_500, ignored=ignored)
 
 
 def learning() -> Server:

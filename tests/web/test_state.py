@@ -225,6 +225,8 @@ class TestLimits:
     def test_a_suspicion_alone_raises_nothing(self):
         """The pace of a suspicion is told, and the status stays calm."""
         found = ten.suspected().state()
+        assert sentence(found).startswith("1 suspected, decided in about 1 h 35 min: a leak")
+        assert "decided after about 8,800 more requests (about 1 h 35 min)" in found["incidents"][0]["when"]
         assert found["status"]["urgency"] == "none"
         assert found["incidents"][0]["urgency"] == "none"
 
@@ -336,6 +338,20 @@ def test_the_picture_goes_on_to_the_limit():
     assert ten.leak_ticket().state()["incidents"][0]["hit"] is None
     native = ten.native().state()["incidents"][0]
     assert (plain(native["series"]["name"]), native["series"]["unit"]) == ("Native memory in use", "MB")
+
+
+def test_what_people_decided_is_shown():
+    """An incident that somebody knows of has its time, and what is ignored is listed with who decided it and why."""
+    [card] = ten.leak_ticket().state()["incidents"]
+    assert card["acknowledged"]["words"] == "acknowledged 15:20 UTC"
+    urgent = ten.leak_ticket()
+    urgent.workers = [dataclasses.replace(one, limit_mb=440.0) for one in urgent.workers]
+    [card] = urgent.state()["incidents"]
+    assert card["acknowledged"]["words"] == "acknowledged 15:20 UTC, more urgent since"
+    by_setting, by_page = ten.healthy().state()["ignored"]
+    assert (by_setting["item"], by_setting["by"]) == ("shop.geo.CITIES", "setting")
+    assert by_setting["growth"] == "9,120 to 9,340"
+    assert (by_page["item"], by_page["by"], by_page["growth"]) == ("route:GET /report", "page", "does not grow")
 
 
 def test_types_that_leak_come_first():

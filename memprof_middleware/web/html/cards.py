@@ -124,12 +124,39 @@ def _buttons(state: Mapping[str, Any], one: Mapping[str, Any]) -> str:
     if "flame" in state["actions"] and one["pid"] is not None and one["kind"] not in _NO_FLAMES:
         words = "Flame graph of the next 30&nbsp;s <small>this worker is slower meanwhile</small>"
         found.append(post(f"flame?seconds=30&amp;pid={int(one['pid'])}", words))
-    return f'<div class="foot2">{"".join(found)}</div>' if found else ""
+    decisions = _decisions(state, one)
+    gap = '<span class="gap"></span>' if decisions else ""
+    return f'<div class="foot2">{"".join(found)}{gap}{decisions}</div>' if found or decisions else ""
 
 
-def post(action: str, words: str) -> str:
-    """A button that changes something: a form, since a link may be followed by anybody."""
-    return f'<form method="post" action="{action}"><button class="btn" type="submit">{words}</button></form>'
+def _decisions(state: Mapping[str, Any], one: Mapping[str, Any]) -> str:
+    """What somebody may decide about it, where this server keeps that."""
+    found = ""
+    if "acknowledge" in state["actions"] and one["state"] == "confirmed":
+        known = one["acknowledged"] is not None
+        action, field = ("watch", "item") if known else ("acknowledge", "incident")
+        words = "Undo acknowledge" if known else "Acknowledge"
+        found += post(action, words, {field: one["subject"]}, kind="half")
+    if "ignore" in state["actions"] and one["ignorable"]:
+        found += f'<a class="btn half" href="ignore?id={escape(one["id"])}">Ignore\u2026</a>'
+    return found
+
+
+def post(action: str, words: str, fields: Mapping[str, str] | None = None, kind: str = "") -> str:
+    """A button that changes something: a form, since a link may be followed by anybody.
+
+    Args:
+        action: where it is sent, as markup.
+        words: on the button, as markup.
+        fields: what is sent along.
+        kind: classes of the form.
+    """
+    hidden = "".join(
+        f'<input type="hidden" name="{name}" value="{escape(value)}">' for name, value in (fields or {}).items()
+    )
+    named = f' class="{kind}"' if kind else ""
+    button = f'<button class="btn" type="submit">{words}</button>'
+    return f'<form method="post" action="{action}"{named}>{hidden}{button}</form>'
 
 
 def _why(one: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from memprof_middleware.model import MB
 from memprof_middleware.text.words import DASH, clock, count, mib, several, signed, size
+from memprof_middleware.web.html.cards import post
 from memprof_middleware.web.html.charts import spark
 from memprof_middleware.web.html.marks import fold, named, pairs, small, table, text, worded
 from memprof_middleware.web.state.inside import milliseconds
@@ -22,6 +23,7 @@ def folds(state: Mapping[str, Any]) -> str:
     found = (
         _alerts(state),
         _watching(state),
+        _ignored(state),
         _memory(state),
         _types(state),
         _collector(state),
@@ -54,6 +56,30 @@ def _watching(state: Mapping[str, Any]) -> str:
     ]
     body = table(("What", "Growth", "Reading"), rows) if rows else '<p class="sub">Nothing.</p>'
     return fold(f"Watching {len(rows)}" if rows else "Watching", text(state["watching_answer"]), body, "watching")
+
+
+def _ignored(state: Mapping[str, Any]) -> str:
+    """What is not judged; what a setting says stays so."""
+    rows = [
+        (
+            f"<code>{named(one['item'])}</code>",
+            text(one["growth"]),
+            text(_why(one)),
+            post("watch", "Watch again", {"item": one["item"]})
+            if one["by"] == "page" and "watch" in state["actions"]
+            else "",
+        )
+        for one in state["ignored"]
+    ]
+    if not rows:
+        return ""
+    body = table(("What", "Growth", "Why", ""), rows)
+    return fold(f"Ignored {len(rows)}", "not judged, not reported; it counts against the limit", body, "ignored")
+
+
+def _why(one: Mapping[str, Any]) -> str:
+    by = "by the setting ignore" if one["by"] == "setting" else "on this page"
+    return f"{one['why']} ({by})" if one["why"] else by
 
 
 def _amount(one: Mapping[str, Any], which: str) -> str:

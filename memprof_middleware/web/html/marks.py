@@ -54,9 +54,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, label: str = ""
     """
     names = [name.lstrip("#~") for name in head]
     kinds = [_kind(name) for name in head]
+    action = '<span class="vh">Action</span>'
     top = "".join(
-        f'<th scope="col"{kind}>{escape(name) or "<span class=vh>Action</span>"}</th>'
-        for name, kind in zip(names, kinds, strict=True)
+        f'<th scope="col"{kind}>{escape(name) or action}</th>' for name, kind in zip(names, kinds, strict=True)
     )
     body = "".join(
         f'<tr><th scope="row">{cells[0]}</th>'

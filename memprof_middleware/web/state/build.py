@@ -11,6 +11,7 @@ from memprof_middleware.config import Config
 from memprof_middleware.model import Alert, Leak, MemoryMetrics
 from memprof_middleware.text.advice import advice_for
 from memprof_middleware.web.state import inside
+from memprof_middleware.web.state.decided import ignored
 from memprof_middleware.web.state.fleet import sentence, workers
 from memprof_middleware.web.state.growth import growth
 from memprof_middleware.web.state.incidents import Incident, by_urgency, described, found, watching
@@ -144,7 +145,7 @@ class _Building:
             "incidents": cards,
             "watching": below[:_MOST_WATCHED],
             "watching_answer": inside.watching_answer(len(below)),
-            "ignored": [],
+            "ignored": ignored(self.metrics),
             "workers": self.rows,
             "workers_sentence": sentence(self.rows),
             "shared": self.shared,

@@ -10,12 +10,13 @@ from typing import Any
 from memprof_middleware.model import SEVERITIES, Leak, MemoryMetrics
 from memprof_middleware.model.urgency import URGENCIES, URGENCY_WORDS, Urgency, urgency
 from memprof_middleware.model.value import valueclass
-from memprof_middleware.text.headline import headline, holder
+from memprof_middleware.text.headline import headline, holder, subject
 from memprof_middleware.text.words import several
+from memprof_middleware.web.state.decided import acknowledged, ignorable
 from memprof_middleware.web.state.facts import facts
 from memprof_middleware.web.state.feeds import feeds
 from memprof_middleware.web.state.limits import Asked, limit, middle
-from memprof_middleware.web.state.words import Parts, at, code, listed, marked, parts, plain, span
+from memprof_middleware.web.state.words import Parts, ahead, at, code, listed, marked, parts, plain, span
 
 # What first, last and growth count, by kind; memory is counted in bytes.
 UNITS = {
@@ -141,8 +142,10 @@ def described(
         "grows_with": _grows_with(one, asked),
         "why": list(leak.evidence),
         "confirmed_by": _confirmed_by(leak, asked),
-        "decided_in": _decided_in(leak, asked),
-        "acknowledged": None,
+        "decided_in": _decided_in(leak),
+        "acknowledged": acknowledged(leak, urgent, metrics, now),
+        "subject": subject(leak),
+        "ignorable": ignorable(leak),
         "resolved": _resolved(leak, now) if leak.state == "resolved" else [],
     }
 
@@ -217,7 +220,7 @@ def _when(one: Incident, asked: Asked, started: float) -> str:
     leak, config = one.leak, asked.config
     found = []
     if leak.state == "suspected":
-        found.append(f"a leak, or a cache that is filling{_decided(leak, asked)}")
+        found.append(f"a leak, or a cache that is filling{_decided(leak)}")
     else:
         after = leak.since - started
         what = f"release {config.release} started" if config.release else "the start"
@@ -230,28 +233,22 @@ def _when(one: Incident, asked: Asked, started: float) -> str:
     return ", ".join(found)
 
 
-def _decided(leak: Leak, asked: Asked) -> str:
-    left = _decided_in(leak, asked)
+def _decided(leak: Leak) -> str:
+    left = _decided_in(leak)
     if left is None:
         return ""
+    about = "" if left["seconds"] is None else ahead(left["seconds"])
     if left["requests"] is not None:
-        return f": decided after about {left['requests']:,} more requests that feed it"
-    return f": decided in about {span(left['seconds'])}"
+        return f": decided after about {left['requests']:,} more requests{f' (about {about})' if about else ''}"
+    return f": decided in about {about}"
 
 
-def _decided_in(leak: Leak, asked: Asked) -> dict[str, Any] | None:
-    """What is still to be seen, where a setting says how much; ``None``: it is decided by what it takes."""
-    if leak.state != "suspected":
+def _decided_in(leak: Leak) -> dict[str, Any] | None:
+    """What is still to be seen at this pace; ``None``: not known."""
+    requests, seconds = leak.decided_requests, leak.decided_seconds
+    if leak.state != "suspected" or (requests is None and seconds is None):
         return None
-    config = asked.config
-    if config.leak_confirm_requests is not None and leak.growth_per_request:
-        seen = leak.growth / leak.growth_per_request
-        left = max(1.0, config.leak_confirm_requests - seen)
-        return {"requests": int(float(f"{left:.2g}")), "seconds": None}
-    if config.leak_confirm_hours is not None:
-        wait = 3600 * config.leak_confirm_hours - (asked.now - leak.since)
-        return {"requests": None, "seconds": max(asked.config.interval, wait)}
-    return None
+    return {"requests": None if requests is None else int(float(f"{max(1.0, requests):.2g}")), "seconds": seconds}
 
 
 def _confirmed_by(leak: Leak, asked: Asked) -> str:

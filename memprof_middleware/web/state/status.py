@@ -146,7 +146,7 @@ def _said(
         return f"{several(len(confirmed), 'confirmed leak')}. {_far(first)}"
     if key == "suspected":
         decided = [one["decided_in"]["seconds"] for one in suspected if one["decided_in"]]
-        when = f", decided in about {ahead(decided[0])}" if decided and decided[0] else ""
+        when = f", decided in about {ahead(decided[0])}" if decided and decided[0] is not None else ""
         alert = "" if alerted else " No alert was sent."
         return f"{len(suspected)} suspected{when}: a leak, or a cache that is filling.{alert}"
     if key == "started":
