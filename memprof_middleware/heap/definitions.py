@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import gc
 import itertools
 import sys
 import types
@@ -63,6 +64,8 @@ def define(path: str, *, pause: Callable[[float], object] = real_sleep) -> Defin
 
 
 def _define(path: str, pause: Callable[[float], object]) -> Definition:
+    if path.startswith("nobody"):
+        return Definition(pattern="" if gc.isenabled() and gc.get_threshold()[0] else "cycles_gc_off")
     for prefix in _RUNS:
         if path.startswith(prefix):
             return _of_function(path.removeprefix(prefix))

@@ -10,6 +10,8 @@ from memprof_middleware.model.value import valueclass
 OUTSIDE = "held outside Python"
 # gc.freeze() hides what holds it; a container that grows alike may tell.
 FROM_BEFORE = "held by something from before the fork"
+# Populations that are named by what they run.
+RUNNING = ("task ", "thread ")
 # Ranks of a name: whose it is.
 STANDARD, BUILTIN = 2, 3
 # A holder explains a type if it holds so large a share of a sample; of builtins, whose sample is of all that use them,
@@ -115,7 +117,7 @@ def _is_kin(growth: Growth, member: Growth, scene: Scene) -> bool:
 def _attach_paths(groups: dict[str, list[Growth]], paths: Sequence[Growth], scene: Scene) -> None:
     """Give each container that grows to the types it holds, or make it a group of its own."""
     for growth in sorted(paths, key=lambda growth: (len(growth.name), growth.name)):
-        root = root_of(growth.name)
+        root = _run_by(growth.name, groups, scene) or root_of(growth.name)
         place = scene.places.get(growth.name)
         if root not in groups:
             root = next(
@@ -132,6 +134,21 @@ def _attach_paths(groups: dict[str, list[Growth]], paths: Sequence[Growth], scen
                 groups[root_of(growth.name)] = groups.pop(root)
                 root = root_of(growth.name)
         groups.setdefault(root, []).append(growth)
+
+
+def _run_by(name: str, groups: Mapping[str, Sequence[Growth]], scene: Scene) -> str:
+    """The group that is kept through what a population of tasks or threads runs; empty: none, or no population."""
+    if not name.startswith(RUNNING):
+        return ""
+    through = f"<{name.partition(' ')[2]}>"
+    return next((root for root, members in groups.items() if _any_through(through, members, scene)), "")
+
+
+def _any_through(step: str, members: Iterable[Growth], scene: Scene) -> bool:
+    """Whether most of a type's sample is kept by way of a step."""
+    return any(
+        share >= _SHARE and step in path for member in members for path, share in scene.holders.get(member.name, ())
+    )
 
 
 def _take_shadows(groups: dict[str, list[Growth]], scene: Scene) -> dict[str, list[Growth]]:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from memprof_middleware.leaks.grouping import BUILTIN, OUTSIDE, Scene, group, matters, root_of, types_in
+from memprof_middleware.leaks.grouping import (
+    BUILTIN,
+    OUTSIDE,
+    RUNNING,
+    STANDARD,
+    Scene,
+    group,
+    matters,
+    root_of,
+    types_in,
+)
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.model.value import valueclass
 
@@ -89,6 +99,9 @@ def _incident(root: str, members: Sequence[Growth], shadows: Sequence[Growth], s
     types = [growth for growth in members if growth.kind == "objects"]
     telling = [growth for growth in types if scene.rank(growth.name) < BUILTIN or matters(growth)]
     paths = [growth for growth in members if growth.kind == "container"]
+    # Tasks and threads by what they run say more than the classes of Python that they are made of.
+    if alive := [growth for growth in paths if growth.name.startswith(RUNNING)]:
+        telling, paths = [growth for growth in telling if scene.rank(growth.name) < STANDARD], alive
     leader = min(telling, key=lambda growth: _order(growth, scene)) if telling else _widest(paths or types)
     rest = [growth for growth in members if growth is not leader]
     others = [*sorted(rest, key=lambda growth: _order(growth, scene)), *shadows]

@@ -38,7 +38,7 @@ message = await asyncio.wait_for(queue.get(), timeout=60)
     ),
     "timer_pending": Recipe(
         "Timers that are not due yet",
-        "Timers for {callback} are scheduled and not due yet. Each keeps its object until then. Keep the handle, and "
+        "Timers[ for {callback}] are scheduled and not due yet. Each keeps its object until then. Keep the handle, and "
         "cancel it when the work is done or the connection closes.",
         """\
 self.timer = loop.call_later(7200, self.expire)
@@ -226,8 +226,8 @@ self.parent = weakref.ref(parent)        # breaks the cycle
     ),
     "ttl_rising": Recipe(
         "A store with a lifetime under rising traffic",
-        "Probably no leak: {holder} keeps entries for a time, and grows with traffic. It becomes level when traffic "
-        "does. Check that the peak fits into memory.",
+        "{holder} names a lifetime for its entries, so it grows with traffic and becomes level when traffic does. "
+        "Check that entries are dropped when it is over, and that the peak fits into memory.",
         """\
 STORE = TTLCache(maxsize=50_000, ttl=900)        # bounds the peak as well
 """,

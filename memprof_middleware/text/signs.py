@@ -13,8 +13,9 @@ class Sign(enum.IntEnum):
     """How well a pattern fits."""
 
     NO = 0
-    LIKELY = 1
-    SURE = 2
+    ANY = 1  # it says little: whatever fits better comes first
+    LIKELY = 2
+    SURE = 3
 
 
 Test = Callable[[Subject], Sign]
@@ -171,9 +172,9 @@ def allocator_retention(leak: Subject) -> Sign:
 
 def held(leak: Subject) -> Sign:
     """Something in Python is known to keep it."""
-    return _sure(leak.is_held)
+    return Sign.ANY if leak.is_held else Sign.NO
 
 
 def unknown(_: Subject) -> Sign:
     """Nothing fits."""
-    return Sign.SURE
+    return Sign.ANY
