@@ -16,6 +16,7 @@ ADDING = frozenset(
         *("append", "appendleft", "add", "setdefault", "update", "extend", "extendleft", "insert"),
         *("put", "put_nowait", "push", "set", "register", "connect", "subscribe", "addHandler", "addFilter"),
         *("__setitem__", "store", "save", "remember", "attach", "add_listener"),
+        *("labels", "call_later", "call_at", "call_soon", "create_task"),
     }
 )
 # Functions that add to their first argument.

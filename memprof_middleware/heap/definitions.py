@@ -168,6 +168,11 @@ def _adders(root: Root, pause: Callable[[float], object]) -> tuple[list[str], li
         owner = root.objects[min(len(root.objects), len(names) - 1) - 1]
         for module, kind in _application_classes(owner):
             methods += who_adds(_codes_of_class(module, kind), [(ANY, names[-1])])
+    for module, kind in [] if root.rest else _application_classes(root.objects[-1]):
+        # A container of a class of its own: its methods add to themselves.
+        for code in _codes_of_class(module, kind):
+            if line := line_of_addition(code, code.co_varnames[:1] or (ANY,), local=True):
+                methods.append((code.co_qualname, line))
     found = [_worded(*one) for one in methods]
     # Who calls a method that adds is as good.
     adding = ADDING | {name.rpartition(".")[2] for name, _ in methods} - {"__init__"}

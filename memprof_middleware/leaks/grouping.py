@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.model.value import valueclass
+from memprof_middleware.text.subject import MUTE
 
 OUTSIDE = "held outside Python"
 # gc.freeze() hides what holds it; a container that grows alike may tell.
@@ -70,6 +71,13 @@ def group(growths: Sequence[Growth], scene: Scene) -> tuple[dict[str, list[Growt
     groups = _by_root(list(types_in(growths)), scene)
     _attach_paths(groups, [growth for growth in growths if growth.kind == "container"], scene)
     return groups, _take_shadows(groups, scene)
+
+
+def telling_rank(name: str, scene: Scene) -> float:
+    """The rank of a name, the most telling first: classes made at run time explain the parts that they are made of."""
+    if name == "builtins.type":
+        return STANDARD - 0.5
+    return BUILTIN if name in MUTE else scene.rank(name)
 
 
 def types_in(growths: Iterable[Growth]) -> Iterable[Growth]:
@@ -140,21 +148,20 @@ def _run_by(name: str, groups: Mapping[str, Sequence[Growth]], scene: Scene) -> 
     """The group that is kept through what a population of tasks or threads runs; empty: none, or no population."""
     if not name.startswith(RUNNING):
         return ""
-    through = f"<{name.partition(' ')[2]}>"
-    return next((root for root, members in groups.items() if _any_through(through, members, scene)), "")
+    return next((root for root, members in groups.items() if _any_through(name, members, scene)), "")
 
 
-def _any_through(step: str, members: Iterable[Growth], scene: Scene) -> bool:
-    """Whether most of a type's sample is kept by way of a step."""
-    return any(
-        share >= _SHARE and step in path for member in members for path, share in scene.holders.get(member.name, ())
-    )
+def _any_through(name: str, members: Iterable[Growth], scene: Scene) -> bool:
+    """Whether a good part of a type's sample is kept by the tasks or threads of a name."""
+    paths = [path for member in members for path, share in scene.holders.get(member.name, ()) if share >= _SHARE]
+    step = f"<{name.partition(' ')[2]}>"
+    return any(step in path or path.startswith((f"{name}.", f"{name}[")) for path in paths)
 
 
 def _take_shadows(groups: dict[str, list[Growth]], scene: Scene) -> dict[str, list[Growth]]:
     """Take out what only mirrors another group: asyncio's own set of tasks, the weak references to them."""
     shadows: dict[str, list[Growth]] = {}
-    ranked = sorted(groups, key=lambda root: min(scene.rank(growth.name) for growth in groups[root]))
+    ranked = sorted(groups, key=lambda root: min(telling_rank(growth.name, scene) for growth in groups[root]))
     for index, root in enumerate(ranked):
         telling = any(scene.rank(growth.name) < STANDARD for growth in groups[root])
         for home in ranked[:index]:

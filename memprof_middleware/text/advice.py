@@ -58,12 +58,12 @@ class Pattern:
     Attributes:
         key: its name.
         sign: how well it fits a leak, from what the leak says of itself.
-        seen: how well it fits where the heap has found it at the beginning of the path.
+        seen: how well it fits where the heap has found it at the beginning of the path; the heap knows some only.
     """
 
     key: str
     sign: Test
-    seen: Sign = Sign.SURE
+    seen: Sign = Sign.NO
 
     @property
     def recipe(self) -> Recipe:
@@ -76,23 +76,23 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern("task_unfinished", signs.task_unfinished),
     Pattern("timer_pending", signs.timer_pending),
     Pattern("exception_kept", signs.exception_kept),
-    Pattern("lru_method", signs.lru_method),
-    Pattern("lru_unbounded", signs.never),
-    Pattern("cache_too_large", signs.never),
-    Pattern("log_handler", signs.log_handler),
+    Pattern("lru_method", signs.lru_method, Sign.SURE),
+    Pattern("lru_unbounded", signs.never, Sign.SURE),
+    Pattern("cache_too_large", signs.never, Sign.SURE),
+    Pattern("log_handler", signs.log_handler, Sign.SURE),
     Pattern("logger_per_request", signs.logger_per_request),
     Pattern("receivers", signs.receivers),
     Pattern("callback_registry", signs.callback_registry),
     Pattern("finalizer", signs.finalizer),
     Pattern("query_log", signs.query_log),
-    Pattern("metric_labels", signs.metric_labels),
+    Pattern("metric_labels", signs.metric_labels, Sign.SURE),
     Pattern("class_per_request", signs.class_per_request),
     Pattern("client_per_request", signs.client_per_request),
-    Pattern("thread_kept", signs.thread_kept),
+    Pattern("thread_kept", signs.thread_kept, Sign.SURE),
     Pattern("threads_alive", signs.threads_alive),
     Pattern("module_mapping", signs.never, Sign.ANY),
     Pattern("module_list", signs.never, Sign.ANY),
-    Pattern("cycles_gc_off", signs.cycles_gc_off),
+    Pattern("cycles_gc_off", signs.cycles_gc_off, Sign.SURE),
     Pattern("ttl_rising", signs.never, Sign.LIKELY),
     Pattern("c_extension_refs", signs.c_extension_refs),
     Pattern("native", signs.native),
@@ -120,7 +120,7 @@ def advice_for(leak: Leak) -> Advice:
     """The advice on a leak: by its pattern, where that is known, else by the row of the table that fits best."""
     subject = Subject(leak)
     known = _BY_KEY.get(leak.pattern)
-    row, sign = _best(subject) if known is None else (known, known.sign(subject) or known.seen)
+    row, sign = _best(subject) if known is None else (known, max(known.sign(subject), known.seen))
     recipe = row.recipe
     return Advice(
         key=row.key,
