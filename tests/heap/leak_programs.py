@@ -622,11 +622,11 @@ def look(text: str) -> dict[str, object]:
     exec(compile(Path(app.__file__).read_text(), app.__file__, "exec"), vars(app))
     for number in range(_WARM):
         app.request(number)
+    _collect()
     before, _ = _counted()
     for number in range(_WARM, _WARM + _REQUESTS):
         app.request(number)
-    if gc.isenabled():
-        gc.collect()
+    _collect()
     after, kinds = _counted()
     growths = [_growth(name, before[name], count, kinds[name]) for name, count in after.items()]
     growths = [growth for growth in growths if growth.amount >= _REQUESTS - 2]
@@ -634,6 +634,11 @@ def look(text: str) -> dict[str, object]:
     incidents = find_incidents(growths, scene)
     leaks = [_leak(incident, scene, named) for incident in incidents]
     return leaks[0] | {"incidents": [leak["name"] for leak in leaks]} if leaks else {}
+
+
+def _collect() -> None:
+    if gc.isenabled():
+        gc.collect()
 
 
 def _rank(name: str) -> int:
