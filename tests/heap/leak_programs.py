@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import os
 import sys
 import textwrap
@@ -699,17 +700,18 @@ def _scene(names: list[str]):
 
 def _leak(incident, scene, named) -> dict[str, object]:
     from memprof_middleware.config import Config
-    from memprof_middleware.heap.definitions import define
+    from memprof_middleware.failures import Failures
     from memprof_middleware.leaks.verdicts import verdict_of
     from memprof_middleware.leaks.whereabouts import Whereabouts
     from memprof_middleware.model.leak import FedBy
+    from memprof_middleware.runtime.instruments import Probes
     from memprof_middleware.text.advice import advice_for
     from memprof_middleware.text.headline import headline, plain
 
     config = Config(leak_min_objects=5, leak_growth_percent=50.0, leak_confirm_requests=1)
     leak = verdict_of(incident, config, None, FedBy())
-    whereabouts = Whereabouts(lambda path: define(path, pause=lambda _: None))
-    leak = whereabouts.filled(leak, incident.root, scene, named)
+    holders = types.SimpleNamespace(paths=scene.holders, named=named)
+    leak = Whereabouts(Probes(), config, Failures(logging.getLogger()), lambda _: None).filled(leak, incident.root, holders)
     advice = advice_for(leak)
     shown = ("name", "kind", "path", "named", "file", "line", "filled_in", "pattern", "also", "holder")
     return {field: getattr(leak, field) for field in shown} | {
