@@ -228,7 +228,7 @@ class LeakWatch:
         if not route.route and life is not None and life.finding.feed not in {REQUESTS, TIME}:
             route = FedBy(life.finding.feed)
         leak = verdict_of(incident, self._config, before, route, life, self.left(history))
-        return self._whereabouts.filled(leak, incident.root, self._holders)
+        return self._whereabouts.filled(leak, incident.root, self._holders, before)
 
     def _route(self, growth: Growth, route_of: RouteOf) -> FedBy:
         """The route is asked for once, and again when what grows has doubled: it takes a fit over all windows."""

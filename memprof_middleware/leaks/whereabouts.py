@@ -54,15 +54,18 @@ class Whereabouts:
         self._known: dict[str, Definition] = {}
         self._due = -math.inf  # by the monotonic clock
 
-    def filled(self, leak: Leak, root: str, holders: Found) -> Leak:
+    def filled(self, leak: Leak, root: str, holders: Found, before: Leak | None) -> Leak:
         """The verdict with its path, and, once it matters, with the place in the source and the advice.
 
         Args:
             leak: the verdict.
             root: the container or other place that holds it; empty: not known.
             holders: the paths that were found.
+            before: the last verdict on the same, whose path goes on while no other is known.
         """
         path, share = _path_of(leak, root, holders)
+        if not path and before is not None:
+            path, share = before.path, before.share
         found = dataclasses.replace(leak, path=path, share=share)
         found = dataclasses.replace(found, named=holders.named.get(leak.name) or named_by_path(found))
         known = self._place(path or root) if leak.notable else _UNKNOWN

@@ -711,7 +711,9 @@ def _leak(incident, scene, named) -> dict[str, object]:
     config = Config(leak_min_objects=5, leak_growth_percent=50.0, leak_confirm_requests=1)
     leak = verdict_of(incident, config, None, FedBy())
     holders = types.SimpleNamespace(paths=scene.holders, named=named)
-    leak = Whereabouts(Probes(), config, Failures(logging.getLogger()), lambda _: None).filled(leak, incident.root, holders)
+    leak = Whereabouts(Probes(), config, Failures(logging.getLogger()), lambda _: None).filled(
+        leak, incident.root, holders, None
+    )
     advice = advice_for(leak)
     shown = ("name", "kind", "path", "named", "file", "line", "filled_in", "pattern", "also", "holder")
     return {field: getattr(leak, field) for field in shown} | {
