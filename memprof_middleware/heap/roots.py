@@ -297,6 +297,16 @@ def variable_name(variable: Any) -> str:
     return f"contextvar {fold_name(variable.name)}" if type(variable.name) is str else "contextvar ?"
 
 
+def registries() -> dict[int, str]:
+    """Identities and names of the sets that list what lives for other reasons, such as all tasks."""
+    return {
+        id(value): f"{module}.{name}"
+        for module in sorted(_REGISTRIES & sys.modules.keys())
+        for name, value in list(namespace_of_module(sys.modules[module]).items())
+        if (type(value) is set or type(value) is weakref.WeakSet) and type(name) is str
+    }
+
+
 def our_spaces() -> set[int]:
     """Identities of the namespaces of our own modules, and of those that hold nothing themselves."""
     return {

@@ -12,6 +12,7 @@ from typing import Any
 from memprof_middleware.heap import roots
 from memprof_middleware.heap.attributes import Attributes
 from memprof_middleware.heap.entries import is_class, mro_of
+from memprof_middleware.heap.origins import rank_of
 from memprof_middleware.model.clean import fold_name
 from memprof_middleware.probes.census import type_name
 
@@ -21,22 +22,31 @@ _HANDLES = {
     "asyncio.events.Handle": "callback",
     "uvloop.loop.Handle": "callback",
 }
-_CALLABLE = (types.FunctionType, types.MethodType, types.BuiltinFunctionType)
+_CALLABLE = frozenset(map(id, (types.FunctionType, types.MethodType, types.BuiltinFunctionType)))
+# By identity: the hash of a class may be the program's code.
 _SUSPENDED = {
-    types.CoroutineType: "coroutine",
-    types.GeneratorType: "generator",
-    types.AsyncGeneratorType: "generator",
+    id(types.CoroutineType): "coroutine",
+    id(types.GeneratorType): "generator",
+    id(types.AsyncGeneratorType): "generator",
 }
 _LONGEST = 160
-# A name stands for a type if so large a share of the sample has it.
-_SHARE = 0.3
+# A name stands for a type if so large a share of the sample has it; one of the application's own tells more.
+_SHARE, _OWN_SHARE = 0.5, 0.1
 
 
 def named(sample: Iterable[Any]) -> str:
     """The name that most of a sample have; empty where the type says all, or the names differ."""
     names = [telling_name(one) for one in sample]
-    name, count = Counter(names).most_common(1)[0] if names else ("", 0)
-    return name if count >= _SHARE * len(names) else ""
+    counts = Counter(name for name in names if name).most_common()
+    own = ((name, count) for name, count in counts if _is_own(name.rpartition(" ")[2]))
+    for name, count, least in (*((*one, _OWN_SHARE) for one in own), *((*one, _SHARE) for one in counts)):
+        if count >= least * len(names):
+            return name
+    return ""
+
+
+def _is_own(name: str) -> bool:
+    return rank_of(name) == roots.APPLICATION and not roots.is_ours(name)
 
 
 def telling_name(one: Any) -> str:
@@ -53,8 +63,8 @@ def _name(one: Any) -> str:
         return roots.frame_name(one)
     if kind is types.TracebackType:
         return f"traceback of {roots.code_name(one.tb_frame.f_code, one.tb_frame.f_globals)}"
-    if kind in _SUSPENDED:
-        return f"{_SUSPENDED[kind]} {roots.coroutine_name(one)}"
+    if id(kind) in _SUSPENDED:
+        return f"{_SUSPENDED[id(kind)]} {roots.coroutine_name(one)}"
     if kind is types.MethodType:
         return f"method {roots.callable_name(one)}"
     if kind is types.FunctionType:
@@ -80,5 +90,5 @@ def _callback(handle: Any) -> str:
     """What a handle calls, by its attribute, or where it is written in C by what it refers to."""
     found = Attributes().read(handle, "_callback")
     if found is None:
-        found = next((child for child in gc.get_referents(handle) if type(child) in _CALLABLE), None)
+        found = next((child for child in gc.get_referents(handle) if id(type(child)) in _CALLABLE), None)
     return "cancelled" if found is None else roots.callable_name(found)

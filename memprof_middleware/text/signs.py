@@ -6,7 +6,7 @@ import enum
 import re
 from collections.abc import Callable
 
-from memprof_middleware.text.subject import NO_PATH, TASK, THREAD, TIMER, Subject, last_part
+from memprof_middleware.text.subject import MUTE, NO_PATH, TASK, THREAD, TIMER, Subject, last_part
 
 
 class Sign(enum.IntEnum):
@@ -151,7 +151,9 @@ def cycles_gc_off(leak: Subject) -> Sign:
 
 
 def c_extension_refs(leak: Subject) -> Sign:
-    """No object of Python refers to what grows, and it survives."""
+    """No object of Python refers to what grows, and it survives. Weak references to classes the interpreter keeps."""
+    if MUTE.get(leak.leak.name) == "weak reference":
+        return Sign.NO
     return _sure(leak.path.startswith(OUTSIDE) and "fork" not in leak.path and leak.leak.kind == "objects")
 
 

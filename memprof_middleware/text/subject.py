@@ -107,7 +107,7 @@ class Subject:
 
     def _type(self) -> str:
         telling = next((name for name in self.types if name not in MUTE), "")
-        return self.leak.named or last_part(telling or next(iter(self.types), ""))
+        return self.leak.named or last_part(telling)
 
     def _run_by(self, kind: str) -> str:
         """What a population of a kind runs, by its own name or by that of the path."""

@@ -99,6 +99,7 @@ HEALTHY = [
     ("cycles_gc_off", {"name": "app.Node", "path": "app.NODES[*].parent"}),
     ("ttl_rising", {"name": "app.STORE", "kind": "container"}),
     ("c_extension_refs", {"name": "builtins.frame", "path": "app.FRAMES[*]"}),
+    ("c_extension_refs", {"name": "weakref.ReferenceType", "holder": "held outside Python"}),
     ("native", {"name": "app.Native", "path": "app.NATIVE[*]"}),
     ("mapped", {"name": "app.Mapped", "path": "app.MAPPED[*]"}),
     ("allocator_retention", {"name": "native memory", "kind": "native"}),
