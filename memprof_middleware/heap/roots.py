@@ -48,16 +48,17 @@ def is_core_name(name: str) -> bool:
 
 
 def modules(most: int | None = None) -> list[Module]:
-    """Name, namespace and class of the loaded modules, but not ours; those imported last first.
+    """Name, namespace and class of the loaded modules, but not ours; those that another one imports before it.
 
-    A module is entered before those that it imports, so in this order an object is met where it is defined, not where
-    it is imported.
+    The import system enters a module anew when it has run to its end, and what it imports has ended before. So in this
+    order an object is met where it is defined, not where it is imported. The program itself ends last.
 
     Args:
-        most: look at so many, those imported last; ``None``: at all.
+        most: look at so many, those that ended last; ``None``: at all.
     """
     found: dict[int, Module] = {}
-    for name, module in list(itertools.islice(reversed(sys.modules.items()), most)):
+    every = list(itertools.islice(reversed(sys.modules.items()), most))[::-1]
+    for name, module in sorted(every, key=lambda one: type(one[0]) is str and one[0] == "__main__"):
         kind = type(module)
         if type(name) is not str or is_ours(name) or name in _REGISTRIES:
             continue
@@ -294,6 +295,16 @@ def _type_name_of(one: Any) -> str:
 def variable_name(variable: Any) -> str:
     """``contextvar NAME``, with ``#`` for numbers and ids."""
     return f"contextvar {fold_name(variable.name)}" if type(variable.name) is str else "contextvar ?"
+
+
+def registries() -> dict[int, str]:
+    """Identities and names of the sets that list what lives for other reasons, such as all tasks."""
+    return {
+        id(value): f"{module}.{name}"
+        for module in sorted(_REGISTRIES & sys.modules.keys())
+        for name, value in list(namespace_of_module(sys.modules[module]).items())
+        if (type(value) is set or type(value) is weakref.WeakSet) and type(name) is str
+    }
 
 
 def our_spaces() -> set[int]:

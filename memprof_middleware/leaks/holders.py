@@ -26,6 +26,9 @@ class Holders:
         config: the budget.
         failures: where a failure is counted.
         pause: waits between two slices of a search.
+
+    Attributes:
+        named: telling names of what types of the interpreter stand for, by type.
     """
 
     def __init__(
@@ -33,6 +36,7 @@ class Holders:
     ) -> None:
         self._probes, self._config, self._failures, self._pause = probes, config, failures, pause
         self._found: dict[str, tuple[int, Sequence[tuple[str, float]]]] = {}
+        self.named: dict[str, str] = {}
         self._due = -math.inf  # by the monotonic clock
 
     @property
@@ -66,4 +70,6 @@ class Holders:
                 paths = found[name].paths if name in found else ()
                 if paths or name not in self._found:
                     self._found[name] = count, paths
+                if name in found and found[name].named:
+                    self.named[name] = found[name].named
         self._due = time.monotonic() + rest_after(time.thread_time() - began, self._config)

@@ -29,6 +29,7 @@ from memprof_middleware.leaks.present import present
 from memprof_middleware.leaks.reported import Case, cases, is_better, led, unseen
 from memprof_middleware.leaks.room import Room, room_of
 from memprof_middleware.leaks.verdicts import has_ended, verdict_of
+from memprof_middleware.leaks.whereabouts import Whereabouts
 from memprof_middleware.model import SEVERITIES, FedBy, Leak, MemorySnapshot
 
 # All memory has grown for so long before that is an alert.
@@ -62,6 +63,7 @@ class LeakWatch:
         self.measuring = Measuring(probes, config, failures, pause)
         self._past = self.measuring.past
         self._holders = Holders(probes, config, failures, pause)
+        self._whereabouts = Whereabouts(probes, config, failures, pause)
         self._collecting = Collecting(probes, self._past, failures)
         self._routes: dict[str, tuple[float, FedBy]] = {}
         self._lives: dict[str, Life] = {}
@@ -225,7 +227,8 @@ class LeakWatch:
         route = self._route(incident.leader, route_of)
         if not route.route and life is not None and life.finding.feed not in {REQUESTS, TIME}:
             route = FedBy(life.finding.feed)
-        return verdict_of(incident, self._config, before, route, life, self.left(history))
+        leak = verdict_of(incident, self._config, before, route, life, self.left(history))
+        return self._whereabouts.filled(leak, incident.root, self._holders, before)
 
     def _route(self, growth: Growth, route_of: RouteOf) -> FedBy:
         """The route is asked for once, and again when what grows has doubled: it takes a fit over all windows."""

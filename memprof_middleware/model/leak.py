@@ -47,6 +47,8 @@ class Leak(_Value):
             held outside Python; empty while that is not known.
         path: the retaining path that explains most, without words; empty while it is not known.
         share: the part of a sample that this path explains, 0 to 1; ``None`` without a path.
+        named: what the leaked things are where their type says nothing, such as ``timer app.expire`` or
+            ``frame of app.handler``; empty: the type says it.
         file: the source file that defines the container or class at the root of the path; empty: not known.
         line: its line there; 0: not known.
         filled_in: the functions that add to it, as ``add_to_cart, line 31``; at most three.
@@ -80,6 +82,7 @@ class Leak(_Value):
     holder: str = ""
     path: str = ""
     share: float | None = None
+    named: str = ""
     file: str = ""
     line: int = 0
     filled_in: tuple[str, ...] = ()

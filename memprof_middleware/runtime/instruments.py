@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from memprof_middleware.forks import before_fork
 from memprof_middleware.heap.containers import SECONDS, Containers, find_containers
+from memprof_middleware.heap.definitions import Definition, define
 from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.heap.origins import module_of, rank_of
 from memprof_middleware.heap.populations import count_populations
@@ -182,6 +183,10 @@ class Probes:
         from memprof_middleware.heap.held import find_held
 
         return find_held(type_names, pause=pause)
+
+    def define(self, path: str, *, pause: Callable[[float], object] = real_sleep) -> Definition:
+        """Where the beginning of a retaining path is in the source, and who adds to it. Pauses as for containers."""
+        return define(path, pause=pause)
 
     @property
     def _is_shared(self) -> bool:

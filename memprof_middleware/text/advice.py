@@ -56,12 +56,14 @@ class Pattern:
     """A row of the table: what is recognised, and by what.
 
     Attributes:
-        key: its name; ``Leak.pattern`` where the heap has seen it.
+        key: its name.
         sign: how well it fits a leak, from what the leak says of itself.
+        seen: how well it fits where the heap has found it at the beginning of the path; the heap knows some only.
     """
 
     key: str
     sign: Test
+    seen: Sign = Sign.NO
 
     @property
     def recipe(self) -> Recipe:
@@ -69,29 +71,29 @@ class Pattern:
         return RECIPES[self.key]
 
 
-# The first that fits counts. The last two take whatever is left.
+# Of those that fit best the first counts. The last two take whatever is left.
 PATTERNS: tuple[Pattern, ...] = (
     Pattern("task_unfinished", signs.task_unfinished),
     Pattern("timer_pending", signs.timer_pending),
     Pattern("exception_kept", signs.exception_kept),
-    Pattern("lru_method", signs.lru_method),
-    Pattern("lru_unbounded", signs.never),
-    Pattern("cache_too_large", signs.never),
-    Pattern("log_handler", signs.log_handler),
+    Pattern("lru_method", signs.lru_method, Sign.SURE),
+    Pattern("lru_unbounded", signs.never, Sign.SURE),
+    Pattern("cache_too_large", signs.never, Sign.SURE),
+    Pattern("log_handler", signs.log_handler, Sign.SURE),
     Pattern("logger_per_request", signs.logger_per_request),
     Pattern("receivers", signs.receivers),
     Pattern("callback_registry", signs.callback_registry),
     Pattern("finalizer", signs.finalizer),
     Pattern("query_log", signs.query_log),
-    Pattern("metric_labels", signs.metric_labels),
+    Pattern("metric_labels", signs.metric_labels, Sign.SURE),
     Pattern("class_per_request", signs.class_per_request),
     Pattern("client_per_request", signs.client_per_request),
-    Pattern("thread_kept", signs.thread_kept),
+    Pattern("thread_kept", signs.thread_kept, Sign.SURE),
     Pattern("threads_alive", signs.threads_alive),
-    Pattern("module_mapping", signs.never),
-    Pattern("module_list", signs.never),
-    Pattern("cycles_gc_off", signs.cycles_gc_off),
-    Pattern("ttl_rising", signs.never),
+    Pattern("module_mapping", signs.never, Sign.ANY),
+    Pattern("module_list", signs.never, Sign.ANY),
+    Pattern("cycles_gc_off", signs.cycles_gc_off, Sign.SURE),
+    Pattern("ttl_rising", signs.never, Sign.LIKELY),
     Pattern("c_extension_refs", signs.c_extension_refs),
     Pattern("native", signs.native),
     Pattern("mapped", signs.mapped),
@@ -100,23 +102,38 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern("unknown", signs.unknown),
 )
 _BY_KEY = {pattern.key: pattern for pattern in PATTERNS}
+_NONE = frozenset({"held", "unknown"})
+
+
+def pattern_of(leak: Leak, seen: str = "") -> str:
+    """The key of the pattern that fits a leak best; empty if none does.
+
+    Args:
+        leak: what is known of it.
+        seen: the key of what the heap has found at the beginning of the path; empty: nothing special.
+    """
+    key = _best(Subject(leak), seen)[0].key
+    return "" if key in _NONE else key
 
 
 def advice_for(leak: Leak) -> Advice:
-    """The advice on a leak: by its pattern, where the heap has seen it, else by the first row that fits."""
+    """The advice on a leak: by its pattern, where that is known, else by the row of the table that fits best."""
     subject = Subject(leak)
-    pattern, sign = _BY_KEY.get(leak.pattern), Sign.SURE
-    if pattern is None:
-        fits = ((row, row.sign(subject)) for row in PATTERNS)
-        pattern, sign = next((row, found) for row, found in fits if found is not Sign.NO)
-    recipe = pattern.recipe
+    known = _BY_KEY.get(leak.pattern)
+    row, sign = _best(subject) if known is None else (known, max(known.sign(subject), known.seen))
+    recipe = row.recipe
     return Advice(
-        key=pattern.key,
+        key=row.key,
         fix=filled(recipe.fix, subject.words()),
         code=recipe.code,
         language=recipe.language,
         likely=sign is Sign.LIKELY,
     )
+
+
+def _best(subject: Subject, seen: str = "") -> tuple[Pattern, Sign]:
+    fits = ((row, max(row.seen if row.key == seen else Sign.NO, row.sign(subject))) for row in PATTERNS)
+    return max(fits, key=lambda fit: fit[1])
 
 
 def filled(text: str, words: dict[str, str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from memprof_middleware.model import MB, Leak
+from memprof_middleware.text.subject import MUTE
 
 # What is kept per request, where the estimate's ends are this close to it; wider ones are no figure.
 _CLEAR = 2.0
@@ -41,7 +42,7 @@ def plain(sentence: Sentence) -> str:
 def headline(leak: Leak) -> Sentence:
     """What keeps what for which route, or as much of that as is known."""
     for kind in (_TASK, _THREAD, _TIMER):
-        if leak.name.startswith(kind):
+        if (leak.named or leak.name).startswith(kind):
             return _alive(leak, kind)
     if leak.name in _OPEN:
         return (Part(f"{_OPEN[leak.name]} are not closed: {_from_to(leak)}"), *_fed(leak))
@@ -56,7 +57,7 @@ def headline(leak: Leak) -> Sentence:
 
 def subject(leak: Leak) -> str:
     """The shortest name of a leak: its holder, else what grows."""
-    return holder(leak) or leak.name
+    return holder(leak) or leak.named or leak.name
 
 
 def holder(leak: Leak) -> str:
@@ -157,7 +158,7 @@ def _memory(leak: Leak) -> Sentence:
 
 def _alive(leak: Leak, kind: str) -> Sentence:
     """Tasks, threads and timers that do not end."""
-    name = Part(leak.name.removeprefix(kind), code=True)
+    name = Part((leak.named or leak.name).removeprefix(kind), code=True)
     starts = (Part("; "), Part(leak.route, code=True), Part(" starts them")) if leak.route else ()
     if kind == _TIMER:
         return Part(f"{leak.last:,} timers wait for "), name, *starts
@@ -196,7 +197,10 @@ def _fed(leak: Leak) -> Sentence:
 
 
 def _typed(leak: Leak) -> Part:
-    return Part(short_type(leak.name), code=True)
+    """The type, or what it stands for: a frame or a lock is named by what it is of, or by a plain word."""
+    if leak.named:
+        return Part(leak.named, code=True)
+    return Part(MUTE[leak.name]) if leak.name in MUTE else Part(short_type(leak.name), code=True)
 
 
 def _from_to(leak: Leak) -> str:

@@ -38,10 +38,12 @@ message = await asyncio.wait_for(queue.get(), timeout=60)
     ),
     "timer_pending": Recipe(
         "Timers that are not due yet",
-        "Timers for {callback} are scheduled and not due yet. Each keeps its object until then. Keep the handle, and "
+        "Timers[ for {callback}] are scheduled and not due yet. Each keeps its object until then. Keep the handle, and "
         "cancel it when the work is done or the connection closes.",
         """\
 self.timer = loop.call_later(7200, self.expire)
+
+
 def connection_lost(self, error):
     self.timer.cancel()
 """,
@@ -62,8 +64,9 @@ except OrderError as error:
         "{holder} is an `lru_cache` on a method. It keeps each instance, since `self` is part of the key. Cache per "
         "instance, or cache a function that takes only the values it needs.",
         """\
-@cached_property                       # freed with its object
+@cached_property  # freed with its object
 def total(self): ...
+
 
 @lru_cache(maxsize=1000)
 def total_of(order_id: int): ...
@@ -83,7 +86,7 @@ def lookup(key): ...
         "No leak: {holder} has a maximum size and is not full yet. It may take more memory than is left. Make it "
         "smaller, or raise the memory limit.",
         """\
-CACHE = LRUCache(maxsize=200_000_000, getsizeof=len)   # bytes, not entries
+CACHE = LRUCache(maxsize=200_000_000, getsizeof=len)  # bytes, not entries
 """,
     ),
     "log_handler": Recipe(
@@ -92,7 +95,7 @@ CACHE = LRUCache(maxsize=200_000_000, getsizeof=len)   # bytes, not entries
         "data of the "
         "request with `extra` or a `LoggerAdapter`.",
         """\
-LOG.addHandler(handler)                                  # once, at import
+LOG.addHandler(handler)  # once, at import
 LoggerAdapter(LOG, {"request_id": request_id}).info("paid")
 """,
     ),
@@ -102,7 +105,7 @@ LoggerAdapter(LOG, {"request_id": request_id}).info("paid")
         "put the changing part into the message.",
         """\
 LOG = logging.getLogger(__name__)
-LOG.info("order %s paid", order_id)      # not getLogger(f"order.{order_id}")
+LOG.info("order %s paid", order_id)  # not getLogger(f"order.{order_id}")
 """,
     ),
     "receivers": Recipe(
@@ -111,8 +114,8 @@ LOG.info("order %s paid", order_id)      # not getLogger(f"order.{order_id}")
         "request ends. "
         "Weak references do not help if something else keeps the receiver.",
         """\
-order_paid.connect(send_mail)            # at import, not in the view
-with order_paid.connected_to(record):    # or only for this block
+order_paid.connect(send_mail)  # at import, not in the view
+with order_paid.connected_to(record):  # or only for this block
     handle(request)
 """,
     ),
@@ -134,8 +137,8 @@ finally:
         "A finalizer or exit callback keeps its arguments until its object dies or the process ends, and that is "
         "late. Register it on a short-lived object, and pass ids instead of objects.",
         """\
-finish = weakref.finalize(request, release, request_id)   # not app
-finish()                                      # runs once, then is removed
+finish = weakref.finalize(request, release, request_id)  # not app
+finish()  # runs once, then is removed
 """,
     ),
     "query_log": Recipe(
@@ -145,7 +148,8 @@ finish()                                      # runs once, then is removed
         """\
 DEBUG = False
 from django.db import reset_queries
-reset_queries()                          # in a long-running script
+
+reset_queries()  # in a long-running script
 """,
     ),
     "metric_labels": Recipe(
@@ -153,7 +157,7 @@ reset_queries()                          # in a long-running script
         "A metric gains a label set with requests[ ({holder})]: a label has a path with ids, a user or an address. Use "
         "the route template, and a fixed list of values.",
         """\
-REQUESTS.labels(method, "/users/{id}").inc()      # not request.path
+REQUESTS.labels(method, "/users/{id}").inc()  # not request.path
 """,
     ),
     "class_per_request": Recipe(
@@ -171,8 +175,8 @@ def form_for(fields: tuple[str, ...]) -> type:
         "A new {client} is created with requests and not closed: connections, buffers and TLS contexts stay. Use one "
         "client for the application, or close it.",
         """\
-client = httpx.AsyncClient()             # once; closed at shutdown
-async with httpx.AsyncClient() as client:    # or for this block only
+client = httpx.AsyncClient()  # once; closed at shutdown
+async with httpx.AsyncClient() as client:  # or for this block only
     ...
 """,
     ),
@@ -202,7 +206,7 @@ pool.submit(send, mail)
         "{holder} is a dict that lives as long as the process: entries are added[ in {filled}] and never removed. "
         "Delete an entry when it is no longer needed, or give the dict a maximum size or a lifetime.",
         """\
-SESSIONS = TTLCache(maxsize=10_000, ttl=1800)    # was {}
+SESSIONS = TTLCache(maxsize=10_000, ttl=1800)  # was {}
 # or, by hand:
 SESSIONS.pop(session.id, None)
 """,
@@ -212,7 +216,7 @@ SESSIONS.pop(session.id, None)
         "{holder} is a list or set that lives as long as the process and only grows[: it is filled in {filled}]. "
         "Keep the last entries only, or write them elsewhere.",
         """\
-RECENT = deque(maxlen=1000)              # was []
+RECENT = deque(maxlen=1000)  # was []
 """,
     ),
     "cycles_gc_off": Recipe(
@@ -221,15 +225,15 @@ RECENT = deque(maxlen=1000)              # was []
         "on, call `gc.collect()` at quiet moments, or break the cycle with `weakref`.",
         """\
 gc.enable()
-self.parent = weakref.ref(parent)        # breaks the cycle
+self.parent = weakref.ref(parent)  # breaks the cycle
 """,
     ),
     "ttl_rising": Recipe(
         "A store with a lifetime under rising traffic",
-        "Probably no leak: {holder} keeps entries for a time, and grows with traffic. It becomes level when traffic "
-        "does. Check that the peak fits into memory.",
+        "{holder} names a lifetime for its entries, so it grows with traffic and becomes level when traffic does. "
+        "Check that entries are dropped when it is over, and that the peak fits into memory.",
         """\
-STORE = TTLCache(maxsize=50_000, ttl=900)        # bounds the peak as well
+STORE = TTLCache(maxsize=50_000, ttl=900)  # bounds the peak as well
 """,
     ),
     "c_extension_refs": Recipe(

@@ -6,15 +6,16 @@ import enum
 import re
 from collections.abc import Callable
 
-from memprof_middleware.text.subject import NO_PATH, TASK, THREAD, TIMER, Subject, last_part
+from memprof_middleware.text.subject import MUTE, NO_PATH, TASK, THREAD, TIMER, Subject, last_part
 
 
 class Sign(enum.IntEnum):
     """How well a pattern fits."""
 
     NO = 0
-    LIKELY = 1
-    SURE = 2
+    ANY = 1  # it says little: whatever fits better comes first
+    LIKELY = 2
+    SURE = 3
 
 
 Test = Callable[[Subject], Sign]
@@ -150,7 +151,9 @@ def cycles_gc_off(leak: Subject) -> Sign:
 
 
 def c_extension_refs(leak: Subject) -> Sign:
-    """No object of Python refers to what grows, and it survives."""
+    """No object of Python refers to what grows, and it survives. Weak references to classes the interpreter keeps."""
+    if MUTE.get(leak.leak.name) == "weak reference":
+        return Sign.NO
     return _sure(leak.path.startswith(OUTSIDE) and "fork" not in leak.path and leak.leak.kind == "objects")
 
 
@@ -171,9 +174,9 @@ def allocator_retention(leak: Subject) -> Sign:
 
 def held(leak: Subject) -> Sign:
     """Something in Python is known to keep it."""
-    return _sure(leak.is_held)
+    return Sign.ANY if leak.is_held else Sign.NO
 
 
 def unknown(_: Subject) -> Sign:
     """Nothing fits."""
-    return Sign.SURE
+    return Sign.ANY

@@ -15,17 +15,24 @@ _SHARE = re.compile(r" \(\d+ % of a sample\).*")
 # Kinds of populations that are named by what they run.
 TASK, THREAD, TIMER = "task ", "thread ", "timer "
 NO_PATH = ("held ", "nobody")
-# Types that say nothing of what leaks: the path has the telling name.
-MUTE = frozenset(
-    {
-        *("_asyncio.Future", "_asyncio.Task", "asyncio.tasks.Task", "asyncio.futures.Future"),
-        *("asyncio.events.TimerHandle", "asyncio.events.Handle", "uvloop.loop.TimerHandle", "uvloop.loop.Handle"),
-        *("weakref.ReferenceType", "_weakref.ReferenceType", "weakref.ref", "_thread.lock", "_thread.RLock"),
-        *("builtins.frame", "builtins.traceback", "builtins.coroutine", "builtins.generator", "builtins.type"),
-        *("builtins.async_generator", "builtins.method", "builtins.cell", "builtins.function"),
-        *("builtins.getset_descriptor", "builtins.builtin_function_or_method"),
-    }
-)
+# Types that say nothing of what leaks, as a word: the path, or the leaked thing itself, has the telling name.
+MUTE = {
+    **dict.fromkeys(("_asyncio.Task", "asyncio.tasks.Task", "asyncio.tasks._PyTask"), "task"),
+    **dict.fromkeys(("_asyncio.Future", "asyncio.futures.Future"), "future"),
+    **dict.fromkeys(("asyncio.events.TimerHandle", "uvloop.loop.TimerHandle"), "timer"),
+    **dict.fromkeys(("asyncio.events.Handle", "uvloop.loop.Handle"), "callback"),
+    **dict.fromkeys(("weakref.ReferenceType", "_weakref.ReferenceType", "builtins.weakref"), "weak reference"),
+    **dict.fromkeys(("_thread.lock", "_thread.RLock"), "lock"),
+    **dict.fromkeys(("builtins.generator", "builtins.async_generator"), "generator"),
+    **dict.fromkeys(("builtins.method", "builtins.builtin_function_or_method"), "method"),
+    "builtins.frame": "frame",
+    "builtins.traceback": "traceback",
+    "builtins.coroutine": "coroutine",
+    "builtins.type": "class",
+    "builtins.cell": "closure variable",
+    "builtins.function": "function",
+    "builtins.getset_descriptor": "class attribute",
+}
 
 
 class Subject:
@@ -76,8 +83,8 @@ class Subject:
             "client": self._type(),
             "route": leak.route,
             "file:line": f"{leak.file}:{leak.line}" if leak.file and leak.line else leak.file,
-            "coroutine": self._run_by(TASK) or self._first_run(),
-            "callback": self._run_by(TIMER) or self._first_run(),
+            "coroutine": self._run_by(TASK) or self._named_by(TASK, "coroutine ") or self._first_run(),
+            "callback": self._run_by(TIMER) or self._named_by(TIMER),
             "thread": self._run_by(THREAD),
             "wait": self._last_run(),
             "variable": "".join(_VARIABLE.findall(self.path)[:1]),
@@ -99,14 +106,18 @@ class Subject:
         return next((place for place in beginnings if place in self.names), parts[0])
 
     def _type(self) -> str:
-        telling = [name for name in self.types if name not in MUTE] or self.types
-        return telling[0].rpartition(".")[2] if telling else ""
+        telling = next((name for name in self.types if name not in MUTE), "")
+        return self.leak.named or last_part(telling)
 
     def _run_by(self, kind: str) -> str:
         """What a population of a kind runs, by its own name or by that of the path."""
         named = sorted((name for name in self.names if name.startswith(kind)), key=lambda name: name != self.leak.name)
         found = [*named, self.path]
         return next((name.removeprefix(kind).partition("[")[0] for name in found if name.startswith(kind)), "")
+
+    def _named_by(self, *kinds: str) -> str:
+        named = self.leak.named
+        return next((named.removeprefix(kind) for kind in kinds if named.startswith(kind)), "")
 
     def _runs(self) -> list[str]:
         started = _RUN_IN.findall(self.path)
@@ -120,6 +131,15 @@ class Subject:
         if not self.path.startswith(TASK):
             return runs[-1] if len(runs) > 1 else ""
         return runs[-1] if runs else ""
+
+
+def named_by_path(leak: Leak) -> str:
+    """What a leak of a type that says nothing is, by its path: ``task app.waiter``; empty: the path does not say."""
+    if MUTE.get(leak.name) not in {"task", "future", "coroutine"}:
+        return ""
+    subject = Subject(leak)
+    run = subject.words().get("coroutine", "").strip("`")
+    return f"{TASK}{run}" if run else ""
 
 
 def _path_of(leak: Leak) -> str:

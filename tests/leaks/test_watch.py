@@ -9,6 +9,7 @@ import pytest
 
 from memprof_middleware import Config, Leak, MemoryProfiler
 from memprof_middleware.heap.containers import Container, Containers
+from memprof_middleware.heap.definitions import Definition
 from memprof_middleware.heap.retainers import Holding
 from memprof_middleware.testing import FakeClock, FakeProbes, Recorder
 
@@ -191,3 +192,37 @@ def test_what_a_part_of_a_walk_did_not_look_at_is_not_forgotten(shop: Shop) -> N
     shop.probes.kept = Containers(parts[0].found)
     shop.minute()
     assert set(watch.measuring.places) == {"a"}
+
+
+def test_a_reported_leak_names_its_place_once_looked_up(shop: Shop) -> None:
+    """Path, file, line, who adds and the pattern of the advice; the source is read when it is first reported."""
+    asked: list[str] = []
+    place = Definition("shop.py", 14, ("add_to_cart, line 31",), "module_mapping")
+
+    def define(path: str, **_: object) -> Definition:
+        asked.append(path)
+        return place
+
+    shop.probes.define = define
+    shop.probes.held = {"shop.Session": Holding((("shop.SESSIONS[*]", 0.9),), 8)}
+    for number in range(95):
+        shop.keeps("shop.SESSIONS", 100 + 100 * number, ("shop.Session",), weighs=30_000)
+        leaks = shop.minute(**{"shop.Session": 100 + 100 * number})
+        assert bool(asked) == any(leak.notable for leak in leaks)
+    [leak] = leaks
+    assert (leak.path, leak.share) == ("shop.SESSIONS[*]", 0.9)
+    assert (leak.file, leak.line, leak.filled_in) == (place.file, place.line, place.filled_in)
+    assert leak.pattern == "module_mapping"
+    assert asked == ["shop.SESSIONS[*]"]
+
+
+def test_a_source_that_cannot_be_read_costs_the_place_only(shop: Shop) -> None:
+    """The leak is reported all the same, and the failure is counted."""
+    shop.probes.broken = {"define"}
+    shop.probes.held = {"shop.Session": Holding((("shop.SESSIONS[*]", 1.0),), 8)}
+    for number in range(95):
+        shop.keeps("shop.SESSIONS", 100 + 100 * number, ("shop.Session",), weighs=30_000)
+        [leak] = shop.minute(**{"shop.Session": 100 + 100 * number}) or [None]
+    assert leak is not None
+    assert (leak.path, leak.file, leak.notable) == ("shop.SESSIONS[*]", "", True)
+    assert shop.profiler.failures.counts["probe_define"] == 1

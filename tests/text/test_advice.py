@@ -8,7 +8,7 @@ import re
 import pytest
 
 from memprof_middleware.model import Leak
-from memprof_middleware.text.advice import PATTERNS, advice_for, filled
+from memprof_middleware.text.advice import PATTERNS, advice_for, filled, pattern_of
 from memprof_middleware.text.recipes import RECIPES
 
 
@@ -99,6 +99,7 @@ HEALTHY = [
     ("cycles_gc_off", {"name": "app.Node", "path": "app.NODES[*].parent"}),
     ("ttl_rising", {"name": "app.STORE", "kind": "container"}),
     ("c_extension_refs", {"name": "builtins.frame", "path": "app.FRAMES[*]"}),
+    ("c_extension_refs", {"name": "weakref.ReferenceType", "holder": "held outside Python"}),
     ("native", {"name": "app.Native", "path": "app.NATIVE[*]"}),
     ("mapped", {"name": "app.Mapped", "path": "app.MAPPED[*]"}),
     ("allocator_retention", {"name": "native memory", "kind": "native"}),
@@ -160,10 +161,22 @@ def test_the_sentences_name_what_is_known(given, said):
 
 
 def test_a_pattern_that_the_heap_has_seen_comes_first():
-    """``Leak.pattern`` decides, whatever the path looks like; a key of another release is as if there were none."""
+    """``Leak.pattern`` decides once it is set; a key of another release is as if there were none."""
     path = "app.ERRORS[*].__traceback__.tb_frame"
     assert advice_for(a_leak(path=path, pattern="lru_unbounded")).key == "lru_unbounded"
     assert advice_for(a_leak(path=path, pattern="of_another_release")).key == "exception_kept"
+
+
+def test_what_the_heap_sees_gives_way_to_what_fits_better():
+    """That a dict is at the root says less than a traceback on the path, and more than nothing."""
+    assert pattern_of(a_leak(path="app.ERRORS[*].__traceback__.tb_frame"), "module_list") == "exception_kept"
+    assert (
+        pattern_of(a_leak(path="app.CLIENTS[*]", name="httpx._client.Client"), "module_mapping") == "client_per_request"
+    )
+    assert pattern_of(a_leak(path="app.STORE[*]"), "module_mapping") == "module_mapping"
+    assert pattern_of(a_leak(path="app.lookup[*]"), "lru_unbounded") == "lru_unbounded"
+    assert pattern_of(a_leak(path="app.STORE[*]")) == ""
+    assert pattern_of(a_leak()) == ""
 
 
 def test_what_fits_in_part_is_said_to_be_likely():
