@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import sys
 from collections.abc import Sequence
 from importlib import metadata
 
@@ -24,9 +25,21 @@ _MONITORING = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    # What follows these is not ours to read.
+    if given[:1] == ["run"]:
+        from memprof_run.launcher import run_command
+
+        return run_command(given[1:])
+    if given[:1] == ["check"]:
+        from memprof_middleware.checking.command import run_check
+
+        return run_check(given[1:])
     parser = argparse.ArgumentParser(prog="memprof", description="Memory profiler for Python web services.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("version", help="print the versions that a bug report needs")
+    commands.add_parser("run", add_help=False, help="run a command, and watch the application that it serves")
+    commands.add_parser("check", add_help=False, help="send requests to an application, and fail if they leave memory")
     # The demo reads its own options (--host, --seconds, --keep, --help).
     commands.add_parser("demo", add_help=False, help="run a small shop that leaks, and find the leak in under a minute")
     explain = commands.add_parser("explain", help="print an evidence file")
@@ -35,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands.add_parser("top", add_help=False, help="show a server's memory in the terminal")
     for kind, what in _MONITORING.items():
         _add_monitoring(commands.add_parser(kind, help=f"print {what}"), kind)
-    arguments, options = parser.parse_known_args(argv)
+    arguments, options = parser.parse_known_args(given)
     if arguments.command == "demo":
         return run_demo(options)
     if arguments.command == "top":

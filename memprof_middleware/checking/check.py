@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from memprof_middleware.analysis.memory import UNTRACKED
@@ -13,7 +13,7 @@ from memprof_middleware.errors import ConfigError
 from memprof_middleware.heap.containers import Container, Containers, find_containers
 from memprof_middleware.heap.origins import module_of, rank_of
 from memprof_middleware.heap.retainers import find_holders
-from memprof_middleware.leaks.grouping import Place, Scene
+from memprof_middleware.leaks.grouping import Place, Scene, root_of
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident, find_incidents, to_search
 from memprof_middleware.model import LeakKind
@@ -21,11 +21,12 @@ from memprof_middleware.model.value import valueclass
 
 # Rounds that nobody judges, in which modules are loaded and small caches fill; then those that are judged.
 _WARM_UP, _ROUNDS = 2, 5
-# Of its requests, so many leave something behind: at first, and where many more were done.
-_SHARE, _SURE_SHARE = 0.05, 0.01
+# Of its requests, so many leave something behind, and at least two a round.
+_SHARE, _LEAST = 0.01, 2
 # Blocks that each request leaves behind; a list that is made larger now and then, or a free list, takes some.
 _BLOCKS = 0.5
-_WALK_SECONDS = 10.0
+# A test has time, and its process may hold what all tests have imported.
+_WALK_SECONDS, _WALK_OBJECTS, _WALK_BYTES = 10.0, 1_000_000, 100_000_000
 _HOLDER_SECONDS = 5.0
 _HOUR = 3600.0
 
@@ -66,15 +67,13 @@ def findings(
     with Work(work) as repeated:
         repeated.repeat(requests)
         repeated.repeat(requests)
-        first = _Stage(repeated, requests, _SHARE, {})
+        first = _Stage(repeated, requests, {})
         first.run(ignore)
         if not first.grown:
             return []
-        second = _Stage(repeated, confirm // _ROUNDS, _SURE_SHARE, first.grown)
+        second = _Stage(repeated, confirm // _ROUNDS, first.grown)
         second.run(ignore, early=True)
-        return [
-            finding for finding in second.findings() if not _is_ignored(finding.incident, ignore)
-        ]
+        return [one for one in second.findings() if not _is_ignored(one.incident, ignore)] if second.grown else []
 
 
 class _Stage:
@@ -83,15 +82,14 @@ class _Stage:
     Args:
         work: is repeated.
         requests: of one round.
-        share: of its requests that must leave something behind.
         before: what each request had added before, by name.
 
     Attributes:
         grown: what each request adds, by the name of a type or the path of a container.
     """
 
-    def __init__(self, work: Work, requests: int, share: float, before: Mapping[str, float]) -> None:
-        self._work, self._requests, self._share, self._before = work, requests, share, before
+    def __init__(self, work: Work, requests: int, before: Mapping[str, float]) -> None:
+        self._work, self._requests, self._before = work, requests, before
         self._series = Series(_ROUNDS + 1)
         self._walks: list[Containers] = []
         self.grown: dict[str, float] = {}
@@ -111,12 +109,12 @@ class _Stage:
 
     def _walk(self) -> None:
         collect()
-        self._walks.append(find_containers(most_seconds=_WALK_SECONDS, least_length=1, pause=_no_pause))
+        self._walks.append(_containers())
 
     def _find(self) -> dict[str, float]:
         found = {}
         for name, counts in self._series.counts:
-            pace = steady(counts, self._requests, self._share, self._before.get(name, 0.0))
+            pace = steady(counts, self._requests, _SHARE, self._before.get(name, 0.0))
             if pace is not None:
                 found[name] = pace
         pace = steady(self._series.blocks, self._requests, _BLOCKS, self._before.get(UNTRACKED, 0.0))
@@ -139,9 +137,10 @@ class _Stage:
         found = {}
         for path in walks[-1]:
             lengths = [walk.get(path, 0) for walk in walks]
-            paces = [added / (number * self._requests) for added, number in zip(increments(lengths), rounds, strict=False)]
-            least = max(self._share, 0.5 * self._before.get(path, 0.0))
-            if min(paces) >= least and min(paces) >= 0.5 * max(paces):
+            added = increments(lengths)
+            paces = [one / (number * self._requests) for one, number in zip(added, rounds, strict=False)]
+            least = max(_SHARE, 0.5 * self._before.get(path, 0.0))
+            if min(added) >= _LEAST and min(paces) >= least and min(paces) >= 0.5 * max(paces):
                 found[path] = lengths
         return found
 
@@ -157,7 +156,7 @@ class _Stage:
         names = to_search(growths, rank_of)
         held = find_holders(names, samples=16, most_seconds=_HOLDER_SECONDS, pause=_no_pause) if names else {}
         scene = Scene(
-            holders={name: holding.paths for name, holding in held.items()},
+            holders={name: _grown(name, holding.paths, lengths, places) for name, holding in held.items()},
             places={path: Place(path, one.bound, one.holds, one.entry_bytes) for path, one in places.items()},
             rank=rank_of,
             module=module_of,
@@ -188,6 +187,34 @@ class _Stage:
             pace=1.0,
             collections=_ROUNDS,
         )
+
+
+def _containers() -> Containers:
+    return find_containers(
+        most_visited=_WALK_OBJECTS,
+        most_seconds=_WALK_SECONDS,
+        most_bytes=_WALK_BYTES,
+        least_length=1,
+        pause=_no_pause,
+    )
+
+
+def _grown(
+    name: str,
+    paths: Sequence[tuple[str, float]],
+    lengths: Mapping[str, list[int]],
+    places: Mapping[str, Container],
+) -> Sequence[tuple[str, float]]:
+    """Of the paths to a type's instances those through a container that grows, where there are any.
+
+    Others of its instances may lie elsewhere and have been there before, more of them than a sample shows.
+    """
+    roots = {root_of(path) for path in lengths}
+    through = [(path, share) for path, share in paths if root_of(path) in roots]
+    if not through:
+        through = [(f"{path}[*]", 1.0) for path in lengths if name in places[path].holds]
+    whole = sum(share for _, share in through)
+    return [(path, share / whole) for path, share in through] if through else paths
 
 
 def _only_bounded(lengths: Mapping[str, list[int]], places: Mapping[str, Container]) -> bool:
