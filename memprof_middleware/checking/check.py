@@ -104,7 +104,8 @@ class _Stage:
                 self._walk()
             self._series.take()
             self.grown = {name: pace for name, pace in self._find().items() if not _is_named(name, ignore)}
-            if early and not self.grown:
+            # Not before the containers have been seen twice: what they keep may be nothing that is counted.
+            if early and not self.grown and len(self._walks) > 1:
                 break
 
     def _walk(self) -> None:
