@@ -29,7 +29,7 @@ CORE = "memprof_middleware"
 OURS = frozenset(
     {
         *(CORE, "memprof_native", "asgi_memprof", "wsgi_memprof", "flask_memprof", "django_memprof"),
-        *("memprof_run", "pytest_memprof"),
+        *("aiohttp_memprof", "memprof_run", "pytest_memprof"),
     }
 )
 # Where the standard library's metaclasses have a hash of their own, it is type's; every FastAPI application has them.
