@@ -23,18 +23,28 @@ _MONITORING = {
 }
 
 
+def _run(argv: Sequence[str]) -> int:
+    from memprof_run.launcher import run_command
+
+    return run_command(argv)
+
+
+def _check(argv: Sequence[str]) -> int:
+    from memprof_middleware.checking.command import run_check
+
+    return run_check(argv)
+
+
+# What follows these is not for the parser: it may be anybody's command.
+_OWN = {"run": _run, "check": _check}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     given = list(sys.argv[1:] if argv is None else argv)
-    # What follows these is not ours to read.
-    if given[:1] == ["run"]:
-        from memprof_run.launcher import run_command
-
-        return run_command(given[1:])
-    if given[:1] == ["check"]:
-        from memprof_middleware.checking.command import run_check
-
-        return run_check(given[1:])
+    own = _OWN.get(given[0]) if given else None
+    if own is not None:
+        return own(given[1:])
     parser = argparse.ArgumentParser(prog="memprof", description="Memory profiler for Python web services.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("version", help="print the versions that a bug report needs")

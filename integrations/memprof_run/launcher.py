@@ -92,7 +92,7 @@ def _set(environ: MutableMapping[str, str], options: argparse.Namespace, command
     if options.metrics_port is not None:
         if not 1 <= options.metrics_port <= 65535:
             raise ConfigError(f"--metrics-port {options.metrics_port} is out of range; allowed: 1 to 65535")
-        environ |= {PORT: str(options.metrics_port), HOST: options.metrics_host, GROUP: _group(command)}
+        environ.update({PORT: str(options.metrics_port), HOST: options.metrics_host, GROUP: _group(command)})
         environ.setdefault(f"{ENV_PREFIX}METRICS_PATH", "")  # nothing on the application's own port
     before = [path for path in environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != str(BOOTSTRAP)]
     environ["PYTHONPATH"] = os.pathsep.join([str(BOOTSTRAP), *before])
@@ -121,9 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--metrics-host", default="0.0.0.0", metavar="HOST", help="default: %(default)s")  # noqa: S104
     for field in dataclasses.fields(Config):
         text = field.metadata["doc"].replace("%", "%%")
-        parser.add_argument(
-            f"--{field.name.replace('_', '-')}", dest=f"set_{field.name}", metavar="VALUE", help=text
-        )
+        parser.add_argument(f"--{field.name.replace('_', '-')}", dest=f"set_{field.name}", metavar="VALUE", help=text)
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND ...", help="as without memprof run")
     return parser
 
@@ -142,7 +140,11 @@ def _become(program: str, command: Sequence[str], environ: MutableMapping[str, s
 
 def _not_there(name: str) -> int:
     if Path(name).is_file():
-        hint = f"it is a file that cannot be run; try memprof run python {name}" if name.endswith(".py") else "not executable"
+        hint = (
+            f"it is a file that cannot be run; try memprof run python {name}"
+            if name.endswith(".py")
+            else "not executable"
+        )
         return _fail(f"{name}: {hint}", NOT_EXECUTABLE)
     return _fail(f"there is no command {name!r}; is it installed in this environment?", NOT_FOUND)
 

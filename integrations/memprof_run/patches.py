@@ -84,13 +84,13 @@ def _hypercorn(module: Any) -> None:
 
 def _granian(wrapped: Callable[[Any], Any], module: Any) -> None:
     # Its servers take this function by name, after this module has been imported.
-    original = module._callback_wrapper  # noqa: SLF001 - the one place that all its workers pass
+    original = module._callback_wrapper
 
     @functools.wraps(original)
     def replaced(callback: Any, *args: Any, **kwargs: Any) -> Any:
         return original(wrapped(callback), *args, **kwargs)
 
-    module._callback_wrapper = replaced  # noqa: SLF001
+    module._callback_wrapper = replaced
 
 
 def _django(module: Any) -> None:

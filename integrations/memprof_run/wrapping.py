@@ -89,9 +89,8 @@ def serve_port() -> None:
         return
     from memprof_middleware.web.http.exporter import MemoryExporter
 
-    exporter = MemoryExporter(
-        port=int(port), host=os.environ.get(HOST, "0.0.0.0"), shared=True, group=os.environ.get(GROUP)  # noqa: S104
-    )
+    host = os.environ.get(HOST, "127.0.0.1")
+    exporter = MemoryExporter(port=int(port), host=host, shared=True, group=os.environ.get(GROUP))
     _exporters.append(exporter)
     try:
         exporter.start()

@@ -125,7 +125,7 @@ def exported(app: Any, serve: Callable[[], None]) -> Any:
     from memprof_middleware import registry
 
     def started() -> bool:
-        found: MemoryProfiler | None = registry._made()  # noqa: SLF001 - asking by its name would make one
+        found: MemoryProfiler | None = registry._made()  # asking by its name would make one
         if found is not None:
             serve()
         return found is not None

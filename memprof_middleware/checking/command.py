@@ -65,7 +65,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("app", metavar="APP", help="as servers take it, such as shop:app")
     parser.add_argument(
-        "--path", action="append", default=[], metavar="PATH", help="such as /cart, or 'POST /cart'; default: /; may be repeated"
+        "--path",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="such as /cart, or 'POST /cart'; default: /; may be repeated",
     )
     parser.add_argument("--requests", type=int, default=20, metavar="N", help="requests of one round; default: 20")
     parser.add_argument(

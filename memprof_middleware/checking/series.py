@@ -6,6 +6,7 @@ import gc
 import sys
 from array import array
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
 from memprof_middleware.probes.census import take_census
 
@@ -64,7 +65,7 @@ def collect() -> None:
 
 def increments(values: list[int]) -> list[int]:
     """What each round added."""
-    return [after - before for before, after in zip(values, values[1:], strict=False)]
+    return [after - before for before, after in pairwise(values)]
 
 
 def steady(values: list[int], requests: int, share: float, pace: float = 0.0) -> float | None:

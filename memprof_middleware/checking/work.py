@@ -9,8 +9,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from memprof_middleware.errors import ConfigError
 
@@ -36,10 +35,10 @@ class Work:
         self._function = function
         self._runner: asyncio.Runner | None = None
 
-    def __enter__(self) -> Work:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: TracebackType | BaseException | type[BaseException] | None) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._runner is not None:
             self._runner.close()
 

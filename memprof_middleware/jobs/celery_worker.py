@@ -16,7 +16,7 @@ from memprof_middleware.routes.labels import job
 from memprof_middleware.web.http.exporter import DEFAULT_PORT, MemoryExporter
 
 if TYPE_CHECKING:
-    from celery import Celery
+    from celery import Celery  # type: ignore[import-untyped]
 
 # Tasks that have begun and not ended. Where a child is killed they go with it; else nothing leaves one behind.
 _MOST_OPEN = 10_000

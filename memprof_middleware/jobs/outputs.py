@@ -64,10 +64,11 @@ def push(
     found = profiler or own_profiler()
     if found is None:
         return False
+    arrived = False
     with found.failures.caught("push"):
         push_to_gateway(gateway, job, _registry(found), dict(grouping_key or {}), timeout)
-        return True
-    return False
+        arrived = True
+    return arrived
 
 
 def write_textfile(path: str | os.PathLike[str], *, mode: int = 0o600, profiler: MemoryProfiler | None = None) -> bool:
@@ -86,10 +87,11 @@ def write_textfile(path: str | os.PathLike[str], *, mode: int = 0o600, profiler:
     found = profiler or own_profiler()
     if found is None:
         return False
+    written = False
     with found.failures.caught("textfile"):
         write_private(path, generate_latest(_registry(found)).decode(), mode)
-        return True
-    return False
+        written = True
+    return written
 
 
 def _registry(profiler: MemoryProfiler) -> CollectorRegistry:

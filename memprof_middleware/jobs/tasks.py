@@ -79,5 +79,5 @@ def own_profiler() -> MemoryProfiler | None:
         return get_memory_profiler()
     except ConfigError as error:
         _refused = True
-        logging.getLogger("memprof").error("memprof: jobs are not watched: %s", error)
+        logging.getLogger("memprof").error("memprof: jobs are not watched: %s", error)  # noqa: TRY400 - it says all
         return None

@@ -83,7 +83,7 @@ def leak_one_in_hundred() -> None:
 
 def leak_exception() -> None:
     try:
-        raise ValueError
+        int("no number")
     except ValueError as error:
         kept_errors.append(error)
 

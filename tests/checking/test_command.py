@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-APPS = '''
+APPS = """
 import flask
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
@@ -61,7 +61,7 @@ class broken(lifespan):
 dead = Starlette(lifespan=broken)
 def make(): return web
 number = 5
-'''
+"""
 
 
 def check(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:

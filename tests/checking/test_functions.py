@@ -72,7 +72,7 @@ def test_what_is_to_be_ignored_is(pattern: str) -> None:
 
 
 def test_log_records_and_warnings_are_no_leak(caplog: pytest.LogCaptureFixture) -> None:
-    """pytest keeps each record and each warning of a test for its report; what was caught before stays."""
+    """A test keeps each record and each warning of a test for its report; what was caught before stays."""
     logger = logging.getLogger("tests.checking")
     with caplog.at_level(logging.INFO):
         logger.info("before")
@@ -112,7 +112,7 @@ def test_a_function_that_gives_a_coroutine_is_awaited() -> None:
         visits += 1
         loops.add(id(asyncio.get_running_loop()))
 
-    assert_no_leak(lambda: visit())
+    assert_no_leak(lambda: visit())  # noqa: PLW0108 - as people write it
     assert (visits, len(loops)) == (7 * 20, 1)
 
 
@@ -167,7 +167,7 @@ def test_keeping_the_readings_grows_nothing() -> None:
 
 
 def test_the_fixture_is_the_function_and_loads_nothing_before(tmp_path: Path) -> None:
-    """A test run that does not use it imports no module of ours but the plugin's own; one that does fails as it should."""
+    """A test run that does not use it imports the plugin alone; one that does fails as it should."""
     (tmp_path / "test_shop.py").write_text(
         "import sys\nKEPT = []\n"
         "class Visit: pass\n"

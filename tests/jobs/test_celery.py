@@ -114,7 +114,8 @@ def test_two_children_are_one_scrape_and_the_leak_has_its_task(start: Callable[.
     assert sum(tasks(worker.scrape(), "shop.receipt").values()) > 0
     os.kill(first[0], signal.SIGKILL)
     worker.wait_for(
-        lambda: first[0] not in worker.children() and len(worker.scrape().start_times) == 2, "another child in its place"
+        lambda: first[0] not in worker.children() and len(worker.scrape().start_times) == 2,
+        "another child in its place",
     )
     assert set(worker.scrape().start_times) == {"0", "1"}
     # It is not asked to end: Celery itself may stand still after the death of a child, without the profiler too.
@@ -132,8 +133,10 @@ def test_the_other_pools_serve_from_the_worker_itself(start: Callable[..., Worke
     worker.send("shop.fail", 7)
     worker.send("shop.receipt", 5)
     worker.wait_for(
-        lambda: (sum(tasks(worker.scrape(), "shop.fail").values()), sum(tasks(worker.scrape(), "shop.receipt").values()))
-        == (7, 5),
+        lambda: (
+            (sum(tasks(worker.scrape(), "shop.fail").values()), sum(tasks(worker.scrape(), "shop.receipt").values()))
+            == (7, 5)
+        ),
         "twelve tasks",
     )
     assert worker.stop() == 0

@@ -99,7 +99,7 @@ def test_an_isolated_python_is_told_and_runs() -> None:
 
 
 def test_what_is_known_to_be_out_of_reach(tmp_path: Path) -> None:
-    """uWSGI takes the application in C; a script's own first line may isolate it."""
+    """A server takes the application in C; a script's own first line may isolate it."""
     script = tmp_path / "serve"
     script.write_text("#!/usr/bin/python3 -sE\nprint(1)\n")
     assert "uWSGI takes the application in C" in (unreachable("/bin/uwsgi", ["uwsgi", "--http", ":80"]) or "")

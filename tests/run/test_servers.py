@@ -32,14 +32,14 @@ class Case:
     route: str = "GET /items/{n}"
 
 
-UVICORN = ("python", "-m", "uvicorn", "--port", "{port}", "run_asgi:application")
-GUNICORN = ("python", "-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "2", *gunicorn_options())
-GRANIAN = ("python", "-m", "granian", "--port", "{port}", "--workers", "2", "--interface")
+UVICORN = (sys.executable, "-m", "uvicorn", "--port", "{port}", "run_asgi:application")
+GUNICORN = (sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "2", *gunicorn_options())
+GRANIAN = (sys.executable, "-m", "granian", "--port", "{port}", "--workers", "2", "--interface")
 FLASK = "GET /items/<n>"
 CASES = [
     Case("uvicorn workers", (*UVICORN, "--workers", "2"), ("uvicorn",), 2),
     Case("uvicorn reload", (*UVICORN, "--reload"), ("uvicorn",)),
-    Case("uvicorn.run", ("python", "run_asgi.py", "{port}"), ("uvicorn",)),
+    Case("uvicorn.run", (sys.executable, "run_asgi.py", "{port}"), ("uvicorn",)),
     Case("gunicorn sync preload", (*GUNICORN, "--preload", "run_wsgi:app"), ("gunicorn",), 2, FLASK),
     Case("gunicorn gthread", (*GUNICORN, "-k", "gthread", "run_wsgi:app"), ("gunicorn",), 2, FLASK),
     Case("gunicorn gevent preload", (*GUNICORN, "-k", "gevent", "--preload", "run_wsgi:app"), ("gevent",), 2, FLASK),
@@ -52,30 +52,30 @@ CASES = [
     ),
     Case(
         "hypercorn",
-        ("python", "-m", "hypercorn", "--bind", "127.0.0.1:{port}", "-w", "2", "run_asgi:application"),
+        (sys.executable, "-m", "hypercorn", "--bind", "127.0.0.1:{port}", "-w", "2", "run_asgi:application"),
         ("hypercorn",),
         2,
     ),
     Case("granian asgi", (*GRANIAN, "asgi", "run_asgi:application"), ("granian",), 2),
     Case("granian wsgi", (*GRANIAN, "wsgi", "run_wsgi:app"), ("granian",), 2, FLASK),
-    Case("daphne", ("python", "-m", "daphne", "-p", "{port}", "run_asgi:application"), ("daphne",)),
+    Case("daphne", (sys.executable, "-m", "daphne", "-p", "{port}", "run_asgi:application"), ("daphne",)),
     Case(
         "waitress",
-        ("python", "-m", "waitress", "--listen", "127.0.0.1:{port}", "run_wsgi:app"),
+        (sys.executable, "-m", "waitress", "--listen", "127.0.0.1:{port}", "run_wsgi:app"),
         ("waitress",),
         1,
         FLASK,
     ),
-    Case("wsgiref", ("python", "run_wsgi.py", "{port}"), (), 1, FLASK),
-    Case("flask run", ("python", "-m", "flask", "--app", "run_wsgi", "run", "--port", "{port}"), (), 1, FLASK),
+    Case("wsgiref", (sys.executable, "run_wsgi.py", "{port}"), (), 1, FLASK),
+    Case("flask run", (sys.executable, "-m", "flask", "--app", "run_wsgi", "run", "--port", "{port}"), (), 1, FLASK),
     Case(
         "flask debug",
-        ("python", "-m", "flask", "--app", "run_wsgi", "--debug", "run", "--port", "{port}"),
+        (sys.executable, "-m", "flask", "--app", "run_wsgi", "--debug", "run", "--port", "{port}"),
         (),
         1,
         FLASK,
     ),
-    Case("runserver", ("python", "run_django.py", "runserver", "127.0.0.1:{port}"), ("django",), 1, FLASK),
+    Case("runserver", (sys.executable, "run_django.py", "runserver", "127.0.0.1:{port}"), ("django",), 1, FLASK),
 ]
 
 
@@ -143,9 +143,7 @@ def test_a_port_of_another_command_is_told_once(tmp_path: Path) -> None:
         options = ["run", "--metrics-port", str(port), "--metrics-host", "127.0.0.1"]
         with started([*options, *UVICORN], tmp_path / "a", program=MEMPROF, apps=APPS) as first:
             first.inside(1)
-            with started(
-                [*options, *GUNICORN, "run_wsgi:app"], tmp_path / "b", program=MEMPROF, apps=APPS
-            ) as second:
+            with started([*options, *GUNICORN, "run_wsgi:app"], tmp_path / "b", program=MEMPROF, apps=APPS) as second:
                 second.inside(2)
                 ask(second)
                 said = [line for line in second.log.splitlines() if line.startswith("memprof run:")]
@@ -157,8 +155,7 @@ def test_a_port_of_another_command_is_told_once(tmp_path: Path) -> None:
 def test_an_application_that_has_the_middleware_is_left_alone(tmp_path: Path) -> None:
     """It is counted once, by its own; its metrics go to the port as well."""
     with reserved_ports(1) as (port,):
-        options = ["run", "--metrics-port", str(port), "--metrics-host", "127.0.0.1", *GUNICORN[:-1], "run_wsgi:app"]
-        options = [*options[:5], *GUNICORN, "run_wsgi:app"]
+        options = ["run", "--metrics-port", str(port), "--metrics-host", "127.0.0.1", *GUNICORN, "run_wsgi:app"]
         with started(options, tmp_path / "log", program=MEMPROF, apps=APPS, settings={"OWN": "1"}) as server:
             server.inside(2)
             ask(server)
@@ -175,6 +172,6 @@ def test_an_application_that_has_the_middleware_is_left_alone(tmp_path: Path) ->
 @pytest.mark.server
 def test_a_metrics_route_of_the_application_stays(tmp_path: Path) -> None:
     """What the application answered at /metrics it answers still."""
-    command = ["run", "python", "run_wsgi.py", "{port}"]
+    command = ["run", sys.executable, "run_wsgi.py", "{port}"]
     with started(command, tmp_path / "log", program=MEMPROF, apps=APPS, settings={"OWN_METRICS": "1"}) as server:
         assert [server.get("/metrics") for _ in range(3)] == ["the application's own 1\n"] * 3

@@ -63,9 +63,7 @@ def _patch(module):
     try:
         from memprof_run.patches import patch
     except Exception as error:
-        say(
-            "not watched: {}; install memprof-middleware into the environment of {}".format(error, sys.executable)
-        )
+        say("not watched: {}; install memprof-middleware into the environment of {}".format(error, sys.executable))
         return
     try:
         patch(module)
