@@ -68,7 +68,7 @@ def push(
     with found.failures.caught("push"):
         push_to_gateway(gateway, job, _registry(found), dict(grouping_key or {}), timeout)
         arrived = True
-    return arrived
+    return arrived  # noqa: RET504 - what is caught leaves it as it was
 
 
 def write_textfile(path: str | os.PathLike[str], *, mode: int = 0o600, profiler: MemoryProfiler | None = None) -> bool:
@@ -91,7 +91,7 @@ def write_textfile(path: str | os.PathLike[str], *, mode: int = 0o600, profiler:
     with found.failures.caught("textfile"):
         write_private(path, generate_latest(_registry(found)).decode(), mode)
         written = True
-    return written
+    return written  # noqa: RET504
 
 
 def _registry(profiler: MemoryProfiler) -> CollectorRegistry:
