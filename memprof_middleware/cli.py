@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import sys
 from collections.abc import Sequence
 from importlib import metadata
 
@@ -15,12 +16,36 @@ from memprof_middleware.terminal.demo import run_demo
 from memprof_middleware.text.version import package_version
 
 
+def _run(argv: Sequence[str]) -> int:
+    from memprof_run.launcher import run_command
+
+    return run_command(argv)
+
+
+def _check(argv: Sequence[str]) -> int:
+    from memprof_middleware.checking.command import run_check
+
+    return run_check(argv)
+
+
+# What follows these is not for the parser: it may be anybody's command.
+_OWN = {"run": _run, "check": _check}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    own = _OWN.get(given[0]) if given else None
+    if own is not None:
+        return own(given[1:])
     parser = argparse.ArgumentParser(prog="memprof", description="Find memory leaks in Python web services.")
     parser.add_argument("--version", action="version", version=f"memprof-middleware {package_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("version", help="print versions for a bug report")
+    commands.add_parser("run", add_help=False, help="run a command, and watch the application that it serves")
+    commands.add_parser(
+        "check", add_help=False, help="send requests to an application; fail if they leave memory behind"
+    )
     # The demo reads its own options (--host, --seconds, --keep, --help).
     commands.add_parser(
         "demo", add_help=False, help="run a sample shop that leaks, and find the leak in about a minute"
@@ -31,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands.add_parser("top", add_help=False, help="show a running server in the terminal")
     commands.add_parser("report", add_help=False, help="print the page of a running server as text")
     monitoring.add_to(commands)
-    arguments, options = parser.parse_known_args(argv)
+    arguments, options = parser.parse_known_args(given)
     if arguments.command == "demo":
         return run_demo(options)
     if arguments.command in {"top", "report"}:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
+from memprof_middleware.checking.assertion import LeakError, assert_no_leak
 from memprof_middleware.heap.containers import Containers
 from memprof_middleware.heap.definitions import Definition
 from memprof_middleware.heap.origins import module_of, rank_of
@@ -22,7 +23,7 @@ from memprof_middleware.probes import (
 )
 from memprof_middleware.profiler import MemoryProfiler
 
-__all__ = ["FakeClock", "FakeProbes", "Recorder"]
+__all__ = ["FakeClock", "FakeProbes", "LeakError", "Recorder", "assert_no_leak"]
 
 
 def _no_pause(_seconds: float) -> None:

@@ -17,7 +17,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = {"memprof_middleware", "asgi_memprof", "wsgi_memprof", "flask_memprof", "django_memprof", "aiohttp_memprof"}
+PACKAGES = {
+    *("memprof_middleware", "asgi_memprof", "wsgi_memprof", "flask_memprof", "django_memprof"),
+    *("aiohttp_memprof", "memprof_run", "pytest_memprof"),
+}
 FRAMEWORKS = ("flask", "django", "starlette", "fastapi", "werkzeug", "asgiref", "uvicorn", "gunicorn", "click", "rich")
 Run = Callable[..., str]
 
