@@ -726,7 +726,7 @@ def test_each_child_has_its_own_thread(running: MemoryProfiler) -> None:
 
 def test_what_is_ignored_is_judged_and_not_reported(caplog: pytest.LogCaptureFixture) -> None:
     """No line, no call, no metric of leaks; it is listed with its reason, and memory is judged as ever."""
-    rig = Rig(Config(background=False, leak_confirm_requests=1000, ignore=("type:shop.Cart = bounded by carts",)))
+    rig = Rig(Config(background=False, leak_confirm_hours=0.05, ignore=("type:shop.Cart = bounded by carts",)))
     rig.probes.heap_mb = 950
     with caplog.at_level(logging.INFO, "memprof"):
         rig.leak(30)
