@@ -226,7 +226,7 @@ def alert_of(change: Change, message: str, *, page: str = "", leading: bool = Tr
     """
     ended = change.step == "ends"
     now, told = change.condition, change.before if ended else change.condition
-    known = now if now.holder else told  # what has gone has no holder any more
+    known = told if told.holder else now  # what has gone has no holder any more
     open_state: AlertState = "active" if told.leak is None else "suspected" if told.suspected else "confirmed"
     return Alert(
         name=told.name,

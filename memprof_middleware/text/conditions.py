@@ -90,7 +90,7 @@ def ends(condition: Condition, began: Condition, seconds: float, why: str = "") 
     if leak is None:
         return f"{KEYWORDS[began.name]}, resolved after {after}: {why or condition.message}"
     last = condition.leak or leak
-    over = f"{holder(last) or subject(leak)} {why or 'no longer grows'}"
+    over = f"{holder(leak) or holder(last) or leak.name} {why or 'no longer grows'}"
     if leak.state == "suspected":
         return f"suspicion resolved: {over}{_stopped(last, why)}"
     return f"leak resolved: {over} (confirmed {after} ago)"
