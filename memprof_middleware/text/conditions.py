@@ -88,7 +88,9 @@ def ends(condition: Condition, began: Condition, seconds: float, why: str = "") 
     after = duration(seconds)
     leak = began.leak
     if leak is None:
-        return f"{KEYWORDS[began.name]}, resolved after {after}: {why or condition.message}"
+        # One that is not measured any more has no figure of now.
+        figure = f"it was: {began.message}" if condition.met else condition.message
+        return f"{KEYWORDS[began.name]}, resolved after {after}: {why or figure}"
     last = condition.leak or leak
     over = f"{holder(leak) or holder(last) or leak.name} {why or 'no longer grows'}"
     if leak.state == "suspected":
