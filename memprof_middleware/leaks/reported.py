@@ -12,7 +12,7 @@ from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident
 from memprof_middleware.leaks.life import Life
 from memprof_middleware.leaks.past import Past
-from memprof_middleware.model import Leak
+from memprof_middleware.model import Leak, LeakKind
 from memprof_middleware.model.value import valueclass
 
 
@@ -75,11 +75,22 @@ def led(case: Case, past: Past, history: History) -> Incident | None:
     growth = growth_of(life, past, history)
     if growth is None:
         return incident
-    growth = dataclasses.replace(growth, name=case.told or growth.name)
+    growth = _by_name(growth, case.told, past)
     if incident is None:
         return Incident(growth, ())
     others = tuple(one for one in (incident.leader, *incident.others) if one.name != growth.name)
     return dataclasses.replace(incident, leader=growth, others=others)
+
+
+def _by_name(growth: Growth, told: str, past: Past) -> Growth:
+    """The growth by the figures of what it was reported as: a type's objects, not the entries of its container."""
+    if not told or told == growth.name:
+        return growth
+    values = past.series(told)
+    if not values:
+        return dataclasses.replace(growth, name=told)
+    kind: LeakKind = "objects" if past.is_type(told) else "container"
+    return dataclasses.replace(growth, name=told, kind=kind, last=values[-1])
 
 
 def _led_by_member(incident: Incident, life: Life) -> Incident:
