@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from memprof_middleware.text.words import DASH, clock_seconds, count, duration, hourly, mib, number_of, signed
+from memprof_middleware.text.words import DASH, clock_seconds, count, duration, mib, number_of, signed
 
 BARS = "▁▂▃▄▅▆▇█"
 SORTS = ("limit", "memory", "growth")
@@ -214,13 +214,13 @@ def _worker(row: Mapping[str, Any], width: int) -> Worker:
     age = number_of(row.get("age_seconds"))
     live = bool(row.get("live", True))
     remark = "" if age is None else f"last seen {duration(age)} ago" if live else f"ended {duration(age)} ago"
-    used, growth = number_of(row.get("used_mb")), number_of(row.get("growth_mb_per_hour"))
+    used = number_of(row.get("used_mb"))
     requests = number_of(row.get("requests"))
     return Worker(
         pid=_text(row.get("pid", DASH)),
         used=mib(used),
         used_percent=number_of(row.get("used_percent")),
-        growth=DASH if growth is None else f"{hourly(growth)}/h",
+        growth=_text(row.get("growth")) or DASH,
         recent=sparkline(_values(row.get("recent")), width),
         limit=_text(_mapping(row.get("limit")).get("short")) or DASH,
         requests=DASH if requests is None else count(requests),

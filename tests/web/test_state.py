@@ -275,6 +275,16 @@ def test_workers_are_in_the_order_of_their_end():
     assert found["limits"][found["status"]["limit"]]["pid"] == 4244
 
 
+def test_a_young_worker_is_not_extrapolated():
+    """What was watched for minutes is told as it was, in the status and in the rows, and not as growth an hour."""
+    server = ten.healthy()
+    server.workers = [dataclasses.replace(one, hours=0.2, per_hour=170.0, noise=0.01) for one in server.workers]
+    found = server.state()
+    assert sentence(found).startswith("Memory grew by 34 MiB in 12 min at most.")
+    assert found["workers"][0]["growth"] == "+34 MiB in 12 min"
+    assert {one["name"]: one["value"] for one in found["overview"]}["Growth"] == "+34 MiB in 12 min"
+
+
 def test_who_is_gone_for_long_is_not_shown():
     """A worker that ended more than an hour ago is forgotten."""
     scene = Scene()

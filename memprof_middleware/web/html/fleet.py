@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from memprof_middleware.text.words import DASH, duration, hourly, mib, several
+from memprof_middleware.text.words import DASH, duration, mib, several
 from memprof_middleware.web.html.charts import meter, spark, strip
 from memprof_middleware.web.html.marks import section, small, table, text
 from memprof_middleware.web.state.fleet import FEW
@@ -61,7 +61,6 @@ def _cells(row: Mapping[str, Any], *, urgent: bool) -> tuple[str, ...]:
     head = small(text(f"up {duration(row['up_seconds'])}"))
     if age is not None:
         head = small(f'<span class="age">last seen {text(duration(age))} ago</span>')
-    growth = row["growth_mb_per_hour"]
     used = mib(row["used_mb"])
     if row["used_percent"] is not None:
         used += f", {_percent(row['used_percent'])}"
@@ -69,7 +68,7 @@ def _cells(row: Mapping[str, Any], *, urgent: bool) -> tuple[str, ...]:
     return (
         f"{row['pid']}{head}",
         f"<div>{meter(row['used_percent'], hot=urgent)}{small(text(used))}</div>",
-        DASH if growth is None else text(f"{hourly(growth)}/h"),
+        text(row["growth"]),
         f'<span class="hot">{reached}</span>' if urgent and row["limit"]["counts"] else reached,
         whole(row["requests"]),
         spark(row["recent"], kind="out" if urgent else "w1"),

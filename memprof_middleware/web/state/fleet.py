@@ -8,9 +8,10 @@ from typing import Any
 
 from memprof_middleware.analysis.median import median
 from memprof_middleware.model import MemoryMetrics, MemorySnapshot
-from memprof_middleware.text.words import several
-from memprof_middleware.web.state.limits import Asked, limit, middle
+from memprof_middleware.text.words import DASH, hourly, several
+from memprof_middleware.web.state.limits import ROUGH_SECONDS, Asked, limit, middle
 from memprof_middleware.web.state.series import SPAN_SECONDS, Series, last_life, part, per_hour, rounded, thinned
+from memprof_middleware.web.state.words import span
 from memprof_middleware.workers.track import Track
 
 GROWTH_SECONDS = 2 * 3600.0
@@ -27,6 +28,8 @@ _ALIKE, _SLACK_PERCENT, _SLACK_MB = 3.0, 3.0, 2.0
 _DAY = 86400.0
 # Growth below this an hour, or below this part of what is used, is none.
 LEVEL_MB, _LEVEL_SHARE = 1.0, 0.005
+# And of a young worker, below this part of what is used, in all.
+_YOUNG_SHARE = 0.02
 
 
 def workers(metrics: Sequence[MemoryMetrics], tracks: Mapping[str, Track], asked: Asked) -> list[dict[str, Any]]:
@@ -36,14 +39,27 @@ def workers(metrics: Sequence[MemoryMetrics], tracks: Mapping[str, Track], asked
     gone = [_gone(track, asked.now) for worker, track in tracks.items() if worker not in seen and len(track.times)]
     rows += [row for row in gone if row["age_seconds"] <= _GONE_SECONDS]
     for row, differs in zip(rows, _outliers(rows), strict=True):
-        row["outlier"] = differs
+        row |= {"outlier": differs, "growth": growth_words(row)}
     return sorted(rows, key=_pressing)
 
 
 def is_level(row: Mapping[str, Any]) -> bool:
     """Whether memory of a worker moves no more than it does by itself."""
     growth: float = abs(row["growth_mb_per_hour"] or 0.0)
+    seen = row["growth_seen_seconds"] or 0.0
+    if seen < ROUGH_SECONDS:
+        return growth * seen / 3600 <= max(LEVEL_MB, _YOUNG_SHARE * (row["used_mb"] or 0.0))
     return growth <= max(LEVEL_MB, _LEVEL_SHARE * (row["used_mb"] or 0.0))
+
+
+def growth_words(row: Mapping[str, Any]) -> str:
+    """Growth an hour; of what was watched for less than half an hour what it was, and not what it would be."""
+    growth, seen = row["growth_mb_per_hour"], row["growth_seen_seconds"]
+    if growth is None:
+        return DASH
+    if seen and seen < ROUGH_SECONDS:
+        return f"{hourly(growth * seen / 3600)} in {span(seen)}"
+    return f"{hourly(growth)}/h"
 
 
 def sentence(rows: Sequence[Mapping[str, Any]]) -> str:

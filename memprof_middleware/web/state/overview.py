@@ -8,7 +8,7 @@ from typing import Any
 
 from memprof_middleware.text.words import clock, hourly, mib, several
 from memprof_middleware.web.state.fleet import is_level
-from memprof_middleware.web.state.limits import Asked
+from memprof_middleware.web.state.limits import ROUGH_SECONDS, Asked
 from memprof_middleware.web.state.series import SPAN_SECONDS, part
 from memprof_middleware.web.state.words import at, of_limit, span, whole
 from memprof_middleware.workers.track import Track
@@ -70,8 +70,10 @@ def _growth(live: Sequence[Mapping[str, Any]], *, early: bool) -> dict[str, str]
         return _pair("Growth", "too early to say", "growth during warm-up is normal")
     most = max(known, key=lambda row: row["growth_mb_per_hour"])
     note = "within the usual variation" if is_level(most) else f"worker {most['pid']}"
-    mb = most["growth_mb_per_hour"]
-    return _pair(f"Growth, last {span(most['growth_seen_seconds'])}", f"{hourly(mb)} an hour", note)
+    mb, seen = most["growth_mb_per_hour"], most["growth_seen_seconds"] or 0.0
+    if seen < ROUGH_SECONDS:
+        return _pair("Growth", f"{hourly(mb * seen / 3600)} in {span(seen)}", note)
+    return _pair(f"Growth, last {span(seen)}", f"{hourly(mb)} an hour", note)
 
 
 def _highest(rows: Sequence[Mapping[str, Any]], tracks: Mapping[str, Track], asked: Asked) -> dict[str, str]:

@@ -11,7 +11,7 @@ from memprof_middleware.model.counts import longest_gap
 from memprof_middleware.model.urgency import URGENCIES
 from memprof_middleware.text.words import mib, several
 from memprof_middleware.web.state.fleet import is_level
-from memprof_middleware.web.state.limits import middle, subject
+from memprof_middleware.web.state.limits import ROUGH_SECONDS, middle, subject
 from memprof_middleware.web.state.words import ahead, at, marked, span, whole
 
 Key = Literal["now", "today", "full", "plan", "suspected", "ok", "learning", "started"]
@@ -159,9 +159,12 @@ def _said(
     moving = max(live, key=lambda row: abs(row["growth_mb_per_hour"] or 0.0), default=None)
     if moving is None or is_level(moving):
         return f"Memory is level. {watched}"
-    mb = moving["growth_mb_per_hour"]
-    way = "grows" if mb > 0 else "shrinks"
+    mb, seen = moving["growth_mb_per_hour"], moving["growth_seen_seconds"] or 0.0
     most = " at most" if len(live) > 1 else ""
+    if seen < ROUGH_SECONDS:
+        way = "grew" if mb > 0 else "shrank"
+        return f"Memory {way} by {mib(abs(mb) * seen / 3600)} in {span(seen)}{most}. {watched}"
+    way = "grows" if mb > 0 else "shrinks"
     return f"Memory {way} by {mib(abs(mb))} an hour{most}, and nothing grows as a leak does. {watched}"
 
 
