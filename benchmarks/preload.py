@@ -1,7 +1,7 @@
 """What a preforked worker keeps to itself: private memory (USS) with and without the profiler, ``--preload``.
 
 A parent loads Django and makes objects until there are 150,000, then forks. The child serves 300 requests to itself
-and, with the profiler, takes 60 snapshots among them, an hour's worth. ``collects``: meanwhile two full collections come,
+and, with the profiler, takes 60 snapshots among them, an hour's. ``collects``: two full collections come meanwhile,
 as the interpreter makes them. ``frozen``: the parent calls ``gc.freeze()`` before the fork, as gunicorn's documentation
 advises. Counts of pages, no timing.
 """
