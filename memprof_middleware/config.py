@@ -168,7 +168,7 @@ class Config:
     )
     freeze_after_fork: bool = setting(
         True,
-        "In a forked worker whose objects are counted in C: `gc.freeze()` what it inherited, which a full collection "
+        "In a forked worker: `gc.freeze()` what it inherited, which a full collection "
         "would copy. Cycles that it drops of that later are not collected.",
     )
     namespace: str = setting(

@@ -163,6 +163,10 @@ class MemoryProfiler:
         """Whether the background thread runs in this process."""
         return self._monitor.sampler.running
 
+    def charge_shown(self, seconds: float) -> None:
+        """Pay, from the budget, for processor time that showing something has taken; a part of ours calls it."""
+        self._monitor.purse.charge("shown", seconds)
+
     # -- measure, judge, tell ------------------------------------------------------------------------------------
 
     def step(self) -> None:

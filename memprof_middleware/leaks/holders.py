@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import math
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from memprof_middleware.analysis.history import History
-from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.leaks.grouping import root_of
-from memprof_middleware.leaks.pausing import Halted, rest_after
+from memprof_middleware.leaks.pausing import Halted
+from memprof_middleware.purse import Purse
 
 # Holders are looked for again when a type has grown by this factor since.
 _LOOK_AGAIN = 2.0
@@ -23,26 +21,23 @@ class Holders:
 
     Args:
         probes: the instruments.
-        config: the budget.
         failures: where a failure is counted.
         pause: waits between two slices of a search.
+        purse: what pays for searches.
 
     Attributes:
         named: telling names of what types of the interpreter stand for, by type.
     """
 
-    def __init__(
-        self, probes: Instruments, config: Config, failures: Failures, pause: Callable[[float], object]
-    ) -> None:
-        self._probes, self._config, self._failures, self._pause = probes, config, failures, pause
+    def __init__(self, probes: Instruments, failures: Failures, pause: Callable[[float], object], purse: Purse) -> None:
+        self._probes, self._failures, self._pause, self._purse = probes, failures, pause, purse
         self._found: dict[str, tuple[int, Sequence[tuple[str, float]]]] = {}
         self.named: dict[str, str] = {}
-        self._due = -math.inf  # by the monotonic clock
 
     @property
     def is_due(self) -> bool:
         """Whether the last search has been paid for."""
-        return time.monotonic() >= self._due
+        return self._purse.may("search")
 
     @property
     def paths(self) -> Mapping[str, Sequence[tuple[str, float]]]:
@@ -63,8 +58,7 @@ class Holders:
                 due.append((name, count))
         if not due:
             return
-        began = time.thread_time()
-        with self._failures.caught("probe_holders"), contextlib.suppress(Halted):
+        with self._purse.paying("search"), self._failures.caught("probe_holders"), contextlib.suppress(Halted):
             found = self._probes.holders([name for name, _ in due], pause=self._pause)
             for name, count in due:
                 paths = found[name].paths if name in found else ()
@@ -72,4 +66,3 @@ class Holders:
                     self._found[name] = count, paths
                 if name in found and found[name].named:
                     self.named[name] = found[name].named
-        self._due = time.monotonic() + rest_after(time.thread_time() - began, self._config)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import math
-import time
 from collections.abc import Callable, Mapping
 
 from memprof_middleware.analysis.history import History
@@ -15,8 +13,9 @@ from memprof_middleware.heap.containers import Containers
 from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.leaks.grouping import Place
 from memprof_middleware.leaks.past import Past, Reading, Seen
-from memprof_middleware.leaks.pausing import Halted, rest_after
+from memprof_middleware.leaks.pausing import Halted
 from memprof_middleware.model import MB, MemorySnapshot
+from memprof_middleware.purse import Purse
 
 # While nothing is suspected, containers are measured with every so many snapshots.
 _CALM_STEPS = 10
@@ -33,6 +32,7 @@ class Measuring:
         config: the interval, the budget and the warm-up.
         failures: where a failure is counted.
         pause: waits between two slices of a walk.
+        purse: what pays for walks.
 
     Attributes:
         past: everything that was read.
@@ -41,16 +41,21 @@ class Measuring:
     """
 
     def __init__(
-        self, probes: Instruments, config: Config, failures: Failures, pause: Callable[[float], object]
+        self,
+        probes: Instruments,
+        config: Config,
+        failures: Failures,
+        pause: Callable[[float], object],
+        purse: Purse,
     ) -> None:
         self._probes, self._config, self._failures, self._pause = probes, config, failures, pause
+        self._purse = purse
         self.past = Past(config.interval)
         self.places: dict[str, Place] = {}
         self.first: MemorySnapshot | None = None
         self._walk: Containers | None = None
         self._walked = -1  # the snapshot at which containers were measured last
         self._calm_steps = 0
-        self._due = -math.inf  # by the monotonic clock
         self._comparable = 0  # number of the first snapshot whose counts are followed
 
     @property
@@ -66,8 +71,8 @@ class Measuring:
         *,
         by_hand: bool,
         suspicious: bool,
-    ) -> float:
-        """Measure containers and other populations, and keep a reading; return the processor seconds that it took.
+    ) -> None:
+        """Measure containers and other populations, and keep a reading.
 
         A walk costs more than an object count, so it is left out during warm-up, in which the host has enough to do,
         while the budget does not allow it, and nine times of ten while nothing grows; unless somebody asked for this
@@ -83,12 +88,10 @@ class Measuring:
         self._calm_steps -= 1
         warm = history.seen > self._config.warmup_snapshots
         calm = self._calm_steps > 0 and not suspicious
-        if by_hand or (warm and not calm and time.monotonic() >= self._due):
+        if by_hand or (warm and not calm and self._purse.may("walk")):
             self._look(history)
-        seconds = 0.0 if self._walk is None or not self._is_fresh(history) else self._walk.cpu_seconds
         if warm and history.latest is not None:
             self._read(history, history.latest, counts, requests)
-        return seconds
 
     def renew(self, history: History) -> bool:
         """Measure containers again for the last snapshot, if that is still to be done; return whether it was."""
@@ -110,6 +113,7 @@ class Measuring:
             seconds = min(_LONGEST_WALK, max(_SHORTEST_WALK, budget))
             walk = self._probes.containers(most_seconds=seconds, pause=self._pause)
             self._walk, self._walked = walk, history.seen
+            self._purse.charge("walk", walk.cpu_seconds)  # measured in there: under gevent it is another thread's
             places = {
                 found.path: Place(found.path, None if found.unbounded else found.bound, found.holds, found.entry_bytes)
                 for found in walk.found
@@ -123,7 +127,6 @@ class Measuring:
             lengths = {found.path: found.length for found in walk.found}
             lengths |= self._probes.populations()
             history.record_paths(lengths, complete=walk.complete)
-            self._due = time.monotonic() + rest_after(walk.cpu_seconds, self._config)
 
     def _read(
         self,

@@ -31,6 +31,7 @@ from memprof_middleware.leaks.room import Room, room_of
 from memprof_middleware.leaks.verdicts import has_ended, verdict_of
 from memprof_middleware.leaks.whereabouts import Whereabouts
 from memprof_middleware.model import SEVERITIES, FedBy, Leak, MemorySnapshot
+from memprof_middleware.purse import Purse
 
 # All memory has grown for so long before that is an alert.
 _GROWTH_SECONDS = 7200.0
@@ -48,9 +49,12 @@ class LeakWatch:
         config: the limits.
         failures: where a failure is counted.
         halted: whether the profiler stops, which ends a walk or a search in its next pause.
+        purse: what pays for walks and searches.
     """
 
-    def __init__(self, probes: Instruments, config: Config, failures: Failures, halted: Callable[[], object]) -> None:
+    def __init__(
+        self, probes: Instruments, config: Config, failures: Failures, halted: Callable[[], object], purse: Purse
+    ) -> None:
         self._probes, self._config, self._failures = probes, config, failures
         self.leaks: tuple[Leak, ...] = ()
         self.detections: Counter[str] = Counter()  # by severity; a leak counts under each that it reaches
@@ -60,10 +64,10 @@ class LeakWatch:
         self._inherited: tuple[Leak, ...] = ()  # open when the slot's last worker ended
         self._reached: set[tuple[str, str]] = set()
         pause = pausing(halted)
-        self.measuring = Measuring(probes, config, failures, pause)
+        self.measuring = Measuring(probes, config, failures, pause, purse)
         self._past = self.measuring.past
-        self._holders = Holders(probes, config, failures, pause)
-        self._whereabouts = Whereabouts(probes, config, failures, pause)
+        self._holders = Holders(probes, failures, pause, purse)
+        self._whereabouts = Whereabouts(probes, config, failures, pause, purse)
         self._collecting = Collecting(probes, self._past, failures)
         self._routes: dict[str, tuple[float, FedBy]] = {}
         self._lives: dict[str, Life] = {}
@@ -78,8 +82,8 @@ class LeakWatch:
 
     def measure(
         self, history: History, counts: Mapping[str, int] | None, requests: Mapping[str, int], *, by_hand: bool
-    ) -> float:
-        """Measure containers and keep a reading; return the processor seconds that it took.
+    ) -> None:
+        """Measure containers and keep a reading.
 
         Args:
             history: where lengths are kept, beside the last snapshot.
@@ -87,7 +91,7 @@ class LeakWatch:
             requests: answered so far, by route.
             by_hand: somebody asked for it, whatever the budget.
         """
-        return self.measuring.measure(history, counts, requests, by_hand=by_hand, suspicious=bool(self.leaks))
+        self.measuring.measure(history, counts, requests, by_hand=by_hand, suspicious=bool(self.leaks))
 
     def judge(self, history: History, route_of: RouteOf, *, by_hand: bool) -> tuple[list[Leak], list[Leak]]:
         """Return the open leaks, the worst first, and those whose report is over since the last verdict.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
@@ -14,8 +13,9 @@ from memprof_middleware.failures import Failures
 from memprof_middleware.heap.definitions import Definition
 from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.leaks.grouping import OUTSIDE, root_of
-from memprof_middleware.leaks.pausing import Halted, rest_after
+from memprof_middleware.leaks.pausing import Halted
 from memprof_middleware.model import Leak
+from memprof_middleware.purse import Purse
 from memprof_middleware.text.advice import pattern_of
 from memprof_middleware.text.subject import named_by_path
 
@@ -48,11 +48,11 @@ class Whereabouts:
     """
 
     def __init__(
-        self, probes: Instruments, config: Config, failures: Failures, pause: Callable[[float], object]
+        self, probes: Instruments, config: Config, failures: Failures, pause: Callable[[float], object], purse: Purse
     ) -> None:
+        self._purse = purse
         self._probes, self._config, self._failures, self._pause = probes, config, failures, pause
         self._known: dict[str, Definition] = {}
-        self._due = -math.inf  # by the monotonic clock
 
     def filled(self, leak: Leak, root: str, holders: Found, before: Leak | None) -> Leak:
         """The verdict with its path, and, once it matters, with the place in the source and the advice.
@@ -82,12 +82,12 @@ class Whereabouts:
     def _place(self, path: str) -> Definition:
         begins = root_of(path)
         if begins and begins not in self._known and begins != OUTSIDE:
-            if time.monotonic() < self._due:
+            if not self._purse.may("search"):
                 return _UNKNOWN
             found, began = _UNKNOWN, time.thread_time()
             with self._failures.caught("probe_define"), contextlib.suppress(Halted):
                 found = self._probes.define(path, pause=self._pause)
-            self._due = time.monotonic() + rest_after(time.thread_time() - began, self._config)
+            self._purse.charge("search", time.thread_time() - began)
             if len(self._known) >= _MOST_KNOWN:
                 del self._known[next(iter(self._known))]
             self._known[begins] = found

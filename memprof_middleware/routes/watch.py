@@ -11,12 +11,12 @@ from itertools import pairwise
 
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.memory import memory_of
-from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.model import RouteGrowth, RouteWindows
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes import AllocatorStats
+from memprof_middleware.purse import Purse
 from memprof_middleware.routes.attribution import attribution, attribution_of_workers
 from memprof_middleware.routes.counter import Traffic, ended_between
 from memprof_middleware.routes.fit import Window
@@ -28,8 +28,6 @@ MOST_WINDOWS = 120
 _MOST_POOLED = 600
 # A request in flight holds memory that it will give back: wait this long for a moment without one.
 _TRIES, _PAUSE_SECONDS = 20, 0.001
-# Judging may use this part of the processor time that the profiler may use.
-_CPU_SHARE = 0.3
 # Questions that wait for an answer; of more, the first are asked again later.
 _MOST_QUESTIONS = 8
 _BYTES, _BLOCKS = "bytes", "objects"
@@ -70,6 +68,7 @@ class RouteWatch:
         clock: seconds since the epoch.
         warmup: readings at the start that nothing rests on: imports and first requests.
         failures: where a failure is counted.
+        purse: what pays for judging.
 
     Attributes:
         growth: what requests keep, by route; empty where another worker finds it out.
@@ -78,7 +77,13 @@ class RouteWatch:
     """
 
     def __init__(
-        self, traffic: Traffic, probes: Instruments, clock: Callable[[], float], warmup: int, failures: Failures
+        self,
+        traffic: Traffic,
+        probes: Instruments,
+        clock: Callable[[], float],
+        warmup: int,
+        failures: Failures,
+        purse: Purse,
     ) -> None:
         self._traffic, self._probes, self._clock = traffic, probes, clock
         self._warmup, self._failures = warmup, failures
@@ -86,7 +91,7 @@ class RouteWatch:
         self._last: _Reading | None = None
         self._collected = 0  # requests that had ended at the last full collection
         self._source = "in use"
-        self._ration = Ration()
+        self._ration = Ration(purse)
         self._judgement: Task[tuple[RouteGrowth, ...]] | None = None
         self._questions: dict[tuple[str, str], Task[RouteGrowth | None]] = {}  # by kind and name
         self.growth: tuple[RouteGrowth, ...] = ()
@@ -112,7 +117,6 @@ class RouteWatch:
         self,
         own: str,
         others: Sequence[str],
-        config: Config,
         windows_of: Callable[[str], RouteWindows | None],
         *,
         by_hand: bool = False,
@@ -125,15 +129,12 @@ class RouteWatch:
         Args:
             own: the label of this worker.
             others: those of the other live workers.
-            config: ``interval`` and ``cpu_budget``.
             windows_of: reads the windows of another worker.
             by_hand: find it out now, whatever it takes.
         """
         self.judged = False
         with self._failures.caught("route_growth"):
             self._judge(own, others, windows_of, by_hand=by_hand)
-        # Last: what was asked before in a step, and this, share one ration.
-        self._ration.refill(_CPU_SHARE * config.cpu_budget / 100 * config.interval)
 
     def _judge(
         self, own: str, others: Sequence[str], windows_of: Callable[[str], RouteWindows | None], *, by_hand: bool

@@ -23,6 +23,7 @@ from memprof_middleware.leaks.watch import LeakWatch
 from memprof_middleware.limits.capacity import Capacity
 from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot, RouteGrowth
 from memprof_middleware.model.urgency import URGENCIES, Urgency
+from memprof_middleware.purse import Purse
 from memprof_middleware.routes.growth import group_growth
 from memprof_middleware.routes.watch import RouteWatch, most_growth
 from memprof_middleware.runtime.alerts import AlertManager
@@ -80,7 +81,10 @@ class ProcessMonitor:
         self.stepped_at = time.monotonic()
         self._pulse = Pulse(self.config.interval, time.monotonic())
         self._notices = Notices(self.pid, self.failures)
-        self.governor = Governor(self.config, time.monotonic(), self._notices.counted_rarely)
+        # Where time is simulated, what is earned in it pays for the work that is done in it.
+        clock = time.monotonic if given.clock is time.time else given.clock
+        self.purse = Purse(self.config.cpu_budget, clock)
+        self.governor = Governor(self.config, self.purse, self._notices.counted_rarely)
         self.group = WorkerGroup(given.probes.listener, self.config.run_dir, self.failures)
         self._wire_features(given)
         self._wire_outlets(given)
@@ -89,8 +93,8 @@ class ProcessMonitor:
     def _wire_features(self, given: Given) -> None:
         probes, config, failures = given.probes, self.config, self.failures
         self.camera = Camera(probes, config, given.clock, failures, self.traffic, given.trace)
-        self.leak_watch = LeakWatch(probes, config, failures, weakly(self._is_halted))
-        self.route_watch = RouteWatch(self.traffic, probes, given.clock, config.warmup_snapshots, failures)
+        self.leak_watch = LeakWatch(probes, config, failures, weakly(self._is_halted), self.purse)
+        self.route_watch = RouteWatch(self.traffic, probes, given.clock, config.warmup_snapshots, failures, self.purse)
         self.capacity = Capacity(failures)
         self.tuner = given.tuner(config, failures)
         self.triage = Triage(
@@ -208,14 +212,14 @@ class ProcessMonitor:
         self.stepped_at = time.monotonic()
         self.stepping = True
         try:
-            with self.governor.paying_rest():
+            with self.purse.paying("judging"):
                 self._step()
         finally:  # a handler of a signal may raise in here, in a scrape
             self.stepping = False
 
     def _step(self) -> None:
         with self.failures.caught("step"):
-            stride = self.governor.stride(time.monotonic())
+            stride = self.governor.stride()
             self.take_snapshot(stride)
             with self._publishing:  # what a predecessor has reported is known before anything is judged
                 self._join()
@@ -224,7 +228,7 @@ class ProcessMonitor:
             self.publish()
             self._keep_evidence(beat)
             self._report(found, beat.now)
-            self.governor.spent(self.flames.take_cost(), time.monotonic())
+            self.purse.charge("shown", self.flames.take_cost())
         with self.failures.caught("timeline"), self._publishing:  # a step by hand may run beside the thread's
             self.pasts.keep(self.published)
         self.sinks.publish(self.published)
@@ -266,17 +270,18 @@ class ProcessMonitor:
             by_hand: somebody asked for it, whatever the budget.
         """
         with self._lock:
-            with self.governor.paying():
+            with self.purse.paying("judging"):
                 allocator = self.route_watch.read(self.history.seen + 1)  # before the census, which allocates
             max_age = 0.0 if by_hand else self.config.interval / 2
             snapshot, census, cpu_seconds = self.camera.take(stride, allocator, max_age=max_age)
-            self.governor.spent(cpu_seconds, time.monotonic())
+            self.purse.charge("judging", cpu_seconds)
             if census is not None:
-                self.governor.counted(census, time.monotonic())
+                if not census.age_seconds:  # else another one has paid
+                    self.purse.charge("count", census.cpu_seconds)  # measured in there: under gevent by another thread
+                self.governor.counted(census)
             self.history.append(snapshot, census.counts if census else None)
             counts, requests = None if census is None else census.counts, self.traffic.read()[0]
-            spent = self.leak_watch.measure(self.history, counts, requests, by_hand=by_hand)
-            self.governor.spent(spent, time.monotonic())
+            self.leak_watch.measure(self.history, counts, requests, by_hand=by_hand)
             if self._own_baseline is None and self.history.seen > self.config.warmup_snapshots:
                 self._own_baseline = snapshot
             self.snapshot = snapshot
@@ -296,7 +301,7 @@ class ProcessMonitor:
         found = []
         for observer in observers:
             lock = contextlib.nullcontext() if observer.waits else self._lock
-            with self.failures.caught(observer.kind), lock, self.governor.paying():
+            with self.failures.caught(observer.kind), lock, self.purse.paying("judging"):
                 found.append(observer.observe(beat))
         return found
 

@@ -113,7 +113,7 @@ class Observers:
         """
         routes, leaks, triage = self._features.routes, self._features.leaks, self._features.triage
         siblings = [sibling.worker for sibling in beat.siblings]
-        routes.judge(beat.worker, siblings, self._config, self._features.group.windows, by_hand=beat.by_hand)
+        routes.judge(beat.worker, siblings, self._features.group.windows, by_hand=beat.by_hand)
         if not routes.judges:
             return Conditions((ROUTE_LEAK,), elsewhere=True)
         if not routes.judged:

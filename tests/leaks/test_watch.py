@@ -158,7 +158,7 @@ def test_in_the_background_a_walk_waits_for_the_budget() -> None:
     """None during warm-up; what one has cost is earned before the next; asked for by hand, it is done at once."""
     shop = Shop(cpu_budget=0.5)
     walks: list[int] = []
-    kept = Containers(cpu_seconds=4.0)  # more than what a young process may spend ahead
+    kept = Containers(cpu_seconds=40.0)  # more than what is earned in these 20 minutes
     shop.probes.containers = lambda **_: walks.append(1) or kept  # type: ignore[func-returns-value,method-assign]
     for number in range(20):
         shop.probes.counts["shop.Session"] = 100 * number

@@ -77,6 +77,7 @@ class Looking:
         finally:
             self._last = time.thread_time() - began
             self._spent += self._last
+            self._profiler.charge_shown(self._last)
 
 
 def _pids(metrics: Sequence[MemoryMetrics], tracks: Mapping[str, Track]) -> set[int]:
