@@ -6,12 +6,18 @@ import contextlib
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memprof_middleware.errors import ExporterError, MemprofError
+from memprof_middleware.probes.listening import listener
 from memprof_run.marks import GROUP, HOST, PORT, say
 
+if TYPE_CHECKING:
+    from memprof_middleware.web.http.exporter import MemoryExporter
+
+_SERVER_SECONDS, _POLL_SECONDS = 30.0, 0.05
 # An application that imports one of these has the middleware already. Our own import of them comes after the question.
 _ADAPTERS = ("asgi_memprof", "wsgi_memprof", "flask_memprof", "django_memprof", "aiohttp_memprof")
 _lock = threading.RLock()
@@ -92,7 +98,17 @@ def serve_port() -> None:
     host = os.environ.get(HOST, "127.0.0.1")
     exporter = MemoryExporter(port=int(port), host=host, shared=True, group=os.environ.get(GROUP))
     _exporters.append(exporter)
+    threading.Thread(target=_serve, args=(exporter,), name="memprof-port", daemon=True).start()
+
+
+def _serve(exporter: MemoryExporter) -> None:
+    """Serve once the server listens: its workers are known by its socket, which must be there before this one."""
+    until = time.monotonic() + _SERVER_SECONDS
+    while listener() is None and time.monotonic() < until:
+        time.sleep(_POLL_SECONDS)
     try:
         exporter.start()
     except ExporterError as error:
         say(f"no metrics: {error}")
+    except Exception as error:  # noqa: BLE001 - in a thread of the application's process
+        say(f"no metrics: {type(error).__name__}: {error}")

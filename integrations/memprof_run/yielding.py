@@ -15,9 +15,11 @@ from wsgi_memprof.frameworks import have_routes_left as have_wsgi_routes_left
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-_HTML = "text/html"
+# A path that no application has: who answers it as it does ``/metrics`` has a page for every path.
+_NOWHERE = "/memprof-has-no-such-page"
 # Layers of wrappers that servers put around an application: proxies, access logs.
 _MOST_LAYERS = 10
+_NOT_THERE = frozenset({404, 405})
 
 
 class YieldingAsgi(asgi_memprof.MemProfMiddleware):
@@ -42,14 +44,15 @@ class YieldingAsgi(asgi_memprof.MemProfMiddleware):
         """Serve one ASGI connection."""
         path = self.profiler.config.metrics_path
         if self._taken is None and path is not None and scope["type"] == "http" and scope["path"].endswith(path):
-            self._taken = await self._answers(scope)
+            nowhere = scope["path"].removesuffix(path) + _NOWHERE
+            self._taken = _is_own(await self._answer(scope, scope["path"]), await self._answer(scope, nowhere))
         await super().__call__(scope, receive, send)
 
     def _is_taken(self, path: str, scope: Any) -> bool:  # noqa: ARG002 - as the base has it
         return bool(self._taken)
 
-    async def _answers(self, scope: Any) -> bool:
-        """Whether the application answers for this path itself, and not with a page that it has for every path."""
+    async def _answer(self, scope: Any, path: str) -> list[tuple[int, str]]:
+        """Status and type of what the application itself answers."""
         found: list[tuple[int, str]] = []
 
         async def receive() -> MutableMapping[str, Any]:
@@ -61,8 +64,8 @@ class YieldingAsgi(asgi_memprof.MemProfMiddleware):
                 found.append((message["status"], headers.get(b"content-type", b"").decode("latin-1")))
 
         with self.profiler.failures.caught("routes"):
-            await self.app({**scope, "method": "GET"}, receive, send)
-        return any(_is_own(*one) for one in found)
+            await self.app({**scope, "method": "GET", "path": path, "raw_path": path.encode()}, receive, send)
+        return found
 
 
 class YieldingWsgi(wsgi_memprof.MemProfMiddleware):
@@ -84,12 +87,13 @@ class YieldingWsgi(wsgi_memprof.MemProfMiddleware):
         """Serve one request."""
         path = self.profiler.config.metrics_path
         if self._taken is None and path is not None and environ.get("PATH_INFO") == path:
-            self._taken = self._answers(environ)
+            self._taken = _is_own(self._answer(environ, path), self._answer(environ, _NOWHERE))
             if self._taken:
                 self._own = tuple(one for one in self._own if one != path)
         return super().__call__(environ, start_response)
 
-    def _answers(self, environ: WSGIEnvironment) -> bool:
+    def _answer(self, environ: WSGIEnvironment, path: str) -> list[tuple[int, str]]:
+        """Status and type of what the application itself answers."""
         found: list[tuple[int, str]] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> Callable[..., None]:
@@ -98,17 +102,17 @@ class YieldingWsgi(wsgi_memprof.MemProfMiddleware):
             return lambda _data: None
 
         with self.profiler.failures.caught("routes"):
-            body = self.app({**environ, "REQUEST_METHOD": "GET"}, start_response)
+            body = self.app({**environ, "REQUEST_METHOD": "GET", "PATH_INFO": path}, start_response)
             try:
                 for _ in body:
                     pass
             finally:
                 getattr(body, "close", lambda: None)()
-        return any(_is_own(*one) for one in found)
+        return found
 
 
-def _is_own(status: int, content_type: str) -> bool:
-    return status not in {404, 405} and not content_type.startswith(_HTML)
+def _is_own(found: list[tuple[int, str]], nowhere: list[tuple[int, str]]) -> bool:
+    return bool(found) and found[-1][0] not in _NOT_THERE and found != nowhere
 
 
 def exported(app: Any, serve: Callable[[], None]) -> Any:

@@ -78,6 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--ignore", action="append", default=[], metavar="NAME", help="type or holder that may grow")
     parser.add_argument("--header", action="append", default=[], metavar="'NAME: VALUE'", help="sent with each request")
     parser.add_argument("--body", default="", metavar="TEXT", help="sent with each request")
+    parser.add_argument(
+        "--accept", action="append", type=int, default=[], metavar="STATUS", help="an error that is right"
+    )
     parser.add_argument("--factory", action="store_true", help="APP is a function that makes the application")
     parser.add_argument("--verbose", action="store_true", help="show what the application prints")
     return parser
@@ -95,7 +98,7 @@ def _asked(path: str, options: argparse.Namespace) -> Asked:
         if not colon:
             raise ConfigError(f"--header {header!r}: a name, a colon and a value are expected")
         headers.append((name.strip().lower(), value.strip()))
-    return Asked(method.upper(), rest, tuple(headers), options.body.encode())
+    return Asked(method.upper(), rest, tuple(headers), options.body.encode(), tuple(options.accept))
 
 
 def _say(error: Exception, status: int) -> int:

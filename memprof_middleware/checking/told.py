@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 
 from memprof_middleware.checking.check import Finding
+from memprof_middleware.heap.definitions import Definition, define
 from memprof_middleware.model import Estimate, Leak
-from memprof_middleware.text.advice import advice_for
+from memprof_middleware.text.advice import advice_for, pattern_of
 from memprof_middleware.text.headline import headline, plain
 
 _MOST_ALSO = 3
@@ -23,14 +25,19 @@ def leak_of(finding: Finding, fed_by: str) -> Leak:
     incident, growth = finding.incident, finding.incident.leader
     each = growth.per_request or 0.0
     now = time.time()
-    return Leak(
+    path = incident.holder.partition(" (")[0].partition(" and ")[0] if incident.is_held else ""
+    place = define(path, pause=_no_pause) if path else Definition()
+    leak = Leak(
         name=growth.name,
         kind=growth.kind,
         state="confirmed",
         severity="high",
         confidence=0.99,
         holder=incident.holder,
-        path=incident.holder.partition(" (")[0].partition(" and ")[0] if incident.is_held else "",
+        path=path,
+        file=place.file,
+        line=place.line,
+        filled_in=place.filled_in,
         route=fed_by,
         route_per_request=Estimate(each, each, each),
         also=tuple(other.name for other in incident.others[:12]),
@@ -43,6 +50,7 @@ def leak_of(finding: Finding, fed_by: str) -> Leak:
         detected_at=now,
         snapshots=growth.snapshots,
     )
+    return dataclasses.replace(leak, pattern=pattern_of(leak, place.pattern))
 
 
 def in_words(leak: Leak, finding: Finding) -> str:
@@ -53,7 +61,7 @@ def in_words(leak: Leak, finding: Finding) -> str:
         held = leak.holder if leak.holder.startswith(("held ", "nobody")) else f"held by {leak.holder}"
         lines.append(f"{held}{place}")
     if leak.filled_in:
-        lines.append(f"filled in by {'; '.join(leak.filled_in)}")
+        lines.append(f"filled in {'; '.join(leak.filled_in)}")
     if leak.also:
         more = len(leak.also) - _MOST_ALSO
         lines.append("with it: " + ", ".join(leak.also[:_MOST_ALSO]) + (f" and {more} more" if more > 0 else ""))
@@ -75,3 +83,7 @@ def _headline(leak: Leak) -> str:
         amount = f"{leak.growth_per_request or 0:,.1f} blocks of untracked data (bytes, strings, numbers)"
         return f"each {leak.route} keeps {amount}; holder not found"
     return plain(headline(leak))
+
+
+def _no_pause(_seconds: float) -> None:
+    """Nothing else runs that would have to wait."""

@@ -23,3 +23,6 @@ if not TYPE_CHECKING:  # a type checker is to see that a name is not there
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         found = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
         return found
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

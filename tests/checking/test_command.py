@@ -86,7 +86,11 @@ def test_a_leak_is_status_one_and_named(tmp_path: Path, app: str) -> None:
 def test_clean_is_status_zero(tmp_path: Path) -> None:
     """With a method, a header, a body and a factory; a WSGI and an ASGI application, the latter with its lifespan."""
     options = ("--factory", "--path", "POST /cart?n=1", "--header", "X-Shop: north", "--body", "tea")
-    for arguments in (("shop:make", *options), ("shop:site", "--path", "/fine")):
+    for arguments in (
+        ("shop:make", *options),
+        ("shop:site", "--path", "/fine"),
+        ("shop:web", "--path", "/gone/{n}", "--accept", "404"),
+    ):
         done = check(tmp_path, *arguments)
         assert (done.returncode, done.stderr) == (0, ""), done.stderr
         assert done.stdout.endswith("no memory leak\n")
@@ -103,6 +107,7 @@ def test_clean_is_status_zero(tmp_path: Path) -> None:
         (("bad",), 2, "bad cannot be loaded: RuntimeError: no?settings"),
         (("shop:number",), 2, "shop:number is of type int, and no ASGI or WSGI application"),
         (("shop:dead",), 2, "the application does not start: "),
+        (("shop:web", "--path", "/fails", "--accept", "404"), 3, "answered with status 500"),
         (("shop:web", "--path", "cart"), 2, "a path begins with a slash"),
         (("shop:web", "--header", "X"), 2, "a name, a colon and a value"),
         (("shop:web", "--requests", "1"), 2, "requests=1 is out of range"),

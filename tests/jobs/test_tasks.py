@@ -158,7 +158,7 @@ def test_a_file_is_private_whole_and_as_it_is_now(profiler: MemoryProfiler, tmp_
         pass
     assert write_textfile(path, profiler=profiler)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert 'route_requests_total{route="TASK import",worker="0"} 1.0' in path.read_text()
+    assert 'memory_requests_total{worker="0"} 1.0' in path.read_text()
     assert write_textfile(path, mode=0o644, profiler=profiler)
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     assert list(tmp_path.iterdir()) == [path]

@@ -19,6 +19,8 @@ from tests.servers.scrape import Scrape
 APPS = Path(__file__).with_name("apps")
 MEMPROF = str(Path(sys.executable).with_name("memprof"))
 ITEMS = 12
+# What is shown is as of the last snapshot.
+QUICK = {"MEMPROF_INTERVAL": "1"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +104,7 @@ def test_the_application_is_watched_in_each_worker(case: Case, tmp_path: Path) -
     for module in case.needs:
         if not is_there(module):
             pytest.skip(f"{module} is not installed")
-    with started(["run", *case.command], tmp_path / "log", program=MEMPROF, apps=APPS) as server:
+    with started(["run", *case.command], tmp_path / "log", program=MEMPROF, apps=APPS, settings=QUICK) as server:
         server.inside(case.workers)
         server.wait_for(lambda: len(server.scrape().start_times) == case.workers, 60, "all workers on one scrape")
         ask(server)
@@ -121,7 +123,7 @@ def test_metrics_on_a_port_of_their_own(command: tuple[str, ...], tmp_path: Path
     """Whichever worker answers there shows both; nothing of ours is on the application's port; a kill loses nothing."""
     with reserved_ports(1) as (port,):
         options = ["run", "--metrics-port", str(port), "--metrics-host", "127.0.0.1", *command]
-        with started(options, tmp_path / "log", program=MEMPROF, apps=APPS) as server:
+        with started(options, tmp_path / "log", program=MEMPROF, apps=APPS, settings=QUICK) as server:
             first = server.inside(2)
 
             def workers() -> set[str]:
@@ -141,9 +143,11 @@ def test_a_port_of_another_command_is_told_once(tmp_path: Path) -> None:
     """The second command serves its application without metrics, and one line says why."""
     with reserved_ports(1) as (port,):
         options = ["run", "--metrics-port", str(port), "--metrics-host", "127.0.0.1"]
-        with started([*options, *UVICORN], tmp_path / "a", program=MEMPROF, apps=APPS) as first:
+        with started([*options, *UVICORN], tmp_path / "a", program=MEMPROF, apps=APPS, settings=QUICK) as first:
             first.inside(1)
-            with started([*options, *GUNICORN, "run_wsgi:app"], tmp_path / "b", program=MEMPROF, apps=APPS) as second:
+            with started(
+                [*options, *GUNICORN, "run_wsgi:app"], tmp_path / "b", program=MEMPROF, apps=APPS, settings=QUICK
+            ) as second:
                 second.inside(2)
                 ask(second)
                 said = [line for line in second.log.splitlines() if line.startswith("memprof run:")]
@@ -156,7 +160,7 @@ def test_an_application_that_has_the_middleware_is_left_alone(tmp_path: Path) ->
     """It is counted once, by its own; its metrics go to the port as well."""
     with reserved_ports(1) as (port,):
         options = ["run", "--metrics-port", str(port), "--metrics-host", "127.0.0.1", *GUNICORN, "run_wsgi:app"]
-        with started(options, tmp_path / "log", program=MEMPROF, apps=APPS, settings={"OWN": "1"}) as server:
+        with started(options, tmp_path / "log", program=MEMPROF, apps=APPS, settings=QUICK | {"OWN": "1"}) as server:
             server.inside(2)
             ask(server)
 
@@ -173,5 +177,7 @@ def test_an_application_that_has_the_middleware_is_left_alone(tmp_path: Path) ->
 def test_a_metrics_route_of_the_application_stays(tmp_path: Path) -> None:
     """What the application answered at /metrics it answers still."""
     command = ["run", sys.executable, "run_wsgi.py", "{port}"]
-    with started(command, tmp_path / "log", program=MEMPROF, apps=APPS, settings={"OWN_METRICS": "1"}) as server:
+    with started(
+        command, tmp_path / "log", program=MEMPROF, apps=APPS, settings=QUICK | {"OWN_METRICS": "1"}
+    ) as server:
         assert [server.get("/metrics") for _ in range(3)] == ["the application's own 1\n"] * 3
