@@ -46,7 +46,7 @@ def run(case: str) -> tuple[str, int]:
     done = subprocess.run([sys.executable, "-c", PROGRAM, case], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     [found] = [line for line in done.stdout.splitlines() if line.startswith("FOUND")]
-    return found, done.stdout.count("are frozen (gc.freeze())")
+    return found, done.stdout.count("inherited objects (gc.freeze())")
 
 
 @pytest.mark.parametrize(("native", "counted"), [("compiled", "500"), ("pure", "None")])
