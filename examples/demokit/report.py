@@ -159,6 +159,7 @@ def _leak(run: Run, points: Sequence[Point]) -> Panel:
     rows: list[_Row] = [
         ("Type", Text(leak.name, "bold")),
         ("Growth", f"{first.leaking:,.0f} to {last.leaking:,.0f} objects ({percent:+,.0f} %), {rate:.0f} a second"),
+        ("Route", run.timeline.route or "not known yet"),
         ("Urgency", Text(leak.urgency, _STYLES.get(leak.urgency, ""))),
         ("Found", f"{leak.time:.0f} seconds after the first visitor came"),
         *(("Also", f"{call.name}, {call.time:.0f} s, {call.urgency}") for call in run.verdict.others),
