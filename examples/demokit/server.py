@@ -164,8 +164,9 @@ class Server:
         environment |= {
             "MEMPROF_INTERVAL": "1",
             "MEMPROF_TOKEN": self.token,
-            "MEMPROF_HEAP_SIZE_MB": "64",  # as a small container, of which the leak takes a good part in this minute
-            "MEMPROF_LEAK_CONFIRM_REQUESTS": "800",  # certain after so many: elsewhere it takes half an hour and more
+            "MEMPROF_CPU_BUDGET": "5",  # a snapshot each second needs more than the default, which is for one a minute
+            "MEMPROF_HEAP_SIZE_MB": "96",  # as in a small container, so that there is a limit to reach
+            "MEMPROF_LEAK_CONFIRM_REQUESTS": "800",  # in production a leak is confirmed by what it takes of the memory
             "MEMPROF_TOP_TYPES": "200",  # so that the timeline sees a type from its first objects on
             "SHOP_DATABASE": str(folder / "shop.sqlite3"),
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
