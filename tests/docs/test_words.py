@@ -18,7 +18,7 @@ _NOT_FOR_USERS = {"architecture.md", "accuracy.md"}
 # A pattern of words, and what is written instead. Only words that mean nothing else in our texts.
 REPLACED = {
     r"census(es)?": "object count",
-    r"held outside python|memory outside python": "native memory",
+    r"memory outside python": "native memory",
     r"foreseen": "at this pace, or: forecast",
     r"if it goes on( like this)?": "at this pace",
     r"outlooks?": "forecast",
@@ -35,21 +35,19 @@ REPLACED = {
     r"retir(e|es|ed|ing|ement|ements)": "recycle",
     r"dear(er|est)?": "expensive",
     r"floors?": "minimum",
-    r"retained free memory": "free, kept by the allocator",
-    r"untracked python data": "untracked data",
     r"what nothing explains": "mapped memory",
     r"of whatever route": "(nothing)",
     r"heap size": "limit",
-    r"told(?! apart)": "reported",
+    r"told(?! (apart|to)\b)": "reported",
     r"hears?|heard": "receives",
     r"wak(e|es|ed|ing)|woken": "pages, or: alerts",
-    r"nobody is|everybody": "(a person, or nothing)",
     r"begins? anew": "starts again",
     r"for want of": "because there is no",
 }
 _PATTERNS = {re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE): instead for pattern, instead in REPLACED.items()}
 _FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"`[^`]*`")
+_MARKUP = re.compile(r"<[^>]*(>|$)")
 _TARGET = re.compile(r"\]\([^)]*\)")
 
 
@@ -80,7 +78,7 @@ def sentences(module: Path) -> Iterator[tuple[int, str]]:
     silent = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in silent:
-            text = " ".join(_CODE.sub("~", node.value).split())
+            text = " ".join(_MARKUP.sub("", _CODE.sub("~", node.value)).split())
             if re.search(r"[A-Za-z]{2,} [A-Za-z]{2,}", text):
                 yield node.lineno, text
 
