@@ -130,7 +130,7 @@ def _census(results: dict[str, Any]) -> Iterator[Target]:
         for stride in STRIDES:
             row = works[f"ours, every {stride}th"]
             yield Target(
-                f"error of an object count of every {stride}th on its worst type above 1 % of the heap, {short} objects",
+                f"error of an object count of every {stride}th on its worst type above 1 % of all, {short} objects",
                 5,
                 100 * row["error"],
                 "%",
@@ -150,8 +150,8 @@ def _steady(results: dict[str, Any]) -> Iterator[Target]:
         0.5,
         row["percent"],
         "% of a core",
-        f"an object count of {row['dearest']:.0f} ms begins when nothing is overdrawn: in {row['seconds']:.0f} s one of "
-        f"them more or less is {row['dearest'] / row['seconds'] / 10:.2f} %",
+        f"an object count of {row['dearest']:.0f} ms begins when nothing is overdrawn: in {row['seconds']:.0f} s one "
+        f"of them more or less is {row['dearest'] / row['seconds'] / 10:.2f} %",
     )
     row = steady[GROWING]
     yield Target(

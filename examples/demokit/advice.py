@@ -22,7 +22,10 @@ def next_steps(name: str, file: str) -> Iterator[Text]:
     steps = (
         (f"See the leak: {EXAMPLES / 'shop.py'}, line {leak}", leaking),
         ("See it repaired: the line goes flat, and the demo fails because there is no leak", repaired),
-        (f"Look around: the shop and its page, http://127.0.0.1:{PORT}/memprof/, until Ctrl-C", _again(name, keep=True)),
+        (
+            f"Look around: the shop and its page, http://127.0.0.1:{PORT}/memprof/, until Ctrl-C",
+            _again(name, keep=True),
+        ),
         (f"Put the profiler into your application, as line {line} of {file} does", adding),
     )
     for number, (say, show) in enumerate(steps, start=1):

@@ -53,7 +53,10 @@ _TARGET = re.compile(r"\]\([^)]*\)")
 
 def pages() -> list[Path]:
     """What a user reads."""
-    return [ROOT / "README.md", *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.name not in _NOT_FOR_USERS)]
+    return [
+        ROOT / "README.md",
+        *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.name not in _NOT_FOR_USERS),
+    ]
 
 
 def modules() -> list[Path]:
