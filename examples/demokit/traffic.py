@@ -33,8 +33,9 @@ def mood_at(seconds: float) -> tuple[str, float]:
     Both change every few seconds, as in a real shop. With one mix that never changes nobody could say which route
     causes the growth.
     """
-    chance = random.Random(f"mood {int(seconds / MOOD_SECONDS)}")
-    return chance.choice(MOODS), chance.uniform(*_BUSY)
+    number = int(seconds / MOOD_SECONDS)
+    order = random.Random(number // len(MOODS)).sample(MOODS, len(MOODS))  # each mood comes in each round
+    return order[number % len(MOODS)], random.Random(number).uniform(*_BUSY)
 
 
 def visit(chance: random.Random, mood: str) -> Iterator[Step]:
