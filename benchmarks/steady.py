@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks import harness
 from benchmarks.ballast import build
 from memprof_middleware import Config, MemoryProfiler
-from memprof_middleware.runtime.budget import _START_SECONDS
+from memprof_middleware.purse import _START_SECONDS
 from memprof_middleware.runtime.sampler import THREAD_NAME
 
 MILLION = 1_000_000
