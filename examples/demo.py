@@ -66,7 +66,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _demo(name: str, port: int, seconds: int, patience: int, *, keep: bool) -> int:
     from demokit.report import print_report
     from demokit.server import HOSTS, INTERRUPTS, Server, ServerError
-    from demokit.traffic import Traffic
 
     console = _console()
     server = Server(HOSTS[name], port=port)
@@ -75,6 +74,8 @@ def _demo(name: str, port: int, seconds: int, patience: int, *, keep: bool) -> i
     try:
         console.print(f"Starting the shop: {server.host.title}", style="dim", highlight=False)
         server.start()
+        from demokit.traffic import Traffic  # imports the shop: what is wrong with that is in the server's log by now
+
         with Traffic(server.port) as traffic:
             run = _run(console, name, server, traffic, seconds, patience)
             if not keep:

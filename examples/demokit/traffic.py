@@ -14,7 +14,7 @@ from typing import Self
 
 import shop
 
-RATE = 110.0  # requests per second, all threads together: a quiet shop, gentle on a laptop
+RATE = 70.0  # requests per second at the busiest, all threads together: a quiet shop, gentle on a laptop
 THREADS = 6
 # When the demo is over and the shop goes on: its page stays alive, and its leak takes hours to fill the limit.
 SLOW_RATE = 10.0
