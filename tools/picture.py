@@ -23,7 +23,7 @@ SECONDS, MOST_SECONDS = 90, 240
 # Worker by worker: how many looks at its memory make a line to look at.
 POINTS = 20
 # A limit such as a small container has, so that the leak reaches it some time.
-WORKERS, LIMIT_MB = "3", "96"
+WORKERS, LIMIT_MB = "3", "512"
 WIDTH, HEIGHT = 1180, 1180
 
 

@@ -1,4 +1,4 @@
-"""What the demo tells at the end, in the order in which a person asks."""
+"""What the demo reports at the end, in the order in which a person asks."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def print_report(console: Console, run: Run) -> None:
             console.print(*findings, sep="\n")
     if run.calls:
         console.print()
-        _heading(console, "The alert, as it stands in the application's log")
+        _heading(console, "The alert, in the application's log")
         for call in run.calls:
             _verbatim(console, call.line, _STYLES.get(call.urgency, ""))
     if run.timeline.text:
@@ -159,6 +159,7 @@ def _leak(run: Run, points: Sequence[Point]) -> Panel:
     rows: list[_Row] = [
         ("Type", Text(leak.name, "bold")),
         ("Growth", f"{first.leaking:,.0f} to {last.leaking:,.0f} objects ({percent:+,.0f} %), {rate:.0f} a second"),
+        ("Route", run.timeline.route or "not known yet"),
         ("Urgency", Text(leak.urgency, _STYLES.get(leak.urgency, ""))),
         ("Found", f"{leak.time:.0f} seconds after the first visitor came"),
         *(("Also", f"{call.name}, {call.time:.0f} s, {call.urgency}") for call in run.verdict.others),
@@ -208,7 +209,7 @@ def _cost(run: Run) -> Text:
     used = run.timeline.value("profiler_cpu_seconds_total")
     each = 1000 * used / max(run.timeline.value("snapshots_total"), 1)
     share = used / max(run.seconds, 1)
-    return Text(f"What watching cost: {each:.0f} ms of processor time a snapshot; at one a second {share:.1%}.", "dim")
+    return Text(f"Cost: {each:.0f} ms of CPU time for each snapshot; at one a second {share:.1%} of one core.", "dim")
 
 
 def _conclude(console: Console, verdict: Verdict) -> None:

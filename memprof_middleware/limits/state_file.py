@@ -45,7 +45,7 @@ def read_state(path: Path) -> Learned:
         except OSError as second:
             raise StateError(f"state file '{path}' makes no sense and cannot be moved ({second.strerror})") from error
         raise StateError(
-            f"state file '{path}' makes no sense; it was moved to '{aside.name}', and learning begins anew"
+            f"state file '{path}' makes no sense; it was moved to '{aside.name}', and learning starts again"
         ) from error
 
 

@@ -94,7 +94,7 @@ COUNTS: tuple[MetricSpec, ...] = (
     MetricSpec(
         "memory_census_skipped_total",
         "counter",
-        "Object counts skipped, by reason: budget or stall.",
+        "Object counts skipped because of the CPU budget or the pause limit, by reason.",
         labelled(lambda m: {reason: m.census_skipped.get(reason, 0) for reason in ("budget", "stall")}),
         ("reason",),
     ),

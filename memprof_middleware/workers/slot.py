@@ -155,7 +155,7 @@ class WorkerSlot:
             except FileNotFoundError:
                 continue  # the last worker of a server that ends took the folder with it
             except StopIteration:
-                raise OSError(errno.EBUSY, f"all {_MOST_SLOTS} slots are taken") from None
+                raise OSError(errno.EBUSY, f"all {_MOST_SLOTS} worker numbers are taken") from None
 
     def _folders(self) -> list[Path]:
         """The server's folders, its own first: where that was full, later workers are in another."""

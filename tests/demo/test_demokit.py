@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import socket
 from collections import Counter
 from importlib import import_module
+from random import Random
 from typing import Any
 
 import pytest
@@ -101,6 +103,43 @@ fogcompute_memory_object_count{object_type="shop.Session",worker="0"} 12
         (1.5, 30.5, 12.0, 0.0),
         (2.5, 30.5, 12.0, 0.0),
     ]
+
+
+def test_the_route_of_the_leak_is_read_and_its_metric_is_no_count(kit):
+    """The metric that names the leak's route has the type as a label too, and must not pass for its count."""
+    timeline = kit("demokit.timeline").Timeline("http://127.0.0.1:1", began=100.0)
+    labels = 'holder="shop.SESSIONS",incident="shop.Session",object_type="shop.Session",worker="0"'
+    timeline.read(
+        'fogcompute_memory_snapshot_timestamp_seconds{worker="0"} 101\n'
+        'fogcompute_memory_object_count{object_type="shop.Session",worker="0"} 12\n'
+        f'fogcompute_memory_leak_info{{route="POST /cart",{labels}}} 1\n'
+    )
+    assert (timeline.route, timeline.points[0].leaking) == ("POST /cart", 12.0)
+
+
+def test_a_port_that_is_taken_gives_way_to_a_free_one(kit):
+    """The shop has the port that was asked for, and another one if a program listens there."""
+    server = kit("demokit.server")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        other = server.Server(server.HOSTS["asgi"], port=port)
+        assert other.port not in (0, port)
+    assert server.Server(server.HOSTS["asgi"], port=port).port == port
+
+
+def test_the_mix_of_routes_varies(kit):
+    """From mood to mood the carts of a hundred visitors differ much, and so do the payments of a cart."""
+    traffic = kit("demokit.traffic")
+    mixes = {
+        mood: Counter(step.partition("?")[0] for seed in range(100) for _, step in traffic.visit(Random(seed), mood))
+        for mood in traffic.MOODS
+    }
+    carts = {mood: mix["/cart"] for mood, mix in mixes.items()}
+    assert max(carts.values()) > 5 * min(carts.values())
+    assert mixes["pay"]["/checkout"] > 5 * mixes["choose"]["/checkout"]
+    assert {traffic.mood_at(second)[0] for second in range(35)} == set(traffic.MOODS)
 
 
 @pytest.mark.parametrize("width", [40, 55, 80])

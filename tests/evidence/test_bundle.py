@@ -229,7 +229,7 @@ def test_what_is_made_otherwise_is_refused_in_words(
     path.write_text(json.dumps({"schema": 1, **more}))
     with pytest.raises(SystemExit):
         main(["explain", str(path)])
-    assert "evidence bundle" in capsys.readouterr().err
+    assert "evidence file" in capsys.readouterr().err
     assert main(["explain", "--html", str(path)]) == 0
 
 

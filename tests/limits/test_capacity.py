@@ -100,7 +100,7 @@ def test_the_report_tells_what_is_left(rig):
     rig.grow(9.5, per_hour=60)
     report = render_report(rig.profiler)
     assert "at the end of its own limit in " in report
-    assert "if it goes on as in the last 6 h (+6" in report
+    assert "at the pace of the last 6 h (+6" in report
 
 
 def test_a_step_is_reported_as_unusual(rig):

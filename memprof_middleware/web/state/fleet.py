@@ -81,7 +81,7 @@ def sentence(rows: Sequence[Mapping[str, Any]]) -> str:
     others = len(live) - len(alike) - silent
     told = [f"{several(len(alike), 'worker')} are alike: {used} of the limit, {moves}."]
     told.append(f"{others or 'None'} {'differ' if others > 1 else 'differs'}.")
-    told += [f"{silent} {'was' if silent == 1 else 'were'} not heard of lately."] if silent else []
+    told += [f"{silent} {'was' if silent == 1 else 'were'} not seen lately."] if silent else []
     return " ".join(told)
 
 

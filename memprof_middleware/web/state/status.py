@@ -205,7 +205,7 @@ def _cause(confirmed: Sequence[Mapping[str, Any]], suspected: Sequence[Mapping[s
 
 def _far(first: Mapping[str, Any] | None) -> str:
     if first is None:
-        return "When memory runs out is not known: no worker was heard of."
+        return "When memory runs out is not known: no worker has reported."
     if first["seconds_low"] is not None and first["counts"]:
         return f"The first memory limit is reached {first['words']}."
     reasons = {
