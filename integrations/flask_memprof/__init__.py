@@ -20,15 +20,7 @@ from memprof_middleware.routes.counter import UNMATCHED
 from memprof_middleware.routes.labels import LABELS
 from memprof_middleware.web.http import wsgi
 from memprof_middleware.web.http.endpoint import endpoint_of
-from memprof_middleware.web.http.visits import (
-    KEY,
-    OWN,
-    counted_body,
-    counted_further_out,
-    label_within,
-    settle,
-    warn_twice,
-)
+from memprof_middleware.web.http.visits import KEY, OWN, counted_body, label_within, settle, warn_twice
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -97,12 +89,11 @@ def _around(app: Flask, profiler: MemoryProfiler) -> WSGIApplication:
         if environ.get("PATH_INFO", "").startswith(own_paths):
             answer = wsgi.answer(endpoint, environ, start_response, is_taken)
             if answer is not None:
-                (counted_further_out(environ) or []).append(OWN)
+                environ.get(KEY, []).append(OWN)
                 return answer
-        told = counted_further_out(environ)
-        if told is not None:
+        if KEY in environ:
             warn_twice(profiler)
-            return _within(inner, environ, start_response, told)
+            return _within(inner, environ, start_response)
 
         rule, whole = None, False
 
@@ -143,11 +134,9 @@ def _is_alone(app: Flask) -> bool:
     return alone
 
 
-def _within(
-    inner: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse, told: list[str]
-) -> Iterable[bytes]:
+def _within(inner: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Pass a request on that a middleware further out counts, and tell it the rule."""
-    rule = None
+    told, rule = environ[KEY], None
 
     def start(*given: Any) -> Callable[[bytes], object]:
         nonlocal rule

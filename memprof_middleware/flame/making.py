@@ -120,9 +120,7 @@ def fold_window(raw: list[RawStack]) -> tuple[tuple[Stack, ...], int, int, int]:
 
     def name(frame: RawFrame) -> Frame:
         place, kind = places.name(frame.file)
-        function = code.function(frame.file, frame.line) or frame.function
-        begins = code.first_line(frame.file, function) if function else frame.line
-        return Frame(place, function or f"line {frame.line}", kind, begins)
+        return Frame(place, code.function(frame.file, frame.line) or frame.function or f"line {frame.line}", kind)
 
     return fold(raw, name)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from memprof_middleware.config import Config
-from memprof_middleware.model import MB, Condition, MemoryMetrics, RouteGrowth
-from memprof_middleware.model.urgency import hours_left, urgency
-from memprof_middleware.text.conditions import route_message
+from memprof_middleware.model import MB, Breach, MemoryMetrics, RouteGrowth
+from memprof_middleware.model.urgency import hours_left
 
 # The interval's ends are within this factor of one another; nobody can read a wider one.
 _WITHIN = 3.0
@@ -15,9 +14,9 @@ _WITHIN = 3.0
 _LEAST_REQUESTS = 1000
 
 
-def route_conditions(
+def route_breaches(
     growths: Iterable[RouteGrowth], config: Config, heap_size_mb: float | None, left: float | None = None
-) -> list[Condition]:
+) -> list[Breach]:
     """The routes that keep memory for certain, as conditions: one for each, by bytes where known, else by objects.
 
     Even the low end of the interval must reach ``route_min_bytes``, or one object, and a third of the high end: a wider
@@ -30,7 +29,7 @@ def route_conditions(
         heap_size_mb: memory that the process may use.
         left: bytes until a limit is reached.
     """
-    found: dict[tuple[str, ...], Condition] = {}
+    found: dict[tuple[str, ...], Breach] = {}
     for growth in growths:
         least = config.route_min_bytes if growth.unit == "bytes" else 1.0
         routes = (growth.worker, growth.route, *growth.together_with)
@@ -39,18 +38,14 @@ def route_conditions(
             continue
         in_bytes = growth.unit == "bytes"
         percent = 100 * growth.per_hour / (heap_size_mb * MB) if heap_size_mb and in_bytes else 0.0
-        hours = hours_left(left, growth.per_hour) if in_bytes else None
-        found[routes] = Condition(
+        found[routes] = Breach(
             "route_leak",
             "high" if percent > config.heap_growth_percent_per_hour else "medium",
             growth.per_request.value,
             least,
-            route_message(growth),
+            f"{growth} ({growth.requests:,} requests in {growth.windows} windows)",
             subject=" + ".join(routes[1:]) + (f" in worker {growth.worker}" if growth.worker else ""),
-            urgency=urgency(hours, leaking=True),
-            limit_seconds=None if hours is None else 3600 * hours,
-            route=" + ".join(routes[1:]),
-            per_hour=growth.per_hour if in_bytes else None,
+            hours_left=hours_left(left, growth.per_hour) if in_bytes else None,
         )
     return list(found.values())
 

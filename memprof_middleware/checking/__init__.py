@@ -1,1 +1,0 @@
-"""Leak checks for tests and CI: nothing else runs, so survivors after a full collection judge."""
