@@ -102,6 +102,7 @@ $(VENV)/demo.stamp: pyproject.toml | $(BIN)/python
 
 $(VENV)/dev.stamp: pyproject.toml | $(BIN)/python
 	$(PIP) install --editable . --group dev
+	$(PIP) install --upgrade --target $(VENV)/apart --group apart
 	touch $@
 
 # The object count in C. Without a compiler, or where setuptools cannot be fetched, all goes on in Python.

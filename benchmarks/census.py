@@ -1,7 +1,7 @@
 """What it costs to count the live objects, and for how long nobody else can run meanwhile.
 
 The work runs in a thread of its own, as the profiler's does. Beside it two hearts beat every millisecond, one in a
-thread and one in an event loop; the longest time between two beats is the stall. The automatic collector is off while
+thread and one in an event loop; the longest time between two beats is the pause. The automatic collector is off while
 this is measured, so that no collection falls into a work by chance; that favours the works that allocate much.
 """
 
@@ -62,8 +62,8 @@ def show(found: dict[str, Any]) -> str:
                 )
             )
     header = (
-        *("objects", "work", "CPU, ms", "stall of a thread, ms", "of an event loop, ms", "beats lost"),
-        *("stall / get_objects", "stall / Counter", "stall / collect", "CPU / Counter", "error", "rounds"),
+        *("objects", "work", "CPU, ms", "pause of a thread, ms", "of an event loop, ms", "beats lost"),
+        *("pause / get_objects", "pause / Counter", "pause / collect", "CPU / Counter", "error", "rounds"),
     )
     return harness.table(header, rows)
 

@@ -33,7 +33,7 @@ itself: what they show is noise."""
 _TITLES = {
     "request_cost": "A request",
     "load": "A server under load",
-    "census": "A census",
+    "census": "An object count",
     "steady": "Day in, day out",
     "footprint": "Weight",
 }
@@ -76,7 +76,7 @@ def readme_figures(results: dict[str, Any]) -> str:
         for size in ("100000", "1000000")
         for name, title in names.items()
     ]
-    shown = harness.table(("live objects", "work", "CPU", "longest stall of another thread"), rows)
+    shown = harness.table(("live objects", "work", "CPU", "longest pause of another thread"), rows)
     percent = results["steady"]["1 M objects, every 60 s"]["percent"]
     requests = results["request_cost"]["starlette"]
     return (

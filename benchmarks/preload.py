@@ -1,8 +1,9 @@
 """What a preforked worker keeps to itself: private memory (USS) with and without the profiler, ``--preload``.
 
-A parent loads Django and makes objects until there are 150,000, then forks. The child serves 200 requests to itself
-and, with the profiler, takes 40 snapshots among them. ``frozen``: the parent calls ``gc.freeze()`` before the fork, as
-gunicorn's documentation advises. Counts of pages, no timing.
+A parent loads Django and makes objects until there are 150,000, then forks. The child serves 300 requests to itself
+and, with the profiler, takes 60 snapshots among them, an hour's. ``collects``: two full collections come meanwhile,
+as the interpreter makes them. ``frozen``: the parent calls ``gc.freeze()`` before the fork, as gunicorn's documentation
+advises. Counts of pages, no timing.
 """
 
 from __future__ import annotations
@@ -19,27 +20,37 @@ from wsgiref.util import setup_testing_defaults
 from benchmarks import harness
 from benchmarks.ballast import build
 
-OBJECTS, SNAPSHOTS, REQUESTS = 150_000, 40, 5
+OBJECTS, SNAPSHOTS, REQUESTS = 150_000, 60, 5
 _APPS = ("admin", "auth", "contenttypes", "messages", "sessions")
 _MB = 2**20
-_CASES = ("plain", "frozen")
+_CASES = ("plain", "collects", "frozen")
+_COUNTS = ("pure", "compiled")
 
 
 def run(*, quick: bool) -> dict[str, Any]:
     """Each case in fresh processes, with and without turning about."""
     rounds = 2 if quick else 5
     return {
-        case: harness.compared(harness.pairs(lambda: _worker("bare", case), lambda: _worker("ours", case), rounds))  # noqa: B023
+        f"{case}, {count}": harness.compared(
+            harness.pairs(lambda: _worker("bare", case), lambda: _worker(count, case), rounds)  # noqa: B023
+        )
         for case in _CASES
+        for count in _COUNTS
     }
 
 
 def show(found: dict[str, Any]) -> str:
     """One table."""
     return harness.table(
-        (f"a worker's own memory after {SNAPSHOTS} snapshots, MB", "without", "with", "added"),
+        (f"a worker's own memory after {SNAPSHOTS} snapshots, MB", "without", "with", "added", "ratio"),
         [
-            (name, harness.number(row["base"]), harness.number(row["variant"]), harness.spread(row["added"], 1))
+            (
+                name,
+                harness.number(row["base"]),
+                harness.number(row["variant"]),
+                harness.spread(row["added"], 1),
+                harness.spread(row["ratio"]),
+            )
             for name, row in found.items()
         ],
     )
@@ -59,14 +70,14 @@ def _preload(variant: str) -> Any:
 
     urls = types.ModuleType("urls")
     urls.urlpatterns = [path("", lambda _: HttpResponse(b"ok"))]  # type: ignore[attr-defined]
-    ours = ["django_memprof"] if variant == "ours" else []
+    ours = [] if variant == "bare" else ["django_memprof"]
     settings.configure(
         SECRET_KEY="benchmarks",
         ALLOWED_HOSTS=["*"],
         ROOT_URLCONF=urls,
         LOGGING_CONFIG=None,
         INSTALLED_APPS=[*(f"django.contrib.{app}" for app in _APPS), *ours],
-        MEMPROF={"interval": 3600},
+        MEMPROF={"interval": 60, "background": False, "cpu_budget": 100},  # each step as if it came in time
     )
     django.setup()
     handler = WSGIHandler()
@@ -83,17 +94,19 @@ def _serve(handler: Any) -> None:
     body.close()
 
 
-def _child(handler: Any, variant: str) -> dict[str, float]:
+def _child(handler: Any, variant: str, case: str) -> dict[str, float]:
     began = _uss()
     snapshots = 0
-    for _ in range(SNAPSHOTS):
+    for number in range(SNAPSHOTS):
         for _ in range(REQUESTS):
             _serve(handler)
-        if variant == "ours":
+        if variant != "bare":
             from memprof_middleware import get_memory_profiler
 
-            get_memory_profiler().take_snapshot()
+            get_memory_profiler().step()
             snapshots += 1
+        if case == "collects" and number in {20, 40}:
+            gc.collect()
     return {"uss_mb": _uss() / _MB, "at_fork_mb": began / _MB, "snapshots": snapshots, "objects": len(gc.get_objects())}
 
 
@@ -104,13 +117,15 @@ def _uss() -> int:
 
 def main(variant: str, case: str) -> None:
     """Load, fork, and print what the child has measured."""
+    if variant == "pure":
+        sys.modules["memprof_native"] = None  # type: ignore[assignment]
     handler = _preload(variant)
     gc.collect()
     if case == "frozen":
         gc.freeze()
     reading, writing = os.pipe()
     if (child := os.fork()) == 0:
-        os.write(writing, json.dumps(_child(handler, variant)).encode())
+        os.write(writing, json.dumps(_child(handler, variant, case)).encode())
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as pipe:

@@ -18,11 +18,11 @@ from typing import Any
 from benchmarks import harness
 from benchmarks.ballast import build
 from memprof_middleware import Config, MemoryProfiler
-from memprof_middleware.runtime.budget import _START_SECONDS
+from memprof_middleware.purse import _START_SECONDS
 from memprof_middleware.runtime.sampler import THREAD_NAME
 
 MILLION = 1_000_000
-GROWING = "100 k objects that grow to 5 M, every 1 s, whatever it stalls"
+GROWING = "100 k objects that grow to 5 M, every 1 s, whatever the pause"
 # Name in the table: interval in seconds, longest stall wanted in ms, objects at the start, objects at the end.
 _SCENES = {
     "1 M objects, every 60 s": (60, 10, MILLION, MILLION),
@@ -52,11 +52,11 @@ def show(found: dict[str, Any]) -> str:
             "scene",
             "seconds",
             "snapshots",
-            "censuses",
+            "object counts",
             "CPU, % of a core",
             "budget, %",
-            "dearest census, ms of CPU",
-            "longest stall, ms",
+            "most expensive object count, ms of CPU",
+            "longest pause, ms",
         ),
         "most above the budget, ms of CPU",
     )

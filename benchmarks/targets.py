@@ -100,7 +100,7 @@ def _census(results: dict[str, Any]) -> Iterator[Target]:
         for other, limit in ((FLOOR, 1.5), (COUNTER, 1 / 3), (COLLECT, 1 / 4)):
             floor = works[GIVEN_BACK]["thread_stall"] / works[other]["thread_stall"]
             yield Target(
-                f"longest stall of a census, {short} objects",
+                f"longest pause by an object count, {short} objects",
                 round(limit, 2),
                 ours / works[other]["thread_stall"],
                 f"of `{other}`",
@@ -110,7 +110,7 @@ def _census(results: dict[str, Any]) -> Iterator[Target]:
             )
         counter, floor = works[COUNTER]["cpu"], works[FLOOR]["cpu"]
         yield Target(
-            f"CPU of an exact census, {short} objects",
+            f"CPU of an exact object count, {short} objects",
             1.3,
             works[EXACT]["cpu"] / counter,
             f"of `{COUNTER}` in one go",
@@ -120,7 +120,7 @@ def _census(results: dict[str, Any]) -> Iterator[Target]:
         for stride in STRIDES:
             row = works[f"ours, every {stride}th"]
             yield Target(
-                f"CPU of a census of every {stride}th, {short} objects",
+                f"CPU of an object count of every {stride}th, {short} objects",
                 0.33,
                 row["cpu"] / counter,
                 f"of `{COUNTER}` in one go",
@@ -130,7 +130,7 @@ def _census(results: dict[str, Any]) -> Iterator[Target]:
         for stride in STRIDES:
             row = works[f"ours, every {stride}th"]
             yield Target(
-                f"error of a census of every {stride}th on its worst type above 1 % of the heap, {short} objects",
+                f"error of an object count of every {stride}th on its worst type above 1 % of all, {short} objects",
                 5,
                 100 * row["error"],
                 "%",
@@ -150,16 +150,16 @@ def _steady(results: dict[str, Any]) -> Iterator[Target]:
         0.5,
         row["percent"],
         "% of a core",
-        f"a census of {row['dearest']:.0f} ms begins when nothing is overdrawn: in {row['seconds']:.0f} s one of "
-        f"them more or less is {row['dearest'] / row['seconds'] / 10:.2f} %",
+        f"an object count of {row['dearest']:.0f} ms begins when nothing is overdrawn: in {row['seconds']:.0f} s one "
+        f"of them more or less is {row['dearest'] / row['seconds'] / 10:.2f} %",
     )
     row = steady[GROWING]
     yield Target(
-        "most processor time ahead of the budget while a heap grows to 5 M: the credit and one census",
+        "most processor time ahead of the budget while a heap grows to 5 M: the credit and one object count",
         round(row["credit"] + row["dearest"]),
         row["most_above"],
         "ms",
-        "the judging and publishing that follow a census are paid for too, and come on top of it",
+        "the judging and publishing that follow an object count are paid for too, and come on top of it",
     )
     history = max(size for name, size in results["footprint"]["history"].items() if "objects in a list" not in name)
     yield Target("history of 1,000 snapshots x 20 types", 1.0, history, "MB")

@@ -176,7 +176,8 @@ def _measure(workers: int, rounds: int) -> list[dict[str, Any]]:
             if answer.status != 200 or profiler.failures.counts:
                 raise SystemExit(f"status {answer.status}, failures {dict(profiler.failures.counts)}")
             shown = endpoint.looking.state()
-            if len(shown["workers"]) != workers or not shown["timeline"]["series"][0]["points"]:
+            past = shown["timeline"]
+            if len(shown["workers"]) != workers or not (past["band"]["points"] or past["series"][0]["points"]):
                 raise SystemExit(f"the page does not show {workers} workers")
             found.append({"workers": workers, "what": what, "ms": harness.interval(times), "bytes": len(answer.body)})
             found[-1]["past_bytes"] = on_disk

@@ -15,7 +15,7 @@ from memprof_middleware.config import ENV_PREFIX
 from memprof_middleware.metrics.catalogue import CATALOGUE
 
 HERE = Path(__file__).parent
-KINDS = {bool: "`true` or `false`", str | None: "a path"}
+KINDS = {bool: "`true` or `false`", str | None: "a path", tuple[str, ...]: "a list of texts"}
 
 
 def settings_table() -> str:

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not hasattr(os, "killpg"):
         print("memprof demo needs Linux or macOS: it ends its server as a process group", file=sys.stderr)
         return 2
-    from demokit.server import HOSTS
+    from demokit.server import HOSTS, PORT
 
     parser = argparse.ArgumentParser(prog="memprof demo", description="Find the leak in a small shop.")
     parser.add_argument("--host", choices=sorted(HOSTS), default="asgi", help="default: asgi")
@@ -51,31 +51,40 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="SECONDS",
         help=f"go on for so much longer until the leak is found and the cache is full; default: {PATIENCE}",
     )
-    parser.add_argument("--keep", action="store_true", help="leave the shop serving and print its URLs")
+    parser.add_argument(
+        "--port", type=_port, default=PORT, help=f"of the shop; any free one if it is taken; default: {PORT}"
+    )
+    parser.add_argument("--keep", action="store_true", help="leave the shop and its visitors, and print its URLs")
     arguments = parser.parse_args(argv)
     missing = [name for name in ("rich", *HOSTS[arguments.host].packages) if importlib.util.find_spec(name) is None]
     if missing:
         print(f"memprof demo needs {', '.join(missing)}: pip install 'memprof-middleware[demo]'", file=sys.stderr)
         return 2
-    return _demo(arguments.host, arguments.seconds, arguments.patience, keep=arguments.keep)
+    return _demo(arguments.host, arguments.port, arguments.seconds, arguments.patience, keep=arguments.keep)
 
 
-def _demo(name: str, seconds: int, patience: int, *, keep: bool) -> int:
+def _demo(name: str, port: int, seconds: int, patience: int, *, keep: bool) -> int:
     from demokit.report import print_report
     from demokit.server import HOSTS, INTERRUPTS, Server, ServerError
 
     console = _console()
-    server = Server(HOSTS[name])
+    server = Server(HOSTS[name], port=port)
     before = {number: signal.signal(number, _interrupt) for number in INTERRUPTS}
     status = 1
     try:
         console.print(f"Starting the shop: {server.host.title}", style="dim", highlight=False)
         server.start()
-        run = _run(console, name, server, seconds, patience)
-        print_report(console, run)
-        status = 1 if run.verdict.problems else 0
-        if keep and not run.died:
-            status = _keep(console, server, status)
+        from demokit.traffic import Traffic  # imports the shop: what is wrong with that is in the server's log by now
+
+        with Traffic(server.port) as traffic:
+            run = _run(console, name, server, traffic, seconds, patience)
+            if not keep:
+                traffic.stop()
+            print_report(console, run)
+            status = 1 if run.verdict.problems else 0
+            if keep and not run.died:
+                traffic.slow_down()
+                status = _keep(console, server, status)
     except ServerError as error:
         for line in (*server.tail(40), f"memprof demo: {error}"):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -92,17 +101,16 @@ def _demo(name: str, seconds: int, patience: int, *, keep: bool) -> int:
     return status
 
 
-def _run(console: Console, name: str, server: Server, seconds: int, patience: int) -> Run:
-    """Let visitors come for a while and watch what the shop tells about itself."""
+def _run(console: Console, name: str, server: Server, traffic: Traffic, seconds: int, patience: int) -> Run:
+    """Watch for a while what the shop says about itself."""
     import shop
     from demokit.progress import progress_for
     from demokit.report import Run
     from demokit.timeline import Timeline
-    from demokit.traffic import Traffic
     from demokit.verdict import judge
 
     timeline = Timeline(server.url, began=time.time())
-    with Traffic(server.port) as traffic, progress_for(console, seconds) as progress:
+    with progress_for(console, seconds) as progress:
         _watch(server, timeline, traffic, progress, range(seconds, seconds + patience + 1))
     answered, failed = traffic.counts()
     calls = timeline.calls(server.log)
@@ -144,14 +152,14 @@ def _watch(server: Server, timeline: Timeline, traffic: Traffic, progress: Progr
         answered, _ = traffic.counts()
         calls = timeline.calls(server.log)
         progress.show(second, answered.total(), timeline.points, calls)
-        if second in ends and is_decided(timeline.points, calls, shop.CACHE_SIZE):
+        if second in ends and timeline.route and is_decided(timeline.points, calls, shop.CACHE_SIZE):
             return
 
 
 def _keep(console: Console, server: Server, status: int) -> int:
     """Serve until Ctrl-C, which is the regular end here; a server that ends by itself is a failure."""
-    console.print("\nThe shop goes on serving. Ctrl-C ends it.", highlight=False)
-    page = f"the page for people; its token is {server.token}"
+    console.print("\nThe shop goes on, with fewer visitors. Ctrl-C ends it.", highlight=False)
+    page = f"the page; its token is {server.token}"
     for path, what in (
         ("/", "the product list"),
         ("/search?q=blue", "a search"),
@@ -172,6 +180,13 @@ def _seconds(text: str) -> int:
     if not SHORTEST <= seconds <= LONGEST:
         raise argparse.ArgumentTypeError(f"{seconds} is out of range; allowed: {SHORTEST} to {LONGEST}")
     return seconds
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{port} is out of range; allowed: 0 (any free one) to 65535")
+    return port
 
 
 def _patience(text: str) -> int:

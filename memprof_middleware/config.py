@@ -7,8 +7,10 @@ import os
 import re
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 
 from memprof_middleware.errors import ConfigError
+from memprof_middleware.model.ignored import ignored_item
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.settings import is_level, is_network, known, setting, validated
 
@@ -27,236 +29,251 @@ class Config:
 
     enabled: bool = setting(
         True,
-        "`false` turns the profiler off without touching code: no thread, no measuring, `/metrics` stays.",
+        "`false` switches the profiler off: no thread, no measurement. `/metrics` stays.",
     )
-    background: bool = setting(
-        True, "`false`: no thread; the caller steps the profiler with `take_snapshot()` and `detect_leaks()`."
+    background: bool = setting(True, "`false`: no thread. Call `take_snapshot()` and `detect_leaks()` yourself.")
+    interval: float = setting(
+        60.0,
+        "Seconds between two snapshots. Below 10 s, raise `cpu_budget` too (1 s: 5).",
+        lambda v: 1 <= v <= 86400,
+        "1 to 86400 seconds",
     )
-    interval: float = setting(60.0, "Seconds between two snapshots.", lambda v: 1 <= v <= 86400, "1 to 86400 seconds")
-    history_size: int = setting(1000, "How many snapshots are kept.", lambda v: 10 <= v <= 100_000, "10 to 100000")
+    history_size: int = setting(
+        1000, "Number of snapshots kept in memory.", lambda v: 10 <= v <= 100_000, "10 to 100000"
+    )
     top_types: int = setting(
         20,
-        "How many types a snapshot and `/metrics` name, the most numerous first.",
+        "Number of types that a snapshot and `/metrics` name, most numerous first.",
         lambda v: 1 <= v <= 200,
         "1 to 200",
     )
     max_routes: int = setting(
         100,
-        "How many routes are counted by name, those asked for most of late; the requests of further ones are one.",
+        "At most this many routes are tracked by name, the busiest ones; all others are counted together as `<other>`.",
         lambda v: 1 <= v <= 1000,
         "1 to 1000",
     )
     warmup_snapshots: int = setting(
         3,
-        "Snapshots at the start that no leak verdict rests on; the baseline is taken when they are over.",
+        "Snapshots after the start that are not judged. The baseline is taken after them.",
         lambda v: 0 <= v <= 1000,
         "0 to 1000",
     )
-    auto_baseline: bool = setting(True, "Take the baseline when warm-up is over, unless one was set or loaded.")
-    baseline_file: str | None = setting(None, "A baseline saved with `save_baseline()`, loaded at start.")
+    auto_baseline: bool = setting(True, "Take the baseline after warm-up, unless one was set or loaded.")
+    baseline_file: str | None = setting(None, "Baseline to load at start, written by `save_baseline()`.")
     heap_size_mb: float | None = setting(
         None,
-        "The memory this process may use, in MB (2^20 bytes); unset: the cgroup limit, `RLIMIT_AS` or RAM.",
+        "Memory limit of one process, in MB (2^20 bytes). Not set: the smallest of cgroup limit, `RLIMIT_AS` and RAM.",
         lambda v: v > 0,
         "more than 0",
     )
     heap_warning_percent: float = setting(
         80.0,
-        "Heap in use at which a warning is raised, in percent of the heap size.",
+        "Memory in use, in percent of the limit, that raises a warning.",
         lambda v: 0 < v <= 100,
         "more than 0, up to 100",
     )
     heap_critical_percent: float = setting(
         90.0,
-        "Heap in use at which a critical alert is raised; above the warning.",
+        "Memory in use, in percent of the limit, that raises a critical alert. Must be above the warning.",
         lambda v: 0 < v <= 100,
         "more than 0, up to 100",
     )
     heap_growth_percent_per_hour: float = setting(
-        10.0, "Heap growth at which a warning is raised.", lambda v: v > 0, "more than 0"
+        10.0, "Growth of memory in use, in percent an hour, that raises a warning.", lambda v: v > 0, "more than 0"
     )
     gc_spike_factor: float = setting(
         2.0,
-        "How many times its previous rate garbage collection must run to be a spike.",
+        "Full collections this many times as frequent as before raise an alert.",
         lambda v: v > 1,
         "more than 1",
     )
     thresholds: str = setting(
         "fixed",
-        "`auto`: thresholds that are left at their default are learned from the application's first days.",
+        "`auto`: thresholds that you did not set are learned from the first days. `fixed`: defaults.",
         lambda v: v in {"fixed", "auto"},
         "'fixed' or 'auto'",
     )
     release: str | None = setting(
         None,
-        "The version of the application: each is learned anew, and compared with the one before.",
+        "Version of your application. Thresholds are learned for each release, and releases are compared.",
         lambda v: len(v) <= 64 and v.isprintable(),
         "up to 64 printable characters, such as '2.4.1'",
     )
     state_dir: str | None = setting(
         None,
-        "A folder of this application alone, where what was learned is kept; unset: beside `baseline_file`, else "
-        "nothing is kept.",
+        "Folder for learned thresholds and acknowledged incidents, used by this application only. Not set: "
+        "beside `baseline_file`; without that, they are lost at restart.",
     )
     leak_growth_percent: float = setting(
         50.0,
-        "A type leaks only when it grew by more than this from first to last.",
+        "Least growth in percent. Below it a type has no severity, and `leak_confirm_requests` does not confirm it.",
         lambda v: 0 < v <= 100,
         "more than 0, up to 100 (above 100 %, 150 % and 200 % the severity rises)",
     )
-    leak_min_objects: int = setting(
-        100, "A type leaks only when it grew by more than this many objects.", lambda v: v >= 1, "1 or more"
-    )
+    leak_min_objects: int = setting(100, "Least growth in objects, for the same.", lambda v: v >= 1, "1 or more")
     leak_min_snapshots: int = setting(
-        6, "Snapshots after warm-up before a leak is called.", lambda v: v >= 4, "4 or more"
+        6, "Snapshots after warm-up before anything is judged.", lambda v: v >= 4, "4 or more"
     )
     leak_confirm_requests: int | None = setting(
         None,
-        "For a laboratory: what has grown undiminished for so many requests is confirmed, however little memory it "
-        "takes; unset: [by what it takes of the room](leaks.md).",
+        "For a laboratory: a leak is confirmed after steady growth over this many requests, however little "
+        "memory it takes. Not set: [by the memory that it takes](leaks.md).",
         lambda v: v >= 1,
         "1 or more",
     )
     leak_confirm_hours: float | None = setting(
         None,
-        "The same in hours, where there are few requests.",
+        "The same in hours, for applications with little traffic.",
         lambda v: v > 0,
         "more than 0",
     )
     evidence: bool = setting(
         True,
-        "Write an evidence file when a leak is confirmed or 85 % of the limit is reached; at most two an hour of each.",
+        "Write an evidence file when a leak is confirmed or memory reaches 85 % of the limit (at most two of "
+        "each an hour).",
     )
     evidence_dir: str | None = setting(
         None,
-        "Where the private folder for evidence files is made, twenty of which are kept; unset: the folder for "
-        "temporary files.",
+        "Parent of the private folder for evidence files; the last 20 are kept. Not set: the system's "
+        "temporary folder.",
+    )
+    ignore: tuple[str, ...] = setting(
+        (),
+        "Holders, types or routes that are not reported, each with a reason if you like: `shop.geo.CITIES = bounded by "
+        "the number of cities`, `type:shop.Row`, `route:GET /healthz`. Their growth still counts against the limit.",
     )
     route_min_bytes: float = setting(
         100.0,
-        "A route is called leaking only when a request keeps at least this many bytes, or an object.",
+        "A route is reported only if it keeps at least this many bytes per request, or one object.",
         lambda v: v >= 0,
         "0 or more",
     )
     run_dir: str | None = setting(
         None,
-        "Where the private folder is made in which the workers of a server find one another; unset: `/dev/shm`, else "
-        "the folder for temporary files.",
+        "Parent of the private folder through which workers find each other. Not set: `/dev/shm`, else the "
+        "temporary folder.",
     )
     cpu_budget: float = setting(
         0.5,
-        "Processor time that the profiler may use, in percent of one core.",
+        "CPU time that the profiler may use, in percent of one core. Measurements above it are skipped or sampled.",
         lambda v: 0.01 <= v <= 100,
         "0.01 to 100",
     )
     max_stall: float = setting(
         10.0,
-        "Milliseconds per interval that a census may hold other threads up for; one that takes longer is rarer.",
+        "Longest pause of requests, in ms per interval, that counting objects may cause. If a count takes "
+        "longer, it runs less often.",
         lambda v: v >= 1,
         "1 or more",
     )
     tracemalloc: bool = setting(
         False,
-        "Trace allocations, 1 frame deep (slows allocation-heavy work 7-10x). A running trace is never stopped.",
+        "Trace allocations, 1 frame deep. Makes allocation-heavy code 7 to 10 times slower. A trace that "
+        "already runs is left alone.",
     )
     freeze_after_fork: bool = setting(
         True,
-        "In a forked worker whose objects are counted in C: `gc.freeze()` what it inherited, which a full collection "
+        "In a forked worker: `gc.freeze()` what it inherited, which a full collection "
         "would copy. Cycles that it drops of that later are not collected.",
     )
     namespace: str = setting(
         "fogcompute",
-        "First part of every metric name.",
+        "First part of every metric name. The published dashboard and rules use the default.",
         lambda v: re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", v) is not None,
         "letters, digits and _, no digit first",
     )
     metrics_path: str | None = setting(
         "/metrics",
-        "Where the host serves the metrics; empty: not mounted.",
+        "Path of the metrics. Empty: not served by the application.",
         lambda v: re.fullmatch(r"/[^\s?#]*[^\s?#/]", v) is not None,
         "a path with a leading slash and no trailing one, such as '/metrics'",
     )
     metrics_token: str | None = setting(
         None,
-        "If set, `/metrics` answers only requests with `Authorization: Bearer <token>`.",
+        "Bearer token that is required to read the metrics. Not set: none.",
         lambda v: len(v) >= 8 and v.isascii() and v.isprintable(),
         "8 or more printable ASCII characters",
         secret=True,
     )
     metrics_allow: tuple[str, ...] = setting(
         (),
-        "If set, `/metrics` answers only these client addresses or networks.",
+        "Client addresses or networks that may read the metrics. Not set: all.",
         lambda v: all(map(is_network, v)),
         "IP addresses or networks such as '10.0.0.0/8'",
     )
     token: str | None = setting(
         None,
-        "Opens everything that shows more than metrics; unset: closed.",
+        "Password of the page and its API. Not set: the page is disabled.",
         lambda v: len(v) >= 8 and v.isascii() and v.isprintable(),
         "8 or more printable ASCII characters",
         secret=True,
     )
     sinks: tuple[str, ...] = setting(
         (),
-        "Other monitoring systems that hear of figures and alerts.",
+        "Other monitoring systems that receive figures and alerts.",
         lambda v: set(v) <= set(SINK_NAMES) and len(set(v)) == len(v),
         ", ".join(SINK_NAMES) + "; each once",
     )
     remedies: tuple[str, ...] = setting(
         (),
-        "What is tried at high memory, measured and logged: `collect` (a full collection), `callbacks` (what the "
-        "application registered with `register_remedy`), `trim` (glibc gives free memory back to the system).",
+        "What to try when memory is high: `collect` (full garbage collection), `callbacks` (functions "
+        "registered with `register_remedy`), `trim` (return free memory to the system; glibc only). Each is "
+        "measured and logged.",
         lambda v: set(v) <= {"collect", "callbacks", "trim"},
         "any of 'collect', 'callbacks', 'trim'",
     )
     remedies_per_hour: int = setting(
-        6, "Rounds of remedies in an hour, at most, in one worker.", lambda v: 1 <= v <= 60, "1 to 60"
+        6, "Most rounds of remedies in an hour, in one worker.", lambda v: 1 <= v <= 60, "1 to 60"
     )
     recycle: float | None = setting(
         None,
-        "Heap in use, in MB, at which a worker finishes its requests and ends, for the server to replace it; unset: "
-        "never.",
+        "Memory in use, in MB, at which a worker finishes its requests and ends, so that the server replaces "
+        "it. Not set: never.",
         lambda v: v > 0,
         "more than 0",
     )
     recycle_supervised: bool = setting(
         False,
-        "`true`: something starts a server of a single process again when it ends (systemd, Docker, Kubernetes), so it "
-        "may recycle too.",
+        "`true`: a supervisor (systemd, Docker, Kubernetes) restarts a single-process server, so it may "
+        "recycle itself.",
     )
     recycle_patience: float = setting(
         60.0,
-        "Seconds that the heap must stay at or above `recycle`, in at least three snapshots.",
+        "Seconds that memory must stay at or above `recycle`, in at least three snapshots.",
         lambda v: 1 <= v <= 86400,
         "1 to 86400 seconds",
     )
     recycle_min_lifetime: float = setting(
-        60.0, "Seconds that a worker lives at least.", lambda v: 1 <= v <= 86400, "1 to 86400 seconds"
+        60.0,
+        "Shortest life of a worker, in seconds, before it may be recycled.",
+        lambda v: 1 <= v <= 86400,
+        "1 to 86400 seconds",
     )
     recycle_cooldown: float = setting(
         30.0,
-        "Seconds between two retirements in one server, at least; more than a new worker takes to serve.",
+        "Seconds between two recycled workers of a server. Longer than a new worker takes to start.",
         lambda v: 1 <= v <= 86400,
         "1 to 86400 seconds",
     )
     recycle_per_hour: int = setting(
-        6, "Retirements of one server in an hour, at most.", lambda v: 1 <= v <= 1000, "1 to 1000"
+        6, "Most workers of a server recycled in an hour.", lambda v: 1 <= v <= 1000, "1 to 1000"
     )
     recycle_drain: float = setting(
         60.0,
-        "Seconds after which a retiring worker ends even if requests (endless streams) are still in flight.",
+        "Seconds after which a recycled worker ends even if requests are still running.",
         lambda v: 1 <= v <= 86400,
         "1 to 86400 seconds",
     )
     page_path: str | None = setting(
         "/memprof",
-        "Where the host serves the page for people, once `token` is set; empty: nowhere.",
+        "Path of the page (needs `token`). Empty: not served.",
         lambda v: re.fullmatch(r"/[^\s?#]*[^\s?#/]", v) is not None,
         "a path with a leading slash and no trailing one, such as '/memprof'",
     )
     log_level: str | None = setting(
         None,
-        "Level of the `memprof` logger; unset: as the host's logging has it.",
+        "Level of the `memprof` logger. Not set: as your logging configuration says.",
         is_level,
         "a level of the logging module, such as 'INFO'",
     )
@@ -266,14 +283,29 @@ class Config:
             object.__setattr__(self, field.name, validated(field, _KINDS[field.name], getattr(self, field.name)))
         if self.heap_critical_percent <= self.heap_warning_percent:
             raise ConfigError(
-                f"heap_critical_percent={self.heap_critical_percent!r} is not above "
-                f"heap_warning_percent={self.heap_warning_percent!r}: raise the one or lower the other"
+                f"heap_critical_percent={self.heap_critical_percent!r} must be above "
+                f"heap_warning_percent={self.heap_warning_percent!r}"
             )
+        for item in self.ignore:
+            try:
+                ignored_item(item)
+            except ValueError as error:
+                raise ConfigError(
+                    f"ignore={item!r}: {error}; allowed: holders such as 'shop.geo.CITIES', 'type:shop.Row' and "
+                    "'route:GET /healthz', each with ' = ' and a reason if you like"
+                ) from None
         if self.recycle is not None and self.heap_size_mb is not None and self.recycle >= self.heap_size_mb:
             raise ConfigError(
-                f"recycle={self.recycle!r} is not below heap_size_mb={self.heap_size_mb!r}: a worker would be killed "
-                "before it is recycled; lower the one or raise the other"
+                f"recycle={self.recycle!r} must be below heap_size_mb={self.heap_size_mb!r}, else the system ends the "
+                "worker first"
             )
+
+    @property
+    def state_folder(self) -> Path | None:
+        """Where what is learned and decided is kept: ``state_dir``, else beside ``baseline_file``; or ``None``."""
+        if self.state_dir is not None:
+            return Path(self.state_dir)
+        return None if self.baseline_file is None else Path(self.baseline_file).parent
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, object], *, prefix: str = "") -> Config:

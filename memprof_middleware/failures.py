@@ -39,10 +39,10 @@ class Failures:
             what = described(error)
             try:
                 self.logger.warning(
-                    "memprof: %s failed with %s; the application is not affected, further failures of this kind are "
-                    "only counted (metric memory_profiler_failures_total)",
+                    "memprof: internal error in %s: %s. The application is not affected. Further ones are counted in "
+                    "memory_profiler_failures_total.",
                     kind,
-                    what,
+                    what.removesuffix("."),
                     extra={"memprof_failure": kind},
                 )
             except Exception:  # noqa: BLE001 - a filter of the host that raises: nothing is left to tell it to

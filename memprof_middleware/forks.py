@@ -12,9 +12,10 @@ import contextlib
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 _functions: list[Callable[[], object]] = []
+_notes: list[Callable[[], object]] = []
 _methods: list[weakref.WeakMethod[Callable[[], object]]] = []
 _exits: dict[Callable[[], object], Callable[[], None]] = {}
 # The process that all of it belongs to, and by process the lock of those who enter it.
@@ -26,6 +27,12 @@ def in_child(renew: Callable[[], None]) -> Callable[[], None]:
     """Have a function called in each child: for what a module holds. A decorator."""
     _functions.append(renew)
     return renew
+
+
+def before_fork(note: Callable[[], None]) -> Callable[[], None]:
+    """Have a function called in the parent before each fork: what costs memory to find out in a child. A decorator."""
+    _notes.append(note)
+    return note
 
 
 def renew_in_child(renew: Callable[[], object]) -> None:
@@ -72,10 +79,19 @@ def _renew() -> None:
     _pid = os.getpid()
     for function in list(_exits):  # what they would end is the parent's
         not_at_exit(function)
-    for renew in [*_functions, *(reference() for reference in list(_methods))]:
+    _call([*_functions, *(reference() for reference in list(_methods))])
+
+
+def _call(functions: Iterable[Callable[[], object] | None]) -> None:
+    for function in functions:
         with contextlib.suppress(Exception):  # one that fails must not keep the others from it, nor print anything
-            if renew is not None:
-                renew()
+            if function is not None:
+                function()
+
+
+def _before_fork() -> None:
+    # The list itself: what one of them loads has its turn in the same fork.
+    _call(_notes)
 
 
 def _after_fork_in_child() -> None:
@@ -84,4 +100,4 @@ def _after_fork_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

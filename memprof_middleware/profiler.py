@@ -15,6 +15,7 @@ from memprof_middleware.errors import BaselineError, ConfigError
 from memprof_middleware.failures import Failures
 from memprof_middleware.flame.recorder import FlameRecorder
 from memprof_middleware.forks import entering, renew_in_child
+from memprof_middleware.leaks.triage import Triage
 from memprof_middleware.limits.levels import FixedTuner, tuner_class
 from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot, RouteGrowth
 from memprof_middleware.recycling.off import recycler_class
@@ -162,6 +163,10 @@ class MemoryProfiler:
         """Whether the background thread runs in this process."""
         return self._monitor.sampler.running
 
+    def charge_shown(self, seconds: float) -> None:
+        """Pay, from the budget, for processor time that showing something has taken; a part of ours calls it."""
+        self._monitor.purse.charge("shown", seconds)
+
     # -- measure, judge, tell ------------------------------------------------------------------------------------
 
     def step(self) -> None:
@@ -186,7 +191,7 @@ class MemoryProfiler:
         A leak begins as a suspicion: once it is notable, it is logged, counted and passed to the leak callbacks. When
         it is confirmed, it is an alert, and so is its end.
         """
-        return self._entered.detect_leaks(by_hand=True)
+        return self._entered.detect_leaks()
 
     def check_thresholds(self) -> list[Alert]:
         """Judge the last snapshot against the thresholds and return the conditions that hold, leaks included.
@@ -228,6 +233,15 @@ class MemoryProfiler:
         """
         return self._entered.route_of(type_name)
 
+    @property
+    def triage(self) -> Triage:
+        """What people decided about incidents: acknowledge one, ignore something, watch it again."""
+        return self._entered.triage
+
+    def serves(self, *faces: str) -> None:
+        """Note where a host shows what is found, in words, for the first log line."""
+        self._given.faces = faces
+
     def register_leak_callback(self, callback: _Callback) -> _Callback:
         """Call a function with each :class:`Leak` when it is first found; may be used as a decorator.
 
@@ -260,7 +274,7 @@ class MemoryProfiler:
         """
         self._given.remedies.append(_callable(callback, "no argument"))
         if "callbacks" not in self.config.remedies:
-            self.logger.info("memprof: a remedy is registered and never called, for remedies does not name callbacks")
+            self.logger.info('memprof: register_remedy() has no effect: add "callbacks" to the setting remedies')
         return callback
 
     # -- baseline ------------------------------------------------------------------------------------------------

@@ -46,8 +46,8 @@ def profiler_for(profiler: MemoryProfiler | None = None, config: Config | None =
         if _early is not None and _made() is _early:
             # Starlette makes its middleware with the first request, long after a callback was registered.
             profiler.logger.warning(
-                "memprof: get_memory_profiler() was called before this configuration was known and returned another "
-                "profiler, whose callbacks hear nothing; make one with MemoryProfiler(config) and pass it as profiler="
+                "memprof: callbacks registered before the middleware was set up are not called. Create "
+                "MemoryProfiler(config) yourself and pass profiler=."
             )
     with _default_lock:
         if profiler is None:

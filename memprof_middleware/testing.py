@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
+from memprof_middleware.checking.assertion import LeakError, assert_no_leak
 from memprof_middleware.heap.containers import Containers
+from memprof_middleware.heap.definitions import Definition
 from memprof_middleware.heap.origins import module_of, rank_of
 from memprof_middleware.heap.retainers import Holding
 from memprof_middleware.model import MB, Alert, Leak
@@ -21,7 +23,7 @@ from memprof_middleware.probes import (
 )
 from memprof_middleware.profiler import MemoryProfiler
 
-__all__ = ["FakeClock", "FakeProbes", "Recorder"]
+__all__ = ["FakeClock", "FakeProbes", "LeakError", "Recorder", "assert_no_leak"]
 
 
 def _no_pause(_seconds: float) -> None:
@@ -64,6 +66,7 @@ class FakeProbes:
         server: names its run.
         kept: containers by path.
         held: who holds what, by type.
+        defined: where paths begin in the source.
         growing: tasks, threads, files and sockets.
         broken: names of the probes that fail, such as ``{"process"}``.
     """
@@ -81,6 +84,7 @@ class FakeProbes:
         self.server: str | None = None
         self.kept = Containers()
         self.held: dict[str, Holding] = {}
+        self.defined: dict[str, Definition] = {}
         self.growing: dict[str, int] = {}
         self.broken: set[str] = set()
 
@@ -168,6 +172,16 @@ class FakeProbes:
         """``held``, of the types that are asked for."""
         self._break("holders")
         return {name: self.held.get(name, Holding()) for name in type_names}
+
+    def define(
+        self,
+        path: str,
+        *,
+        pause: Callable[[float], object] = _no_pause,  # noqa: ARG002 - nothing waits
+    ) -> Definition:
+        """``defined``, of the path that is asked for."""
+        self._break("define")
+        return self.defined.get(path, Definition())
 
     def populations(self) -> dict[str, int]:
         """``growing``."""

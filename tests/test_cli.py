@@ -19,6 +19,14 @@ def test_version_names_what_a_bug_report_needs(capsys: pytest.CaptureFixture[str
     assert platform.python_version() in printed
 
 
+def test_version_as_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    """``memprof --version`` prints one line and ends with 0."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"memprof-middleware {importlib.metadata.version('memprof-middleware')}\n"
+
+
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["version", "--keep"], ["demo", "--host", "iis"]])
 def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """A wrong command is answered with the usage."""

@@ -24,7 +24,7 @@ def test_the_first_of_a_kind_is_logged(failures: Failures, caplog: pytest.LogCap
         raise KeyError("customer")
     assert failures.counts == {"probe": 3, "alert": 1}
     assert [record.memprof_failure for record in caplog.records] == ["probe", "alert"]  # type: ignore[attr-defined]
-    assert "probe failed with OSError (test_failures.py:" in caplog.text
+    assert "internal error in probe: OSError (test_failures.py:" in caplog.text
     assert "customer" not in caplog.text
 
 
@@ -58,4 +58,4 @@ def test_a_log_that_raises_is_counted(failures: Failures) -> None:
 def test_a_failure_without_a_place(failures: Failures, caplog: pytest.LogCaptureFixture) -> None:
     """An error that was never raised has no place to tell."""
     failures.record("odd", ValueError("customer"))
-    assert "odd failed with ValueError;" in caplog.text
+    assert "internal error in odd: ValueError. " in caplog.text

@@ -18,6 +18,7 @@ import pytest
 
 from memprof_middleware import Alert, BaselineError, Config, ConfigError, Leak, MemoryProfiler, get_memory_profiler
 from memprof_middleware import registry as profiler_module
+from memprof_middleware.model import MemoryMetrics
 from memprof_middleware.probes import ProcessMemory
 from memprof_middleware.registry import profiler_for
 from memprof_middleware.testing import FakeClock, FakeProbes, Recorder
@@ -197,7 +198,7 @@ def test_a_start_is_logged_once(running: MemoryProfiler, caplog: pytest.LogCaptu
         running.ensure_running()
         running.ensure_running()
     assert [record.getMessage() for record in caplog.records] == [
-        f"memprof: watching process {os.getpid()}, a snapshot every 1 s"
+        f"memprof: started in process {os.getpid()}: a snapshot every 1 s"
     ]
 
 
@@ -231,8 +232,10 @@ def test_one_record_when_it_begins_and_one_when_it_ends(rig: Rig, caplog: pytest
     assert (began.memprof_name, began.memprof_active) == ("heap_warning", True)  # type: ignore[attr-defined]
     assert (began.memprof_value, began.memprof_threshold) == (85.0, 80.0)  # type: ignore[attr-defined]
     assert ended.memprof_active is False  # type: ignore[attr-defined]
-    assert "85.0 %" in began.getMessage()
-    assert "over after 10 min" in ended.getMessage()
+    assert "memory high: " in began.getMessage()
+    assert "uses 85 % of its limit" in began.getMessage()
+    assert "memory high, resolved after 10 min: " in ended.getMessage()
+    assert "uses 10 % of its limit" in ended.getMessage()
 
 
 def test_alerts_are_what_holds_now(rig: Rig) -> None:
@@ -719,3 +722,20 @@ def test_each_child_has_its_own_thread(running: MemoryProfiler) -> None:
 
     assert all(in_child(check) for _ in range(2))
     assert running.running
+
+
+def test_what_is_ignored_is_judged_and_not_reported(caplog: pytest.LogCaptureFixture) -> None:
+    """No line, no call, no metric of leaks; it is listed with its reason, and memory is judged as ever."""
+    rig = Rig(Config(background=False, leak_confirm_hours=0.05, ignore=("type:shop.Cart = bounded by carts",)))
+    rig.probes.heap_mb = 950
+    with caplog.at_level(logging.INFO, "memprof"):
+        rig.leak(30)
+    told = rig.profiler.metrics()
+    assert "leak " not in caplog.text
+    assert (rig.heard.leaks, told.leaks, told.leak_detections) == ([], (), {})
+    [ignored] = told.ignored
+    assert (ignored.item, ignored.reason) == ("type:shop.Cart", "bounded by carts")
+    assert [(leak.name, leak.state) for leak in ignored.leaks] == [("shop.Cart", "confirmed")]
+    assert {alert.name for alert in rig.profiler.alerts} == {"heap_warning", "heap_critical"}
+    assert MemoryMetrics.from_dict(told.to_dict()).ignored == told.ignored
+    rig.profiler.stop()

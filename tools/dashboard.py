@@ -3,134 +3,116 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
-from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, timeseries
+from grafana_foundation_sdk.builders import common, dashboard, table
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models import common as common_models
 from grafana_foundation_sdk.models import dashboard as models
+from grafana_foundation_sdk.models import prometheus as prometheus_models
 
-DATASOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
-CHOSEN = '{job=~"$job", instance=~"$instance", worker=~"$worker"}'
-WORKER = "{{instance}} worker {{worker}}"
-ROUTE = "{{route}} {{instance}} worker {{worker}}"
-GREEN, ORANGE, RED = "green", "orange", "red"
+from memprof_middleware.metrics.links import PAGE, RUNBOOK
+from tools.panels import (
+    DATASOURCE,
+    GREEN,
+    ORANGE,
+    RED,
+    band,
+    either,
+    graph,
+    info_of,
+    metric,
+    number,
+    query,
+    shared,
+    steps,
+    variable,
+)
 
-
-def metric(name: str, suffix: str = "") -> str:
-    """A metric of the chosen workers; a range, such as ``[1h]``, goes behind the selector."""
-    return f"fogcompute_memory_{name}{CHOSEN}{suffix}"
-
-
-def shared(name: str) -> str:
-    """What the workers of the chosen instances have together; it counts in bytes."""
-    return f'fogcompute_memory_shared_{name}{{job=~"$job", instance=~"$instance", worker="all"}}'
-
-
-def either(name: str) -> str:
-    """A figure of the chosen workers, and of all workers of the chosen instances together."""
-    return f'{metric(name)} or fogcompute_memory_{name}{{job=~"$job", instance=~"$instance", worker="all"}}'
-
-
-def query(expr: str, legend: str = WORKER, *, instant: bool = False) -> prometheus.Dataquery:
-    """One PromQL query."""
-    built = prometheus.Dataquery().datasource(DATASOURCE).expr(expr).legend_format(legend)
-    return built.instant() if instant else built.range()
+PER_HOUR = "suffix: MiB/h"
+# Stands for a time that is not known, above every time that is.
+UNKNOWN = 1e12
+# One incident of one instance, whichever workers have it.
+INCIDENT = "job, instance, incident, object_type, holder, route, state"
 
 
-def steps(*pairs: tuple[float | None, str]) -> dashboard.ThresholdsConfig:
-    """Colours from a value on; the first pair is the colour below."""
-    found = [models.Threshold(value=value, color=color) for value, color in pairs]
-    return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(found)
-
-
-def number(
-    title: str, description: str, expr: str, unit: str, thresholds: dashboard.ThresholdsConfig, decimals: int = 0
-) -> stat.Panel:
-    """One big number, a sixth of the width."""
-    return (
-        stat.Panel()
-        .title(title)
-        .description(description)
-        .datasource(DATASOURCE)
-        .unit(unit)
-        .decimals(decimals)
-        .thresholds(thresholds)
-        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
-        .graph_mode(common_models.BigValueGraphMode.NONE)
-        .no_value("-")
-        .span(4)
-        .height(4)
-        .with_target(query(expr, "", instant=True).ref_id("A"))
-    )
-
-
-def graph(
-    title: str,
-    description: str,
-    unit: str,
-    *queries: tuple[str, str],
-    width: int = 12,
-    limit: float | None = None,
-    signed: bool = False,
-) -> timeseries.Panel:
-    """Lines over time; ``limit`` is drawn as a line where the alert begins; ``signed``: below zero makes sense."""
+def incidents() -> table.Panel:
+    """One row for each incident of an instance: who holds it, whose requests feed it, and how long memory lasts."""
+    info, joined = metric("leak_info"), "on (job, instance, worker, incident)"
+    until = f"{metric('leak_time_to_limit_seconds')} * {joined} group_left (object_type, holder, route, state) {info}"
+    queries = {
+        "A": f"min by ({INCIDENT}) ({until} or {info} * 0 + {UNKNOWN:.0e})",
+        "B": f"sum by (job, instance, incident) ({metric('leak_growth_bytes_per_hour')})",
+        "C": f"count by ({INCIDENT}) ({info})",
+    }
+    columns = {
+        "holder": "Held by", "route": "Fed by", "Value #A": "Limit in", "object_type": "Type",
+        "Value #B": "Growth an hour", "state": "State", "Value #C": "Workers", "instance": "Instance",
+        "job": "Job", "incident": "Incident",
+    }  # fmt: skip
     panel = (
-        timeseries.Panel()
-        .title(title)
-        .description(description)
-        .datasource(DATASOURCE)
-        .unit(unit)
-        .line_width(1)
-        .fill_opacity(8)
-        .show_points(common_models.VisibilityMode.NEVER)
-        .legend(
-            common.VizLegendOptions()
-            .display_mode(common_models.LegendDisplayMode.TABLE)
-            .placement(common_models.LegendPlacement.BOTTOM)
-            .show_legend(True)
-            .calcs(["lastNotNull", "max"])
+        table.Panel()
+        .title("Incidents")
+        .description(
+            "What leaks or may leak: who holds it, whose requests feed it, and when the first limit is reached "
+            "at this pace. A suspicion may be a cache that fills."
         )
-        .tooltip(common.VizTooltipOptions().mode(common_models.TooltipDisplayMode.MULTI))
-        .span(width)
+        .datasource(DATASOURCE)
+        .unit("none")
+        .no_value("No leak is suspected or confirmed.")
+        .span(24)
         .height(8)
+        .sort_by([common.TableSortByFieldState().display_name("Limit in").desc(False)])
     )
-    if not signed:
-        panel.min(0)
-    if limit is not None:
-        panel.thresholds(steps((None, GREEN), (limit, RED)))
-        panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(common_models.GraphThresholdsStyleMode.DASHED))
-    for letter, (expr, legend) in zip("ABCD", queries, strict=False):
-        panel.with_target(query(expr, legend).ref_id(letter))
+    for letter, expr in queries.items():
+        target = query(expr, "", instant=True).format(prometheus_models.PromQueryFormat.TABLE).ref_id(letter)
+        panel.with_target(target)
+    panel.with_transformation(models.DataTransformerConfig(id_val="merge", options={}))
+    order = {name: place for place, name in enumerate(columns)}
+    panel.with_transformation(
+        models.DataTransformerConfig(
+            id_val="organize",
+            options={"excludeByName": {"Time": True}, "indexByName": order, "renameByName": columns},
+        )
+    )
+    setting = models.DynamicConfigValue
+    late = {"type": "range", "options": {"from": UNKNOWN / 10, "to": None, "result": {"text": "not known", "index": 0}}}
+    colours = [{"value": None, "color": RED}, {"value": 14400, "color": ORANGE}, {"value": 86400, "color": GREEN}]
+    panel.override_by_name(
+        "Limit in",
+        [
+            setting(id_val="unit", value="s"),
+            setting(id_val="decimals", value=0),
+            setting(id_val="mappings", value=[late]),
+            setting(id_val="thresholds", value={"mode": "absolute", "steps": colours}),
+            setting(id_val="custom.cellOptions", value={"type": "color-text"}),
+        ],
+    )
+    panel.override_by_name("Growth an hour", [setting(id_val="unit", value="bytes")])
+    link = {"title": "Open the memprof page", "url": PAGE, "targetBlank": True}
+    panel.override_by_name("Held by", [setting(id_val="links", value=[link])])
+    panel.override_by_name("Instance", [setting(id_val="links", value=[link])])
     return panel
 
 
-def variable(name: str, label: str, after: str) -> dashboard.QueryVariable:
-    """A choice of the values that a label has, among the workers that earlier choices leave."""
-    return (
-        dashboard.QueryVariable(name)
-        .label(label)
-        .datasource(models.DataSourceRef(type_val="prometheus", uid="${datasource}"))
-        .query(f"label_values(fogcompute_memory_heap_used_mb{after}, {name})")
-        .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
-        .sort(models.VariableSort.ALPHABETICAL_ASC)
-        .multi(True)
-        .include_all(True)
-        .all_value(".+")
-        .current(models.VariableOption(text="All", value="$__all", selected=True))
-    )
-
-
-FLEET = [
+LEAKS = [
     number(
-        "Workers",
-        "Workers that a scrape shows now.",
-        f"count({metric('heap_used_mb')})",
+        "Confirmed leaks",
+        "Incidents that are confirmed, each counted once for an instance. Suspicions are in the table only.",
+        f"count(max by (job, instance, incident) ({info_of('confirmed')})) or vector(0)",
         "none",
-        steps((None, GREEN)),
+        steps((None, GREEN), (1, RED)),
     ),
     number(
-        "Fullest heap",
-        "The highest share of a memory limit in use: a worker's of its own, or all workers' of the one they share.",
+        "First limit reached in",
+        "The earliest time of a forecast or of a confirmed leak. Empty: no memory grows steadily towards its limit.",
+        f"min({either('time_to_limit_low_seconds')} or {metric('leak_time_to_limit_seconds')})",
+        "s",
+        steps((None, RED), (14400, ORANGE), (86400, GREEN)),
+    ),
+    number(
+        "Fullest memory",
+        "The highest share of a memory limit in use: of a worker, or of all workers together.",
         f"max({metric('heap_percent')} or {shared('percent')})",
         "percent",
         steps((None, GREEN), (80, ORANGE), (90, RED)),
@@ -145,18 +127,11 @@ FLEET = [
         steps((None, RED), (50, ORANGE), (200, GREEN)),
     ),
     number(
-        "First limit reached in",
-        "The early end of the forecast. Empty: no memory rises steadily towards its limit.",
-        f"min({either('time_to_limit_low_seconds')})",
-        "s",
-        steps((None, RED), (3600, ORANGE), (86400, GREEN)),
-    ),
-    number(
-        "Leaking types",
-        "Types whose objects grow and do not stop, over all workers.",
-        f"sum({metric('active_leaks')})",
+        "Workers",
+        "Workers that a scrape shows now.",
+        f"count({metric('heap_used_mb')})",
         "none",
-        steps((None, GREEN), (1, RED)),
+        steps((None, GREEN)),
     ),
     number(
         "Alerts",
@@ -166,42 +141,78 @@ FLEET = [
         "none",
         steps((None, GREEN), (1, RED)),
     ),
+    incidents(),
     graph(
-        "Heap in use, percent of the limit",
-        "Each worker against what it may use, and all together against what they share. Line: MemoryHeapCritical.",
+        "Leaking types",
+        "Objects or entries of what leaks, in the worker that has most of it.",
+        "short",
+        (f"max by (object_type, state) ({metric('leaking_objects')})", "{{object_type}}, {{state}}"),
+    ),
+    graph(
+        "Kept by confirmed leaks",
+        "Memory that confirmed leaks take in an hour, over the chosen workers.",
+        "bytes",
+        (f"sum by (incident) ({metric('leak_growth_bytes_per_hour')})", "{{incident}}, an hour"),
+    ),
+]
+MEMORY = [
+    band(
+        "Memory in use, percent of the limit",
+        "Each worker against its limit, and all together against the limit they share. Line: MemoryHeapCritical.",
         "percent",
-        (metric("heap_percent"), WORKER),
+        metric("heap_percent"),
         (shared("percent"), "{{instance}} all workers"),
         limit=90,
     ),
-    graph(
+    band(
         "Headroom",
-        "What each worker may still use before the kernel ends it.",
+        "Memory that may still be used before the system ends the process.",
         "mbytes",
-        (f"{metric('heap_size_mb')} - {metric('heap_used_mb')}", WORKER),
+        f"{metric('heap_size_mb')} - {metric('heap_used_mb')}",
         (f"({shared('limit_bytes')} - {shared('used_bytes')}) / 1048576", "{{instance}} all workers"),
     ),
-]
-WORKERS = [
-    graph(
-        "Heap and resident memory",
-        "Heap: anonymous memory, which the limit is about. Resident: with shared libraries and mapped files.",
+    band(
+        "Memory in use",
+        "Anonymous memory, which counts against the limit.",
         "mbytes",
-        (metric("heap_used_mb"), f"heap {WORKER}"),
-        (metric("rss_mb"), f"resident {WORKER}"),
+        metric("heap_used_mb"),
     ),
-    graph(
-        "Heap growth",
-        "Slope over the last hour, in MB per hour; not shown for a worker's first one and a half hours.",
-        "mbytes",
-        (f"3600 * deriv({metric('heap_used_mb', '[1h]')})", WORKER),
+    band(
+        "Growth of memory",
+        "Slope over the last hour; the first one and a half hours of a worker are warm-up.",
+        PER_HOUR,
+        f"3600 * deriv({metric('heap_used_mb', '[1h]')})",
         signed=True,
     ),
-    graph(
+    band(
+        "Resident memory",
+        "With shared libraries and mapped files.",
+        "mbytes",
+        metric("rss_mb"),
+        width=8,
+    ),
+    band(
+        "Time to the limit",
+        "Early end of the forecast. No line: no memory grows steadily towards its limit.",
+        "s",
+        either("time_to_limit_low_seconds"),
+        width=8,
+    ),
+    band(
+        "Unlike its past",
+        "Memory above the maximum of the last day, in units of its usual variation. Line: MemoryAnomaly.",
+        "none",
+        either("novelty"),
+        width=8,
+        limit=2.4,
+    ),
+]
+OBJECTS = [
+    band(
         "Objects",
-        "Live objects that the garbage collector tracks.",
+        "Live objects tracked by the garbage collector.",
         "short",
-        (metric("total_objects"), WORKER),
+        metric("total_objects"),
     ),
     graph(
         "Most numerous types",
@@ -218,71 +229,41 @@ WORKERS = [
             "generation {{generation}}",
         ),
     ),
-    graph(
+    band(
         "Longest pause",
-        "Longest collection between two snapshots: for so long every request of the worker waited.",
+        "Longest collection between two snapshots: no request of the worker ran.",
         "s",
-        (metric("gc_pause_max_seconds"), WORKER),
+        metric("gc_pause_max_seconds"),
         width=6,
     ),
-    graph(
+    band(
         "Time spent in collection",
         "Share of the time in which the worker did nothing but collect.",
         "percentunit",
-        (f"rate({metric('gc_pause_seconds_total', '[$__rate_interval]')})", WORKER),
+        f"rate({metric('gc_pause_seconds_total', '[$__rate_interval]')})",
         width=6,
     ),
-]
-CAPACITY = [
-    graph(
-        "Time to the limit",
-        "The early and the late end of the forecast. No line: no memory rises steadily towards its limit.",
-        "s",
-        (either("time_to_limit_low_seconds"), f"early {WORKER}"),
-        (either("time_to_limit_high_seconds"), f"late {WORKER}"),
-    ),
-    graph(
-        "Unlike its past",
-        "How far memory stands above all of the day before, in units of its noise. Line: MemoryAnomaly.",
-        "none",
-        (either("novelty"), WORKER),
-        limit=2.4,
-    ),
-]
-LEAKS = [
-    graph(
-        "Leaking types",
-        "Live objects of the types that leak now, and how bad it is.",
-        "short",
-        (metric("leaking_objects"), f"{{{{object_type}}}} ({{{{severity}}}}) {WORKER}"),
-    ),
-    graph(
-        "Leaks found",
-        "New leaks per hour, by the severity they were first called with.",
-        "short",
-        (f"sum by (severity) (increase({metric('leak_detections_total', '[1h]')}))", "{{severity}}"),
-    ),
-    graph(
+    band(
         "Drift from the baseline, percent",
-        "Heap now against the heap at the baseline, which is taken when warm-up is over.",
+        "Memory in use against the baseline, which is taken after warm-up.",
         "percent",
-        (metric("baseline_drift_percent"), WORKER),
+        metric("baseline_drift_percent"),
         signed=True,
     ),
-    graph(
+    band(
         "Drift from the baseline",
-        "The same in MB: a small process doubles by importing a library.",
+        "The same in MiB: a small process doubles by importing a library.",
         "mbytes",
-        (metric("baseline_drift_mb"), WORKER),
+        metric("baseline_drift_mb"),
         signed=True,
     ),
 ]
 ROUTES = [
     graph(
         "Kept by a request, bytes",
-        "What each request of a route leaves behind. Only routes that keep something and can be told apart.",
+        "What each request of a route leaves behind. Only routes that leave something and can be told apart.",
         "bytes",
-        (either("route_growth_bytes_per_request"), ROUTE),
+        (f"max by (job, route) ({either('route_growth_bytes_per_request')})", "{{route}} ({{job}})"),
         width=8,
         limit=1000,
     ),
@@ -290,7 +271,7 @@ ROUTES = [
         "Kept by a request, objects",
         "The same in blocks of Python's allocator: small objects show here alone. Line: MemoryRouteLeak.",
         "short",
-        (either("route_growth_objects_per_request"), ROUTE),
+        (f"max by (job, route) ({either('route_growth_objects_per_request')})", "{{route}} ({{job}})"),
         width=8,
         limit=5,
     ),
@@ -303,65 +284,85 @@ ROUTES = [
     ),
 ]
 COST = [
-    graph(
-        "Processor",
-        "Share of one processor that the profiler uses.",
+    band(
+        "CPU",
+        "Share of one core that the profiler uses.",
         "percentunit",
-        (f"rate({metric('profiler_cpu_seconds_total', '[$__rate_interval]')})", WORKER),
+        f"rate({metric('profiler_cpu_seconds_total', '[$__rate_interval]')})",
         width=6,
     ),
-    graph(
+    band(
         "Snapshot",
-        "Wall time of the last snapshot.",
+        "Duration of the last snapshot.",
         "s",
-        (metric("snapshot_duration_seconds"), WORKER),
+        metric("snapshot_duration_seconds"),
         width=6,
     ),
-    graph(
+    band(
         "Age of the last snapshot",
-        "Everything here is as old as this. More than a few intervals: the profiler hangs, or is stopped.",
+        "Every figure of a worker is as old as this. More than a few intervals: the worker or its profiler hangs.",
         "s",
-        (f"time() - {metric('snapshot_timestamp_seconds')}", WORKER),
+        f"time() - {metric('snapshot_timestamp_seconds')}",
         width=6,
     ),
     graph(
         "Failures",
-        "Failures inside the profiler, by kind. The log has the first of each kind.",
+        "Internal errors of the profiler, by kind. The log has the first of each kind.",
         "short",
         (f"sum by (kind) (increase({metric('profiler_failures_total', '[1h]')}))", "{{kind}}"),
         width=6,
     ),
-    graph(
-        "Stall of the last census",
+    band(
+        "Pause of the last object count",
         "The longest time in it that no other thread could run.",
         "s",
-        (metric("census_stall_seconds"), WORKER),
+        metric("census_stall_seconds"),
         width=8,
     ),
     graph(
-        "Census put off",
-        "Snapshots an hour without a count of objects, by reason: the budget was spent, or the last stalled others.",
+        "Object counts skipped",
+        "Skipped in an hour, by reason: the budget was spent, or the last count paused others too long.",
         "short",
         (f"sum by (reason) (increase({metric('census_skipped_total', '[1h]')}))", "{{reason}}"),
         width=8,
     ),
-    graph(
+    band(
         "History",
-        "Memory that the kept snapshots take.",
+        "Memory used by the history of snapshots.",
         "bytes",
-        (metric("history_bytes"), WORKER),
+        metric("history_bytes"),
         width=8,
     ),
 ]
 
 
-def build() -> models.Dashboard:
-    """The dashboard."""
+def marks() -> list[dict[str, Any]]:
+    """Marks in every graph: a worker that started (a release, a restart, recycling), and a leak that is confirmed."""
+    leak = f"max by (job, instance, incident) ({info_of('confirmed')})"
+    before = f"max by (job, instance, incident) ({info_of('confirmed', ' offset 5m')})"
+    started = f"1000 * max by (job, instance) ({metric('worker_start_time_seconds')})"
+    common_part = {"datasource": {"type": "prometheus", "uid": "${datasource}"}, "enable": True}
+    return [
+        {
+            "name": "Releases and restarts", "expr": started, "useValueForTime": "on", "iconColor": "blue",
+            "titleFormat": "Started", "textFormat": "{{job}} {{instance}}", **common_part,
+        },
+        {
+            "name": "Leaks confirmed", "expr": f"{leak} unless {before}", "step": "60s", "iconColor": RED,
+            "titleFormat": "Leak confirmed", "textFormat": "{{incident}} {{instance}}", **common_part,
+        },
+    ]  # fmt: skip
+
+
+def build() -> dict[str, Any]:
+    """The dashboard as Grafana reads it."""
+    runbook = dashboard.DashboardLink("Runbook").type(models.DashboardLinkType.LINK).url(RUNBOOK).target_blank(True)
     board = (
         dashboard.Dashboard("Python memory")
         .uid("memprof")
         .description("What memprof-middleware sees inside the workers of Python web services.")
         .tags(["memprof", "python", "memory"])
+        .link(runbook.icon("doc").tooltip("What each alert means and what to do"))
         .readonly()
         .time("now-6h", "now")
         .refresh("30s")
@@ -371,22 +372,25 @@ def build() -> models.Dashboard:
         .with_variable(variable("instance", "Instance", '{job=~"$job"}'))
         .with_variable(variable("worker", "Worker", '{job=~"$job", instance=~"$instance"}'))
     )
-    for title, panels in (
-        ("Fleet", FLEET),
-        ("One worker", WORKERS),
-        ("Capacity", CAPACITY),
-        ("Leaks and drift", LEAKS),
+    rows: tuple[tuple[str, Sequence[Any]], ...] = (
+        ("Leaks", LEAKS),
+        ("Memory", MEMORY),
+        ("Objects and garbage collection", OBJECTS),
         ("Routes", ROUTES),
         ("The profiler itself", COST),
-    ):
+    )
+    for title, panels in rows:
         board.with_row(dashboard.Row(title))
         for panel in panels:
             board.with_panel(panel)
     built = board.build()
     for number_, panel_ in enumerate(built.panels or [], start=1):
         panel_.id_val = number_
-    return built
+    found: dict[str, Any] = json.loads(json.dumps(built, cls=JSONEncoder))
+    # The builder does not know what an annotation of Prometheus can say.
+    found["annotations"] = {"list": marks()}
+    return found
 
 
 if __name__ == "__main__":
-    print(json.dumps(build(), cls=JSONEncoder, indent=2, sort_keys=True))
+    print(json.dumps(build(), indent=2, sort_keys=True))

@@ -27,8 +27,9 @@ def main() -> None:
     for name, default in (("interval", 60.0), ("hours", 24.0)):
         parser.add_argument(f"--{name}", type=float, default=default)
     parser.add_argument("--product", action="store_true", help="drive the whole product, not the judge alone")
+    parser.add_argument("--judges", default=",".join(JUDGES[:3]), help="which of them, with commas between")
     arguments = parser.parse_args()
-    judges = ("product",) if arguments.product else JUDGES[:3]
+    judges = ("product",) if arguments.product else tuple(arguments.judges.split(","))
     plan = list(field.plan(arguments.healthy, arguments.leaks, arguments.seed, arguments.interval, arguments.hours))
     began, found = time.time(), {}
     for judge in judges:

@@ -135,7 +135,7 @@ METHODS: dict[str, Method] = {
     "predict_linear[6h] and above 85 %": linear(6, 0.85),
     "predict_linear[24h]": linear(24),
     "the rule without a forecast": guarded_rule,
-    "Theil-Sen of the floor, 6 h": theil_sen_floor(6),
+    "Theil-Sen of the minimum, 6 h": theil_sen_floor(6),
     "memprof": ours,
 }
 # An alarm is one when so many moments in a row say so: half an hour, the rule's `for`; memprof waits by itself.

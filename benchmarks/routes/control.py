@@ -7,9 +7,9 @@ import os
 
 from benchmarks.routes import rss_delta, work
 from memprof_middleware import Config, MemoryProfiler
+from memprof_middleware.purse import Purse
 from memprof_middleware.routes import watch as route_watch
 
-route_watch._CPU_SHARE = 1000.0  # judged whenever it is asked, and not only when that is cheap
 profiler = MemoryProfiler(Config(interval=float(os.environ.get("BENCH_INTERVAL", "1")), warmup_snapshots=0))
 
 
@@ -18,7 +18,12 @@ def begin(grows: bool) -> str:
     work.clear()
     rss_delta.blamed.clear()
     profiler._monitor.route_watch = route_watch.RouteWatch(
-        profiler.traffic, profiler._given.probes, profiler.now, 0, profiler.failures
+        profiler.traffic,
+        profiler._given.probes,
+        profiler.now,
+        0,
+        profiler.failures,
+        Purse(100.0),  # whatever it costs
     )
     if grows:
         work.grows_by_itself.set()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from demokit.server import EXAMPLES
+from demokit.server import EXAMPLES, PORT
 
 
 def next_steps(name: str, file: str) -> Iterator[Text]:
@@ -21,8 +21,11 @@ def next_steps(name: str, file: str) -> Iterator[Text]:
     repaired = f"SHOP_SESSION_LIMIT=100 {_again(name)}"
     steps = (
         (f"See the leak: {EXAMPLES / 'shop.py'}, line {leak}", leaking),
-        ("See it repaired: the line goes flat, and the demo fails for want of a leak", repaired),
-        ("Look around: the shop and its page, http://127.0.0.1:<port>/memprof/, until Ctrl-C", _again(name, keep=True)),
+        ("See it repaired: the line goes flat, and the demo fails because there is no leak", repaired),
+        (
+            f"Look around: the shop and its page, http://127.0.0.1:{PORT}/memprof/, until Ctrl-C",
+            _again(name, keep=True),
+        ),
         (f"Put the profiler into your application, as line {line} of {file} does", adding),
     )
     for number, (say, show) in enumerate(steps, start=1):

@@ -57,7 +57,7 @@ class _Bar:
         total = max(second, self._seconds)  # a run may go on for longer
         self._bar.update(self._task, completed=second, total=total, description=_state(answered, points, ()))
         for call in calls[self._told :]:
-            self._console.print(Text(f"{call.time:>3.0f} s  leak found: {call.name} ({call.severity})", "bold red"))
+            self._console.print(Text(f"{call.time:>3.0f} s  leak found: {call.name} ({call.urgency})", "bold red"))
         self._told = len(calls)
 
 

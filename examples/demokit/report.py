@@ -1,4 +1,4 @@
-"""What the demo tells at the end, in the order in which a person asks."""
+"""What the demo reports at the end, in the order in which a person asks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from demokit.server import Host
 from demokit.timeline import CACHED, LEAKING, Call, Point, Timeline
 from demokit.verdict import Verdict
 from memprof_middleware import Config
-from memprof_middleware.leaks.detector import severity_of
 
 _EXCERPT = (
     "memory_heap_used_mb{",
@@ -35,8 +34,8 @@ _EXCERPT = (
 )
 _WIDE = 104  # from here on the leak and the cache stand side by side
 _LABEL = 10
-# How the profiler's severities look.
-_STYLES = {"low": "yellow", "medium": "yellow", "high": "red", "critical": "bold red"}
+# How the profiler's urgencies look.
+_STYLES = {"plan a fix": "yellow", "act today": "red", "act now": "bold red"}
 _Row = tuple[str, RenderableType]
 
 
@@ -83,9 +82,9 @@ def print_report(console: Console, run: Run) -> None:
             console.print(*findings, sep="\n")
     if run.calls:
         console.print()
-        _heading(console, "The alert, as it stands in the application's log")
+        _heading(console, "The alert, in the application's log")
         for call in run.calls:
-            _verbatim(console, call.line, _STYLES.get(call.severity, ""))
+            _verbatim(console, call.line, _STYLES.get(call.urgency, ""))
     if run.timeline.text:
         console.print()
         _heading(console, "From /metrics, for Prometheus")
@@ -160,15 +159,12 @@ def _leak(run: Run, points: Sequence[Point]) -> Panel:
     rows: list[_Row] = [
         ("Type", Text(leak.name, "bold")),
         ("Growth", f"{first.leaking:,.0f} to {last.leaking:,.0f} objects ({percent:+,.0f} %), {rate:.0f} a second"),
-        ("Severity", _severities(leak.severity, severity_of(percent) or "none")),
+        ("Route", run.timeline.route or "not known yet"),
+        ("Urgency", Text(leak.urgency, _STYLES.get(leak.urgency, ""))),
         ("Found", f"{leak.time:.0f} seconds after the first visitor came"),
-        *(("Also", f"{call.name}, {call.time:.0f} s, {call.severity}") for call in run.verdict.others),
+        *(("Also", f"{call.name}, {call.time:.0f} s, {call.urgency}") for call in run.verdict.others),
     ]
     return _panel("The leak: found", "red", rows)
-
-
-def _severities(found: str, now: str) -> Text:
-    return Text.assemble((found, _STYLES.get(found, "")), " when found, ", (now, _STYLES.get(now, "")), " at the end")
 
 
 def _cache(run: Run, points: Sequence[Point]) -> Panel:
@@ -213,7 +209,7 @@ def _cost(run: Run) -> Text:
     used = run.timeline.value("profiler_cpu_seconds_total")
     each = 1000 * used / max(run.timeline.value("snapshots_total"), 1)
     share = used / max(run.seconds, 1)
-    return Text(f"What watching cost: {each:.0f} ms of processor time a snapshot; at one a second {share:.1%}.", "dim")
+    return Text(f"Cost: {each:.0f} ms of CPU time for each snapshot; at one a second {share:.1%} of one core.", "dim")
 
 
 def _conclude(console: Console, verdict: Verdict) -> None:

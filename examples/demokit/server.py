@@ -23,6 +23,8 @@ EXAMPLES = Path(__file__).resolve().parent.parent
 START_SECONDS = 30.0
 # Ctrl-C, a polite kill, a terminal that was closed.
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Where the demo's shop is, so that its address can be kept; any free port if another program has it.
+PORT = 8899
 _STOP_SECONDS = 5.0
 _LOG_LINES = 2000
 # gunicorn passes over names in a configuration file that it does not know; an unknown option would stop it.
@@ -76,11 +78,12 @@ class ServerError(Exception):
 
 
 class Server:
-    """The shop's server, on a free port of the loopback interface.
+    """The shop's server, on the loopback interface.
 
     Args:
         host: what serves it.
         settings: more for its environment.
+        port: where it listens; 0, or a port that another program has: any free one.
 
     Attributes:
         host: what serves it.
@@ -89,10 +92,10 @@ class Server:
         log: what it has written so far: time (seconds since the epoch) and line.
     """
 
-    def __init__(self, host: Host, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, host: Host, settings: Mapping[str, str] | None = None, *, port: int = 0) -> None:
         self.host = host
         self._settings = settings or {}
-        self.port = _free_port()
+        self.port = _free_port(port)
         self.token = secrets.token_urlsafe(9)
         self.log: deque[tuple[float, str]] = deque(maxlen=_LOG_LINES)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -161,8 +164,9 @@ class Server:
         environment |= {
             "MEMPROF_INTERVAL": "1",
             "MEMPROF_TOKEN": self.token,
-            "MEMPROF_HEAP_SIZE_MB": "64",  # as a small container, of which the leak takes a good part in this minute
-            "MEMPROF_LEAK_CONFIRM_REQUESTS": "800",  # certain after so many: elsewhere it takes half an hour and more
+            "MEMPROF_CPU_BUDGET": "5",  # a snapshot each second needs more than the default, which is for one a minute
+            "MEMPROF_HEAP_SIZE_MB": "96",  # as in a small container, so that there is a limit to reach
+            "MEMPROF_LEAK_CONFIRM_REQUESTS": "800",  # in production a leak is confirmed by what it takes of the memory
             "MEMPROF_TOP_TYPES": "200",  # so that the timeline sees a type from its first objects on
             "SHOP_DATABASE": str(folder / "shop.sqlite3"),
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
@@ -221,8 +225,12 @@ def _held_back() -> Iterator[None]:
             signal.raise_signal(late)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _free_port(wanted: int) -> int:
+    for port in (wanted, 0):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            # As servers do: connections of an earlier run that are still closing take no port.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            found: int = probe.getsockname()[1]
+            return found
+    raise ServerError("there is no free port on 127.0.0.1")

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from prometheus_client.parser import text_string_to_metric_families
 
 _PREFIX = "fogcompute_memory_"
-_ALERT = re.compile(r"memprof: leak \[(?P<severity>\w+)\] (?P<name>\S+) ")
+_ALERT = re.compile(r"memprof: leak (?:confirmed|again)[^:,]*(?:, (?P<urgency>[^:]+))?: (?P<what>.+)")
 LEAKING, CACHED = "shop.Session", "shop.Product"
+_HOLDER = "shop.SESSIONS"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Call:
 
     time: float
     name: str
-    severity: str
+    urgency: str
     line: str
 
 
@@ -49,12 +50,14 @@ class Timeline:
         began: as given.
         points: the snapshots, oldest first.
         text: the last scrape.
+        route: the route that causes the leak, as the last scrape names it; empty: not known yet.
     """
 
     def __init__(self, url: str, began: float) -> None:
         self._url, self.began = url, began
         self.points: list[Point] = []
         self.text = ""
+        self.route = ""
         self._values: dict[str, float] = {}
 
     def scrape(self) -> None:
@@ -69,7 +72,8 @@ class Timeline:
     def read(self, text: str) -> None:
         """Take in what one scrape told; a snapshot that is known already adds nothing."""
         self.text = text
-        values = self._values = _parsed(text)
+        values, self.route = _parsed(text)
+        self._values = values
         taken = values.get("snapshot_timestamp_seconds")
         if taken is None or (self.points and taken - self.began <= self.points[-1].time):
             return
@@ -94,19 +98,29 @@ class Timeline:
         """The leaks that the log told of, in its order; records of their end are not among them."""
         found = ((time, line, _ALERT.search(line)) for time, line in log)
         return [
-            Call(time - self.began, match["name"], match["severity"], line)
+            Call(time - self.began, _named(match["what"]), match["urgency"] or "plan a fix", line)
             for time, line, match in found
-            if match and match["severity"] != "resolved"
+            if match
         ]
 
 
-def _parsed(text: str) -> dict[str, float]:
+def _named(what: str) -> str:
+    """The type of the shop that a sentence is about; else its first word."""
+    words = set(re.findall(r"\w+", what))
+    return next((name for name in (LEAKING, CACHED) if name.rpartition(".")[2] in words), what.split(maxsplit=1)[0])
+
+
+def _parsed(text: str) -> tuple[dict[str, float], str]:
+    """Figures by name, of a type its count; and the route that the leak's own metric names."""
     values: dict[str, float] = {}
+    route = ""
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            if not sample.name.startswith(_PREFIX):
-                continue
-            # A type's name stands for its count.
-            name = sample.labels.get("object_type", sample.name.removeprefix(_PREFIX))
-            values[name] = sample.value
-    return values
+            name = sample.name.removeprefix(_PREFIX)
+            if name == "object_count":
+                values[sample.labels["object_type"]] = sample.value
+            elif name == "leak_info" and _HOLDER in (sample.labels["incident"], sample.labels["holder"]):
+                route = sample.labels["route"]
+            elif name != sample.name:
+                values[name] = sample.value
+    return values, route

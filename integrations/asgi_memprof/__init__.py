@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any
 
+from asgi_memprof.frameworks import have_routes_left
 from asgi_memprof.http import Message, Receive, Scope, Send, respond
 from asgi_memprof.routes import RouteNames
 from memprof_middleware import Config, MemoryProfiler
@@ -14,7 +15,7 @@ from memprof_middleware.registry import profiler_for
 from memprof_middleware.routes.counter import UNMATCHED
 from memprof_middleware.routes.labels import below
 from memprof_middleware.web.http.endpoint import endpoint_of
-from memprof_middleware.web.http.visits import KEY, OWN, settle, warn_twice
+from memprof_middleware.web.http.visits import KEY, OWN, announce, settle, warn_twice
 
 __all__ = ["MemProfMiddleware", "get_profiler", "make_metrics_app"]
 
@@ -31,8 +32,8 @@ class MemProfMiddleware:
         profiler: a ready profiler; or
         config: settings to make one with. With neither, the process's own profiler is used.
         route_name: from the scope, as it is when the response has ended, to the template that a request is counted
-            under, such as ``/cart/{id}``; ``None`` is unmatched. By default Starlette's and FastAPI's own template,
-            and for other applications the path with ids folded.
+            under, such as ``/cart/{id}``; ``None`` is unmatched. By default the template that the framework knows
+            (docs/routes.md lists them), and for other applications the path with ids and slugs folded.
 
     Raises:
         ConfigError: both are given, or a setting is not valid.
@@ -54,6 +55,9 @@ class MemProfMiddleware:
         self.profiler = profiler_for(profiler, config)
         self._traffic = self.profiler.traffic
         self._names = RouteNames(self._traffic, route_name)
+        if route_name is None:
+            with self.profiler.failures.caught("route_name"):
+                have_routes_left(app)
         self.endpoint = endpoint_of(self.profiler)
         self._own = self.endpoint.paths
 
@@ -76,7 +80,8 @@ class MemProfMiddleware:
         if KEY in scope:
             await self._within(scope, receive, send, scope[KEY])
             return
-        scope[KEY] = [root]
+        scope[KEY] = told = [root]
+        announce(told, path)
         watched = None if self._names.host_tells else self._names.watched(scope, send)
         self._traffic.started += 1
         try:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from typing import Any
 
+from asgi_memprof.frameworks import have_mounted_routes_left
 from memprof_middleware.routes.counter import UNMATCHED, Traffic
 from memprof_middleware.routes.labels import FOLDED, LABELS, LONGEST_PATH, below, is_method, without_ids
+from memprof_middleware.web.http.visits import ROUTE
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -40,7 +42,7 @@ class RouteNames:
 
     def tells(self, scope: Scope) -> bool:
         """Whether the route of a request that has ended is more than its path."""
-        return self._route_name is not None or not {"router", "path_template"}.isdisjoint(scope)
+        return self._route_name is not None or not {"router", "path_template", ROUTE}.isdisjoint(scope)
 
     def of(self, scope: Scope, root: str, watched: _StatusWatch | None) -> str:
         """The label of a request that has ended.
@@ -63,8 +65,9 @@ class RouteNames:
     def _learn(
         self, key: tuple[str | None, int, str], route: Any, scope: Scope, root: str, watched: _StatusWatch | None
     ) -> str:
-        if "path_template" in scope:  # Litestar
-            return LABELS[_method(scope), scope["path_template"]]
+        template = scope.get(ROUTE) or scope.get("path_template")  # Litestar leaves the latter
+        if template is not None:
+            return LABELS[_method(scope), template]
         if "router" in scope:
             self.host_tells = True
         elif "app" not in scope:
@@ -75,6 +78,7 @@ class RouteNames:
 
     def _learn_route(self, key: tuple[str | None, int, str], route: Any, scope: Scope, root: str) -> str:
         path = getattr(route, "path", None)
+        have_mounted_routes_left(route)
         is_mount = hasattr(route, "app") and hasattr(route, "routes")
         if route is scope.get("endpoint"):  # a Starlette that does not tell the route: find it by what it calls
             routes = list(_flat(getattr(scope.get("router"), "routes", ())))
@@ -108,8 +112,10 @@ class _StatusWatch:
 
     def end(self, route: str) -> None:
         """Count it."""
-        if not self.is_path or 200 <= self._status < 300:
+        if not self.is_path:
             self._traffic.end(route)
+        elif 200 <= self._status < 300:
+            self._traffic.end_path(route)
         elif self._status == 404:
             self._traffic.end(UNMATCHED)
         else:

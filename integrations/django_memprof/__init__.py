@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest, HttpResponse
 
+    from django_memprof.apps import MemProfConfig
     from memprof_middleware import Config, MemoryProfiler
 
 __all__ = ["get_profiler", "make_metrics_app"]
@@ -22,6 +23,15 @@ def get_profiler() -> MemoryProfiler:
         LookupError: ``"django_memprof"`` is not in ``INSTALLED_APPS``.
         ImproperlyConfigured: a setting in ``MEMPROF`` is not valid.
     """
+    return _app().profiler
+
+
+def staff_may_look() -> bool:
+    """Whether the project's staff may see the page by their own session. Raises as :func:`get_profiler`."""
+    return _app().page_staff
+
+
+def _app() -> MemProfConfig:
     # Imported here: Django imports this package before its settings and models are ready.
     from django.apps import apps
 
@@ -30,7 +40,7 @@ def get_profiler() -> MemoryProfiler:
     app_config = apps.get_app_config("memprof")
     if not isinstance(app_config, MemProfConfig):
         raise LookupError('another app has the label "memprof"')  # noqa: TRY004 - as Django names a missing app
-    return app_config.profiler
+    return app_config
 
 
 def make_metrics_app(

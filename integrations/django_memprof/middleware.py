@@ -6,7 +6,7 @@ from collections.abc import Callable, MutableMapping
 from functools import partial
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction
+from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.http import HttpRequest, HttpResponse
 from django.urls import Resolver404, resolve
 from django.utils.decorators import sync_and_async_middleware
@@ -18,7 +18,7 @@ from memprof_middleware.routes.labels import LABELS
 from memprof_middleware.web.http.endpoint import Endpoint, endpoint_of
 from memprof_middleware.web.http.messages import MOST_BYTES, Request, body_size, is_secure
 from memprof_middleware.web.http.part import Part
-from memprof_middleware.web.http.visits import KEY, OWN, EndOnce, label_within, settle, warn_twice
+from memprof_middleware.web.http.visits import KEY, OWN, EndOnce, counted_further_out, label_within, settle, warn_twice
 
 
 @sync_and_async_middleware
@@ -38,9 +38,8 @@ def MemProfMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[H
             if part is not None:
                 if not part.slow:
                     return response_of(part, request)
-                import asyncio  # loaded there already
-
-                return await asyncio.to_thread(response_of, part, request)  # all requests wait on the event loop
+                # Not on the event loop, where all requests wait; in the thread that Django looks after.
+                return await sync_to_async(response_of)(part, request)
             visit = _Visit(profiler, request)
             try:
                 response = await get_response(request)
@@ -74,7 +73,7 @@ def _part_for(profiler: MemoryProfiler, endpoint: Endpoint, request: HttpRequest
     path = request.path_info
     part = endpoint.find(path, partial(host_route, path)) if path.startswith(endpoint.paths) else None
     if part is not None:
-        _carrier(request).get(KEY, []).append(OWN)
+        (counted_further_out(_carrier(request)) or []).append(OWN)
     return part
 
 
@@ -90,11 +89,10 @@ class _Visit:
         self._carrier = carrier = getattr(request, "scope", None) or request.META  # as _carrier: a call less
         traffic = self._traffic = profiler.traffic
         self._request = request
-        if KEY in carrier:
-            self._told: list[str] | None = carrier[KEY]
+        self._told = counted_further_out(carrier)
+        if self._told is not None:
             warn_twice(profiler)
         else:
-            self._told = None
             carrier[KEY] = [request.META.get("SCRIPT_NAME", "")]
             traffic.started += 1
 
@@ -132,6 +130,7 @@ def response_of(part: Part, request: HttpRequest) -> HttpResponse:
     """Have a part of the endpoint answer a request."""
     headers = {name.lower(): value for name, value in request.headers.items()}
     size = body_size(request.META.get("CONTENT_LENGTH")) if part.slow else 0
+    vouched = part.slow and django_memprof.staff_may_look() and _is_staff(request)
     asked = Request(
         method=request.method or "",
         path=request.path_info,
@@ -141,9 +140,20 @@ def response_of(part: Part, request: HttpRequest) -> HttpResponse:
         size=size,
         client=request.META.get("REMOTE_ADDR"),
         secure=is_secure(request.scheme or "", headers),
+        vouched=vouched,
     )
     response = part.respond(asked)
     return HttpResponse(response.body, status=response.status, headers=dict(response.headers))
+
+
+def _is_staff(request: HttpRequest) -> bool:
+    """Whether the session is one of staff. Ours is the first middleware, so nobody has looked at it before."""
+    from django.contrib.auth import get_user
+    from django.contrib.sessions.middleware import SessionMiddleware
+
+    SessionMiddleware(lambda _: HttpResponse()).process_request(request)
+    user = get_user(request)
+    return bool(user.is_active and getattr(user, "is_staff", False))
 
 
 def host_route(path: str) -> bool:

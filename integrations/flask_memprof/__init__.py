@@ -20,7 +20,15 @@ from memprof_middleware.routes.counter import UNMATCHED
 from memprof_middleware.routes.labels import LABELS
 from memprof_middleware.web.http import wsgi
 from memprof_middleware.web.http.endpoint import endpoint_of
-from memprof_middleware.web.http.visits import KEY, OWN, counted_body, label_within, settle, warn_twice
+from memprof_middleware.web.http.visits import (
+    KEY,
+    OWN,
+    counted_body,
+    counted_further_out,
+    label_within,
+    settle,
+    warn_twice,
+)
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -89,11 +97,12 @@ def _around(app: Flask, profiler: MemoryProfiler) -> WSGIApplication:
         if environ.get("PATH_INFO", "").startswith(own_paths):
             answer = wsgi.answer(endpoint, environ, start_response, is_taken)
             if answer is not None:
-                environ.get(KEY, []).append(OWN)
+                (counted_further_out(environ) or []).append(OWN)
                 return answer
-        if KEY in environ:
+        told = counted_further_out(environ)
+        if told is not None:
             warn_twice(profiler)
-            return _within(inner, environ, start_response)
+            return _within(inner, environ, start_response, told)
 
         rule, whole = None, False
 
@@ -134,9 +143,11 @@ def _is_alone(app: Flask) -> bool:
     return alone
 
 
-def _within(inner: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+def _within(
+    inner: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse, told: list[str]
+) -> Iterable[bytes]:
     """Pass a request on that a middleware further out counts, and tell it the rule."""
-    told, rule = environ[KEY], None
+    rule = None
 
     def start(*given: Any) -> Callable[[bytes], object]:
         nonlocal rule

@@ -10,10 +10,23 @@ from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.registry import get_memory_profiler as get_profiler
 from memprof_middleware.registry import profiler_for
 from memprof_middleware.routes.counter import UNMATCHED, Traffic
-from memprof_middleware.routes.labels import FOLDED, LABELS, LONGEST_PATH
+from memprof_middleware.routes.labels import FOLDED, LABELS
 from memprof_middleware.web.http import wsgi
 from memprof_middleware.web.http.endpoint import endpoint_of
-from memprof_middleware.web.http.visits import COMPLETE, KEY, OWN, RequestCounter, counted_body, settle, warn_twice
+from memprof_middleware.web.http.visits import (
+    COMPLETE,
+    KEY,
+    OWN,
+    ROUTE,
+    RequestCounter,
+    counted_body,
+    counted_further_out,
+    label_within,
+    settle,
+    text_of,
+    warn_twice,
+)
+from wsgi_memprof.frameworks import have_routes_left
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -32,7 +45,8 @@ class MemProfMiddleware:
         profiler: a ready profiler; or
         config: settings to make one with. With neither, the process's own profiler is used.
         route_name: from the environ, as it is when the application has returned, to the template that a request is
-            counted under, such as ``/cart/{id}``; ``None`` is unmatched. By default the path with ids folded.
+            counted under, such as ``/cart/{id}``; ``None`` is unmatched. By default the template that the framework
+            knows (docs/routes.md lists them), else the path with ids and slugs folded.
 
     Raises:
         ConfigError: both are given, or a setting is not valid.
@@ -54,6 +68,9 @@ class MemProfMiddleware:
         self.profiler = profiler_for(profiler, config)
         self._traffic = self.profiler.traffic
         self._route_name = route_name
+        if route_name is None:
+            with self.profiler.failures.caught("route_name"):
+                have_routes_left(app)
         self.endpoint = endpoint_of(self.profiler)
         self._own = self.endpoint.paths
 
@@ -63,19 +80,17 @@ class MemProfMiddleware:
         if environ.get("PATH_INFO", "").startswith(self._own):
             answer = wsgi.answer(self.endpoint, environ, start_response)
             if answer is not None:
-                environ.get(KEY, []).append(OWN)
+                (counted_further_out(environ) or []).append(OWN)
                 return answer
-        if KEY in environ:
-            return self._within(environ, start_response, environ[KEY])
+        told = counted_further_out(environ)
+        if told is not None:
+            return self._within(environ, start_response, told)
         prefix = environ.get("SCRIPT_NAME", "")
         environ[KEY] = [prefix]
         counter: RequestCounter = self._traffic
         route = ""
         if self._route_name is None:
-            path = prefix + environ.get("PATH_INFO", "")
-            if not path.isascii():  # each character stands for a byte (PEP 3333)
-                path = path[:LONGEST_PATH].encode("latin-1", "replace").decode(errors="replace")
-            route = FOLDED[environ.get("REQUEST_METHOD", ""), path]
+            route = FOLDED[environ.get("REQUEST_METHOD", ""), text_of(prefix + environ.get("PATH_INFO", ""))]
             if not self._traffic.knows(route):
                 counter = newcomer = _Newcomer(self._traffic, start_response)
                 start_response = newcomer.start_response
@@ -83,21 +98,37 @@ class MemProfMiddleware:
         try:
             body = self.app(environ, start_response)
         except BaseException:
-            settle(environ, self._traffic, counter, route or self._named(environ))
+            self._settle(environ, counter, route)
             raise
         if type(body) in COMPLETE:
-            settle(environ, self._traffic, counter, route or self._named(environ))
+            self._settle(environ, counter, route)
             return body
-        return counted_body(body, environ, self._traffic, counter, route or self._named(environ))
+        return counted_body(body, environ, self._traffic, *self._found(environ, counter, route))
+
+    def _settle(self, environ: WSGIEnvironment, counter: RequestCounter, route: str) -> None:
+        settle(environ, self._traffic, *self._found(environ, counter, route))
+
+    def _found(self, environ: WSGIEnvironment, counter: RequestCounter, path: str) -> tuple[RequestCounter, str]:
+        """What counts a request and under which route: the framework's or the user's, else its path."""
+        template = environ.get(ROUTE)
+        if template is None and "bottle.route" in environ:
+            template = environ["bottle.route"].rule
+        if template is not None and path:
+            return self._traffic, LABELS[environ.get("REQUEST_METHOD", ""), template]
+        return counter, path or self._named(environ)
 
     def _within(self, environ: WSGIEnvironment, start_response: StartResponse, told: list[str]) -> Iterable[bytes]:
-        """Pass a request on that a middleware further out counts, and tell it the route if there is a rule for it."""
+        """Pass a request on that a middleware further out counts, and tell it the route if that is known here."""
         warn_twice(self.profiler)
         try:
             return self.app(environ, start_response)
         finally:
+            template = environ.get(ROUTE)
             if self._route_name is not None:
                 told.append(self._named(environ))
+            elif template is not None:
+                prefix = environ.get("SCRIPT_NAME", "")
+                told.append(label_within(told, environ.get("REQUEST_METHOD", ""), prefix, template))
 
     def _named(self, environ: WSGIEnvironment) -> str:
         try:
@@ -125,7 +156,7 @@ class _Newcomer:
     def end(self, route: str) -> None:
         """Count it."""
         if self._status[:1] == "2":
-            self._traffic.end(route)
+            self._traffic.end_path(route)
         elif self._status[:3] == "404":
             self._traffic.end(UNMATCHED)
         else:

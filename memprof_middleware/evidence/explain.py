@@ -72,20 +72,20 @@ def read_bundle(path: str | Path) -> dict[str, Any]:
     """Read an evidence file.
 
     Raises:
-        EvidenceError: it cannot be read, or is no evidence bundle.
+        EvidenceError: it cannot be read, or is not an evidence file.
     """
     try:
         with Path(path).open("rb") as file:
             content = file.read(_LARGEST + 1)
         if len(content) > _LARGEST:
-            raise EvidenceError(f"{path} is no evidence bundle: none is larger than {_LARGEST // 2**20} MiB")
+            raise EvidenceError(f"{path} is not an evidence file: none is larger than {_LARGEST // 2**20} MiB")
         data = parsed_object(content)
     except OSError as error:
         raise EvidenceError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise EvidenceError(f"{path} is no evidence bundle: {error}") from error
+        raise EvidenceError(f"{path} is not an evidence file: {error}") from error
     if not isinstance(data.get("schema"), int):
-        raise EvidenceError(f"{path} is no evidence bundle: such a file has a number under 'schema'")
+        raise EvidenceError(f"{path} is not an evidence file: such a file has a number under 'schema'")
     return data
 
 
@@ -98,7 +98,7 @@ def render_bundle(data: Mapping[str, Any]) -> str:
     try:
         found = _Bundle.from_dict(data)
     except ValueError as error:
-        raise EvidenceError(f"no evidence bundle that this version can read: {error}") from error
+        raise EvidenceError(f"not an evidence file that this version can read: {error}") from error
     return "\n".join(_lines(found)) + "\n"
 
 

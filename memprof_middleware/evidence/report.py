@@ -159,7 +159,7 @@ def _forecast(forecast: Forecast) -> Iterator[str]:
 def _coming(outlook: Outlook, whose: str) -> Iterator[str]:
     if outlook.span:
         yield (
-            f"  at the end {whose} in {outlook.span}, if it goes on as in the last {outlook.seen_hours:.0f} h"
+            f"  at the end {whose} in {outlook.span}, at the pace of the last {outlook.seen_hours:.0f} h"
             f" ({outlook.mb_per_hour:+,.1f} MB an hour)"
         )
     if outlook.novelty is not None and outlook.novelty > UNUSUAL:

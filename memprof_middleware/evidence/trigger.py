@@ -18,12 +18,21 @@ from memprof_middleware.model import MemoryMetrics, RouteGrowth, WorkerSummary
 _BREACH, _OVER = 85.0, 80.0
 
 
+_LEAK = "leak "
+
+
+def command(path: Path) -> str:
+    """What prints an evidence file."""
+    return f"memprof explain {path}"
+
+
 class _Cause(NamedTuple):
     """What asks for a bundle: its subject, in words, and since when one about it is one of the same incident."""
 
     subject: str
     text: str
     since: float
+    leak: str = ""
 
 
 class EvidenceWatch:
@@ -46,14 +55,17 @@ class EvidenceWatch:
         own: MemoryMetrics,
         now: float,
         write: Callable[[str, tuple[str, ...]], Path | None],
-    ) -> None:
-        """Write a bundle if something has come up that asks for one and no other worker has written it.
+    ) -> dict[str, str]:
+        """Write an evidence file if something has come up that asks for one and no other worker has written it.
 
         Args:
             others: what the other workers of the server tell, which share a limit with this one.
             own: the figures of this one.
             now: seconds since the epoch.
             write: writes it, with the cause and its subjects.
+
+        Returns:
+            The command that prints it, by each leak that it is about.
         """
         causes = {cause.subject: cause for cause in self._causes(others, own, now)}
         new = {subject: cause for subject, cause in causes.items() if subject not in self._told}
@@ -64,8 +76,8 @@ class EvidenceWatch:
 
                 for told in told_of(self._config.evidence_dir, self._run()):
                     new = {s: cause for s, cause in new.items() if s not in told.about or told.time < cause.since}
-        if new:
-            write("; ".join(cause.text for cause in new.values()), tuple(new))
+        path = write("; ".join(cause.text for cause in new.values()), tuple(new)) if new else None
+        return {} if path is None else {cause.leak: command(path) for cause in new.values() if cause.leak}
 
     def write(
         self,
@@ -86,13 +98,9 @@ class EvidenceWatch:
             data = bundle(cause, metrics, history, self._config, routes, self._probes.allocator().name, populations)
             data |= {"about": list(about), "run": self._run()}
             path = write_bundle(data, self._config.evidence_dir, now)
-            if path is not None:
-                logger.warning(
-                    "memprof: evidence written because %s: memprof explain %s",
-                    cause,
-                    path,
-                    extra={"memprof_evidence": str(path)},
-                )
+            if path is not None and not all(subject.startswith(_LEAK) for subject in about or ("",)):
+                extra = {"memprof_evidence": str(path)}
+                logger.info("memprof: evidence written: %s (%s)", command(path), cause, extra=extra)
         return path
 
     def _causes(self, others: Sequence[WorkerSummary], own: MemoryMetrics, now: float) -> Iterator[_Cause]:
@@ -104,7 +112,7 @@ class EvidenceWatch:
                 began[name] = min(detected_at, began.get(name, hour_ago))
         for leak in own.leaks:
             if leak.state == "confirmed":
-                yield _Cause(f"leak {leak.name}", f"the leak {leak.name} is confirmed", began[leak.name])
+                yield _Cause(f"{_LEAK}{leak.name}", f"the leak {leak.name} is confirmed", began[leak.name], leak.name)
         heap = own.snapshot.heap_percent if own.snapshot else None
         shared = shared_memory([told.snapshot for told in workers if told.snapshot])
         for subject, percent, what in (

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
-import marshal
 import re
 import types
 from pathlib import Path
 
-# The header of a compiled file: magic number, flags, two words on the source.
-_HEADER_BYTES = 16
+from memprof_middleware.probes.compiled import compiled_code, inner_codes
+
 # Compiling a larger source would hold the interpreter up for longer than anybody should.
 _LARGEST_SOURCE = 400_000
 _INNER = re.compile(r"(\.<locals>)?\.<(listcomp|genexpr|dictcomp|setcomp)>")
@@ -20,36 +18,33 @@ class CodeNames:
     """Knows the functions of the files that it was asked about; nothing of theirs is run."""
 
     def __init__(self) -> None:
-        self._files: dict[str, dict[int, str]] = {}
+        self._files: dict[str, tuple[dict[int, str], dict[str, int]]] = {}
+
+    def first_line(self, file: str, function: str) -> int:
+        """The line on which a function begins, by its qualified name; 0 if it is not known."""
+        return self._known(file)[1].get(function, 0)
 
     def function(self, file: str, line: int) -> str:
         """The qualified name of the function, ``<module>`` for a module's own lines; empty if it is not known."""
-        names = self._files.get(file)
-        if names is None:
-            names = self._files[file] = _names(file)
-        return names.get(line, "")
+        return self._known(file)[0].get(line, "")
+
+    def _known(self, file: str) -> tuple[dict[int, str], dict[str, int]]:
+        known = self._files.get(file)
+        if known is None:
+            known = self._files[file] = _names(file)
+        return known
 
 
-def _names(file: str) -> dict[int, str]:
+def _names(file: str) -> tuple[dict[int, str], dict[str, int]]:
+    """The function of each line, and the first line of each function."""
     names: dict[int, str] = {}
+    begins: dict[str, int] = {}
     # A file may be gone, unreadable, of another interpreter or no Python at all; its lines keep their numbers then.
     with contextlib.suppress(OSError, ValueError, EOFError, TypeError, SyntaxError, RecursionError, MemoryError):
-        code = _compiled(file) or _source(file)
+        code = compiled_code(file) or _source(file)
         if code is not None:
-            _collect(code, names)
-    return names
-
-
-def _compiled(file: str) -> types.CodeType | None:
-    with contextlib.suppress(OSError, ValueError, EOFError, TypeError, NotImplementedError):
-        cached = Path(importlib.util.cache_from_source(file))
-        if cached.stat().st_mtime < Path(file).stat().st_mtime:
-            return None  # of an older source
-        data = cached.read_bytes()
-        if data[:4] == importlib.util.MAGIC_NUMBER:
-            code = marshal.loads(memoryview(data)[_HEADER_BYTES:])  # noqa: S302 - the interpreter loads the same file
-            return code if isinstance(code, types.CodeType) else None
-    return None
+            _collect(code, names, begins)
+    return names, begins
 
 
 def _source(file: str) -> types.CodeType | None:
@@ -59,13 +54,11 @@ def _source(file: str) -> types.CodeType | None:
     return compile(path.read_bytes(), file, "exec", dont_inherit=True)
 
 
-def _collect(code: types.CodeType, names: dict[int, str]) -> None:
+def _collect(code: types.CodeType, names: dict[int, str], begins: dict[str, int]) -> None:
     """Note each line's innermost function; the line of a ``def`` belongs to who runs it."""
-    waiting = [code]
-    while waiting:
-        code = waiting.pop()
-        name = _INNER.sub("", code.co_qualname)
-        for _, _, line in code.co_lines():
-            if line is not None and (line != code.co_firstlineno or line not in names):
+    for inner in inner_codes(code):
+        name = _INNER.sub("", inner.co_qualname)
+        begins.setdefault(name, inner.co_firstlineno)
+        for _, _, line in inner.co_lines():
+            if line is not None and (line != inner.co_firstlineno or line not in names):
                 names[line] = name
-        waiting.extend(constant for constant in code.co_consts if isinstance(constant, types.CodeType))

@@ -120,7 +120,9 @@ def fold_window(raw: list[RawStack]) -> tuple[tuple[Stack, ...], int, int, int]:
 
     def name(frame: RawFrame) -> Frame:
         place, kind = places.name(frame.file)
-        return Frame(place, code.function(frame.file, frame.line) or frame.function or f"line {frame.line}", kind)
+        function = code.function(frame.file, frame.line) or frame.function
+        begins = code.first_line(frame.file, function) if function else frame.line
+        return Frame(place, function or f"line {frame.line}", kind, begins)
 
     return fold(raw, name)
 

@@ -60,6 +60,7 @@ class Edges:
         found = roots.modules()
         self.spaces = {id(space): (rank, order, name) for order, (name, space, rank) in enumerate(found)}
         self._ours = roots.our_spaces()
+        self._registries = roots.registries()
 
     def is_noise(self, parent: Any) -> bool:
         """Return whether a referrer says nothing: modules, which have their dict, and what is ours."""
@@ -164,6 +165,8 @@ class Edges:
         """The path from what others may hold in turn, but which lives without them: a task, a context, a loop."""
         kind = type(parent)
         path = "".join(step.labels)
+        if id(parent) in self._registries:
+            return f"{self._registries[id(parent)]}{path}"
         if roots.is_task(kind):
             name = roots.task_name(parent)
             return name + path.removeprefix(f".<{name.removeprefix('task ')}>")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from memprof_middleware.heap.containers import Containers
+from memprof_middleware.heap.definitions import Definition
 from memprof_middleware.heap.retainers import Holding
 from memprof_middleware.probes.allocator import AllocatorStats
 from memprof_middleware.probes.limits import ContainerMemory
@@ -47,6 +48,9 @@ class Instruments(Protocol):
 
     def holders(self, type_names: Sequence[str], *, pause: Callable[[float], object] = ...) -> Mapping[str, Holding]:
         """Who holds the young instances of some types. Arguments as for containers."""
+
+    def define(self, path: str, *, pause: Callable[[float], object] = ...) -> Definition:
+        """Where the beginning of a retaining path is in the source, and who adds to it. Pauses as for containers."""
 
     def populations(self) -> dict[str, int]:
         """Tasks by coroutine, threads by name, open files and sockets."""

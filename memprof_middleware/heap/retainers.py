@@ -10,6 +10,7 @@ from typing import Any
 
 from memprof_middleware.heap.climb import HELD_FROM_BEFORE, HELD_OUTSIDE, PAUSE_SECONDS, UNHELD, Climb
 from memprof_middleware.heap.referrers import WINDOW, classes_named, instances
+from memprof_middleware.heap.telling import named
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes.census import type_name
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
@@ -32,11 +33,13 @@ class Holding:
             or ``nobody, or not collected yet`` of young ones that nothing refers to.
         sampled: instances looked at.
         complete: the time sufficed for all of them.
+        named: what most of the sample stand for, where their type says nothing: ``timer app.expire``; empty else.
     """
 
     paths: tuple[tuple[str, float], ...] = ()
     sampled: int = 0
     complete: bool = True
+    named: str = ""
 
 
 def find_holders(
@@ -70,6 +73,7 @@ def _find(
     owners = [name for name, objects in chosen.items() for _ in objects]
     climb = Climb(deadline, pause, heap)
     climb.start([one for objects in chosen.values() for one in objects])
+    words = {name: named(objects) for name, objects in chosen.items()}
     chosen.clear()
     climb.run()
     result = {}
@@ -80,7 +84,7 @@ def _find(
             found = [UNHELD if path in (HELD_OUTSIDE, HELD_FROM_BEFORE) else path for path in found]
         counts = Counter(path for path in found if path)
         paths = tuple((path, count / len(mine)) for path, count in counts.most_common(MOST_PATHS))
-        result[name] = Holding(paths, len(mine), complete=all(found))
+        result[name] = Holding(paths, len(mine), complete=all(found), named=words.get(name, ""))
     return result
 
 

@@ -19,6 +19,7 @@ from memprof_middleware.heap.entries import is_class, mro_of, namespace_of
 from memprof_middleware.model.clean import clean, fold_name
 from memprof_middleware.probes.census import CORE, OURS, type_name
 
+Module = tuple[str, dict[str, Any], int]
 APPLICATION, LIBRARY, STANDARD = range(3)
 # As sysconfig tells them, which reads all of Python's make variables for it.
 _LIB = Path(os.__file__).parent
@@ -46,14 +47,18 @@ def is_core_name(name: str) -> bool:
     return name.partition(".")[0] == CORE
 
 
-def modules() -> list[tuple[str, dict[str, Any], int]]:
-    """Name, namespace and class of the loaded modules, but not ours; those imported last first.
+def modules(most: int | None = None) -> list[Module]:
+    """Name, namespace and class of the loaded modules, but not ours; those that another one imports before it.
 
-    A module is entered before those that it imports, so in this order an object is met where it is defined, not where
-    it is imported.
+    The import system enters a module anew when it has run to its end, and what it imports has ended before. So in this
+    order an object is met where it is defined, not where it is imported. The program itself ends last.
+
+    Args:
+        most: look at so many, those that ended last; ``None``: at all.
     """
-    found: dict[int, tuple[str, dict[str, Any], int]] = {}
-    for name, module in reversed(list(sys.modules.items())):
+    found: dict[int, Module] = {}
+    every = list(itertools.islice(reversed(sys.modules.items()), most))[::-1]
+    for name, module in sorted(every, key=lambda one: type(one[0]) is str and one[0] == "__main__"):
         kind = type(module)
         if type(name) is not str or is_ours(name) or name in _REGISTRIES:
             continue
@@ -62,6 +67,7 @@ def modules() -> list[tuple[str, dict[str, Any], int]]:
             # One that goes by two names, as __main__ does with multiprocessing, is known by its own.
             own = space.get("__name__") if type(space) is dict else None
             if type(space) is dict and (id(space) not in found or (type(own) is str and own == name)):
+                found.pop(id(space), None)  # it has the place of the name that it goes by
                 found[id(space)] = (clean(name, _LONGEST_NAME), space, class_of(name, space))
     return list(found.values())
 
@@ -290,6 +296,16 @@ def _type_name_of(one: Any) -> str:
 def variable_name(variable: Any) -> str:
     """``contextvar NAME``, with ``#`` for numbers and ids."""
     return f"contextvar {fold_name(variable.name)}" if type(variable.name) is str else "contextvar ?"
+
+
+def registries() -> dict[int, str]:
+    """Identities and names of the sets that list what lives for other reasons, such as all tasks."""
+    return {
+        id(value): f"{module}.{name}"
+        for module in sorted(_REGISTRIES & sys.modules.keys())
+        for name, value in list(namespace_of_module(sys.modules[module]).items())
+        if (type(value) is set or type(value) is weakref.WeakSet) and type(name) is str
+    }
 
 
 def our_spaces() -> set[int]:

@@ -12,7 +12,7 @@ from memprof_middleware.heap.weights import entry_bytes, oldest_of
 from memprof_middleware.probes.census import type_name
 
 # Entries looked at in one walk to sum the lengths of what lies in them; 50-100 ns each.
-_SUMMED = 400_000
+SUMMED = 400_000
 # Containers up to here are looked into whole by the walk itself, which then sums exactly.
 _WALKED = 64
 _SAMPLE = 24
@@ -51,13 +51,14 @@ class Tally:
     Args:
         least: shorter containers are of no interest.
         attributes: names of attributes, as the walk knows them.
+        summed: entries of long containers to look at for the lengths of what lies in them, in all.
     """
 
-    def __init__(self, least: int, attributes: Attributes) -> None:
+    def __init__(self, least: int, attributes: Attributes, summed: int = SUMMED) -> None:
         self.found: dict[str, Found] = {}
         self._least, self._attributes = least, attributes
         self._exact: set[str] = set()
-        self._left = _SUMMED
+        self._left = summed
 
     def add(self, entry: Entry, kind: str, length: int) -> Found | None:
         """Add a length at a path, with the bound that comes with it."""

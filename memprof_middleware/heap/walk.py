@@ -13,7 +13,7 @@ from memprof_middleware.heap import roots
 from memprof_middleware.heap.attributes import Attributes
 from memprof_middleware.heap.entries import LEAVES, is_class
 from memprof_middleware.heap.expand import Expander
-from memprof_middleware.heap.tally import Entry, Tally
+from memprof_middleware.heap.tally import SUMMED, Entry, Tally
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes.census import type_name
 from memprof_middleware.probes.turns import Turn
@@ -94,6 +94,8 @@ class Walk:
         budget: what it may use.
         least: shorter containers are of no interest.
         turn: what it looks at.
+        deepest: the greatest distance from the roots that it goes to.
+        summed: as for the tally.
 
     Attributes:
         used: the share of the budget that it has used; 1 or more if that ended it.
@@ -102,19 +104,21 @@ class Walk:
         easily: the greatest distance that it began with half of the budget left.
     """
 
-    def __init__(self, budget: Budget, least: int, turn: Turn) -> None:
+    def __init__(
+        self, budget: Budget, least: int, turn: Turn, *, deepest: int = _DEEPEST, summed: int = SUMMED
+    ) -> None:
         self.visited = self._work = self.easily = 0
         self.used = self.before = 0.0
         self.parted = turn.parts > 1
-        self._budget, self.least, self._turn = budget, least, turn
+        self._budget, self.least, self._turn, self._deepest = budget, least, turn, deepest
         self._began = time.thread_time()
         self.seen: set[int] = set()
         self.spaces: set[int] = set()
         self.attributes = Attributes()
-        self.tally = Tally(least, self.attributes)
+        self.tally = Tally(least, self.attributes, summed)
         # What begins at the distance of the parts or beyond it is parted, and what comes to that distance by the walk.
         parted = turn if turn.parts > 1 else None
-        self._pending = [Level(parted if depth >= turn.depth else None) for depth in range(_DEEPEST + 2)]
+        self._pending = [Level(parted if depth >= turn.depth else None) for depth in range(deepest + 2)]
         self._pieces: Iterator[None] = iter(())
         self.next = self._pending[0]
         self._expander = Expander(self)
@@ -134,7 +138,7 @@ class Walk:
         self._start()
         for level in self._pending[self._turn.depth + 1 :]:
             level.parted = None
-        for depth in range(_DEEPEST + 1):
+        for depth in range(self._deepest + 1):
             if self._check_budget() < _HALF:
                 self.easily = depth
             if depth == self._turn.depth:
@@ -169,6 +173,10 @@ class Walk:
         self.seen.update((id(self), id(self.__dict__), id(self._pending), id(self.tally)))
         for name, space, rank in roots.modules():
             self.root(name, space, rank)
+        self.what_runs()
+
+    def what_runs(self) -> None:
+        """Begin at the tasks and the running functions too."""
         tasks = roots.tasks()
         for loop in roots.loops(tasks):
             self._into(self._pending[_LOOP], loop, "event loop")

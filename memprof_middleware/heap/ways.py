@@ -92,11 +92,9 @@ class OnTheWay(Walk):
         super()._expand(entry)
 
     def _start(self) -> None:
-        for name in sorted(self._modules):
-            module = sys.modules.get(name)
-            if module is not None:
-                space = roots.namespace_of_module(module)
-                self.root(name, space, roots.class_of(name, space))
+        for name, space, rank in roots.modules():
+            if name in self._modules:
+                self.root(name, space, rank)
 
     def add(self, child: object, path: str, label: str, entry: Entry, bound: int | None = None) -> None:
         """A child under a name, if it is on the way."""

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from operator import sub
 
-from memprof_middleware.analysis.least_squares import Normal
+from memprof_middleware.analysis.least_squares import Normal, residuals
 from memprof_middleware.analysis.memory import BLOCK, MAPPED, NATIVE, UNTRACKED
 from memprof_middleware.leaks.past import Past
-from memprof_middleware.leaks.populations import Population, misfit
+from memprof_middleware.leaks.populations import Population, misfit, together
 from memprof_middleware.model import LeakKind
 from memprof_middleware.model.value import valueclass
 
@@ -26,8 +26,12 @@ _AS_WELL = 0.95
 _HEAVIEST = 32 * 1024.0
 # Others are held to their estimate less so much when it is asked what one can weigh at the most.
 _OTHERS = 0.6
-# Memory grows in step with what is in it if this part of its growth is not explained at the most.
-IN_STEP = 0.12
+# Memory grows in step with what is in it if this part of its growth is not explained at the most,
+_IN_STEP = 0.03
+# and if both grow more at some looks and less at others: any two straight lines are in step.
+_TOGETHER = 0.6
+# So many feeds are taken out before it is asked what a population adds; additions that vary by so little do not vary.
+_MOST_FEEDS, _EVEN = 4, 1e-6
 
 
 @valueclass(frozen=True, slots=True)
@@ -75,13 +79,18 @@ class Account:
     def beside(self, memory: Population, begin: int, end: int) -> tuple[Population, ...]:
         """Populations that nobody has weighed and that grow in step with memory that nothing explains, best first."""
         rest = memory.values[begin : end + 1]
-        fits = [(misfit(one.values[begin : end + 1], rest), one.name, one) for one in self.unknown]
-        return tuple(one for fit, _, one in sorted(fits, key=lambda fit: fit[:2]) if fit <= IN_STEP)
+        found = [one for one in self.unknown if in_step(one.values[begin : end + 1], rest)]
+        return tuple(sorted(found, key=lambda one: (misfit(one.values[begin : end + 1], rest), one.name)))
 
     def most(self, item: Item, begin: int, end: int) -> float:
         """Bytes that a population can have gained at the most, beside the others, between two rows."""
         others = sum(max(0.0, other.gained(begin, end)) for other in self.items if other is not item)
         return self.total[end] - self.total[begin] - _OTHERS * others
+
+
+def in_step(values: Sequence[float], memory: Sequence[float]) -> bool:
+    """Whether memory grows with a population at each look, and not only in the long run."""
+    return misfit(values, memory) <= _IN_STEP and together(values, memory) >= _TOGETHER
 
 
 def in_use(past: Past) -> list[float]:
@@ -109,7 +118,7 @@ def account(past: Past, populations: Sequence[Population], feeds: Iterable[Seque
     rest = list(map(sub, total, mapped)) if mapped is not None and carries else list(total)
     for item in items:
         rest = _less(rest, item)
-    for one, each in _weigh(unknown, rest, rows, feeds).items():
+    for one, each in _weigh(unknown, rest, rows, list(feeds)).items():
         items.append(Item(unknown[one], each, False))
         rest = _less(rest, items[-1])
     hidden = [_named(past, rest, rows)]
@@ -139,7 +148,7 @@ def _mapped(past: Past, total: Sequence[float]) -> list[float] | None:
 
 
 def _weigh(
-    unknown: Sequence[Population], rest: Sequence[float], rows: Sequence[int], feeds: Iterable[Sequence[float]]
+    unknown: Sequence[Population], rest: Sequence[float], rows: Sequence[int], feeds: Sequence[Sequence[float]]
 ) -> Mapping[int, float]:
     """What populations of unknown weight weigh, by the memory that grows with them: those that explain most.
 
@@ -180,7 +189,30 @@ def _weigh(
         ]
         if best in chosen:
             del columns[best]
-    return found
+    return {index: weight for index, weight in found.items() if _adds(index, unknown, found, y, rows, feeds)}
+
+
+def _adds(
+    index: int,
+    unknown: Sequence[Population],
+    found: Mapping[int, float],
+    y: Sequence[float],
+    rows: Sequence[int],
+    feeds: Sequence[Sequence[float]],
+) -> bool:
+    """Whether a population explains of memory what time and the requests do not: it grows more at the same looks."""
+    own = _steps(unknown[index].values, rows)
+    others = [_steps(unknown[other].values, rows) for other in found if other != index]
+    others += [[1.0] * len(y), *(_steps(feed, rows) for feed in feeds[:_MOST_FEEDS])]
+    weights = [1.0] * len(y)
+    normal = Normal.of(others, y, weights)
+    left = residuals(others, y, normal.solve_non_negative(free=len(others)))
+    apart = residuals(others, own, Normal.of(others, own, weights).solve_non_negative(free=len(others)))
+    square, all_ = sum(rest * rest for rest in apart), sum(step * step for step in own)
+    if square <= _EVEN * all_:  # nobody can tell: it grows by the same at each look
+        return True
+    product = sum(a * b for a, b in zip(left, apart, strict=True))
+    return product > 0 and product * product >= _TOGETHER**2 * square * sum(rest * rest for rest in left)
 
 
 def _steps(values: Sequence[float], rows: Sequence[int]) -> list[float]:

@@ -6,10 +6,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.model.value import valueclass
+from memprof_middleware.text.subject import MUTE
 
 OUTSIDE = "held outside Python"
 # gc.freeze() hides what holds it; a container that grows alike may tell.
 FROM_BEFORE = "held by something from before the fork"
+# Populations that are named by what they run.
+RUNNING = ("task ", "thread ")
 # Ranks of a name: whose it is.
 STANDARD, BUILTIN = 2, 3
 # A holder explains a type if it holds so large a share of a sample; of builtins, whose sample is of all that use them,
@@ -70,6 +73,13 @@ def group(growths: Sequence[Growth], scene: Scene) -> tuple[dict[str, list[Growt
     return groups, _take_shadows(groups, scene)
 
 
+def telling_rank(name: str, scene: Scene) -> float:
+    """The rank of a name, the most telling first: classes made at run time explain the parts that they are made of."""
+    if name == "builtins.type":
+        return STANDARD - 0.5
+    return BUILTIN if name in MUTE else scene.rank(name)
+
+
 def types_in(growths: Iterable[Growth]) -> Iterable[Growth]:
     """Those of objects by type."""
     return (growth for growth in growths if growth.kind == "objects")
@@ -115,7 +125,7 @@ def _is_kin(growth: Growth, member: Growth, scene: Scene) -> bool:
 def _attach_paths(groups: dict[str, list[Growth]], paths: Sequence[Growth], scene: Scene) -> None:
     """Give each container that grows to the types it holds, or make it a group of its own."""
     for growth in sorted(paths, key=lambda growth: (len(growth.name), growth.name)):
-        root = root_of(growth.name)
+        root = _run_by(growth.name, groups, scene) or root_of(growth.name)
         place = scene.places.get(growth.name)
         if root not in groups:
             root = next(
@@ -134,10 +144,24 @@ def _attach_paths(groups: dict[str, list[Growth]], paths: Sequence[Growth], scen
         groups.setdefault(root, []).append(growth)
 
 
+def _run_by(name: str, groups: Mapping[str, Sequence[Growth]], scene: Scene) -> str:
+    """The group that is kept through what a population of tasks or threads runs; empty: none, or no population."""
+    if not name.startswith(RUNNING):
+        return ""
+    return next((root for root, members in groups.items() if _any_through(name, members, scene)), "")
+
+
+def _any_through(name: str, members: Iterable[Growth], scene: Scene) -> bool:
+    """Whether a good part of a type's sample is kept by the tasks or threads of a name."""
+    paths = [path for member in members for path, share in scene.holders.get(member.name, ()) if share >= _SHARE]
+    step = f"<{name.partition(' ')[2]}>"
+    return any(step in path or path.startswith((f"{name}.", f"{name}[")) for path in paths)
+
+
 def _take_shadows(groups: dict[str, list[Growth]], scene: Scene) -> dict[str, list[Growth]]:
     """Take out what only mirrors another group: asyncio's own set of tasks, the weak references to them."""
     shadows: dict[str, list[Growth]] = {}
-    ranked = sorted(groups, key=lambda root: min(scene.rank(growth.name) for growth in groups[root]))
+    ranked = sorted(groups, key=lambda root: min(telling_rank(growth.name, scene) for growth in groups[root]))
     for index, root in enumerate(ranked):
         telling = any(scene.rank(growth.name) < STANDARD for growth in groups[root])
         for home in ranked[:index]:

@@ -5,7 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from memprof_middleware.leaks.grouping import BUILTIN, OUTSIDE, Scene, group, matters, root_of, types_in
+from memprof_middleware.leaks.grouping import (
+    BUILTIN,
+    OUTSIDE,
+    RUNNING,
+    STANDARD,
+    Scene,
+    group,
+    matters,
+    root_of,
+    telling_rank,
+    types_in,
+)
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.model.value import valueclass
 
@@ -89,21 +100,24 @@ def _incident(root: str, members: Sequence[Growth], shadows: Sequence[Growth], s
     types = [growth for growth in members if growth.kind == "objects"]
     telling = [growth for growth in types if scene.rank(growth.name) < BUILTIN or matters(growth)]
     paths = [growth for growth in members if growth.kind == "container"]
+    # Tasks and threads by what they run say more than the classes of Python that they are made of.
+    if alive := [growth for growth in (*paths, *shadows) if growth.name.startswith(RUNNING)]:
+        telling, paths = [growth for growth in telling if scene.rank(growth.name) < STANDARD], alive
     leader = min(telling, key=lambda growth: _order(growth, scene)) if telling else _widest(paths or types)
-    rest = [growth for growth in members if growth is not leader]
-    others = [*sorted(rest, key=lambda growth: _order(growth, scene)), *shadows]
+    rest = sorted(members, key=lambda growth: _order(growth, scene))
+    others = [growth for growth in (*rest, *shadows) if growth is not leader]
     known = "" if root.startswith("?") else root
     bounds = [place.bound for path, place in scene.places.items() if root_of(path) == known and place.bound]
     return Incident(leader, tuple(others), known, _holder(leader, known, scene), max(bounds) if bounds else None)
 
 
-def _order(growth: Growth, scene: Scene) -> tuple[int, int, float]:
+def _order(growth: Growth, scene: Scene) -> tuple[float, int, float]:
     """The application's own types first, then what is nearest to the root, then the most numerous."""
     paths = scene.holders.get(growth.name, ())
     path = paths[0][0] if paths else ""
     # A way of which a part is left out is long, as is one that is not known.
     steps = path.count(".") + 2 * path.count("[") if path and "…" not in path else _FAR
-    return scene.rank(growth.name), steps, -growth.amount
+    return telling_rank(growth.name, scene), steps, -growth.amount
 
 
 def _widest(growths: Sequence[Growth]) -> Growth:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from memprof_middleware.leaks import line, room
-from memprof_middleware.leaks.account import IN_STEP, Account, Item, account, in_use
+from memprof_middleware.leaks.account import Account, Item, account, in_step, in_use
 from memprof_middleware.leaks.feed import REQUESTS, TIME, choose, feeds
 from memprof_middleware.leaks.line import Growth
 from memprof_middleware.leaks.past import Past
-from memprof_middleware.leaks.populations import Population, lockstep, populations
+from memprof_middleware.leaks.populations import Population, populations
 from memprof_middleware.leaks.room import Room
 from memprof_middleware.leaks.saturation import fills, saturation
 from memprof_middleware.leaks.steps import doubles
 from memprof_middleware.leaks.survival import turned_over
 from memprof_middleware.leaks.trailing import follows_traffic
-from memprof_middleware.model import MB
+from memprof_middleware.leaks.words import evidence
 from memprof_middleware.model.value import valueclass
 
 # Before a confirmation so much time has gone by and so many looks were taken.
@@ -78,29 +78,6 @@ class Finding:
         )
 
 
-def present(past: Past, finding: Finding) -> Present | None:
-    """A population as it is now, whether it was judged or not; ``None`` if it cannot be seen.
-
-    Memory that nothing explains is seen by all memory: what is left of it by the account changes with the account.
-    """
-    population = finding.population
-    values: Sequence[float] = past.series(population.name) if population.discrete else in_use(past)
-    if not values:
-        return None
-    times = past.column("times")
-    feed = times if finding.feed == TIME else past.routes().get(finding.feed, past.column("requests"))
-    return Present(values, times, feed)
-
-
-@valueclass(frozen=True, slots=True)
-class Present:
-    """What there is of a population, at each row of the past, with the time and what feeds it."""
-
-    values: Sequence[float]
-    times: Sequence[float]
-    feed: Sequence[float]
-
-
 def look(
     past: Past,
     space: Room,
@@ -141,13 +118,16 @@ def has_taken(past: Past, space: Room) -> bool:
 def whole(past: Past, space: Room) -> Finding | None:
     """Put all memory of a process to the tests, whoever has it; ``None`` if it has not grown.
 
-    What grows for good reasons, warm-up and caches, bends; so the sum of all that grows must be a straight line too.
+    Growth for good reasons, warm-up and caches, bends; so the sum of all that grows must be a straight line too. It
+    must be one over time as well: a busy hour that fills caches is a line over its requests, and then it is over.
     """
     if past.size < 2:
         return None
     everything = Population(ALL, "native", in_use(past))
-    looker = _Looker(past, space, Account((), (), everything.values), None, told=True)
-    return looker.all(everything)
+    found = _Looker(past, space, Account((), (), everything.values), None, told=True).all(everything)
+    if found is None or found.growth is None or not found.passed:
+        return found
+    return dataclasses.replace(found, against=line.straight(found.growth.over_time()))
 
 
 class _Looker:
@@ -203,33 +183,47 @@ class _Looker:
         return first
 
     def _judged(self, one: Population, each: float, floor: Sequence[float], begin: int, gained: float) -> Finding:
+        growth, feed = self._growth(one, floor, begin)
+        stepped = doubles(growth)
+        if not one.discrete and one.kind != "mapped" and one.name != ALL:
+            one = self._led(one, begin, len(floor) - 1, stepped=stepped)
+        share = gained / self._space.total * (2 if stepped else 1)
+        against = self._against(one, each, growth, floor, stepped=stepped)
+        waits = "" if against else self._waits(one, growth)
+        words = tuple(evidence(one, growth, feed, gained, self._space, stepped=stepped))
+        return Finding(one, share, gained, growth, feed, against, waits, words, each, stepped)
+
+    def _growth(self, one: Population, floor: Sequence[float], begin: int) -> tuple[Growth, str]:
+        """The stretch from a row on over what feeds it, and the name of that."""
         times, levels = self._times[begin : len(floor)], floor[begin:]
         candidates = {name: feed[begin : len(floor)] for name, feed in self._feeds.items()}
         candidates = {name: feed for name, feed in candidates.items() if feed[-1] > feed[0]}
         feed = choose(times, levels, candidates)
-        if not one.discrete and one.kind != "mapped" and one.name != ALL:
-            one = self._led(one, begin, len(floor) - 1)
-        growth = Growth(begin, times, candidates[feed], levels, one.discrete)
-        stepped = doubles(growth)
-        share = gained / self._space.total * (2 if stepped else 1)
-        against = self._against(one, each, growth, floor, stepped=stepped)
-        waits = "" if against else self._waits(one, growth)
-        evidence = tuple(self._evidence(one, growth, feed, gained, stepped=stepped))
-        return Finding(one, share, gained, growth, feed, against, waits, evidence, each, stepped)
+        return Growth(begin, times, candidates[feed], levels, one.discrete), feed
 
-    def _led(self, memory: Population, begin: int, end: int) -> Population:
-        """Memory by what grows in step with it, if anything does: a type says more than a figure of the allocator."""
-        candidates = self._books.beside(memory, begin, end)
-        beside = [one for one in candidates if self._is_its(one.values, memory.values, begin, end)]
-        if not beside:
+    def _led(self, memory: Population, begin: int, end: int, *, stepped: bool) -> Population:
+        """Memory by the type that grows in step with it and is a leak by its own count: it says more than memory does.
+
+        Pools that double are no objects.
+        """
+        if stepped:
             return memory
-        names = [name for one in beside for name in (one.name, *one.also)]
-        return dataclasses.replace(memory, name=names[0], also=(*names[1:], memory.name))
+        for one in self._books.beside(memory, begin, end):
+            if self._is_its(one.values, memory.values, begin, end) and self._is_straight(one, begin):
+                return dataclasses.replace(memory, name=one.name, also=(*one.also, memory.name))
+        return memory
+
+    def _is_straight(self, one: Population, begin: int) -> bool:
+        """Whether a count passes, from a row on, what growth has to pass."""
+        if len(one.values) - begin < line.LEAST_ROWS:
+            return False
+        growth = self._growth(one, line.floor_of(one.values), begin)[0]
+        return not line.straight(growth) and not fills(growth) and not line.tide(growth, one.values)
 
     def _is_its(self, values: Sequence[float], memory: Sequence[float], begin: int, end: int) -> bool:
         """Whether memory grows in step with something, and is fed by what feeds that."""
-        in_step = lockstep(values[begin : end + 1], memory[begin : end + 1], IN_STEP)
-        return in_step and _agree(self._fed_by(values, begin, end), self._fed_by(memory, begin, end))
+        alike = in_step(values[begin : end + 1], memory[begin : end + 1])
+        return alike and _agree(self._fed_by(values, begin, end), self._fed_by(memory, begin, end))
 
     def _fed_by(self, values: Sequence[float], begin: int, end: int) -> str:
         """What feeds a series between two rows."""
@@ -242,6 +236,8 @@ class _Looker:
             return f"it takes {one.bound:,} at the most, by its own word"
         if not stepped and (bent := line.straight(growth)):
             return bent
+        if one.discrete and (fall := line.tide(growth, one.values)):
+            return f"it comes and goes: it fell back by {100 * fall:.0f} % of its growth"
         if not stepped and fills(growth):
             return f"it slows down as a cache does: {100 * saturation(growth)[0]:.0f} % of its first pace"
         turns = turned_over(one.oldest[growth.begin :])
@@ -264,21 +260,6 @@ class _Looker:
             if not by_itself and not asked:
                 return COLLECTION
         return ""
-
-    def _evidence(self, one: Population, growth: Growth, feed: str, gained: float, *, stepped: bool) -> Iterator[str]:
-        hours = growth.seconds / 3600
-        yield (
-            f"it has taken {gained / MB:,.0f} MB, {100 * gained / self._space.total:.0f} % of {self._space.words}, "
-            f"in {hours:.1f} h"
-        )
-        by = {REQUESTS: "the requests", TIME: "time"}.get(feed, feed)
-        if stepped:
-            yield f"it grows in steps, each as large as all before, with {by}"
-        else:
-            pace = 100 * growth.part(2 / 3, 1) / max(growth.part(0, 1 / 3), 1e-9)
-            yield f"it grows in a straight line with {by}: of late at {pace:.0f} % of its first pace"
-        if any(mark is not None for mark in one.oldest) and turned_over(one.oldest[growth.begin :]) is False:
-            yield "what came first is still there"
 
 
 def _agree(a: str, b: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -15,11 +16,13 @@ _OLD_LEVEL = 0.02
 _NEW_GROUND = 0.7
 _ENDS = (1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8)
 # Rows that a period has at the least.
-_LEAST_ROWS = 6
+LEAST_ROWS = 6
 # No quarter of the feed brings more or less than these parts of the growth; counts have slack, in roots of them.
 _MOST, _LEAST, _SLACK = 0.55, 0.09, 1.6
 # The last third brings so much of the first, and the last sixth so much of the mean: what is full does not leak.
 _LAST_THIRD, _LAST_SIXTH = 0.75, 0.5
+# What falls back by more than this part of its growth comes and goes.
+_TIDE = 0.67
 # The last rows tell how far the series dips.
 _RECENT = 12
 
@@ -56,6 +59,10 @@ class Growth:
     def seconds(self) -> float:
         """How long it took."""
         return self.times[-1] - self.times[0]
+
+    def over_time(self) -> Growth:
+        """The same over time, whatever feeds it."""
+        return dataclasses.replace(self, feed=self.times)
 
     def part(self, low: float, high: float) -> float:
         """The growth between two parts of the feed, 0 to 1."""
@@ -109,7 +116,7 @@ def begins(values: Sequence[float], floor: Sequence[float], times: Sequence[floa
     told: set[int] = set()
     for share in (0.0, *_ENDS):
         begin = bisect_left(times, times[first] + share * (times[len(floor) - 1] - times[first]), hi=len(floor))
-        if begin in told or len(floor) - begin < _LEAST_ROWS or last <= floor[begin]:
+        if begin in told or len(floor) - begin < LEAST_ROWS or last <= floor[begin]:
             continue
         told.add(begin)
         if begin == 0 or last - highest[begin - 1] >= _NEW_GROUND * (last - floor[begin]):
@@ -137,6 +144,18 @@ def straight(growth: Growth) -> str:
     if growth.part(5 / 6, 1) < _LAST_SIXTH * amount / 6 - slack(1 / 6):
         return "it has just stopped"
     return ""
+
+
+def tide(growth: Growth, values: Sequence[float]) -> float:
+    """Return how far growth fell back meanwhile, as a part of it, where that is too far; else 0.
+
+    Args:
+        growth: the stretch.
+        values: the series as measured.
+    """
+    smooth = _smooth(values[growth.begin : growth.begin + len(growth.levels)])
+    fall = max((value - level for value, level in zip(smooth[:-1], growth.levels, strict=False)), default=0.0)
+    return fall / growth.amount if fall > _TIDE * growth.amount > 0 else 0.0
 
 
 def _running_max(values: Sequence[float]) -> Iterator[float]:

@@ -118,6 +118,7 @@ class Past:
     Attributes:
         containers: what each container was when it was measured last, by path.
         size: how many rows there are.
+        counted_from: since when types are counted in one way, by the clock of the rows.
     """
 
     def __init__(self, interval: float) -> None:
@@ -130,6 +131,7 @@ class Past:
         self._lengths: dict[str, Column] = {}
         self._oldest: dict[str, Column] = {}
         self.containers: dict[str, Seen] = {}
+        self.counted_from = 0.0
         self._clock = 0.0  # seconds since the first reading, by a clock of its own that never jumps
         self._read: float | None = None
         self._thin_at = _SLACK * 4
@@ -163,6 +165,7 @@ class Past:
         """Follow the types anew: what was counted so far cannot be compared with what comes."""
         self._types.clear()
         self._least.clear()
+        self.counted_from = self._clock
 
     def now(self) -> float:
         """The clock of the rows."""
@@ -198,6 +201,10 @@ class Past:
         """Identities of a container's first entry, row by row; ``None`` where nobody looked."""
         seen = self._oldest[path].values() if path in self._oldest else []
         return [None if math.isnan(one) else int(one) for one in seen]
+
+    def is_type(self, name: str) -> bool:
+        """Whether a name is that of a type that is followed."""
+        return name in self._types
 
     def series(self, name: str) -> list[float]:
         """The series of a type or of a container; empty if neither is followed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 
 from memprof_middleware.leaks.past import Past, Seen
 from memprof_middleware.model import LeakKind
@@ -14,7 +15,12 @@ from memprof_middleware.model.value import valueclass
 _LEAST = 8.0
 # Two series are in lockstep if a line through them leaves no more than this part of the growth.
 _LOCKSTEP = 0.01
+# Two counts are twins if what one adds from look to look leaves so little of what the other adds: this part of what
+# chance would leave if each went its own way, since two straight lines are in lockstep whatever draws them.
+_TWINS = 0.3
 _POINTS, _FEWEST = 24, 4
+# Additions that vary by so little do not vary.
+_EVEN = 1e-6
 # So many types and containers are looked at, those that grew most.
 _MOST_TYPES, _MOST_PATHS = 32, 48
 # What is printed of the types that grow with it.
@@ -78,6 +84,37 @@ def lockstep(a: Sequence[float], b: Sequence[float], left_at_most: float = _LOCK
     return misfit(a, b) <= left_at_most
 
 
+def twins(a: Sequence[float], b: Sequence[float]) -> bool:
+    """Whether two counts of the same looks rise and fall together at each of them, not only in the long run."""
+    if not lockstep(a, b):
+        return False
+    x, y = _steps(a, b)
+    square = sum(step * step for step in x)
+    each = sum(p * q for p, q in zip(x, y, strict=True)) / square if square else 0.0
+    left = sum((q - each * p) ** 2 for p, q in zip(x, y, strict=True))
+    # Counts that are drawn by chance scatter by their roots.
+    chance = sum(each * each * abs(p) + abs(q) for p, q in zip(x, y, strict=True))
+    return left <= _TWINS * chance
+
+
+def together(a: Sequence[float], b: Sequence[float]) -> float:
+    """Return the correlation of what two series add from look to look; 1 where both add the same each time."""
+    x, y = _steps(a, b)
+    if len(x) < _FEWEST:
+        return 0.0
+    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
+    square_x, square_y = sum((p - mean_x) ** 2 for p in x), sum((q - mean_y) ** 2 for q in y)
+    if square_x <= _EVEN * mean_x**2 or square_y <= _EVEN * mean_y**2:
+        return 1.0
+    return sum((p - mean_x) * (q - mean_y) for p, q in zip(x, y, strict=True)) / math.sqrt(square_x * square_y)
+
+
+def _steps(a: Sequence[float], b: Sequence[float]) -> tuple[list[float], list[float]]:
+    size = min(len(a), len(b))
+    rows = sorted({round(part * (size - 1) / _POINTS) for part in range(_POINTS + 1)})
+    return [a[end] - a[begin] for begin, end in pairwise(rows)], [b[end] - b[begin] for begin, end in pairwise(rows)]
+
+
 def misfit(a: Sequence[float], b: Sequence[float]) -> float:
     """What a line through two series leaves of the second, as a part of its reach; infinite if they do not match."""
     size = min(len(a), len(b))
@@ -137,7 +174,8 @@ def _of_types(types: Mapping[str, Sequence[float]], same_root: Callable[[str, st
             (
                 members
                 for leader, members in kept
-                if (name.startswith(_BUILTINS) or same_root(leader, name)) and lockstep(types[leader], types[name])
+                if (name.startswith(_BUILTINS) and lockstep(types[leader], types[name]))
+                or (same_root(leader, name) and twins(types[leader], types[name]))
             ),
             None,
         )

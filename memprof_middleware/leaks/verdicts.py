@@ -7,10 +7,13 @@ from collections.abc import Iterator, Sequence
 from memprof_middleware.analysis.retention import Load, stalled_for
 from memprof_middleware.config import Config
 from memprof_middleware.leaks.detector import severity_of
+from memprof_middleware.leaks.feed import REQUESTS
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident
+from memprof_middleware.leaks.judge import CONFIRM_SECONDS
 from memprof_middleware.leaks.life import Life
-from memprof_middleware.model import Leak, LeakState, Severity
+from memprof_middleware.leaks.room import CONFIRM
+from memprof_middleware.model import FedBy, Leak, LeakState, Severity
 from memprof_middleware.model.urgency import hours_left
 
 # How sure each state is.
@@ -29,7 +32,7 @@ def verdict_of(
     incident: Incident,
     config: Config,
     before: Leak | None,
-    route: str,
+    route: FedBy,
     life: Life | None = None,
     left: float | None = None,
 ) -> Leak:
@@ -55,6 +58,9 @@ def verdict_of(
     confirmed = confirmed or (before is not None and before.state == "confirmed")
     state: LeakState = "confirmed" if confirmed else "suspected"
     per_hour = 0.0 if life is None else life.bytes_per_hour
+    requests, seconds = (None, None) if confirmed else _decided(growth, life, config)
+    if not route.route and before is not None:
+        route = FedBy(before.route, before.route_share, before.route_per_request)
     return Leak(
         name=growth.name,
         kind=growth.kind,
@@ -63,7 +69,9 @@ def verdict_of(
         confidence=round(_confidence(growth, told=told, confirmed=confirmed, held=bool(incident.holder)), 2),
         notable=confirmed or told or (enough and _has_laboratory(config)),
         holder=incident.holder or (before.holder if before else ""),
-        route=route or (before.route if before else ""),
+        route=route.route,
+        route_share=route.share,
+        route_per_request=route.per_request,
         evidence=tuple(_evidence(incident, life)),
         also=tuple(other.name for other in incident.others[:12]),
         first=round(growth.first),
@@ -73,6 +81,8 @@ def verdict_of(
         growth_per_request=growth.per_request,
         bytes_per_hour=per_hour,
         hours_left=hours_left(left, per_hour),
+        decided_requests=requests,
+        decided_seconds=seconds,
         relapses=0 if life is None else life.relapses,
         since=growth.since,
         detected_at=before.detected_at if before else growth.since + 3600 * _hours(growth),
@@ -104,6 +114,19 @@ def _confidence(growth: Growth, *, told: bool, confirmed: bool, held: bool) -> f
         return _SUSPECTED + 0.05 * growth.steadiness
     slows_down = growth.pace < _PACE or growth.steadiness < _STEADY
     return (0.3 + (_WATCHED - 0.3) * growth.steadiness) * (0.6 if slows_down else 1.0)
+
+
+def _decided(growth: Growth, life: Life | None, config: Config) -> tuple[float | None, float | None]:
+    """After how many more requests, and seconds, a suspicion is decided at this pace; ``None``: not known."""
+    if config.leak_confirm_requests is not None and growth.served:
+        return max(0.0, config.leak_confirm_requests - growth.served), None
+    if config.leak_confirm_hours is not None:
+        return None, max(0.0, 3600 * (config.leak_confirm_hours - _hours(growth)))
+    line = None if life is None else life.finding.growth
+    if life is None or line is None or not life.finding.share or line.seconds <= 0:
+        return None, None
+    more = max(0.0, line.seconds * (CONFIRM / life.finding.share - 1), CONFIRM_SECONDS - line.seconds)
+    return line.fed * more / line.seconds if life.finding.feed == REQUESTS else None, more
 
 
 def _has_laboratory(config: Config) -> bool:
@@ -142,14 +165,15 @@ def _evidence(incident: Incident, life: Life | None) -> Iterator[str]:
     if life is not None:
         yield from life.finding.evidence
         if life.relapses:
-            yield f"it was over {life.relapses} times and grew again"
+            times = "once" if life.relapses == 1 else f"{life.relapses} times"
+            yield f"Was over {times} and grew again"
+        if life.told and life.name != life.told:
+            yield f"First reported as {life.told}; {life.name} accounts for it"
+    else:
+        yield f"Steady growth over {growth.snapshots} snapshots (last third {100 * growth.pace:.0f} % of the first)"
     if growth.per_request is not None and growth.served:
-        yield f"each request adds {growth.per_request:.3g}, over {growth.served:,.0f} requests"
-    if life is None:
-        yield (
-            f"the floor rises over {growth.snapshots} snapshots, of late at {100 * growth.pace:.0f} % of its first pace"
-        )
+        yield f"Each request adds {growth.per_request:.3g}, over {growth.served:,.0f} requests"
     if growth.collections:
-        yield f"it has survived {growth.collections} full collections"
+        yield f"Survived {growth.collections} full collection{'s' * (growth.collections > 1)}"
     if incident.others:
         yield f"{len(incident.others)} more grow with it"

@@ -9,7 +9,9 @@ from memprof_middleware.analysis.buckets import Buckets
 from memprof_middleware.analysis.sharing import SharedMemory, shared_memory
 from memprof_middleware.failures import Failures
 from memprof_middleware.limits.forecast import outlook
-from memprof_middleware.model import Breach, Forecast, MemoryMetrics, MemorySnapshot, Outlook, WorkerSummary
+from memprof_middleware.model import MB, Condition, Forecast, MemoryMetrics, MemorySnapshot, Outlook, WorkerSummary
+from memprof_middleware.model.urgency import urgency
+from memprof_middleware.text.conditions import exhaustion_message, restart
 
 CONDITION = "exhaustion"
 _HORIZON_SECONDS = 86400.0
@@ -34,7 +36,7 @@ class Capacity:
         self._warned_clock = False
         self._asked_others = False
 
-    def inherit(self, predecessor: MemoryMetrics) -> list[Breach]:
+    def inherit(self, predecessor: MemoryMetrics) -> list[Condition]:
         """Go on with the shared past where the slot's last worker ended.
 
         Returns:
@@ -44,9 +46,9 @@ class Capacity:
         if told is None or told.shared is None:
             return []
         self._adopt(told)
-        return _breaches([("shared", "the workers together", told.shared)])
+        return _ahead([("shared", "all workers together reach", told.shared)])
 
-    def see(self, snapshot: MemorySnapshot, others: Sequence[WorkerSummary], own: str) -> list[Breach]:
+    def see(self, snapshot: MemorySnapshot, others: Sequence[WorkerSummary], own: str) -> list[Condition]:
         """Count a snapshot in and judge anew; the same one again changes nothing.
 
         Args:
@@ -67,11 +69,11 @@ class Capacity:
             # One of them tells it for all: a day is 7 kB.
             shared_past=self._all.past.pack() if first and self._all.outlook is not None else "",
         )
-        subjects = [("worker", "this process", self._worker.outlook)]
+        subjects = [("worker", f"process {snapshot.pid} reaches", self._worker.outlook)]
         if shared is not None and (shared.contained or others):  # alone, the worker's own limit says it all
-            who = "the container" if shared.contained else f"{len(others) + 1} workers together"
+            who = "the container reaches" if shared.contained else f"{len(others) + 1} workers together reach"
             subjects.append(("shared", who, self._all.outlook))
-        return _breaches(subjects)
+        return _ahead(subjects, restart(snapshot.pid))
 
     def _count(self, snapshot: MemorySnapshot, shared: SharedMemory | None, others: Sequence[WorkerSummary]) -> None:
         if self._seen is None:
@@ -88,9 +90,7 @@ class Capacity:
             went_back |= self._all.see(snapshot.timestamp, shared.used_mb, shared.size_mb)
         if went_back and not self._warned_clock:
             self._warned_clock = True
-            self._failures.logger.warning(
-                "memprof: the clock went back; what was measured at later times is left out of the forecast"
-            )
+            self._failures.logger.warning("memprof: the system clock was set back; the forecast starts again")
 
     def _adopt(self, told: Forecast) -> None:
         with self._failures.caught("capacity"):
@@ -102,12 +102,12 @@ class Capacity:
         used, limit = snapshot.heap_used_mb, snapshot.heap_size_mb
         if used is not None and limit is not None and used >= limit:
             self._failures.logger.warning(
-                "memprof: this process used %.0f MB when it was first looked at, and its limit is %.0f MB (from %s): "
-                "there is nothing to forecast; raise the limit%s",
+                "memprof: memory in use (%.0f MiB) is above the limit (%.0f MiB, from %s) at the first snapshot: %s. "
+                "No forecast until then.",
                 used,
                 limit,
                 snapshot.heap_size_source or "nowhere",
-                ", or correct heap_size_mb" if snapshot.heap_size_source == "setting" else "",
+                "correct heap_size_mb" if snapshot.heap_size_source == "setting" else "raise the limit",
             )
 
 
@@ -132,17 +132,29 @@ class _Figure:
         return went_back
 
 
-def _breaches(subjects: Sequence[tuple[str, str, Outlook | None]]) -> list[Breach]:
+def _ahead(subjects: Sequence[tuple[str, str, Outlook | None]], advice: str = "") -> list[Condition]:
+    """The limits that will be reached within a day."""
     return [
-        Breach(
-            CONDITION,
-            "critical" if seen.low_seconds < _SOON_SECONDS else "high",
-            seen.low_seconds,
-            _HORIZON_SECONDS,
-            f"{who} will be at the limit in {seen.span} if it goes on like this: {seen.used_mb:.0f} of "
-            f"{seen.limit_mb:.0f} MB, growing by {seen.mb_per_hour:.1f} MB per hour, seen over {seen.seen_hours:.0f} h",
-            subject,
-        )
+        _condition(subject, who, seen, advice)
         for subject, who, seen in subjects
         if seen is not None and seen.low_seconds is not None and seen.low_seconds < _HORIZON_SECONDS
     ]
+
+
+def _condition(subject: str, who: str, seen: Outlook, advice: str) -> Condition:
+    low, hours = seen.low_seconds or 0.0, seen.seen_hours or 0.0
+    high, per_hour = seen.high_seconds or low, seen.mb_per_hour or 0.0
+    percent = 100 * seen.used_mb / seen.limit_mb if seen.limit_mb else None
+    urgent = urgency(low / 3600, percent=percent, watched_seconds=3600 * hours)
+    return Condition(
+        CONDITION,
+        "critical" if low < _SOON_SECONDS else "high",
+        low,
+        _HORIZON_SECONDS,
+        exhaustion_message(who, seen.limit_mb or 0.0, low, high, seen.used_mb, per_hour, hours),
+        subject,
+        urgency=urgent,
+        limit_seconds=low,
+        advice=advice if urgent == "now" and subject == "worker" else "",
+        per_hour=per_hour * MB,
+    )

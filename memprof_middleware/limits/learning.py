@@ -41,12 +41,12 @@ class ReleaseChange(NamedTuple):
     def __str__(self) -> str:
         """A sentence: ``release 1.5 uses 38 MB more per worker than 1.4``."""
         change = self.heap_mb - self.before_mb
-        sizes = f"{self.heap_mb:.0f} MB, then {self.before_mb:.0f} MB"
+        sizes = f"{self.heap_mb:.0f} against {self.before_mb:.0f} MiB"
         if abs(change) < 1:
             return f"release {self.release} uses as much per worker as {self.before} ({sizes})"
         return (
-            f"release {self.release} uses {abs(change):.0f} MB {'more' if change > 0 else 'less'} per worker than "
-            f"{self.before} ({sizes}, at the same age)"
+            f"release {self.release} uses {abs(change):.0f} MiB {'more' if change > 0 else 'less'} per worker than "
+            f"{self.before} ({sizes} at the same age)"
         )
 
 

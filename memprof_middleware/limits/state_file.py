@@ -17,10 +17,8 @@ _LARGEST = 1 << 20
 
 
 def state_path(config: Config) -> Path | None:
-    """Where it is kept: in ``state_dir``, else beside ``baseline_file``; ``None``: nowhere."""
-    if config.state_dir is not None:
-        return Path(config.state_dir) / FILE_NAME
-    return None if config.baseline_file is None else Path(config.baseline_file).parent / FILE_NAME
+    """Where it is kept; ``None``: nowhere."""
+    return None if config.state_folder is None else config.state_folder / FILE_NAME
 
 
 def read_state(path: Path) -> Learned:
@@ -47,7 +45,7 @@ def read_state(path: Path) -> Learned:
         except OSError as second:
             raise StateError(f"state file '{path}' makes no sense and cannot be moved ({second.strerror})") from error
         raise StateError(
-            f"state file '{path}' makes no sense; it was moved to '{aside.name}', and learning begins anew"
+            f"state file '{path}' makes no sense; it was moved to '{aside.name}', and learning starts again"
         ) from error
 
 

@@ -1,20 +1,26 @@
-"""Which thresholds are passed now."""
+"""The thresholds and the figures that are compared with them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.median import median
 from memprof_middleware.analysis.sharing import shared_memory
 from memprof_middleware.config import Config
-from memprof_middleware.limits.levels import Levels, fixed_levels
-from memprof_middleware.model import Breach, MemorySnapshot
+from memprof_middleware.limits.levels import Level, Levels, fixed_levels
+from memprof_middleware.model import Condition, MemorySnapshot, Severity
+from memprof_middleware.model.urgency import Urgency, hours_left, urgency
+from memprof_middleware.text.conditions import (
+    collections_message,
+    growth_message,
+    process_message,
+    restart,
+    shared_message,
+)
 
-# A value that hovers at a threshold must not ring on and off: a condition ends only below this share of it.
-_RELEASE = 0.95
 # A young worker grows for good reasons; growth is judged over at most six hours, at least half an hour.
 _GROWTH_HOURS = (0.5, 6.0)
 _LEARNED_GROWTH_HOURS = 3.0
@@ -25,21 +31,19 @@ _GC_MIN_COLLECTIONS = 10
 CONDITIONS = ("heap_warning", "heap_critical", "shared_warning", "shared_critical", "heap_growth", "gc_spike")
 
 
-def breaches(
+def measured(
     history: History,
     config: Config,
-    active: Collection[str] = (),
     others: Sequence[MemorySnapshot] = (),
     levels: Levels | None = None,
     growing: bool = True,
-) -> list[Breach]:
-    """The thresholds that the last snapshot passes.
+) -> list[Condition]:
+    """What the last snapshot is compared with, the thresholds that are not passed included.
 
     Args:
         history: the past, the last snapshot included.
         config: the thresholds.
         others: the last snapshots of the server's other workers, which share a limit with this one.
-        active: names of the conditions that hold already; they are released a little below their threshold.
         levels: the thresholds in force; by default those of the configuration.
         growing: all memory grows as a leak does, by the tests; else it is the warm-up of each deploy, or a cache.
     """
@@ -47,39 +51,51 @@ def breaches(
     if last is None:
         return []
     levels = levels or fixed_levels(config)
-    found = [
+    return [
         *_heap(last, levels),
         *_shared([last, *others], levels),
         *(_growth(history, config, levels) if growing else ()),
         *_gc_spike(history, config, levels),
     ]
-    return [
-        breach for breach in found if breach.value > breach.threshold * (_RELEASE if breach.name in active else 1.0)
-    ]
 
 
-def _heap(snapshot: MemorySnapshot, levels: Levels) -> Iterator[Breach]:
-    percent = snapshot.heap_percent
-    if percent is None:
+def _compared(
+    name: str,
+    severity: Severity,
+    value: float,
+    threshold: float,
+    message: str,
+    urgent: Urgency = "none",
+    advice: str = "",
+) -> Condition:
+    met = value > threshold
+    return Condition(name, severity, value, threshold, message, met=met, urgency=urgent, advice=advice)
+
+
+def _levels(
+    what: str, percent: float, warning: Level, critical: Level, message: str, advice: str
+) -> Iterator[Condition]:
+    yield _compared(f"{what}_warning", "medium", percent, warning.value, message, "today")
+    advice = f"At 100 % the system ends it. {advice}" if advice else "At 100 % the system ends a process"
+    yield _compared(f"{what}_critical", "critical", percent, critical.value, message, "now", advice)
+
+
+def _heap(snapshot: MemorySnapshot, levels: Levels) -> Iterator[Condition]:
+    used, size, percent = snapshot.heap_used_mb, snapshot.heap_size_mb, snapshot.heap_percent
+    if used is None or size is None or percent is None:
         return
-    message = (
-        f"heap at {percent:.1f} % of its limit: {snapshot.heap_used_mb:.0f} of {snapshot.heap_size_mb:.0f} MB "
-        f"(limit from {snapshot.heap_size_source})"
-    )
-    yield Breach("heap_warning", "medium", percent, levels.heap_warning.value, message)
-    yield Breach("heap_critical", "critical", percent, levels.heap_critical.value, message)
+    message = process_message(snapshot.pid, percent, used, size, snapshot.heap_size_source)
+    yield from _levels("heap", percent, levels.heap_warning, levels.heap_critical, message, restart(snapshot.pid))
 
 
-def _shared(snapshots: Sequence[MemorySnapshot], levels: Levels) -> Iterator[Breach]:
+def _shared(snapshots: Sequence[MemorySnapshot], levels: Levels) -> Iterator[Condition]:
     """Eight workers at 12 % each are a container at 96 %."""
     shared = shared_memory(snapshots)
     percent = None if shared is None else shared.percent
     if shared is None or percent is None or (not shared.contained and len(snapshots) == 1):
         return  # alone, the heap's own thresholds say it all
-    who = "the container is" if shared.contained else f"{len(snapshots)} workers together are"
-    message = f"{who} at {percent:.1f} % of the limit: {shared.used_mb:.0f} of {shared.size_mb:.0f} MB"
-    yield Breach("shared_warning", "medium", percent, levels.shared_warning.value, message)
-    yield Breach("shared_critical", "critical", percent, levels.shared_critical.value, message)
+    message = shared_message(len(snapshots), percent, shared.used_mb, shared.size_mb or 0.0, contained=shared.contained)
+    yield from _levels("shared", percent, levels.shared_warning, levels.shared_critical, message, "")
 
 
 class Growth(NamedTuple):
@@ -117,20 +133,21 @@ def heap_growth(history: History, warmup_snapshots: int) -> Growth | None:
     return Growth(per_hour, 100.0 * per_hour / start, (points[-1][0] - points[0][0]) / 3600)
 
 
-def _growth(history: History, config: Config, levels: Levels) -> Iterator[Breach]:
-    found = heap_growth(history, config.warmup_snapshots)
-    if found is not None:
-        yield Breach(
-            "heap_growth",
-            "medium",
-            found.percent,
-            # Seen over an hour, noise is growth; what was learned rests on longer looks.
-            levels.heap_growth.value if found.hours >= _LEARNED_GROWTH_HOURS else config.heap_growth_percent_per_hour,
-            f"heap grows by {found.mb:.1f} MB ({found.percent:.1f} %) per hour, seen over {found.hours:.1f} h",
-        )
+def _growth(history: History, config: Config, levels: Levels) -> Iterator[Condition]:
+    found, last = heap_growth(history, config.warmup_snapshots), history.latest
+    if found is None or last is None:
+        return
+    # Seen over an hour, noise is growth; what was learned rests on longer looks.
+    learned = found.hours >= _LEARNED_GROWTH_HOURS
+    threshold = levels.heap_growth.value if learned else config.heap_growth_percent_per_hour
+    used, size = last.heap_used_mb, last.heap_size_mb
+    hours = hours_left(None if used is None or size is None else size - used, found.mb)
+    urgent = urgency(hours, percent=last.heap_percent, watched_seconds=3600 * found.hours)
+    message = growth_message(found.mb, found.percent, found.hours, hours)
+    yield _compared("heap_growth", "medium", found.percent, threshold, message, urgent)
 
 
-def _gc_spike(history: History, config: Config, levels: Levels) -> Iterator[Breach]:
+def _gc_spike(history: History, config: Config, levels: Levels) -> Iterator[Condition]:
     """Full collections in the last interval against the median rate of the intervals before."""
     rates = [rate for rate in history.series("gc_per_hour")[-_GC_PAST - 1 :] if not math.isnan(rate)]
     if len(rates) < 3:
@@ -139,18 +156,8 @@ def _gc_spike(history: History, config: Config, levels: Levels) -> Iterator[Brea
     before, after = history.full_collections()[-2:]
     if after - before < _GC_MIN_COLLECTIONS:
         return
-    if levels.gc_per_hour is not None:
-        level = levels.gc_per_hour
-        yield Breach("gc_spike", "medium", now, level.value, f"{now:.0f} full collections per hour, {level.reason}")
-        return
-    usual = median(past)
-    factor = now / usual if usual else math.inf
-    yield Breach(
-        "gc_spike",
-        "medium",
-        now,
-        config.gc_spike_factor * usual,
-        f"{now:.0f} full collections per hour, {factor:.1f} times the rate before ({usual:.0f})"
-        if usual
-        else f"{now:.0f} full collections per hour, none before",
-    )
+    learned, usual = levels.gc_per_hour, median(past)
+    if learned is None:
+        yield _compared("gc_spike", "medium", now, config.gc_spike_factor * usual, collections_message(now, usual))
+    else:
+        yield _compared("gc_spike", "medium", now, learned.value, collections_message(now, usual, learned.reason))

@@ -47,9 +47,7 @@ class Tuner(FixedTuner):
     def open(self) -> None:
         """Read what was learned before, if it is kept anywhere."""
         if self._auto and self._path is None:
-            self._failures.logger.info(
-                "memprof: thresholds are learned and forgotten with this process: set state_dir to keep them"
-            )
+            self._failures.logger.info("memprof: learned thresholds are lost at restart: set state_dir to keep them")
         if self.active and self._path is not None:
             with self._failures.caught("state_file"):
                 self._take(read_state(self._path))
@@ -113,7 +111,7 @@ class Tuner(FixedTuner):
         if self.levels.heap_growth.learned and "levels" not in self._told:
             self._told.add("levels")
             for name, level in self.levels.described().items():
-                log.info("memprof: threshold %s is %.1f: %s", name, level.value, level.reason)
+                log.info("memprof: threshold %s set to %.0f: %s", name, level.value, level.reason)
         if first and self.change is not None and "change" not in self._told:
             self._told.add("change")
             log.info("memprof: %s", self.change)

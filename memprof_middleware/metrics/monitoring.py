@@ -1,20 +1,22 @@
 """The monitoring files that ship with the package, printed with the user's names and figures in place of the defaults.
 
-The files are what they seem: valid for Prometheus, Alertmanager and Grafana as they lie in ``monitoring/``. A comment
-``# --name`` behind a value makes it a setting; ``# seconds`` marks a number that is a time.
+The files are what they seem: valid for Prometheus, Alertmanager, Grafana and Kubernetes as they lie in ``monitoring/``.
+A comment ``# --name`` behind a value makes it a setting; lines that begin with ``#:`` are left out until the last
+setting in them is given.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
 
 from memprof_middleware.config import Config
 from memprof_middleware.errors import ConfigError
+from memprof_middleware.metrics.allowed import check
 
 FILES: Mapping[str, str] = MappingProxyType(
     {
@@ -22,6 +24,9 @@ FILES: Mapping[str, str] = MappingProxyType(
         "prometheus": "prometheus/prometheus.yml",
         "alertmanager": "alertmanager/alertmanager.yml",
         "dashboard": "grafana/dashboards/memprof.json",
+        "deployment": "kubernetes/deployment.yml",
+        "podmonitor": "kubernetes/podmonitor.yml",
+        "servicemonitor": "kubernetes/servicemonitor.yml",
     }
 )
 # A setting of this name is the profiler's own, with its default and its range.
@@ -29,11 +34,7 @@ CONFIG_NAMES = frozenset(field.name for field in dataclasses.fields(Config))
 # The files are written for the default namespace.
 _NAMESPACE = re.compile(rf"\b{Config().namespace}(?=_)")
 _SETTING = re.compile(r"(?P<value>\S+)(?P<comment>  # --(?P<name>[a-z0-9-]+))$", re.MULTILINE)
-# The profiler's own forecast cannot be made to run faster: where time does, the rules do without it.
-_REAL_TIME = re.compile(r"^.*  # real time\n", re.MULTILINE)
-_SECONDS = re.compile(r"\S+(?=  # seconds$)", re.MULTILINE)
-_DURATION = re.compile(r"(?<=[\[:\s])(\d+)(ms|s|m|h|d)(?=[\]:)\s])")
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DORMANT = re.compile(r"^( *)#: ")
 _HERE = Path(__file__).parent.parent
 
 
@@ -49,14 +50,18 @@ def settings(kind: str) -> dict[str, str]:
     return {match["name"]: match["value"].strip("[]") for match in _SETTING.finditer(source(kind))}
 
 
-def render(kind: str, values: Mapping[str, str], *, namespace: str, time_scale: float = 1.0) -> str:
+def dormant(kind: str) -> frozenset[str]:
+    """The settings of a file that bring lines to life; what they stand in is left out without them."""
+    return frozenset(_wakes(lines) for is_dormant, lines in _blocks(source(kind)) if is_dormant)
+
+
+def render(kind: str, values: Mapping[str, str], *, namespace: str) -> str:
     """A file for a user.
 
     Args:
         kind: a key of :data:`FILES`.
         values: setting to value; what is left out stays as it is.
         namespace: first part of every metric name.
-        time_scale: how many times faster the rules run: 60 makes a minute of an hour. For trying the rules out.
 
     Raises:
         ConfigError: an unknown setting, a value that is not of the default's kind, or one that the profiler would
@@ -64,39 +69,34 @@ def render(kind: str, values: Mapping[str, str], *, namespace: str, time_scale: 
     """
     shared = {name.replace("-", "_"): value for name, value in values.items()}
     Config.from_mapping({"namespace": namespace} | {key: shared[key] for key in shared.keys() & CONFIG_NAMES})
-    if not (math.isfinite(time_scale) and time_scale > 0):
-        raise ConfigError(f"time_scale={time_scale!r} is out of range; allowed: more than 0")
     valid = settings(kind)
     for name, value in values.items():
         if name not in valid:
             raise ConfigError(f"unknown setting {name!r}: valid are {', '.join(valid) or 'none'}")
-        _check(name, value, valid[name])
+        check(name, value, valid[name])
 
     def replace(match: re.Match[str]) -> str:
         value = values.get(match["name"], match["value"].strip("[]"))
         return (f"[{', '.join(value.split(','))}]" if match["value"].startswith("[") else value) + match["comment"]
 
-    text = _NAMESPACE.sub(namespace, _SETTING.sub(replace, source(kind)))
-    if time_scale != 1:
-        text = _REAL_TIME.sub("", text)
-        text = _DURATION.sub(lambda match: _duration(int(match[1]) * _UNITS[match[2]] / time_scale), text)
-        text = _SECONDS.sub(lambda match: f"{float(match[0]) / time_scale:g}", text)
-    return text
+    return _NAMESPACE.sub(namespace, _SETTING.sub(replace, _woken(source(kind), values)))
 
 
-def _check(name: str, value: str, default: str) -> None:
-    """A value takes the place of its default in a file: it must not be able to become anything else there."""
-    for pattern, allowed in (
-        (r"\d+(\.\d+)?", "a number"),
-        (r"\d+(ms|s|m|h|d)", "a duration such as 30s or 5m"),
-        (r"https?://[^\s\"'#{}\[\]]+", "an http or https URL"),
-        (r"[\w./-]+(:\d+)?(,[\w./-]+(:\d+)?)*", "one or more of that kind, separated by commas"),
-    ):
-        if re.fullmatch(pattern, default):
-            if not re.fullmatch(pattern, value):
-                raise ConfigError(f"{name}={value!r} cannot stand where {default} stood; allowed: {allowed}")
-            return
+def _blocks(text: str) -> Iterator[tuple[bool, list[str]]]:
+    """Its lines by whether they are left out."""
+    for is_dormant, lines in groupby(text.split("\n"), key=lambda line: bool(_DORMANT.match(line))):
+        yield is_dormant, list(lines)
 
 
-def _duration(seconds: float) -> str:
-    return f"{max(1, round(seconds * 1000))}ms"
+def _wakes(lines: Sequence[str]) -> str:
+    """The setting that brings lines to life: the last one in them."""
+    return [match["name"] for match in _SETTING.finditer("\n".join(lines))][-1]
+
+
+def _woken(text: str, values: Mapping[str, str]) -> str:
+    """The text with the lines that a given setting brings to life."""
+    found: list[str] = []
+    for is_dormant, lines in _blocks(text):
+        given = is_dormant and _wakes(lines) in values
+        found += [_DORMANT.sub(r"\1", line) for line in lines] if given else lines
+    return "\n".join(found)

@@ -43,16 +43,26 @@ class RawStack(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """A frame with a name to read: ``place`` is the file without the folders that only this machine has."""
+    """A frame with a name to read.
+
+    ``place`` is the file without the folders that only this machine has; ``line`` the one on which the function
+    begins, 0 if it is not known.
+    """
 
     place: str
     function: str
     kind: Kind
+    line: int = 0
 
     @property
     def label(self) -> str:
         """``file:function``."""
         return f"{self.place}:{self.function}" if self.function else self.place
+
+    @property
+    def where(self) -> str:
+        """``file:line``; the file alone where the line is not known."""
+        return f"{self.place}:{self.line}" if self.line else self.place
 
 
 class Stack(NamedTuple):
@@ -141,6 +151,10 @@ def stacks_to_dict(stacks: tuple[Stack, ...]) -> dict[str, Any]:
     return {"frames": [list(frame) for frame in numbers], "stacks": rows}
 
 
+def _frame(place: str, function: str, kind: Kind, line: int = 0) -> Frame:
+    return Frame(clean(place, _LONGEST), clean(function, _LONGEST), clean(kind, _LONGEST), operator.index(line))  # type: ignore[arg-type]
+
+
 def stacks_from_dict(data: Mapping[str, Any]) -> tuple[Stack, ...]:
     """What :func:`stacks_to_dict` wrote.
 
@@ -148,7 +162,7 @@ def stacks_from_dict(data: Mapping[str, Any]) -> tuple[Stack, ...]:
         ValueError: it is none.
     """
     try:
-        frames = [Frame._make(clean(text, _LONGEST) for text in row) for row in data["frames"]]
+        frames = [_frame(*row) for row in data["frames"]]
         return tuple(
             Stack(operator.index(size), operator.index(blocks), tuple(frames[number] for number in path))
             for size, blocks, path in data["stacks"]

@@ -5,11 +5,28 @@ from __future__ import annotations
 import typing
 
 from memprof_middleware.model.codec import Moment, _Value
+from memprof_middleware.model.route import Estimate
 from memprof_middleware.model.severity import Severity
+from memprof_middleware.model.urgency import Urgency, urgency
 from memprof_middleware.model.value import valueclass
 
 LeakKind = typing.Literal["objects", "container", "untracked", "native", "mapped", "fragmentation"]
 LeakState = typing.Literal["suspected", "confirmed", "resolved"]
+
+
+@valueclass(frozen=True, slots=True)
+class FedBy:
+    """The route whose requests make something grow.
+
+    Attributes:
+        route: method and template; of routes that cannot be told apart ``GET /a or GET /b``; empty: none is found.
+        share: its part of the growth, 0 to 1.
+        per_request: what one request of it adds.
+    """
+
+    route: str = ""
+    share: float | None = None
+    per_request: Estimate | None = None
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +45,17 @@ class Leak(_Value):
         notable: it matters, and all tests are passed; what does not is only watched: listed, not reported.
         holder: what holds it, as a person would write it, with the share of a sample that it explains; or that it is
             held outside Python; empty while that is not known.
-        route: whose requests make it grow; empty while that is not known.
+        path: the retaining path that explains most, without words; empty while it is not known.
+        share: the part of a sample that this path explains, 0 to 1; ``None`` without a path.
+        named: what the leaked things are where their type says nothing, such as ``timer app.expire`` or
+            ``frame of app.handler``; empty: the type says it.
+        file: the source file that defines the container or class at the root of the path; empty: not known.
+        line: its line there; 0: not known.
+        filled_in: the functions that add to it, as ``add_to_cart, line 31``; at most three.
+        pattern: the key of the advice for this kind of leak (:mod:`memprof_middleware.text.advice`); empty: none.
+        route: the route whose requests make it grow, ``POST /cart`` or ``GET /a or GET /b``; empty: not known.
+        route_share: the route's part of the growth, 0 to 1; ``None``: not known.
+        route_per_request: what one request of the route adds, with its interval; ``None``: not known.
         evidence: the sentences that the verdict rests on.
         also: what else grows with it, part of the same incident.
         first: live objects, entries, blocks or bytes at the start of the period that the verdict rests on.
@@ -38,6 +65,8 @@ class Leak(_Value):
         growth_per_request: growth per request served over that period; ``None`` without requests.
         bytes_per_hour: what it takes an hour; 0 while it is only watched.
         hours_left: until the limit is reached at that rate; ``None``: not known.
+        decided_requests: of a suspicion, after how many more requests it is decided at this pace; ``None``: not known.
+        decided_seconds: the same in time.
         relapses: how often it was over and grew again.
         since: when that period began, seconds since the epoch.
         detected_at: when the leak was first suspected.
@@ -51,7 +80,16 @@ class Leak(_Value):
     confidence: float = 0.5
     notable: bool = True
     holder: str = ""
+    path: str = ""
+    share: float | None = None
+    named: str = ""
+    file: str = ""
+    line: int = 0
+    filled_in: tuple[str, ...] = ()
+    pattern: str = ""
     route: str = ""
+    route_share: float | None = None
+    route_per_request: Estimate | None = None
     evidence: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     first: int
@@ -61,10 +99,24 @@ class Leak(_Value):
     growth_per_request: float | None = None
     bytes_per_hour: float = 0.0
     hours_left: float | None = None
+    decided_requests: float | None = None
+    decided_seconds: float | None = None
     relapses: int = 0
     since: Moment
     detected_at: Moment
     snapshots: int
+
+    @property
+    def watched_seconds(self) -> float:
+        """How long the growth was watched that the verdict rests on."""
+        return 3600 * self.growth / self.growth_per_hour if self.growth_per_hour > 0 else 0.0
+
+    @property
+    def urgency(self) -> Urgency:
+        """How soon somebody has to act because of it; none while it is only suspected."""
+        if self.state != "confirmed":
+            return "none"
+        return urgency(self.hours_left, leaking=True, watched_seconds=self.watched_seconds)
 
     @property
     def growth(self) -> int:

@@ -151,5 +151,6 @@ class RouteGrowth(_Value):
             return f"{self.route} keeps {shown}{unit} ({least}-{most}) per request"
         names = " and ".join((self.route, *self.together_with))
         return (
-            f"{names} keep {shown}{unit} ({least}-{most}) per request, which of them cannot be told: they come together"
+            f"{names} keep {shown}{unit} ({least}-{most}) per request; their requests come together, so it is not "
+            "known which of them"
         )

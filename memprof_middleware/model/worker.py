@@ -9,6 +9,7 @@ from typing import Any
 from memprof_middleware.model.codec import Moment, _SlotNumber, _Value
 from memprof_middleware.model.drift import DriftReport
 from memprof_middleware.model.forecast import Forecast
+from memprof_middleware.model.ignored import Acknowledged, Ignored
 from memprof_middleware.model.leak import Leak
 from memprof_middleware.model.route import RouteGrowth
 from memprof_middleware.model.snapshot import MemorySnapshot
@@ -44,6 +45,8 @@ class MemoryMetrics(_Value):
         start_time: when the profiler began to watch this process, seconds since the epoch.
         snapshot: the last snapshot; ``None`` before the first.
         leaks: open leaks.
+        ignored: what is not reported, with the leaks that it would be.
+        acknowledged: incidents that somebody knows of, quiet until their urgency rises.
         drift: distance from the baseline, where there is one.
         leak_detections: leaks called so far, by severity; one that gets worse counts again under its new severity.
         snapshots_taken: snapshots so far.
@@ -72,6 +75,8 @@ class MemoryMetrics(_Value):
     start_time: Moment
     snapshot: MemorySnapshot | None = None
     leaks: tuple[Leak, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
+    acknowledged: tuple[Acknowledged, ...] = ()
     drift: DriftReport | None = None
     leak_detections: Mapping[str, int] = dataclasses.field(default_factory=dict)
     snapshots_taken: int = 0

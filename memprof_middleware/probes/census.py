@@ -26,7 +26,12 @@ _NAME_LENGTH = 200
 # The packages of this distribution. The profiler's own windows and snapshots fill up their bounds in the first hours,
 # which would look like a leak.
 CORE = "memprof_middleware"
-OURS = frozenset({CORE, "memprof_native", "asgi_memprof", "wsgi_memprof", "flask_memprof", "django_memprof"})
+OURS = frozenset(
+    {
+        *(CORE, "memprof_native", "asgi_memprof", "wsgi_memprof", "flask_memprof", "django_memprof"),
+        *("aiohttp_memprof", "memprof_run", "pytest_memprof"),
+    }
+)
 # Where the standard library's metaclasses have a hash of their own, it is type's; every FastAPI application has them.
 _TRUSTED = frozenset({"typing", "typing_extensions"})
 _qualname_of = type.__dict__["__qualname__"].__get__

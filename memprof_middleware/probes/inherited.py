@@ -26,15 +26,15 @@ def freeze_inherited(proc: Path) -> int:
         How many objects are frozen now; 0: the process was left as it is, since it was not forked, shares little, has
         frozen by itself or has the collector off.
     """
-    if (
-        not is_forked()
-        or not gc.isenabled()
-        or gc.get_freeze_count() > _AT_START
-        or _shared_kb(proc) < _LEAST_SHARED_KB
-    ):
+    if not is_forked() or not gc.isenabled() or has_frozen() or _shared_kb(proc) < _LEAST_SHARED_KB:
         return 0
     gc.freeze()
     return gc.get_freeze_count()
+
+
+def has_frozen() -> bool:
+    """Whether more is frozen than the interpreter freezes by itself."""
+    return gc.get_freeze_count() > _AT_START
 
 
 def _shared_kb(proc: Path) -> int:

@@ -84,6 +84,11 @@ def step_through(walk: memprof_native.Walk, pause: Callable[[float], object]) ->
     return longest
 
 
+def is_installed() -> bool:
+    """Whether the compiled census is there; it may be refused all the same."""
+    return _THERE
+
+
 def is_forked() -> bool:
     """Whether this process has inherited its heap: it was forked after this package was imported."""
     return os.getpid() != _IMPORTED_BY

@@ -112,14 +112,13 @@ def hindrance(situation: Situation, rules: Rules) -> Decision | None:
     if limit is not None and threshold >= limit:
         return Decision(
             "limit",
-            f"recycle={threshold:g} MB is not below the {limit:.0f} MB that this process may use, so it would be "
-            "killed before: set a lower threshold or raise the limit",
+            f"recycle={threshold:g} must be below the limit of {limit:.0f} MiB. Lower recycle or raise the limit",
         )
     if fresh is not None and fresh > FRESH_SHARE * threshold:
         return Decision(
             "fresh",
-            f"recycle={threshold:g} MB is too near to the {fresh:.0f} MB that a fresh worker uses, which would be "
-            f"there again at once: set it to at least {fresh / FRESH_SHARE:.0f}",
+            f"recycle={threshold:g} is too near to the {fresh:.0f} MiB that a fresh worker uses. "
+            f"Set it to at least {fresh / FRESH_SHARE:.0f}",
         )
     return None
 
@@ -142,9 +141,9 @@ def _guard(situation: Situation, rules: Rules) -> Decision | None:
     if lived < rules.min_lifetime:
         return Decision("young", f"this worker is {lived:.0f} s old, recycle_min_lifetime={rules.min_lifetime:g}")
     if situation.fresh_mb is None:
-        return Decision("young", "it is not known yet what a fresh worker uses")
+        return Decision("young", "the memory of a fresh worker is not known yet")
     if situation.other_retires:
-        return Decision("busy", "another worker is retiring")
+        return Decision("busy", "another worker is being recycled")
     # Times to come are of before the machine was started anew: a folder on a disk may outlive it.
     retired = [time for time in situation.retired if 0 <= situation.now - time < HOUR]
     if not retired:
@@ -152,14 +151,14 @@ def _guard(situation: Situation, rules: Rules) -> Decision | None:
     since = situation.now - retired[-1]
     cooldown = max(rules.cooldown, situation.plan.cooldown)
     if since < cooldown:
-        return Decision("cooldown", f"a worker retired {since:.0f} s ago, the cooldown is {cooldown:g} s")
+        return Decision("cooldown", f"another worker was recycled {since:.0f} s ago (recycle_cooldown={cooldown:g})")
     missing = situation.workers_then - situation.workers_now
     if missing > 0 and since < _REPLACEMENT_COOLDOWNS * cooldown:
-        return Decision("replacement", f"the worker that retired {since:.0f} s ago has no replacement yet")
+        return Decision("replacement", f"the worker that was recycled {since:.0f} s ago has no replacement yet")
     if len(retired) >= rules.per_hour:
         return Decision(
             "per_hour",
-            f"{len(retired)} workers retired within the hour (recycle_per_hour={rules.per_hour}): recycling does not "
-            "keep up, find out what grows",
+            f"{len(retired)} workers in an hour (recycle_per_hour={rules.per_hour}). Memory grows faster "
+            "than recycling helps: find the leak",
         )
     return None

@@ -105,7 +105,7 @@ def _plan(seen: Surroundings, supervised: bool) -> Plan:
             )
             return Plan(name, None, why)
     why = (
-        "this server is none of those whose workers memprof can retire (gunicorn, uvicorn --workers, hypercorn, "
+        "this server is none of those whose workers memprof can recycle (gunicorn, uvicorn --workers, hypercorn, "
         "granian, uWSGI): use the server's own limit on requests or memory"
     )
     return Plan("unknown server", None, why)
@@ -147,7 +147,7 @@ def _hypercorn(seen: Surroundings) -> Plan:
     if seen.multiprocessing is None:
         return Plan("hypercorn", None, "it runs without worker processes: start it with -w 1 or more")
     if not seen.runs("hypercorn.asyncio"):
-        return Plan("hypercorn", None, "its trio workers have no way to retire: use its own --max-requests")
+        return Plan("hypercorn", None, "its trio workers cannot end by themselves: use its own --max-requests")
     return Plan("hypercorn", "hypercorn", "the master replaces it")
 
 

@@ -14,8 +14,9 @@ from memprof_middleware.model import MemorySnapshot
 from memprof_middleware.recycling import act, detection
 from memprof_middleware.recycling.decision import Breach, Decision, Rules, Situation, decide, lasts
 from memprof_middleware.recycling.remedies import REMEDIES, Remedies, Remedy
-from memprof_middleware.recycling.telling import Refusals, why
+from memprof_middleware.recycling.telling import Refusals, what_follows, why
 from memprof_middleware.recycling.world import Watched, World
+from memprof_middleware.text.words import several
 
 if TYPE_CHECKING:
     from memprof_middleware.recycling.ledger import Ledger, Past
@@ -173,7 +174,7 @@ class Recycler:
     def _retire(self, snapshot: MemorySnapshot, now: float, born: float, ledger: Ledger) -> Decision:
         """Take the lock, decide once more by what the file says under it, and retire."""
         if not ledger.acquire():
-            return Decision("busy", "another worker is retiring")
+            return Decision("busy", "another worker is being recycled")
         keeps = False
         try:
             situation = self._situation(snapshot, now, born, ledger.read(), other_retires=False)
@@ -206,23 +207,23 @@ class Recycler:
         return True
 
     def _explain(self, situation: Situation) -> None:
-        cause = (
-            f"recycling worker {self._watched.worker}, process {os.getpid()}: "
-            f"{why(situation, self._rules, self.remedies.last)}; requests in flight, which are finished first: "
-            f"{self._watched.traffic.in_flight}"
-        )
+        cause = f"recycling process {os.getpid()}: {why(situation, self._rules, self.remedies.last)}"
+        text = f"memprof: {cause}. {what_follows(situation, self._watched.traffic.in_flight)}."
         with self._watched.failures.caught("evidence"):
             evidence = getattr(self._watched, "evidence", None)
             if callable(evidence):
                 evidence(cause)
         with self._watched.failures.caught("log"):
-            self._watched.logger.warning("memprof: %s", cause, extra={"memprof_recycle": situation.plan.server})
+            self._watched.logger.warning("%s", text, extra={"memprof_recycle": situation.plan.server})
 
     def _give_up(self, in_flight: int, status: int) -> None:
         seconds = self._watched.config.recycle_drain
-        text = "memprof: recycled process %d has not ended in %g s (recycle_drain) and ends now; requests in flight: %d"
+        text = (
+            f"memprof: process {os.getpid()} ends now with {several(in_flight, 'request')} in flight: "
+            f"longer than recycle_drain={seconds:g}"
+        )
         with self._watched.failures.caught("log"):
-            self._watched.logger.warning(text, os.getpid(), seconds, in_flight, extra={"memprof_recycle": "drain"})
+            self._watched.logger.warning("%s", text, extra={"memprof_recycle": "drain"})
         self._world.exit(status)
 
 

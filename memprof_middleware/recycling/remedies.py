@@ -53,8 +53,9 @@ class Outcome:
 
     def __str__(self) -> str:
         if self.skipped:
-            return f"{self.remedy} left out ({self.skipped})"
-        return f"{self.remedy} {self.before_mb:.1f} -> {self.after_mb:.1f} MB in {1000 * self.seconds:.0f} ms"
+            return f"{self.remedy} skipped: {self.skipped}"
+        freed, sizes = self.before_mb - self.after_mb, f"{self.before_mb:.0f} to {self.after_mb:.0f} MiB"
+        return f"{self.remedy} freed {max(0.0, freed):.0f} MiB in {1000 * self.seconds:.0f} ms ({sizes})"
 
 
 class Remedies:
@@ -187,15 +188,15 @@ class Remedies:
     def _excuse(self, remedy: Remedy, objects: int) -> str:
         """Why a remedy would be of no use or do harm now; empty if it would not."""
         if remedy == "callbacks":
-            return "" if self.callbacks else "none is registered"
+            return "" if self.callbacks else "no callback is registered"
         if remedy == "collect" and objects > _MOST_OBJECTS:
-            return f"{objects:,} objects would hold every request up for more than half a second"
+            return f"a collection of {objects:,} objects would pause requests for more than half a second"
         if remedy == "trim":
             stats = self._instruments.allocator()
             if stats.name != "glibc" or stats.retained is None:
-                return f"the allocator is {stats.name}" if stats.name != "glibc" else "this glibc does not tell"
+                return f"the allocator is {stats.name}" if stats.name != "glibc" else "this glibc has no figures"
             if not retained_grew(self._first or self._held(), self._held()):
-                return "it is not retained memory that grew"
+                return "free memory did not grow"
         return "" if self._quiet() else f"no moment without requests in {_QUIET_SECONDS:.0f} s"
 
     def _quiet(self) -> bool:
@@ -214,7 +215,7 @@ class Remedies:
         return Held(heap / MB, free / MB)
 
     def _tell(self, outcome: Outcome) -> None:
-        level = logging.INFO if outcome.skipped else logging.WARNING
+        level = logging.DEBUG if outcome.skipped else logging.INFO
         self._failures.logger.log(level, "memprof: remedy %s", outcome, extra={"memprof_remedy": outcome.remedy})
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from memprof_middleware.recycling.decision import FINAL, REFUSALS, Breach, Decision, Rules, Situation
 from memprof_middleware.recycling.remedies import Outcome
+from memprof_middleware.text.words import several
 
 
 def why(situation: Situation, rules: Rules, tried: Sequence[Outcome]) -> str:
@@ -19,11 +20,17 @@ def why(situation: Situation, rules: Rules, tried: Sequence[Outcome]) -> str:
         tried: the remedies that came before.
     """
     breach = situation.breach or Breach(since=situation.now, samples=0, heap_mb=0.0)
-    remedies = ", ".join(map(str, tried)) or "no remedy"
+    remedies = "; ".join(map(str, tried)) or "nothing"
     return (
-        f"heap {breach.heap_mb:.0f} MB, not below recycle={rules.threshold_mb:g} in {breach.samples} snapshots over "
-        f"{situation.now - breach.since:.0f} s, after {remedies}; {situation.plan.server}: {situation.plan.why}"
+        f"memory {breach.heap_mb:.0f} MiB, above recycle={rules.threshold_mb:g} for "
+        f"{situation.now - breach.since:.0f} s ({breach.samples} snapshots). Tried first: {remedies}"
     )
+
+
+def what_follows(situation: Situation, in_flight: int) -> str:
+    """What becomes of the worker: its requests, and who replaces it."""
+    requests = "has no request" if not in_flight else f"finishes {several(in_flight, 'request')}"
+    return f"It {requests}, then it ends; {situation.plan.server}: {situation.plan.why}"
 
 
 class Refusals:
@@ -56,6 +63,8 @@ class Refusals:
         if decision.reason not in self._told:
             self._told.add(decision.reason)
             final = decision.reason in FINAL
-            text = "memprof: no recycling: %s" if final else "memprof: no recycling yet: %s"
+            text = "memprof: recycling is off: %s" if final else "memprof: recycling waits: %s"
+            if decision.reason == "per_hour":
+                text = "memprof: recycling paused: %s"
             extra = {"memprof_recycle_refusal": decision.reason}
             logger.log(logging.WARNING if final else logging.INFO, text, decision.message, extra=extra)

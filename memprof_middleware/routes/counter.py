@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from memprof_middleware.routes.slugs import Slugs
+
 # Requests that no route of the host answers: one bucket, however many paths a scanner tries.
 UNMATCHED = "<unmatched>"
 # Requests of routes that have no name of their own, or have given it up.
@@ -48,6 +50,7 @@ class Traffic:
         self._ended: dict[str, int] = {UNMATCHED: 0, OTHER: 0}
         self._given_up = 0  # requests of routes that have no name any more
         self._waiting: dict[str, float] = {}  # routes without a name: how often they came of late, at least
+        self._slugs = Slugs()
         self._lately: dict[str, tuple[int, float]] = {}  # by name: the count at the last review, and of late
 
     def end(self, route: str) -> None:
@@ -63,6 +66,17 @@ class Traffic:
                 self._heard_of(route)
                 route = OTHER
             self._count(route)
+
+    def end_path(self, route: str) -> None:
+        """Count a request that was answered well and whose route is nothing but its path: parts that name things fold.
+
+        Args:
+            route: method and path, ids folded.
+        """
+        if route in self._ended:
+            self.end(route)
+        else:
+            self.end(self._slugs.learn(route))
 
     def end_unsure(self, route: str) -> None:
         """Count a request whose answer does not show that there is such a route: it must come some times first."""
@@ -89,6 +103,7 @@ class Traffic:
 
     def review(self) -> None:
         """Give the names to the routes that are asked for most of late; for one thread, between two readings."""
+        self._fold()
         self._lately = {
             route: (number, self._late(route, number))
             for route, number in self._ended.copy().items()
@@ -137,12 +152,23 @@ class Traffic:
         before, late = self._lately.get(route, (0, 0.0))
         return late * _FADING + number - before
 
+    def _fold(self) -> None:
+        """End the names of paths of which a part has turned out to name a thing: they go on under the folded one."""
+        for route in self._ended.copy():
+            folded = route if route in _BUCKETS else self._slugs.fold(route)
+            if folded != route:
+                self._lately.pop(route, None)
+                self._give_up(route)
+
     def _replace(self, name: str, newcomer: str) -> None:
         del self._lately[name]
+        # The newcomer first, so that there is no room in between in which the old name could come back.
+        self._ended.setdefault(newcomer, 0)
+        self._give_up(name)
+
+    def _give_up(self, name: str) -> None:
+        # In one go, without a call, so that no request is lost or seen twice.
         ended = self._ended
-        # The newcomer first, so that there is no room in between in which the old name could come back; and then in
-        # one go, without a call, so that no request is lost or seen twice.
-        ended.setdefault(newcomer, 0)
         self._given_up += ended[name]
         del ended[name]
 

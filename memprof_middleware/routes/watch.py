@@ -11,16 +11,15 @@ from itertools import pairwise
 
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.memory import memory_of
-from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.instruments import Instruments
-from memprof_middleware.model import Breach, RouteGrowth, RouteWindows
+from memprof_middleware.model import RouteGrowth, RouteWindows
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes import AllocatorStats
+from memprof_middleware.purse import Purse
 from memprof_middleware.routes.attribution import attribution, attribution_of_workers
 from memprof_middleware.routes.counter import Traffic, ended_between
 from memprof_middleware.routes.fit import Window
-from memprof_middleware.routes.growth import route_breaches
 from memprof_middleware.routes.work import Ration, Task, Work, finished, pauses
 
 # Windows kept: an hour or two at the usual intervals, long enough for a small leak and short enough to forget a cache.
@@ -29,10 +28,6 @@ MOST_WINDOWS = 120
 _MOST_POOLED = 600
 # A request in flight holds memory that it will give back: wait this long for a moment without one.
 _TRIES, _PAUSE_SECONDS = 20, 0.001
-# Judging may use this part of the processor time that the profiler may use.
-_CPU_SHARE = 0.3
-# How often in a row a route must be found before it is called a leak, and missed before that is over.
-_STEADY = 3
 # Questions that wait for an answer; of more, the first are asked again later.
 _MOST_QUESTIONS = 8
 _BYTES, _BLOCKS = "bytes", "objects"
@@ -73,10 +68,22 @@ class RouteWatch:
         clock: seconds since the epoch.
         warmup: readings at the start that nothing rests on: imports and first requests.
         failures: where a failure is counted.
+        purse: what pays for judging.
+
+    Attributes:
+        growth: what requests keep, by route; empty where another worker finds it out.
+        judged: whether that was found out anew by the last :meth:`judge`.
+        judges: whether this worker finds it out for all.
     """
 
     def __init__(
-        self, traffic: Traffic, probes: Instruments, clock: Callable[[], float], warmup: int, failures: Failures
+        self,
+        traffic: Traffic,
+        probes: Instruments,
+        clock: Callable[[], float],
+        warmup: int,
+        failures: Failures,
+        purse: Purse,
     ) -> None:
         self._traffic, self._probes, self._clock = traffic, probes, clock
         self._warmup, self._failures = warmup, failures
@@ -84,12 +91,11 @@ class RouteWatch:
         self._last: _Reading | None = None
         self._collected = 0  # requests that had ended at the last full collection
         self._source = "in use"
-        self._ration = Ration()
+        self._ration = Ration(purse)
         self._judgement: Task[tuple[RouteGrowth, ...]] | None = None
         self._questions: dict[tuple[str, str], Task[RouteGrowth | None]] = {}  # by kind and name
         self.growth: tuple[RouteGrowth, ...] = ()
-        self._judged = False
-        self._called: dict[str, tuple[Breach, int, bool]] = {}  # by subject: the last, how often of late, whether told
+        self.judged = self.judges = False
         probes.after_full_collection(self._collect)
 
     def read(self, number: int) -> AllocatorStats | None:
@@ -111,7 +117,6 @@ class RouteWatch:
         self,
         own: str,
         others: Sequence[str],
-        config: Config,
         windows_of: Callable[[str], RouteWindows | None],
         *,
         by_hand: bool = False,
@@ -124,23 +129,21 @@ class RouteWatch:
         Args:
             own: the label of this worker.
             others: those of the other live workers.
-            config: ``interval`` and ``cpu_budget``.
             windows_of: reads the windows of another worker.
             by_hand: find it out now, whatever it takes.
         """
-        self._judged = False
+        self.judged = False
         with self._failures.caught("route_growth"):
             self._judge(own, others, windows_of, by_hand=by_hand)
-        # Last: what was asked before in a step, and this, share one ration.
-        self._ration.refill(_CPU_SHARE * config.cpu_budget / 100 * config.interval)
 
     def _judge(
         self, own: str, others: Sequence[str], windows_of: Callable[[str], RouteWindows | None], *, by_hand: bool
     ) -> None:
         for question in list(self._questions.values()):
             self._ration.go_on(question)
-        if any(int(other) < int(own) for other in others):
-            self.growth, self._called, self._judgement = (), {}, None
+        self.judges = all(int(other) > int(own) for other in others)
+        if not self.judges:
+            self.growth, self._judgement = (), None
             return
         if self._judgement is None or by_hand:
             if not self._spans or (self._ration.spent and not by_hand):
@@ -158,7 +161,7 @@ class RouteWatch:
             if judgement.done:
                 self._judgement = None
         if judgement.found is not None:
-            self.growth, self._judged = judgement.found, True
+            self.growth, self.judged = judgement.found, True
 
     def _growth(self, own: str, theirs: Mapping[str, RouteWindows | None]) -> Work[tuple[RouteGrowth, ...]]:
         each = max(30, _MOST_POOLED // (len(theirs) + 1))
@@ -194,30 +197,6 @@ class RouteWatch:
             if question.done:
                 del self._questions[asked]
         return question.done, question.found
-
-    def leaking(
-        self, config: Config, heap_size_mb: float | None, *, growing: bool, left: float | None = None
-    ) -> list[Breach]:
-        """The routes that leak: one that was found three times more than missed, while there is a leak to feed.
-
-        A route that keeps memory is a leak only beside the evidence that something leaks: a young process keeps much
-        with each request. Once told, it is over when the growth is; that it is not identified for a while ends nothing.
-
-        Args:
-            config: the limits.
-            heap_size_mb: memory that the process may use.
-            growing: a leak is confirmed, or all memory grows as one does.
-            left: bytes until a limit is reached.
-        """
-        if self._judged:
-            now = {breach.subject: breach for breach in route_breaches(self.growth, config, heap_size_mb, left)}
-            for subject in self._called.keys() | now.keys():
-                times, told = self._called[subject][1:] if subject in self._called else (0, False)
-                times = min(times + 1, _STEADY) if subject in now else max(times - 1, 1 if told and growing else 0)
-                breach = now[subject] if subject in now else self._called[subject][0]
-                self._called[subject] = breach, times, growing and (told or times == _STEADY)
-            self._called = {subject: state for subject, state in self._called.items() if state[1] > 0}
-        return [breach for breach, _, told in self._called.values() if told]
 
     def windows_of(self, kind: str, name: str, history: History) -> list[Window]:
         """The windows of this worker with the growth of something.

@@ -6,13 +6,15 @@ import time
 from collections.abc import Callable, Generator
 from typing import Generic, TypeVar
 
+from memprof_middleware.purse import Purse
+
 _T = TypeVar("_T")
 Work = Generator[None, None, _T]
 """Yields wherever it can rest, and returns what came out."""
 
 # A thread that computes on makes each of the others wait 5 ms whenever it asks for the interpreter back.
 _STRETCH_SECONDS, _PAUSE_SECONDS = 0.002, 0.001
-# What can be saved up, and so the longest that a step works, but for what lies between two rests.
+# The longest that a step works, but for what lies between two rests.
 MOST_SECONDS = 0.07
 
 
@@ -64,29 +66,27 @@ class Task(Generic[_T]):
 
 
 class Ration:
-    """The processor time that a step may spend on such work."""
+    """The processor time that a step may spend on such work.
 
-    def __init__(self) -> None:
-        self._left = MOST_SECONDS
+    Args:
+        purse: what pays for it.
+    """
 
-    def refill(self, seconds: float) -> None:
-        """Add what one step may spend; what was overdrawn is paid back first."""
-        self._left = min(self._left + seconds, MOST_SECONDS)
+    def __init__(self, purse: Purse) -> None:
+        self._purse = purse
 
     @property
     def spent(self) -> bool:
         """Whether there is nothing left for this step."""
-        return self._left <= 0
+        return not self._purse.may("routes")
 
     def go_on(self, task: Task[_T]) -> None:
         """Work until the task is done or the ration is spent, with real pauses for the other threads."""
-        rest, began = pauses(), time.thread_time()
-        try:
-            while not task.done and time.thread_time() - began < self._left:
+        rest, began, most = pauses(), time.thread_time(), min(MOST_SECONDS, self._purse.left("routes"))
+        with self._purse.paying("routes"):
+            while not task.done and time.thread_time() - began < most:
                 task.go_on()
                 rest()
-        finally:
-            self._left -= time.thread_time() - began
 
 
 def pauses() -> Callable[[], None]:

@@ -1,174 +1,264 @@
-"""Tells when a condition begins and when it ends: to the log and to callbacks, once each."""
+"""The alert manager: one state machine for every condition that begins, rises and ends."""
 
 from __future__ import annotations
 
-import logging
+import dataclasses
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Iterator
+from typing import Literal, NamedTuple, Protocol
 
-from memprof_middleware.config import Config
-from memprof_middleware.failures import Failures
-from memprof_middleware.model import Alert, Breach, Leak
-from memprof_middleware.model.alert import level_of
-from memprof_middleware.text.conditions import brief_duration, describe
+from memprof_middleware.model import Alert, Condition
+from memprof_middleware.model.alert import AlertState
+from memprof_middleware.model.urgency import URGENCIES
+from memprof_middleware.runtime.beat import Conditions
 
-# Where servers log that leave the root logger alone.
-_SERVER_LOGGERS = ("uvicorn", "gunicorn.error", "hypercorn.error", "_granian", "daphne")
-AlertCallback = Callable[[Alert], object]
+# A value that moves around a threshold must not begin and end again and again: what has begun ends below this share.
+_RELEASE = 0.95
+# How much more often than missed these must be found before they begin; others begin at once.
+_TIMES = {"route_leak": 3}
+# Their urgency may rise while they last; they are reported again then.
+_RISING = frozenset({"leak", "exhaustion"})
+# A suspicion that stays is reported once more when its growth has become so many times as large.
+_LARGER = 2.0
+_MOST_ENDED = 100
+
+Key = tuple[str, str]
+Step = Literal["begins", "rises", "goes on", "ends"]
 
 
-class AlertBook:
-    """The conditions that hold, and who wants to hear of their beginning and end.
-
-    Args:
-        logger: where the records go.
-        failures: where a callback that raises is counted; it stops nothing.
-        given: callbacks that outlive the book; one may join them at any time.
+class Change(NamedTuple):
+    """What is to be reported.
 
     Attributes:
-        logger: where the records go.
-        callbacks: called with each record, before those that were given.
+        step: what happened to the condition.
+        condition: as it is now; of one that ended, as it was measured last.
+        before: as it was when it was reported last; of one that begins, the same.
+        since: when it began; of a leak, when it was confirmed.
+        now: when this happened.
+        times: how often it began so far, this time included.
+        first: when it began for the first time.
+        why: what ended it, where that is known.
+        elsewhere: it has not ended: another worker reports it from now on.
     """
 
-    def __init__(self, logger: logging.Logger, failures: Failures, given: Sequence[AlertCallback] = ()) -> None:
-        self.logger = logger
-        self.callbacks: list[AlertCallback] = []
-        self._failures, self._given = failures, given
-        self._active: dict[tuple[str, str], Alert] = {}
+    step: Step
+    condition: Condition
+    before: Condition
+    since: float
+    now: float
+    times: int = 1
+    first: float = 0.0
+    why: str = ""
+    elsewhere: bool = False
+
+
+@dataclasses.dataclass(slots=True)
+class _Entry:
+    """A condition that has begun, or has been found a few times.
+
+    Attributes:
+        condition: as it was measured last.
+        told: as it was reported last; ``None``: not yet.
+        since: when it began.
+        found: how much more often than missed it was found of late.
+        repeated: whether it was reported that it goes on.
+        adopted: whether it is a predecessor's, and was not judged here yet.
+    """
+
+    condition: Condition
+    since: float
+    told: Condition | None = None
+    found: int = 0
+    repeated: bool = False
+    adopted: bool = False
+
+
+class Reports(Protocol):
+    """Who reports the changes."""
+
+    def record(self, change: Change) -> Alert:
+        """The record of a change."""
+
+    def report(self, change: Change, alert: Alert) -> None:
+        """Report it; never raises."""
+
+    def adopt(self, condition: Condition) -> None:
+        """Note what a predecessor has reported."""
+
+
+class AlertManager:
+    """The conditions of one process that have begun and not ended.
+
+    Args:
+        reports: given each change, in turn, with no lock held.
+    """
+
+    def __init__(self, reports: Reports) -> None:
+        self._reports = reports
+        self._entries: dict[Key, _Entry] = {}
+        self._alerts: dict[Key, Alert] = {}
+        self._ended: OrderedDict[Key, tuple[float, int]] = OrderedDict()  # of leaks: when first, and how often
         self._lock = threading.Lock()
 
     @property
     def active(self) -> list[Alert]:
-        """The conditions that hold now, as they began."""
-        return list(self._active.values())
+        """The conditions that are met now, as they were reported last; suspicions left out."""
+        return list(self._alerts.values())
 
-    def names(self) -> set[str]:
-        """Names of the conditions that hold now."""
-        return {name for name, _ in self._active}
+    def adopt(self, conditions: Iterable[Condition], now: float) -> None:
+        """Take over conditions that were reported by a predecessor: only what comes after is reported."""
+        for condition in conditions:
+            key = condition.name, condition.subject
+            with self._lock:
+                is_new = key not in self._entries
+                if is_new:
+                    often = _TIMES.get(condition.name, 1)
+                    self._entries[key] = _Entry(condition, now, condition, often, adopted=True)
+                    self._alerts[key] = alert_of(Change("begins", condition, condition, now, now), condition.message)
+            if is_new:
+                self._reports.adopt(condition)
 
-    def adopt(self, breaches: Iterable[Breach], timestamp: float) -> None:
-        """Take over conditions that were told already, by a predecessor: only their end will be told."""
-        with self._lock:
-            for breach in breaches:
-                self._active.setdefault((breach.name, breach.subject), _began(breach, timestamp))
-
-    def update(
-        self,
-        breaches: Iterable[Breach],
-        names: Iterable[str],
-        timestamp: float,
-        reasons: Mapping[tuple[str, str], str] | None = None,
-    ) -> None:
-        """Compare what is breached now with what was, and tell the difference.
+    def update(self, conditions: Conditions, now: float) -> None:
+        """Compare what is found now with what was, and report the difference.
 
         Args:
-            breaches: what is breached now.
-            names: the conditions that were judged; those not among them keep their state.
-            timestamp: now.
-            reasons: why a condition is over, by its name and subject, where that is known.
+            conditions: what an observer found.
+            now: the time.
         """
-        with self._lock:  # not around the telling: a callback may ask what is active
-            changes = self._changes(breaches, set(names), timestamp, reasons or {})
-        for alert in changes:
-            self._tell(alert)
+        with self._lock:  # not around the reporting: a callback may ask what is active
+            changes = list(self._changes(conditions, now))
+        for change in changes:
+            alert = self._reports.record(change)
+            self._alerts.pop((change.before.name, change.before.subject), None)
+            self._alerts.pop((change.condition.name, change.condition.subject), None)
+            if alert.active and not change.condition.suspected:
+                self._alerts[change.condition.name, change.condition.subject] = alert
+            self._reports.report(change, alert)
 
-    def _changes(
-        self,
-        breaches: Iterable[Breach],
-        judged: set[str],
-        timestamp: float,
-        reasons: Mapping[tuple[str, str], str],
-    ) -> list[Alert]:
-        now = {(breach.name, breach.subject): breach for breach in breaches}
-        changes: list[Alert] = []
-        for key, breach in now.items():
-            if key not in self._active:
-                self._active[key] = _began(breach, timestamp)
-                changes.append(self._active[key])
-        for key in [key for key in self._active if key[0] in judged and key not in now]:
-            began = self._active.pop(key)
-            why = f", {reasons[key]}" if key in reasons else ""
-            changes.append(
-                Alert(
-                    name=began.name,
-                    subject=began.subject,
-                    severity=began.severity,
-                    message=f"over after {brief_duration(timestamp - began.since)}{why}: {began.message}",
-                    value=began.value,
-                    threshold=began.threshold,
-                    since=began.since,
-                    timestamp=timestamp,
-                    hours_left=began.hours_left,
-                    active=False,
-                )
-            )
-        return changes
+    def _changes(self, conditions: Conditions, now: float) -> Iterator[Change]:
+        if conditions.elsewhere:
+            yield from self._left(conditions.judged, now)
+            return
+        found: set[Key] = set()
+        exact = {(condition.name, condition.subject) for condition in conditions.found}
+        for condition in conditions.found:
+            key = self._known_as(condition, exact)
+            entry = self._entries.get(key)
+            if not _is_met(condition, entry):
+                if entry is not None:
+                    entry.condition = condition  # its end is told with the figure of now
+                continue
+            found.add(key)
+            yield from self._found(key, condition, now, conditions.cause)
+        for key in [key for key in self._entries if key[0] in conditions.judged]:
+            yield from self._missed(key, now, conditions, is_found=key in found)
 
-    def _tell(self, alert: Alert) -> None:
-        with self._failures.caught("log"):
-            self.logger.log(
-                level_of(alert),
-                "memprof: %s [%s] %s",
-                alert.name,
-                alert.severity if alert.active else "resolved",
-                alert.message,
-                extra={f"memprof_{key}": value for key, value in alert.to_dict().items()},
-            )
-        for callback in [*self.callbacks, *self._given]:
-            with self._failures.caught("alert_callback"):
-                callback(alert)
+    def _known_as(self, condition: Condition, exact: Collection[Key]) -> Key:
+        """The key under which it is found; what has begun under another name, in the same place, goes on as this."""
+        key = condition.name, condition.subject
+        if key not in self._entries:
+            for known, entry in self._entries.items():
+                is_here = bool(condition.holder) and entry.condition.holder == condition.holder
+                if known[0] == key[0] and known not in exact and (is_here or known[1] in condition.also):
+                    self._entries[key] = self._entries.pop(known)
+                    if known in self._alerts:
+                        self._alerts[key] = self._alerts.pop(known)
+                    break
+        return key
+
+    def _found(self, key: Key, condition: Condition, now: float, cause: bool | None) -> Iterator[Change]:
+        entry = self._entries.setdefault(key, _Entry(condition, now))
+        entry.condition = condition
+        entry.found = min(entry.found + 1, _TIMES.get(condition.name, 1))
+        told = entry.told
+        if told is None:
+            if entry.found == _TIMES.get(condition.name, 1) and cause is not False:
+                yield self._begun(key, entry, condition, now)
+        elif told.suspected and not condition.suspected:
+            yield self._begun(key, entry, condition, now)
+        elif condition.suspected:
+            if not entry.repeated and _growth(condition) >= _LARGER * _growth(told):
+                entry.repeated = True
+                yield Change("goes on", condition, told, entry.since, now)
+        elif condition.name in _RISING and rank_of(condition) > rank_of(told):
+            entry.told = condition
+            yield Change("rises", condition, told, entry.since, now)
+
+    def _begun(self, key: Key, entry: _Entry, condition: Condition, now: float) -> Change:
+        before, entry.told, entry.since = entry.told or condition, condition, now
+        first, times = self._ended.get(key, (now, 0))
+        if condition.leak is not None and not condition.suspected:
+            self._ended[key] = first, times + 1
+            while len(self._ended) > _MOST_ENDED:
+                self._ended.popitem(last=False)
+        return Change("begins", condition, before, now, now, times + 1, first)
+
+    def _missed(self, key: Key, now: float, conditions: Conditions, *, is_found: bool) -> Iterator[Change]:
+        entry = self._entries[key]
+        if not is_found:
+            entry.found = max(entry.found - 1, 0)
+        is_over = not is_found if conditions.cause is None else not conditions.cause
+        # What is looked at may have been looked at before it was adopted.
+        is_adopted, entry.adopted = entry.adopted, False
+        if entry.told is not None and is_over and not is_adopted:
+            why = conditions.reasons.get(key[1], "")
+            yield Change("ends", entry.condition, entry.told, entry.since, now, why=why)
+            entry.told, entry.repeated = None, False
+        if entry.told is None and entry.found <= 0:
+            del self._entries[key]
+
+    def _left(self, names: Collection[str], now: float) -> Iterator[Change]:
+        for key in [key for key in self._entries if key[0] in names]:
+            entry = self._entries.pop(key)
+            if entry.told is not None:
+                yield Change("ends", entry.condition, entry.told, entry.since, now, elsewhere=True)
 
 
-def _began(breach: Breach, timestamp: float) -> Alert:
+def alert_of(change: Change, message: str, *, page: str = "", leading: bool = True) -> Alert:
+    """The record of a change.
+
+    Args:
+        change: what happened.
+        message: the same in a sentence.
+        page: path of the page.
+        leading: whether this worker reports it for all.
+    """
+    ended = change.step == "ends"
+    now, told = change.condition, change.before if ended else change.condition
+    known = told if told.holder else now  # what has gone has no holder any more
+    open_state: AlertState = "active" if told.leak is None else "suspected" if told.suspected else "confirmed"
     return Alert(
-        name=breach.name,
-        subject=breach.subject,
-        severity=breach.severity,
-        message=breach.message,
-        value=breach.value,
-        threshold=breach.threshold,
-        since=timestamp,
-        timestamp=timestamp,
-        hours_left=breach.hours_left,
+        name=told.name,
+        subject=told.subject,
+        severity=told.severity,
+        message=message,
+        value=told.value,
+        threshold=told.threshold,
+        since=change.since,
+        timestamp=change.now,
+        active=not ended,
+        state="resolved" if ended else open_state,
+        urgency=told.urgency,
+        incident=known.incident,
+        holder=known.holder,
+        route=now.route or told.route,
+        per_hour=told.per_hour,
+        limit_seconds=told.limit_seconds,
+        page=page,
+        leading=leading,
     )
 
 
-def borrow_server_log(logger: logging.Logger) -> None:
-    """Let records reach the server's log where nobody has set up a handler for them: not all hosts configure one."""
-    if logger.name == "memprof" and not logger.hasHandlers():
-        servers = map(logging.getLogger, _SERVER_LOGGERS)
-        logger.handlers.extend(next((server.handlers for server in servers if server.handlers), []))
+def rank_of(condition: Condition) -> int:
+    """How urgent it is, from a suspicion up."""
+    return 0 if condition.suspected else 1 + URGENCIES.index(condition.urgency)
 
 
-def leak_breach(leak: Leak, config: Config) -> Breach:
-    """A leak as a condition, in a sentence for people."""
-    return Breach(
-        "leak",
-        leak.severity,
-        leak.growth_percent,
-        config.leak_growth_percent,
-        f"{describe(leak)}, and does not stop{_when(leak.hours_left)}",
-        subject=leak.name,
-        hours_left=leak.hours_left,
-    )
+def _growth(condition: Condition) -> float:
+    return 0.0 if condition.leak is None else condition.leak.growth
 
 
-def _when(hours: float | None) -> str:
-    return "" if hours is None else f"; the limit is reached in {brief_duration(3600 * hours)} at this pace"
-
-
-def tell_suspicions(
-    logger: logging.Logger, new: Iterable[Leak], ended: Iterable[Leak], reasons: Mapping[str, str]
-) -> None:
-    """Log leaks that are suspected from now on, and suspicions that came to nothing."""
-    for leak in new:
-        if leak.state == "suspected":
-            logger.info(
-                "memprof: leak suspected [%s] %s; watching whether it goes on",
-                leak.severity,
-                describe(leak),
-                extra={f"memprof_{key}": value for key, value in leak.to_dict().items()},
-            )
-    for leak in ended:
-        why = reasons.get(leak.name, "it no longer grows")
-        logger.info("memprof: suspicion over: %s, %s", leak.name, why, extra={"memprof_name": leak.name})
+def _is_met(condition: Condition, entry: _Entry | None) -> bool:
+    begun = entry is not None and entry.told is not None
+    return condition.met or (begun and condition.value > _RELEASE * condition.threshold)

@@ -1,11 +1,13 @@
-"""What there is to be judged at one moment: read once, and looked at by every feature."""
+"""What is judged at one moment, read once and observed by every feature, and what an observer finds."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from memprof_middleware.analysis.history import History
-from memprof_middleware.model import MemorySnapshot, WorkerSummary
+from memprof_middleware.model import Condition, MemorySnapshot, WorkerSummary
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -18,6 +20,8 @@ class Beat:
         history: the past, the last snapshot included.
         worker: the label of this worker.
         siblings: what a step needs of the server's other workers.
+        counted: whether objects were counted with the last snapshot.
+        by_hand: whether somebody asks, who waits for the answer, whatever the budget.
     """
 
     now: float
@@ -25,6 +29,8 @@ class Beat:
     history: History
     worker: str
     siblings: tuple[WorkerSummary, ...]
+    counted: bool = True
+    by_hand: bool = False
 
     @property
     def others(self) -> list[MemorySnapshot]:
@@ -35,3 +41,37 @@ class Beat:
     def first(self) -> bool:
         """Whether this is the worker that does for all what one alone has to do."""
         return all(int(self.worker) < int(sibling.worker) for sibling in self.siblings)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Conditions:
+    """What an observer finds.
+
+    Attributes:
+        judged: names of the conditions that were judged; only these can end.
+        found: those that are met, and those that are measured and not met.
+        reasons: what ended others, by subject, where that is known: ``was freed``.
+        cause: whether the growth goes on that these are the cause of. While it does, what began stays, found or not;
+            when it is over, so are they. ``None``: each stands for itself.
+        elsewhere: another worker judges them from now on: they are no longer ours to report.
+    """
+
+    judged: Sequence[str] = ()
+    found: Sequence[Condition] = ()
+    reasons: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    cause: bool | None = None
+    elsewhere: bool = False
+
+
+class Observer(NamedTuple):
+    """A feature that observes each beat.
+
+    Attributes:
+        kind: of its failures.
+        observe: looks at a beat.
+        waits: whether it takes long, so that a scrape must not wait for it.
+    """
+
+    kind: str
+    observe: Callable[[Beat], Conditions]
+    waits: bool = False

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from memprof_middleware.config import Config
 from memprof_middleware.limits.levels import FixedTuner
-from memprof_middleware.model import Leak, MemorySnapshot
+from memprof_middleware.model import MemorySnapshot
 from memprof_middleware.routes.counter import Traffic
-from memprof_middleware.runtime.alerts import AlertCallback
 from memprof_middleware.runtime.instruments import ProcessInstruments
+from memprof_middleware.runtime.reporting import AlertCallback, LeakCallback
 from memprof_middleware.runtime.snapshotter import Trace
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Given:
         remedies: what the application can drop when memory is high.
         baseline: one that was set or loaded; it is for all processes.
         trace: the trace of allocations, which a child inherits.
+        faces: where the host shows what is found, in words.
     """
 
     config: Config
@@ -50,7 +51,8 @@ class Given:
     recycler: type[Recycler | NoRecycler]
     traffic: Traffic
     trace: Trace
-    leak_callbacks: list[Callable[[Leak], object]] = dataclasses.field(default_factory=list)
+    leak_callbacks: list[LeakCallback] = dataclasses.field(default_factory=list)
     alert_callbacks: list[AlertCallback] = dataclasses.field(default_factory=list)
     remedies: list[Callable[[], object]] = dataclasses.field(default_factory=list)
     baseline: MemorySnapshot | None = None
+    faces: tuple[str, ...] = ()

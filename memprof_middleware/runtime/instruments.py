@@ -8,10 +8,13 @@ import gc
 # The half of tracemalloc that is written in C: the other half brings pickle.
 from _tracemalloc import get_traced_memory, is_tracing
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from memprof_middleware.forks import before_fork
 from memprof_middleware.heap.containers import SECONDS, Containers, find_containers
+from memprof_middleware.heap.definitions import Definition, define
 from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.heap.origins import module_of, rank_of
 from memprof_middleware.heap.populations import count_populations
@@ -19,10 +22,10 @@ from memprof_middleware.heap.retainers import Holding, find_holders
 from memprof_middleware.probes.allocator import AllocatorStats, allocator_stats
 from memprof_middleware.probes.census import Census
 from memprof_middleware.probes.gc_stats import GcRecorder, GcStats
-from memprof_middleware.probes.inherited import freeze_inherited
+from memprof_middleware.probes.inherited import freeze_inherited, has_frozen
 from memprof_middleware.probes.limits import ContainerMemory, ContainerMemoryReader, MemoryLimit, memory_limit
 from memprof_middleware.probes.listening import Listener, listener
-from memprof_middleware.probes.native_census import CensusTaker, is_forked
+from memprof_middleware.probes.native_census import CensusTaker, is_forked, is_installed
 from memprof_middleware.probes.process import MemoryShare, ProcessMemory, memory_share, process_memory
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
 from memprof_middleware.probes.turns import Turn
@@ -30,6 +33,18 @@ from memprof_middleware.runtime.shared_census import shared_census
 
 if TYPE_CHECKING:
     from memprof_middleware.heap.grown import GrownContainers
+
+
+# What only a forked worker needs, with and without the compiled count.
+_FORKED = {True: ("grown", "held"), False: ("near",)}
+
+
+@before_fork
+def _load_for_child() -> None:
+    """Have in the parent what its children need: there it is shared, and no thread of them has to import."""
+    allocator_stats()  # which looks once for what allocates
+    for name in _FORKED[is_installed()]:
+        import_module(f"memprof_middleware.heap.{name}")
 
 
 class ProcessInstruments(Instruments, Protocol):
@@ -128,18 +143,23 @@ class Probes:
         return shared_census(self.census, id(self), stride, max_age)
 
     def freeze_inherited(self) -> int:
-        """Hide from the collector what a forked worker inherited, if C can see it all the same; how many objects."""
-        return freeze_inherited(self._proc) if self._census.may_compile() else 0
+        """Hide from the collector what a forked worker inherited, where that is of use; how many objects."""
+        return freeze_inherited(self._proc)
 
     def containers(self, *, most_seconds: float = SECONDS, pause: Callable[[float], object] = real_sleep) -> Containers:
         """How long the containers are that the program keeps, by path; where that is too much, a part of them in turn.
 
-        In a forked worker whose objects are counted in C only those that grow: a look at all would copy the heap.
+        In a forked worker a look at all would copy the heap. There only those that grow, where C counts; else, of a
+        frozen heap, those near the application's modules.
 
         Args:
             most_seconds: processor time that it may take.
             pause: called between slices with the seconds to wait; what it raises ends the walk.
         """
+        if self._is_frozen:
+            from memprof_middleware.heap.near import measure_near
+
+            return measure_near(pause)
         if self._is_shared:
             if self._grown is None:
                 from memprof_middleware.heap.grown import GrownContainers
@@ -154,16 +174,29 @@ class Probes:
         self, type_names: Sequence[str], *, pause: Callable[[float], object] = real_sleep
     ) -> Mapping[str, Holding]:
         """Who holds the young instances of some types; dear, so for suspects only. Arguments as for containers."""
+        if self._is_frozen:
+            from memprof_middleware.heap.near import find_near
+
+            return find_near(type_names, pause=pause)
         if not self._is_shared:
             return find_holders(type_names, pause=pause)
         from memprof_middleware.heap.held import find_held
 
         return find_held(type_names, pause=pause)
 
+    def define(self, path: str, *, pause: Callable[[float], object] = real_sleep) -> Definition:
+        """Where the beginning of a retaining path is in the source, and who adds to it. Pauses as for containers."""
+        return define(path, pause=pause)
+
     @property
     def _is_shared(self) -> bool:
         """Whether to look by address: the heap is shared with a parent, and C can look at it without a copy."""
         return self._census.is_compiled and is_forked()
+
+    @property
+    def _is_frozen(self) -> bool:
+        """Whether to look nearby alone: the heap is shared with a parent and frozen, and C cannot look at it."""
+        return not self._census.is_compiled and is_forked() and has_frozen()
 
     def populations(self) -> dict[str, int]:
         """Tasks by coroutine, threads by name, open files and sockets."""

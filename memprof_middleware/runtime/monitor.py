@@ -6,44 +6,44 @@ import contextlib
 import functools
 import logging
 import os
-import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 
 from memprof_middleware.analysis.baseline import drift
 from memprof_middleware.analysis.history import History
+from memprof_middleware.config import Config
 from memprof_middleware.evidence.trigger import EvidenceWatch
 from memprof_middleware.failures import Failures
 from memprof_middleware.flame.recorder import FlameRecorder, tightness
+from memprof_middleware.leaks.triage import FILE_NAME, Triage
 from memprof_middleware.leaks.watch import LeakWatch
 from memprof_middleware.limits.capacity import Capacity
 from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, MemorySnapshot, RouteGrowth
+from memprof_middleware.model.urgency import URGENCIES, Urgency
+from memprof_middleware.purse import Purse
 from memprof_middleware.routes.growth import group_growth
 from memprof_middleware.routes.watch import RouteWatch, most_growth
-from memprof_middleware.runtime.alerts import AlertBook, borrow_server_log, leak_breach, tell_suspicions
+from memprof_middleware.runtime.alerts import AlertManager
 from memprof_middleware.runtime.baseline_file import read_baseline
-from memprof_middleware.runtime.beat import Beat
+from memprof_middleware.runtime.beat import Beat, Conditions, Observer
 from memprof_middleware.runtime.budget import Governor
 from memprof_middleware.runtime.given import Given
-from memprof_middleware.runtime.observers import (
-    Conditions,
-    observe_capacity,
-    observe_habits,
-    observe_leaks,
-    observe_routes,
-    observe_thresholds,
-)
+from memprof_middleware.runtime.notices import Notices
+from memprof_middleware.runtime.observers import Features, Observers, leak_condition
 from memprof_middleware.runtime.pulse import Pulse
 from memprof_middleware.runtime.report import figures_of
+from memprof_middleware.runtime.reporting import Reporter, borrow_server_log
 from memprof_middleware.runtime.sampler import Sampler
 from memprof_middleware.runtime.snapshotter import Camera
 from memprof_middleware.sinks.group import Sinks
+from memprof_middleware.text.headline import subject
 from memprof_middleware.weakly import weakly
 from memprof_middleware.workers.group import WorkerGroup
 from memprof_middleware.workers.pasts import Pasts
+from memprof_middleware.workers.reported import Reported
 
 # How long a server may take from starting the application to listening.
 _BIND_SECONDS = 60.0
@@ -76,13 +76,15 @@ class ProcessMonitor:
         self.history = History(self.config.history_size, self.config.top_types)
         self.snapshot: MemorySnapshot | None = None
         self.heap_start_mb: float | None = None
-        self._growing = False  # all memory grows as a leak does
         self._own_baseline: MemorySnapshot | None = None
         self.published: MemoryMetrics | None = None
         self.stepped_at = time.monotonic()
         self._pulse = Pulse(self.config.interval, time.monotonic())
-        self._said: set[str] = set()
-        self.governor = Governor(self.config, time.monotonic(), weakly(self._say_rarely))
+        self._notices = Notices(self.pid, self.failures)
+        # Where time is simulated, what is earned in it pays for the work that is done in it.
+        clock = time.monotonic if given.clock is time.time else given.clock
+        self.purse = Purse(self.config.cpu_budget, clock)
+        self.governor = Governor(self.config, self.purse, self._notices.counted_rarely)
         self.group = WorkerGroup(given.probes.listener, self.config.run_dir, self.failures)
         self._wire_features(given)
         self._wire_outlets(given)
@@ -91,18 +93,34 @@ class ProcessMonitor:
     def _wire_features(self, given: Given) -> None:
         probes, config, failures = given.probes, self.config, self.failures
         self.camera = Camera(probes, config, given.clock, failures, self.traffic, given.trace)
-        self.leak_watch = LeakWatch(probes, config, failures, weakly(self._is_halted))
-        self.route_watch = RouteWatch(self.traffic, probes, given.clock, config.warmup_snapshots, failures)
+        self.leak_watch = LeakWatch(probes, config, failures, weakly(self._is_halted), self.purse)
+        self.route_watch = RouteWatch(self.traffic, probes, given.clock, config.warmup_snapshots, failures, self.purse)
         self.capacity = Capacity(failures)
         self.tuner = given.tuner(config, failures)
+        self.triage = Triage(
+            config.ignore,
+            functools.partial(_triage_path, config, self.group),
+            weakly(self._urgency_of),
+            given.clock,
+            failures,
+        )
+        self.leak_watch.is_ignored = self.triage.is_ignored
+        parts = (self.leak_watch, self.route_watch, self.capacity, self.tuner, self.triage)
+        self._observers = Observers(Features(*parts, config, self.group))
         self.evidence_watch = EvidenceWatch(probes, config, failures, functools.partial(_run_name, self.group))
         self.recycler = given.recycler(self, probes, callbacks=given.remedies)
 
     def _wire_outlets(self, given: Given) -> None:
         self.pasts = Pasts(self.group, self.history, self.failures)
         self.sinks = Sinks(given.sinks, self)
-        self.alert_book = AlertBook(given.logger, self.failures, given.alert_callbacks)
-        self.alert_book.callbacks.append(self.sinks.event)
+        self._reported = Reported(functools.partial(_shared, self.group), self.failures)
+        page = self.config.page_path if self.config.token is not None else None
+        callbacks = given.alert_callbacks, given.leak_callbacks
+        self._reporter = Reporter(
+            given.logger, self.failures, self._reported, self.triage, f"{page}/" if page else "", *callbacks
+        )
+        self._reporter.outlets.append(self.sinks.event)
+        self.alert_manager = AlertManager(self._reporter)
         # What a thread of ours holds must not lead back here: who drops the profiler wants it, and all it holds, freed.
         group, traffic = self.group, self.traffic
         self.flames = FlameRecorder(
@@ -175,13 +193,8 @@ class ProcessMonitor:
             return
         with self.failures.caught("log"):
             borrow_server_log(self.logger)
-            if self.config.background:
-                self.logger.info(
-                    "memprof: watching process %d, a snapshot every %g s",
-                    self.pid,
-                    self.config.interval,
-                    extra={"memprof_pid": self.pid},
-                )
+        if self.config.background:
+            self._notices.started(self.config.interval, self.given.faces)
         with self.failures.caught("publish"):
             self.publish()  # the other workers' scrapes show this one from now on, not from its first snapshot on
 
@@ -190,9 +203,7 @@ class ProcessMonitor:
     def beat(self) -> None:
         """A step in the thread."""
         if self._pulse.beat(time.monotonic()):
-            self._say_once(
-                "runs", "the background thread runs in process %d after all: scrapes leave the work to it again"
-            )
+            self._notices.thread_runs()
         self.step()
         self._pulse.beat(time.monotonic())
 
@@ -201,25 +212,23 @@ class ProcessMonitor:
         self.stepped_at = time.monotonic()
         self.stepping = True
         try:
-            with self.governor.paying_rest():
+            with self.purse.paying("judging"):
                 self._step()
         finally:  # a handler of a signal may raise in here, in a scrape
             self.stepping = False
 
     def _step(self) -> None:
         with self.failures.caught("step"):
-            stride = self.governor.stride(time.monotonic())
+            stride = self.governor.stride()
             self.take_snapshot(stride)
-            beat = self.look()
-            # Without a new count nothing is learned of types; of memory, if it grows, there may be.
-            if stride is not None or self.leak_watch.is_pressing():
-                self.detect_leaks(beat)
-            self.check_thresholds(beat)
-            self._judge_routes(beat)
+            with self._publishing:  # what a predecessor has reported is known before anything is judged
+                self._join()
+            beat = self.look(counted=stride is not None)
+            found = self._observe(beat, self._observers.all())
             self.publish()
-            if self.config.background and self.config.evidence and self.published is not None:
-                self.evidence_watch.consider(list(beat.siblings), self.published, beat.now, self._write_evidence)
-            self.governor.spent(self.flames.take_cost(), time.monotonic())
+            self._keep_evidence(beat)
+            self._report(found, beat.now)
+            self.purse.charge("shown", self.flames.take_cost())
         with self.failures.caught("timeline"), self._publishing:  # a step by hand may run beside the thread's
             self.pasts.keep(self.published)
         self.sinks.publish(self.published)
@@ -232,11 +241,7 @@ class ProcessMonitor:
             return
         now = time.monotonic()
         if self._pulse.is_missing(now, alive=self.sampler.running or self.sampler.starting):
-            self._say_once(
-                "missing",
-                "the background thread does not run in process %d, so each scrape takes the snapshot instead; "
-                + _remedy(),
-            )
+            self._notices.no_thread()
             if self.snapshot is None or now - self.stepped_at >= self.config.interval:
                 self.step()
 
@@ -255,19 +260,6 @@ class ProcessMonitor:
         self.publish()
         return not self.group.settled
 
-    def _say_once(self, what: str, text: str) -> None:
-        if what not in self._said:
-            self._said.add(what)
-            with self.failures.caught("log"):
-                self.logger.warning(f"memprof: {text}", self.pid, extra={"memprof_pid": self.pid})
-
-    def _say_rarely(self, text: str) -> None:
-        """Objects are counted less often than the interval says: once at INFO, then for who looks closely."""
-        level = logging.DEBUG if "rarely" in self._said else logging.INFO
-        self._said.add("rarely")
-        with self.failures.caught("log"):
-            self.logger.log(level, "memprof: %s", text, extra={"memprof_pid": self.pid})
-
     # -- measure and judge ---------------------------------------------------------------------------------------
 
     def take_snapshot(self, stride: int | None = 1, *, by_hand: bool = False) -> MemorySnapshot:
@@ -278,17 +270,18 @@ class ProcessMonitor:
             by_hand: somebody asked for it, whatever the budget.
         """
         with self._lock:
-            with self.governor.paying():
+            with self.purse.paying("judging"):
                 allocator = self.route_watch.read(self.history.seen + 1)  # before the census, which allocates
             max_age = 0.0 if by_hand else self.config.interval / 2
             snapshot, census, cpu_seconds = self.camera.take(stride, allocator, max_age=max_age)
-            self.governor.spent(cpu_seconds, time.monotonic())
+            self.purse.charge("judging", cpu_seconds)
             if census is not None:
-                self.governor.counted(census, time.monotonic())
+                if not census.age_seconds:  # else another one has paid
+                    self.purse.charge("count", census.cpu_seconds)  # measured in there: under gevent by another thread
+                self.governor.counted(census)
             self.history.append(snapshot, census.counts if census else None)
             counts, requests = None if census is None else census.counts, self.traffic.read()[0]
-            spent = self.leak_watch.measure(self.history, counts, requests, by_hand=by_hand)
-            self.governor.spent(spent, time.monotonic())
+            self.leak_watch.measure(self.history, counts, requests, by_hand=by_hand)
             if self._own_baseline is None and self.history.seen > self.config.warmup_snapshots:
                 self._own_baseline = snapshot
             self.snapshot = snapshot
@@ -296,64 +289,51 @@ class ProcessMonitor:
                 self.heap_start_mb = snapshot.heap_used_mb
         return snapshot
 
-    def look(self) -> Beat:
-        """What there is to be judged now; the siblings are read once for all who judge."""
-        return Beat(self.last_time, self.snapshot, self.history, self.worker, tuple(self.group.siblings(self.pid)))
+    def look(self, *, counted: bool = True, by_hand: bool = False) -> Beat:
+        """Return what is judged now; the siblings are read once for all observers."""
+        siblings = tuple(self.group.siblings(self.pid))
+        self._reported.live = [sibling.pid for sibling in siblings]
+        self.triage.read()
+        return Beat(self.last_time, self.snapshot, self.history, self.worker, siblings, counted, by_hand)
 
-    def _ask(
-        self, kind: str, observe: Callable[[], Conditions], now: float, lock: threading.Lock | None = None
-    ) -> Conditions:
-        """Have an observer look, pay for it, and tell what begins and ends; one that fails harms no other."""
-        found = Conditions()
-        with self.failures.caught(kind):
-            with lock or contextlib.nullcontext(), self.governor.paying():
-                found = observe()
-            self.alert_book.update(found.breaches, found.judged, now, found.reasons)
+    def _observe(self, beat: Beat, observers: Iterable[Observer]) -> list[Conditions]:
+        """Have each observer look, and pay for it; one that fails harms no other."""
+        found = []
+        for observer in observers:
+            lock = contextlib.nullcontext() if observer.waits else self._lock
+            with self.failures.caught(observer.kind), lock, self.purse.paying("judging"):
+                found.append(observer.observe(beat))
         return found
 
-    def detect_leaks(self, beat: Beat | None = None, *, by_hand: bool = False) -> list[Leak]:
+    def _report(self, found: Iterable[Conditions], now: float) -> None:
+        for conditions in found:
+            with self.failures.caught("alerts"):
+                self.alert_manager.update(conditions, now)
+
+    def _ask(self, *observers: Observer) -> None:
+        """Have observers look now, for somebody who waits for the answer."""
+        beat = self.look(by_hand=True)
+        self._report(self._observe(beat, observers), beat.now)
+
+    def detect_leaks(self) -> list[Leak]:
         """Judge the history; the open leaks, the worst first."""
-        beat, leaks = beat or self.look(), self.leak_watch
-        observe = functools.partial(observe_leaks, beat, leaks, self.route_watch, self.config, by_hand=by_hand)
-        found = self._ask("leaks", observe, beat.now, self._lock)
-        with self.failures.caught("log"):
-            tell_suspicions(self.logger, found.new, found.over, leaks.reasons)
-        for leak in found.new:
-            for callback in list(self.given.leak_callbacks):
-                with self.failures.caught("leak_callback"):
-                    callback(leak)
-        return list(leaks.leaks)
+        self._ask(self._observers.leaks)
+        return list(self.leaks)
 
-    def check_thresholds(self, beat: Beat | None = None) -> list[Alert]:
-        """Judge the last snapshot against the thresholds; the conditions that hold, leaks included."""
-        beat = beat or self.look()
-        self.leak_watch.others = beat.others
-        self._ask("thresholds", functools.partial(self._observe_thresholds, beat), beat.now, self._lock)
-        self._ask("capacity", functools.partial(observe_capacity, beat, self.capacity), beat.now, self._lock)
-        self._ask("learn", functools.partial(observe_habits, beat, self.tuner, self.config), beat.now, self._lock)
+    @property
+    def leaks(self) -> tuple[Leak, ...]:
+        """The open leaks that are not ignored, the worst first."""
+        return self.triage.reported(self.leak_watch.leaks)
+
+    def check_thresholds(self) -> list[Alert]:
+        """Judge the last snapshot against the thresholds; the conditions that are met, leaks included."""
+        self._ask(*self._observers.thresholds)
         return self.alerts
-
-    def _observe_thresholds(self, beat: Beat) -> Conditions:
-        self._growing = self.leak_watch.is_growing()
-        return observe_thresholds(beat, self.tuner, self.config, self.alert_book.names(), growing=self._growing)
 
     def judge_routes(self) -> list[RouteGrowth]:
         """What a request keeps, by route, over all workers of the server; the routes that keep most first."""
-        self._judge_routes(self.look(), by_hand=True)
+        self._ask(self._observers.routes)
         return self.route_growth()
-
-    def _judge_routes(self, beat: Beat, *, by_hand: bool = False) -> None:
-        observe = functools.partial(
-            observe_routes,
-            beat,
-            self.route_watch,
-            self.leak_watch,
-            self.config,
-            self.group.windows,
-            growing=self._growing,
-            by_hand=by_hand,
-        )
-        self._ask("route_growth", observe, beat.now)  # without the lock: a fit takes long, and scrapes would wait
 
     def route_growth(self) -> list[RouteGrowth]:
         """What was found out last by :meth:`judge_routes`, in this worker or in the one that does it for all."""
@@ -366,13 +346,21 @@ class ProcessMonitor:
         return most_growth(type_name, windows)
 
     def evidence(self, cause: str) -> Path | None:
-        """Write an evidence bundle now; where it is, ``None`` if there is none. Never raises."""
+        """Write an evidence file now; where it is, ``None`` if there is none. Never raises."""
         return self._write_evidence(cause, ())
 
     def _write_evidence(self, cause: str, about: tuple[str, ...]) -> Path | None:
         return self.evidence_watch.write(
             cause, about, self.metrics(), self.history, self.route_growth(), self.logger, self.last_time
         )
+
+    def _keep_evidence(self, beat: Beat) -> None:
+        """Write an evidence file if something has come up that asks for one; the leak's own line will name it."""
+        self._reporter.evidence = {}
+        if self.config.background and self.config.evidence and self.published is not None:
+            self._reporter.evidence = self.evidence_watch.consider(
+                list(beat.siblings), self.published, beat.now, self._write_evidence
+            )
 
     # -- what others see -----------------------------------------------------------------------------------------
 
@@ -417,8 +405,8 @@ class ProcessMonitor:
                 self._own_baseline = predecessor.baseline
             self.leak_watch.inherit(predecessor.leaks)
         confirmed = [leak for leak in predecessor.leaks if leak.state == "confirmed"]
-        self.alert_book.adopt([leak_breach(leak, self.config) for leak in confirmed], self.last_time)
-        self.alert_book.adopt(self.capacity.inherit(predecessor), self.last_time)
+        self.alert_manager.adopt([leak_condition(leak, self.config) for leak in confirmed], self.last_time)
+        self.alert_manager.adopt(self.capacity.inherit(predecessor), self.last_time)
 
     @property
     def baseline(self) -> MemorySnapshot | None:
@@ -435,8 +423,8 @@ class ProcessMonitor:
 
     @property
     def alerts(self) -> list[Alert]:
-        """The conditions that hold, as they were when they began."""
-        return self.alert_book.active
+        """The conditions that are met, as they were reported last."""
+        return self.alert_manager.active
 
     @property
     def worker(self) -> str:
@@ -450,7 +438,7 @@ class ProcessMonitor:
 
     def use_logger(self) -> None:
         """Tell the logger that is given now."""
-        self.alert_book.logger = self.failures.logger = self.given.logger
+        self._reporter.logger = self.failures.logger = self.given.logger
 
     def now(self) -> float:
         """The time by the profiler's clock, in seconds since the epoch."""
@@ -460,6 +448,12 @@ class ProcessMonitor:
     def last_time(self) -> float:
         """When the last snapshot was taken; before the first, now."""
         return self.now() if self.snapshot is None else self.snapshot.timestamp
+
+    def _urgency_of(self, incident: str) -> Urgency:
+        """The urgency of an incident now, in the worker that has it worst."""
+        leaks = (leak for worker in self.workers() for leak in worker.leaks)
+        named = (leak.urgency for leak in leaks if incident in {subject(leak), leak.name})
+        return max(named, key=URGENCIES.index, default="none")
 
     def _is_halted(self) -> bool:
         """Whether a step under way is no longer wanted."""
@@ -479,12 +473,17 @@ def _let_go(
     group.leave()
 
 
+def _shared(group: WorkerGroup) -> Path | None:
+    """The folder of what the workers share; ``None`` while alone."""
+    return None if group.slot is None else group.slot.shared
+
+
+def _triage_path(config: Config, group: WorkerGroup) -> Path | None:
+    """Where decisions about incidents are kept: beside what was learned, else as long as the server runs."""
+    folder = config.state_folder or _shared(group)
+    return folder and folder / FILE_NAME
+
+
 def _run_name(group: WorkerGroup) -> str:
     """Names this run of the server; of a process that is alone, that process."""
     return str(os.getpid()) if group.slot is None else group.slot.run
-
-
-def _remedy() -> str:
-    if "uwsgi" in sys.modules:
-        return "set enable-threads = true for uWSGI"
-    return "the server or the machine may not let this process start threads"

@@ -1,126 +1,156 @@
-"""The features as the monitor asks them: each observes a beat and returns the conditions that it finds."""
+"""The features as observers: each looks at a beat and returns the conditions that it finds."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
 
 from memprof_middleware.analysis.sharing import shared_memory
 from memprof_middleware.config import Config
+from memprof_middleware.leaks.triage import Triage
 from memprof_middleware.leaks.watch import LeakWatch
 from memprof_middleware.limits.capacity import CONDITION as EXHAUSTION
 from memprof_middleware.limits.capacity import Capacity
 from memprof_middleware.limits.levels import FixedTuner
-from memprof_middleware.limits.thresholds import CONDITIONS, breaches, heap_growth
-from memprof_middleware.model import Breach, Leak, RouteWindows
+from memprof_middleware.limits.thresholds import CONDITIONS, heap_growth, measured
+from memprof_middleware.model import Condition, FedBy, Leak, MemorySnapshot
+from memprof_middleware.routes.growth import route_conditions
 from memprof_middleware.routes.watch import RouteWatch
-from memprof_middleware.runtime.alerts import leak_breach
-from memprof_middleware.runtime.beat import Beat
+from memprof_middleware.runtime.beat import Beat, Conditions, Observer
+from memprof_middleware.text.conditions import leak_message, restart
+from memprof_middleware.text.headline import holder
+from memprof_middleware.workers.group import WorkerGroup
 
-Windows = Callable[[str], RouteWindows | None]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Conditions:
-    """What an observer found.
-
-    Attributes:
-        judged: names of the conditions that were judged; only these can end.
-        breaches: those that hold.
-        reasons: why others are over, by name and subject, where that is known.
-        new: leaks that are to be told of for the first time.
-        over: suspicions that came to nothing.
-    """
-
-    judged: Sequence[str] = ()
-    breaches: Sequence[Breach] = ()
-    reasons: Mapping[tuple[str, str], str] = dataclasses.field(default_factory=dict)
-    new: Sequence[Leak] = ()
-    over: Sequence[Leak] = ()
+LEAK, ROUTE_LEAK = "leak", "route_leak"
 
 
-def observe_leaks(beat: Beat, leaks: LeakWatch, routes: RouteWatch, config: Config, *, by_hand: bool) -> Conditions:
-    """What grows and stays: the confirmed leaks, and what is to be told of the others."""
-    told = {leak.name for leak in leaks.leaks if leak.notable}
-    alarmed = {leak.name for leak in leaks.leaks if leak.state == "confirmed"}
-    found, ended = leaks.judge(beat.history, lambda kind, name: _route_text(kind, name, beat, routes), by_hand=by_hand)
-    return Conditions(
-        ("leak",),
-        [leak_breach(leak, config) for leak in found if leak.state == "confirmed"],
-        {("leak", name): reason for name, reason in leaks.reasons.items()},
-        new=[leak for leak in found if leak.notable and leak.name not in told],
-        over=[leak for leak in ended if leak.name in told - alarmed],
-    )
+class Features(NamedTuple):
+    """What observes."""
+
+    leaks: LeakWatch
+    routes: RouteWatch
+    capacity: Capacity
+    tuner: FixedTuner
+    triage: Triage
+    config: Config
+    group: WorkerGroup
 
 
-def _route_text(kind: str, name: str, beat: Beat, routes: RouteWatch) -> str | None:
-    """The route that makes something grow, with its share and interval, for people.
-
-    Empty if none is found; ``None`` while that is being found out: ask again with the next step.
-    """
-    known, found = routes.ask(kind, name, beat.history)
-    if not known:
-        return None
-    if found is None:
-        return ""
-    value, low, high = found.per_request.value, found.per_request.low, found.per_request.high
-    names = " or ".join((found.route, *found.together_with))
-    kept = f", {value:.3g} ({low:.3g} to {high:.3g}) per request" if high < 2 * value else ""
-    return f"{names} ({100 * found.share:.0f} % of it{kept})"
-
-
-def observe_thresholds(
-    beat: Beat, tuner: FixedTuner, config: Config, holding: Collection[str], *, growing: bool
-) -> Conditions:
-    """The thresholds that are passed; those that hold already are released a little below.
+class Observers:
+    """The observers of one process, in the order in which they look.
 
     Args:
-        beat: what is judged.
-        tuner: the thresholds in force.
-        config: those that are not learned.
-        holding: names of the conditions that hold.
-        growing: all memory grows as a leak does.
+        features: what observes.
     """
-    return Conditions(CONDITIONS, breaches(beat.history, config, holding, beat.others, tuner.levels, growing=growing))
 
-
-def observe_capacity(beat: Beat, capacity: Capacity) -> Conditions:
-    """The limits that will be reached within a day."""
-    if beat.snapshot is None:
-        return Conditions()
-    return Conditions((EXHAUSTION,), capacity.see(beat.snapshot, beat.siblings, beat.worker))
-
-
-def observe_habits(beat: Beat, tuner: FixedTuner, config: Config) -> Conditions:
-    """What is usual for the application: learned, and no condition."""
-    if beat.snapshot is not None and tuner.active:
-        shared = shared_memory([beat.snapshot, *beat.others])
-        growth = heap_growth(beat.history, config.warmup_snapshots)
-        tuner.see(
-            beat.snapshot,
-            None if shared is None else shared.percent,
-            None if growth is None else growth.percent,
-            first=beat.first,
+    def __init__(self, features: Features) -> None:
+        self._features, self._config = features, features.config
+        self._growing = False  # all memory grows as a leak does
+        self.leaks = Observer("leaks", self._leaks)
+        self.thresholds = (
+            Observer("thresholds", self._thresholds),
+            Observer("capacity", self._capacity),
+            Observer("learn", self._habits),
         )
-    return Conditions()
+        self.routes = Observer("route_growth", self._routes, waits=True)
+
+    def all(self) -> tuple[Observer, ...]:
+        """Those of a step."""
+        return (self.leaks, *self.thresholds, self.routes)
+
+    def _leaks(self, beat: Beat) -> Conditions:
+        """What grows and stays: the confirmed leaks, and the suspicions that matter."""
+        watch, triage = self._features.leaks, self._features.triage
+        # Without a new count nothing is learned of types; of memory, if it grows, there may be.
+        if not beat.counted and not beat.by_hand and not watch.is_pressing():
+            return Conditions()
+        watch.judge(beat.history, lambda kind, name: self._fed_by(kind, name, beat), by_hand=beat.by_hand)
+        reported = [leak for leak in triage.reported(watch.leaks) if leak.notable or leak.state == "confirmed"]
+        reasons = {name: reason.removeprefix("it ") for name, reason in watch.reasons.items()}
+        return Conditions((LEAK,), [leak_condition(leak, self._config, beat.snapshot) for leak in reported], reasons)
+
+    def _fed_by(self, kind: str, name: str, beat: Beat) -> FedBy | None:
+        """The route that makes something grow; ``None`` while that is sought: ask again with the next step."""
+        known, found = self._features.routes.ask(kind, name, beat.history)
+        if not known:
+            return None
+        if found is None:
+            return FedBy()
+        return FedBy(" or ".join((found.route, *found.together_with)), found.share, found.per_request)
+
+    def _thresholds(self, beat: Beat) -> Conditions:
+        """The figures that are compared with a threshold."""
+        watch = self._features.leaks
+        watch.others = beat.others
+        self._growing = watch.is_growing()
+        levels = self._features.tuner.levels
+        return Conditions(CONDITIONS, measured(beat.history, self._config, beat.others, levels, growing=self._growing))
+
+    def _capacity(self, beat: Beat) -> Conditions:
+        """The limits that will be reached within a day."""
+        if beat.snapshot is None:
+            return Conditions()
+        return Conditions((EXHAUSTION,), self._features.capacity.see(beat.snapshot, beat.siblings, beat.worker))
+
+    def _habits(self, beat: Beat) -> Conditions:
+        """What is usual for the application: learned, and no condition."""
+        tuner = self._features.tuner
+        if beat.snapshot is not None and tuner.active:
+            shared = shared_memory([beat.snapshot, *beat.others])
+            growth = heap_growth(beat.history, self._config.warmup_snapshots)
+            tuner.see(
+                beat.snapshot,
+                None if shared is None else shared.percent,
+                None if growth is None else growth.percent,
+                first=beat.first,
+            )
+        return Conditions()
+
+    def _routes(self, beat: Beat) -> Conditions:
+        """The routes that leak, over all workers; found out by the first of them.
+
+        A route that keeps memory is a leak only beside the evidence that something leaks: a young process keeps much
+        with each request.
+        """
+        routes, leaks, triage = self._features.routes, self._features.leaks, self._features.triage
+        siblings = [sibling.worker for sibling in beat.siblings]
+        routes.judge(beat.worker, siblings, self._features.group.windows, by_hand=beat.by_hand)
+        if not routes.judges:
+            return Conditions((ROUTE_LEAK,), elsewhere=True)
+        if not routes.judged:
+            return Conditions()
+        heap_mb = None if beat.snapshot is None else beat.snapshot.heap_size_mb
+        found = route_conditions(routes.growth, self._config, heap_mb, leaks.left(beat.history))
+        growing = self._growing or any(leak.state == "confirmed" for leak in triage.reported(leaks.leaks))
+        kept = [condition for condition in found if not triage.ignores_route(condition.route)]
+        return Conditions((ROUTE_LEAK,), kept, cause=growing)
 
 
-def observe_routes(
-    beat: Beat, routes: RouteWatch, leaks: LeakWatch, config: Config, windows: Windows, *, growing: bool, by_hand: bool
-) -> Conditions:
-    """The routes that leak, over all workers.
+def leak_condition(leak: Leak, config: Config, snapshot: MemorySnapshot | None = None) -> Condition:
+    """A leak as a condition.
 
     Args:
-        beat: what is judged.
-        routes: judges them.
-        leaks: knows whether anything leaks, and how much is left until a limit.
+        leak: the leak.
         config: the limits.
-        windows: reads the windows that another worker has left.
-        growing: all memory grows as a leak does.
-        by_hand: judge at once, whatever the budget.
+        snapshot: the last one, of the process that it is in.
     """
-    routes.judge(beat.worker, [sibling.worker for sibling in beat.siblings], config, windows, by_hand=by_hand)
-    heap_mb = None if beat.snapshot is None else beat.snapshot.heap_size_mb
-    growing = growing or any(leak.state == "confirmed" for leak in leaks.leaks)
-    left = leaks.left(beat.history)
-    return Conditions(("route_leak",), routes.leaking(config, heap_mb, growing=growing, left=left))
+    room = advice = ""
+    if snapshot is not None and leak.urgency == "now":
+        advice = restart(snapshot.pid)
+        if snapshot.heap_used_mb is not None and snapshot.heap_size_mb is not None:
+            room = f"{snapshot.heap_used_mb:.0f} of {snapshot.heap_size_mb:.0f} MiB, process {snapshot.pid}"
+    return Condition(
+        LEAK,
+        leak.severity,
+        leak.growth_percent,
+        config.leak_growth_percent,
+        leak_message(leak, room),
+        subject=leak.name,
+        urgency=leak.urgency,
+        limit_seconds=None if leak.hours_left is None else 3600 * leak.hours_left,
+        advice=advice,
+        holder=holder(leak),
+        route=leak.route,
+        per_hour=leak.bytes_per_hour or None,
+        leak=leak,
+        also=leak.also,
+    )

@@ -23,7 +23,7 @@ _RECENT_SECONDS = 60.0
 
 
 class Picture(NamedTuple):
-    """A snapshot, the census it rests on if there was one, and the processor seconds that both took."""
+    """A snapshot, the census it rests on if there was one, and the processor seconds that all but this took."""
 
     snapshot: MemorySnapshot
     census: Census | None
@@ -96,10 +96,10 @@ class Camera:
         with self._failures.caught("freeze"):
             if frozen := self._probes.freeze_inherited():
                 self._failures.logger.info(
-                    "memprof: %d objects that process %d inherited are frozen (gc.freeze()): no collection copies the "
-                    "memory that it shares with its parent. To leave them as they are: freeze_after_fork=false",
-                    frozen,
+                    "memprof: process %d froze %d inherited objects (gc.freeze()), so that no collection copies memory "
+                    "that it shares with its parent. Switch it off with freeze_after_fork=false.",
                     os.getpid(),
+                    frozen,
                 )
 
     def close(self) -> None:
@@ -131,8 +131,6 @@ class Camera:
             self._census = None if census is None else (timestamp - census.age_seconds, census, self._most(census))
         if census is not None:
             self._report_refusal(census.refusal)
-            if not census.age_seconds:  # else another one has paid
-                cpu += census.cpu_seconds  # measured in there: under gevent it is another thread's
         override = self._config.heap_size_mb
         snapshot = MemorySnapshot(
             timestamp=timestamp,

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any
 
 from memprof_middleware.model import Alert, MemoryMetrics
+from memprof_middleware.model.alert import level_of
 from memprof_middleware.sinks.requirement import require
 from memprof_middleware.sinks.sink import Sink, SinkError
 
 _LEAST_VERSION = (2, 0)
-_LEVELS = {"low": "warning", "medium": "warning", "high": "error", "critical": "fatal"}
+_LEVELS = {logging.INFO: "info", logging.WARNING: "warning", logging.ERROR: "error", logging.CRITICAL: "fatal"}
+_FIELDS = ("state", "urgency", "incident", "holder", "route", "per_hour", "limit_seconds", "page")
 _FLUSH_SECONDS = 1.0
 
 
 class SentrySink(Sink):
-    """One Sentry event for the beginning of each condition; Sentry joins those about the same type or route.
+    """One Sentry event when a condition begins and when its urgency rises; Sentry joins those about one type or route.
 
     It sets nothing up: it works where the application has called ``sentry_sdk.init`` in this process, and until then
     it keeps the alerts. Figures are not sent.
@@ -48,12 +51,13 @@ class SentrySink(Sink):
             return
         with sdk.new_scope() as scope:
             scope.fingerprint = ["memprof", alert.name, alert.subject]
-            scope.set_level(_LEVELS[alert.severity])
+            scope.set_level(_LEVELS[level_of(alert)])
             scope.set_tag("memprof.alert", alert.name)
             scope.set_tag("memprof.severity", alert.severity)
+            scope.set_tag("memprof.urgency", alert.urgency)
             scope.set_tag("memprof.worker", metrics.worker)
             scope.set_context("memprof", _context(alert, metrics))
-            scope.capture_event({"logger": "memprof", "message": f"{alert.name}: {alert.message}"})
+            scope.capture_event({"logger": "memprof", "message": alert.message})
 
     def close(self) -> None:
         """Let Sentry send what it holds: not every server's end runs what it has registered for that."""
@@ -82,6 +86,7 @@ def _context(alert: Alert, metrics: MemoryMetrics) -> dict[str, object]:
         "pid": metrics.pid,
         "requests": metrics.requests,
     }
+    found |= {field: getattr(alert, field) for field in _FIELDS}
     if metrics.snapshot is not None:
         found |= {"heap_used_mb": metrics.snapshot.heap_used_mb, "heap_size_mb": metrics.snapshot.heap_size_mb}
     return found

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
-from memprof_middleware.model import Alert, MemoryMetrics, Severity
+from memprof_middleware.model import Alert, MemoryMetrics
+from memprof_middleware.model.alert import level_of
 from memprof_middleware.sinks.datagrams import Datagrams
 from memprof_middleware.sinks.figures import PREFIX, ActiveAlerts, Figure, figures
 from memprof_middleware.sinks.sink import Sink
@@ -16,7 +18,7 @@ _DEFAULT_PORT = 8125
 _NOT_IN_TAGS = str.maketrans(dict.fromkeys("|,#@ \t\r\n", "_"))
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
 _OK, _WARNING, _CRITICAL = 0, 1, 2
-_ALERT_TYPES: Mapping[Severity, str] = {"low": "info", "medium": "warning", "high": "error", "critical": "error"}
+_ALERT_TYPES = {logging.INFO: "info", logging.WARNING: "warning", logging.ERROR: "error", logging.CRITICAL: "error"}
 _DATADOG_TAGS = (("DD_SERVICE", "service"), ("DD_ENV", "env"), ("DD_VERSION", "version"))
 
 
@@ -144,10 +146,12 @@ class DogStatsdSink(StatsdSink):
         super().event(alert, metrics)
         title = f"memprof: {alert.name}" + ("" if alert.active else " is over")
         text = alert.message.replace("\n", "\\n")
-        kind = _ALERT_TYPES[alert.severity] if alert.active else "success"
+        kind = _ALERT_TYPES[level_of(alert)] if alert.active else "success"
         key = _tag(f"memprof:{alert.subject or alert.name}")[:100]
         sizes = f"{len(title.encode())},{len(text.encode())}"
-        tags = self._tags((("alert", alert.name), ("severity", alert.severity)), metrics)
+        told = ("severity", "state", "urgency", "incident", "holder", "route")
+        known = tuple((name, value) for name in told if (value := getattr(alert, name)))
+        tags = self._tags((("alert", alert.name), *known), metrics)
         line = f"_e{{{sizes}}}:{title}|{text}|d:{alert.timestamp:.0f}|k:{key}|t:{kind}|#{tags}"
         self._datagrams.send([line])
 
@@ -157,7 +161,8 @@ class DogStatsdSink(StatsdSink):
     def _state(self, metrics: MemoryMetrics) -> Iterable[str]:
         confirmed = [leak for leak in metrics.leaks if leak.state == "confirmed"]
         told = confirmed or [leak for leak in metrics.leaks if leak.notable]
-        status = _CRITICAL if confirmed else _WARNING if told else _OK
+        urgent = any(leak.urgency == "now" for leak in confirmed)
+        status = _CRITICAL if urgent else _WARNING if told else _OK
         message = f"|m:{told[0].state}: " + ", ".join(_tag(leak.name) for leak in told[:3]) if told else ""
         return [f"_sc|memprof.leak|{status}|#{self._tags((), metrics)}{message}"]
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from memprof_middleware.failures import Failures, described
 from memprof_middleware.model import Alert, MemoryMetrics, SinkHealth
 from memprof_middleware.sinks.sink import Sink
+from memprof_middleware.text.words import duration
 
 # Alerts that wait for a sink that is down; the oldest goes first.
 _MOST_EVENTS = 64
@@ -47,6 +48,8 @@ class SinkThread:
         self._pause, self._successes = _FIRST_PAUSE_SECONDS, 0
         self._delivered = self._dropped = self._failed = 0
         self._last_delivery: float | None = None
+        self._down_since: float | None = None  # when it went down, and what had been dropped by then
+        self._dropped_before = 0
 
     def publish(self, metrics: MemoryMetrics) -> None:
         """Leave figures for the sink, in place of older ones that it has not fetched; waits for nothing."""
@@ -174,6 +177,7 @@ class SinkThread:
             self._successes = 0
             if self._trouble is None:
                 self._trouble = what
+                self._down_since, self._dropped_before = self._clock(), self._dropped
                 self._log_failure(error)
             return False
         if what in self._deliveries:
@@ -187,16 +191,21 @@ class SinkThread:
         if self._trouble is not None and self._successes >= _SUCCESSES_TO_BE_UP:
             self._trouble = None
             with self._failures.caught("log"):
-                self._failures.logger.info(
-                    "memprof: sink %s delivers again", self.sink.name, extra={"memprof_sink": self.sink.name}
+                self._failures.logger.warning(
+                    "memprof: sink %s delivers again after %s%s",
+                    self.sink.name,
+                    duration((self._clock() or 0.0) - (self._down_since or 0.0)),
+                    f" ({self._dropped - self._dropped_before} figures lost)"
+                    if self._dropped > self._dropped_before
+                    else "",
+                    extra={"memprof_sink": self.sink.name},
                 )
 
     def _log_failure(self, error: Exception) -> None:
         with self._failures.caught("log"):
             self._failures.logger.warning(
-                "memprof: sink %s cannot deliver: %s; it is tried again, further failures are only counted (metric "
-                "memory_sink_failed_total), and the application is not affected",
+                "memprof: sink %s cannot deliver: %s. Retrying; the application is not affected.",
                 self.sink.name,
-                described(error),
+                described(error).removesuffix("."),
                 extra={"memprof_sink": self.sink.name},
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import ssl
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -15,7 +16,7 @@ from memprof_middleware.model.clean import clean
 from memprof_middleware.model.foreign import parsed
 
 # The version of api/state.json that this program understands.
-SCHEMA = 1
+SCHEMA = 2
 TOKEN_VARIABLE = "MEMPROF_TOKEN"  # noqa: S105 - the name of a variable
 _TIMEOUT_SECONDS = 10.0
 _MOST_BYTES = 16 * 2**20
@@ -61,7 +62,7 @@ def read_token(file: str | None, environ: dict[str, str] | None = None) -> str:
         token = (os.environ if environ is None else environ).get(TOKEN_VARIABLE, "").strip()
     if not token:
         where = f"the file {file!r} is empty" if file is not None else "MEMPROF_TOKEN is not set"
-        raise TopError(f"no token: {where}; set MEMPROF_TOKEN to the server's, or pass --token-file FILE")
+        raise TopError(f"no token: {where}. Set MEMPROF_TOKEN to the server's token, or use --token-file FILE")
     if not token.isascii() or not token.isprintable():
         raise TopError("the token holds characters that no token can have: printable ASCII is allowed")
     return token
@@ -92,12 +93,17 @@ class Client:
             found = parsed(answer)
         except ValueError:
             found = None
-        if not isinstance(found, dict) or not isinstance(found.get("schema"), int) or "verdict" not in found:
+        if not isinstance(found, dict) or not isinstance(found.get("schema"), int) or "version" not in found:
             raise TopError(self._not_ours())
         if found["schema"] > SCHEMA:
             raise TopError(
-                f"{self.address} speaks version {found['schema']} of the state, this memprof knows {SCHEMA}: update "
+                f"the server runs a newer memprof (schema {found['schema']}, this one reads {SCHEMA}): update "
                 "memprof-middleware here"
+            )
+        if found["schema"] < SCHEMA:
+            raise TopError(
+                f"the server runs an older memprof (schema {found['schema']}, this one reads {SCHEMA}): update "
+                "memprof-middleware there"
             )
         return found
 
@@ -122,14 +128,14 @@ class Client:
                     return b"", _header(error, "Location", "")
                 raise TopError(self._refused(error, asking=body is not None)) from None
         except urllib.error.URLError as error:
-            raise TopError(f"{self.address} cannot be reached: {_reason(error.reason)}") from None
+            raise TopError(self._unreachable(error.reason)) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise TopError(f"{self.address} cannot be read: {_reason(error)}") from None
+            raise TopError(self._unreachable(error)) from None
 
     def _refused(self, error: urllib.error.HTTPError, *, asking: bool) -> str:
         status = error.code
         if status == http.client.UNAUTHORIZED:
-            return f"{self.address} does not take this token: it must be the MEMPROF_TOKEN that the server was given"
+            return f"{self.address} rejected the token: use the server's MEMPROF_TOKEN"
         if status == http.client.FORBIDDEN:
             return f"{self.address} is closed for this address (403)"
         if status == http.client.TOO_MANY_REQUESTS and not asking:
@@ -137,15 +143,22 @@ class Client:
         if asking and status in {http.client.CONFLICT, http.client.TOO_MANY_REQUESTS, http.client.BAD_REQUEST}:
             return clean(error.read(400).decode("utf-8", "replace").strip(), 400)
         if http.client.MULTIPLE_CHOICES <= status < http.client.BAD_REQUEST:
-            return f"{self.address} leads to {_header(error, 'Location', 'another place')}: give that address"
+            return f"{self.address} redirects to {_header(error, 'Location', 'another place')}: use that address"
         if status >= http.client.INTERNAL_SERVER_ERROR:
             return f"{self.address} answers with an error ({status}): the server's log says why"
         return self._not_ours()
 
+    def _unreachable(self, error: object) -> str:
+        if isinstance(error, ssl.SSLError) and "WRONG_VERSION_NUMBER" in str(error):
+            return f"{self.address} does not speak TLS: use http://"
+        if isinstance(error, (http.client.BadStatusLine, ConnectionResetError)) and self.address.startswith("http:"):
+            return f"cannot read from {self.address}: {_reason(error)}. If it speaks TLS, use https://"
+        return f"cannot connect to {self.address}: {_reason(error)}"
+
     def _not_ours(self) -> str:
         return (
-            f"{self.address} answers, but not as a page of memprof: give the page's address, such as "
-            "http://127.0.0.1:8000/memprof/; a server without MEMPROF_TOKEN has none"
+            f"{self.address} is not a memprof page. Give the page's address (default path /memprof/). The server "
+            "serves it only if MEMPROF_TOKEN is set."
         )
 
 
@@ -171,5 +184,5 @@ def _reason(error: object) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer within {_TIMEOUT_SECONDS:.0f} s"
     if isinstance(error, ConnectionRefusedError):
-        return "nothing listens there (connection refused)"
+        return "connection refused. Is the server running?"
     return clean(str(text))

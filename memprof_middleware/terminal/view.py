@@ -1,6 +1,7 @@
-"""What a terminal shows of a state, as text in rows: the plain print and the live screen are both made of it. Pure.
+"""What a terminal shows of a state, as text in rows: the print and the live screen are both made of it. Pure.
 
-A state may come from another version: what is missing is left out. Its texts were made safe when it was read.
+The words are the server's own. A state may come from another version: what is missing is left out. Its texts were made
+safe when it was read.
 """
 
 from __future__ import annotations
@@ -8,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from memprof_middleware.model import MB
-from memprof_middleware.model.counts import STALE_INTERVALS
-from memprof_middleware.text.words import DASH, clock_seconds, count, duration, number_of, percent, signed, size
+from memprof_middleware.text.words import DASH, clock_seconds, count, duration, mib, number_of, signed
 
 BARS = "▁▂▃▄▅▆▇█"
 SORTS = ("limit", "memory", "growth")
@@ -23,49 +22,94 @@ class Worker(NamedTuple):
     """A row of the workers' table."""
 
     pid: str
-    memory: str
+    used: str
     used_percent: float | None
     growth: str
     recent: str
-    full_in: str
-    objects: str
+    limit: str
     requests: str
     up: str
     remark: str
+    outlier: bool
 
 
-class Row(NamedTuple):
-    """A row of another table, with the state that colours it."""
+class Step(NamedTuple):
+    """One thing to do: for whom or when, a sentence, and what to type."""
+
+    label: str
+    text: str
+    code: tuple[str, ...]
+
+
+class Card(NamedTuple):
+    """An incident.
+
+    Attributes:
+        state: ``confirmed``, ``suspected`` or ``resolved``.
+        urgency: of it, as a key.
+        urgent: the same in words.
+        tag: how sure, and what for.
+        when: since when.
+        title: what keeps what for which route.
+        limit: when the limit is reached.
+        facts: name, what it says, and the note below, of each of the three.
+        steps: what to do.
+        why: what the verdict rests on.
+        also: what grows with it.
+    """
 
     state: str
-    cells: tuple[str, ...]
+    urgency: str
+    urgent: str
+    tag: str
+    when: str
+    title: str
+    limit: str
+    facts: tuple[tuple[str, str, str], ...]
+    steps: tuple[Step, ...]
+    why: tuple[str, ...]
+    also: str
 
 
 class View(NamedTuple):
     """All that is shown.
 
     Attributes:
-        state: of the verdict, such as ``leak_confirmed``.
-        label: the same in capitals.
-        headline: what follows the label.
-        sentence: the sentence below.
-        facts: name, value and note of each.
+        key: of the status, such as ``now`` or ``ok``.
+        urgency: of the status.
+        label: the status.
+        sentence: what is asked of the reader.
+        age: how old the counts are; empty while they are fresh.
+        cards: the incidents, the most pressing one first.
+        overview: figures where there is no incident: name, value, note.
+        steps: what is still to be seen until the first verdict, with its state.
+        todo: what to do where memory is nearly full and nothing leaks.
+        fleet: a sentence on the workers.
         workers: the rows.
-        leaks: state and confidence, what grows, growth an hour, holder, route.
         types: type, recent counts, now, change in an hour.
-        foot: when it was read, and what the profiler costs.
+        answers: what the folds of the page say: name and answer.
+        head: what this is about.
+        read: when it was read.
+        foot: what the profiler costs.
         can_record: whether the server makes flame graphs.
         first_pid: the worker to look at first.
     """
 
-    state: str
+    key: str
+    urgency: str
     label: str
-    headline: str
     sentence: str
-    facts: tuple[tuple[str, str, str], ...]
+    age: str
+    cards: tuple[Card, ...]
+    overview: tuple[tuple[str, str, str], ...]
+    steps: tuple[tuple[str, str], ...]
+    todo: tuple[Step, ...]
+    fleet: str
     workers: tuple[Worker, ...]
-    leaks: tuple[Row, ...]
-    types: tuple[Row, ...]
+    types: tuple[tuple[str, ...], ...]
+    answers: tuple[tuple[str, str], ...]
+    head: str
+    read: str
     foot: str
     can_record: bool
     first_pid: int | None
@@ -79,102 +123,117 @@ def view(state: Mapping[str, Any], sort: str = SORTS[0], width: int = 30) -> Vie
         sort: the workers' order: as the server has it (first to reach its limit on top), by memory or by growth.
         width: of the sparklines, in characters.
     """
-    verdict = _mapping(state.get("verdict"))
+    status = _mapping(state.get("status"))
     rows = _mappings(state.get("workers"))
     if sort != SORTS[0]:
-        key = "rss_mb" if sort == SORTS[1] else "growth_mb_per_hour"
+        key = "used_mb" if sort == SORTS[1] else "growth_mb_per_hour"
         rows = sorted(rows, key=lambda row: -(number_of(row.get(key)) or 0.0))
     focus = _mapping(state.get("focus"))
-    first = focus.get("pid") or next((row.get("pid") for row in rows if row.get("live", True)), None)
-    cost = number_of(_mapping(state.get("cost")).get("cpu_percent"))
     now = number_of(state.get("now")) or 0.0
+    first = focus.get("pid") or next((row.get("pid") for row in rows if row.get("live", True)), None)
     return View(
-        state=str(verdict.get("state", "")),
-        label=str(verdict.get("label", "")),
-        headline=" ".join(filter(None, (str(verdict.get("name", "")), str(verdict.get("headline", ""))))),
-        sentence="".join(str(part.get("text", "")) for part in _mappings(verdict.get("sentence"))),
-        facts=tuple(
-            (str(fact.get("name", "")), str(fact.get("value", "")), str(fact.get("note", "")))
-            for fact in _mappings(verdict.get("facts"))
+        key=_text(status.get("key")),
+        urgency=_text(status.get("urgency")),
+        label=_text(status.get("label")),
+        sentence=_said(status.get("sentence")),
+        age=_text(_mapping(state.get("counts_age")).get("words")),
+        cards=tuple(_card(one) for one in _mappings(state.get("incidents"))),
+        overview=tuple(
+            (_text(one.get("name")), _text(one.get("value")), _text(one.get("note")))
+            for one in _mappings(state.get("overview"))
         ),
-        workers=tuple(_worker(row, width, number_of(state.get("interval_seconds"))) for row in rows),
-        leaks=tuple(_leak(row) for row in _mappings(state.get("leaks"))),
+        steps=tuple((_text(one.get("state")), _text(one.get("text"))) for one in _mappings(state.get("steps"))),
+        todo=tuple(_step(one) for one in _mappings(state.get("todo"))),
+        fleet=_text(state.get("workers_sentence")),
+        workers=tuple(_worker(row, width) for row in rows),
         types=tuple(_type(row, width) for row in _mappings(state.get("types"))[:_MOST_TYPES]),
-        foot=" · ".join(
-            filter(
-                None,
-                (
-                    str(state.get("host", "")),
-                    f"read {clock_seconds(now)} UTC" if 0 < now < _LATEST else "",
-                    "" if cost is None else f"memprof itself: {cost:.2f} % CPU",
-                ),
-            )
-        ),
+        answers=_answers(state),
+        head=_head(state),
+        read=f"as of {clock_seconds(now)} UTC" if 0 < now < _LATEST else "",
+        foot=_text(_mapping(state.get("cost")).get("answer")),
         can_record="flame" in _list(state.get("actions")),
         first_pid=first if isinstance(first, int) else None,
     )
 
 
 def is_confirmed(state: Mapping[str, Any]) -> bool:
-    """Return whether any leak is confirmed, whatever the verdict puts first."""
-    return any(leak.get("state") == "confirmed" for leak in _mappings(state.get("leaks")))
+    """Return whether any leak is confirmed, whatever the status puts first."""
+    return any(one.get("state") == "confirmed" for one in _mappings(state.get("incidents")))
 
 
-def _age(row: Mapping[str, Any], interval: float | None) -> str:
-    """How old a count is, once that is more than two intervals."""
-    age = number_of(row.get("census_age_seconds"))
-    return f" ({duration(age)} ago)" if age is not None and interval and age > STALE_INTERVALS * interval else ""
+def _head(state: Mapping[str, Any]) -> str:
+    live = sum(bool(row.get("live", True)) for row in _mappings(state.get("workers")))
+    release = _text(state.get("release"))
+    parts = [
+        _text(state.get("host")),
+        release and f"release {release}",
+        f"{live} worker{'' if live == 1 else 's'}",
+    ]
+    return " · ".join(filter(None, parts))
 
 
-def _worker(row: Mapping[str, Any], width: int, interval: float | None) -> Worker:
-    left = _mapping(row.get("time_left"))
-    low, high = number_of(left.get("low_seconds")), number_of(left.get("high_seconds"))
-    full_in = DASH if low is None else duration(low)
-    if low is not None and (high is None or high > 1.1 * low):
-        full_in = f"{full_in} or more"
-    silent = number_of(row.get("silent_seconds"))
-    remark = "" if silent is None else f"no word for {duration(silent)}"
-    growth = number_of(row.get("growth_mb_per_hour"))
+def _card(one: Mapping[str, Any]) -> Card:
+    advice = _mapping(one.get("advice"))
+    steps = tuple(_step(_mapping(advice[name])) for name in ("now", "fix") if name in advice)
+    return Card(
+        state=_text(one.get("state")),
+        urgency=_text(one.get("urgency")),
+        urgent=_text(one.get("urgency_words")).upper(),
+        tag=_text(one.get("tag")).upper(),
+        when=", ".join(filter(None, (_text(one.get("when")), _text(_mapping(one.get("counts_age")).get("words"))))),
+        title=_said(one.get("resolved")) or _text(one.get("title")),
+        limit=_text(_mapping(one.get("limit")).get("words")),
+        facts=tuple(
+            (_text(fact.get("name")), _said(fact.get("value")), _said(fact.get("note")))
+            for fact in _mappings(one.get("facts"))
+        ),
+        steps=steps,
+        why=tuple(_text(sentence) for sentence in _list(one.get("why"))),
+        also=_said(one.get("grows_with")),
+    )
+
+
+def _step(one: Mapping[str, Any]) -> Step:
+    return Step(_text(one.get("step")), _said(one.get("text")), tuple(_text(line) for line in _list(one.get("code"))))
+
+
+def _answers(state: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    watching = _mappings(state.get("watching"))
+    found = (
+        (f"Watching {len(watching)}" if watching else "Watching", _text(state.get("watching_answer"))),
+        ("Where the memory is", _text(_mapping(state.get("memory")).get("answer"))),
+        ("Objects by type", _said(state.get("types_answer"))),
+        ("Garbage collector", _text(_mapping(state.get("gc")).get("answer"))),
+        ("Evidence files", _text(state.get("bundles_answer"))),
+        ("Cost of memprof", _text(_mapping(state.get("cost")).get("answer"))),
+    )
+    return tuple(pair for pair in found if pair[1])
+
+
+def _worker(row: Mapping[str, Any], width: int) -> Worker:
+    age = number_of(row.get("age_seconds"))
+    live = bool(row.get("live", True))
+    remark = "" if age is None else f"last seen {duration(age)} ago" if live else f"ended {duration(age)} ago"
+    used = number_of(row.get("used_mb"))
+    requests = number_of(row.get("requests"))
     return Worker(
-        pid=str(row.get("pid", DASH)),
-        memory=size(number_of(row.get("rss_mb"))),
+        pid=_text(row.get("pid", DASH)),
+        used=mib(used),
         used_percent=number_of(row.get("used_percent")),
-        growth=DASH if growth is None else f"{signed(size(growth))}/h",
+        growth=_text(row.get("growth")) or DASH,
         recent=sparkline(_values(row.get("recent")), width),
-        full_in=full_in,
-        objects=count(number_of(row.get("objects"))) + _age(row, interval),
-        requests=count(number_of(row.get("requests"))),
+        limit=_text(_mapping(row.get("limit")).get("short")) or DASH,
+        requests=DASH if requests is None else count(requests),
         up=duration(number_of(row.get("up_seconds"))),
         remark=remark,
+        outlier=bool(row.get("outlier")),
     )
 
 
-def _leak(row: Mapping[str, Any]) -> Row:
-    growth = number_of(row.get("growth_per_hour"))
-    rate = size(growth / MB) if growth is not None and row.get("unit") == "bytes" else count(growth)
-    state = str(row.get("state", ""))
-    confidence = number_of(row.get("confidence"))
-    cells = (
-        state if confidence is None else f"{state} {percent(confidence)}",
-        str(row.get("name", "")),
-        f"{rate}/h",
-        str(row.get("holder") or DASH),
-        str(row.get("route") or DASH),
-    )
-    return Row(state, cells)
-
-
-def _type(row: Mapping[str, Any], width: int) -> Row:
+def _type(row: Mapping[str, Any], width: int) -> tuple[str, ...]:
     change = signed(count(number_of(row.get("change_hour"))))
-    return Row(
-        str(row.get("state", "")),
-        (
-            str(row.get("name", "")),
-            sparkline(_values(row.get("points")), width),
-            count(number_of(row.get("count"))),
-            change,
-        ),
-    )
+    name = _text(row.get("name"))
+    return (name, sparkline(_values(row.get("points")), width), count(number_of(row.get("count"))), change)
 
 
 def sparkline(values: Sequence[float | None], width: int) -> str:
@@ -187,6 +246,16 @@ def sparkline(values: Sequence[float | None], width: int) -> str:
     known = [value for value in highest if value is not None]
     low, span = min(known), (max(known) - min(known)) or 1.0
     return "".join(" " if v is None else BARS[int((len(BARS) - 1) * (v - low) / span)] for v in highest)
+
+
+def _said(sentence: object) -> str:
+    """A sentence of parts as plain text."""
+    return "".join(_text(part.get("text")) for part in _mappings(sentence))
+
+
+def _text(value: object) -> str:
+    """What is no text is none."""
+    return "" if value is None or isinstance(value, (Mapping, list)) else str(value)
 
 
 def _values(points: object) -> list[float | None]:

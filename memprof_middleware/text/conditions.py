@@ -1,40 +1,217 @@
-"""One leak and one alert in a sentence."""
+"""Conditions in sentences: what the log, callbacks and sinks say when one begins, rises and ends."""
 
 from __future__ import annotations
 
-from memprof_middleware.model import MB, Leak, LeakKind
+from memprof_middleware.model import MB, Condition, Leak, RouteGrowth
+from memprof_middleware.model.urgency import URGENCY_WORDS
+from memprof_middleware.text.headline import (
+    growth,
+    headline,
+    holder,
+    hours_in_words,
+    limit,
+    memory,
+    plain,
+    subject,
+    watched,
+)
+from memprof_middleware.text.words import duration
 
-_UNITS: dict[LeakKind, str] = {
-    "objects": "objects",
-    "container": "entries",
-    "untracked": "blocks",
-    "native": "MB",
-    "mapped": "MB",
-    "fragmentation": "MB",
+# The first words of a line, which never change, so that it can be searched.
+KEYWORDS = {
+    "heap_warning": "memory high",
+    "heap_critical": "memory critical",
+    "shared_warning": "memory high",
+    "shared_critical": "memory critical",
+    "heap_growth": "memory grows",
+    "gc_spike": "garbage collection spike",
+    "exhaustion": "limit near",
+    "route_leak": "route leaks",
 }
+_ROUGH_SECONDS = 1800.0
+_TIMES = {1: "once", 2: "for the second time", 3: "for the third time"}
+_UNITS = {"objects": "objects", "container": "entries", "untracked": "blocks"}
+
+
+def begins(condition: Condition, *, times: int = 1, first: str = "", evidence: str = "") -> str:
+    """A condition that begins.
+
+    Args:
+        condition: what is so now.
+        times: how often it began so far, this time included.
+        first: when it began for the first time, for people.
+        evidence: the command that prints the evidence file; empty: there is none.
+    """
+    leak = condition.leak
+    if leak is None:
+        return _joined(f"{KEYWORDS[condition.name]}: {condition.message}", condition.advice)
+    if leak.state == "suspected":
+        return f"leak suspected: {condition.message}"
+    if times > 1:
+        again = f"leak again: {subject(leak)} grows again, {_TIMES.get(times, f'for the {times}th time')} since {first}"
+        return _joined(again, condition.advice)
+    now = f", {URGENCY_WORDS[condition.urgency]}" if condition.urgency in {"now", "today"} else ""
+    from memprof_middleware.text.advice import advice_for  # with the first leak, if one ever comes
+
+    fix = f"Fix: {advice_for(leak).plain}"
+    kept = f"Evidence: {evidence}" if evidence else ""
+    sure = f"leak confirmed ({100 * leak.confidence:.0f} %){now}"
+    return _joined(f"{sure}: {condition.message}", condition.advice, fix, kept)
+
+
+def rises(condition: Condition, before: Condition) -> str:
+    """A condition whose urgency has risen since it was reported last."""
+    words = URGENCY_WORDS[condition.urgency]
+    if condition.leak is None:
+        return _joined(f"{KEYWORDS[condition.name]}, {words}: {condition.message}", condition.advice)
+    was = "" if before.limit_seconds is None else f" (was {hours_in_words(before.limit_seconds / 3600)})"
+    ahead = "" if condition.limit_seconds is None else limit(condition.limit_seconds / 3600)
+    when = f"; {ahead.removesuffix(' at this pace')}{was}" if ahead else ""
+    return _joined(f"leak urgent, {words}: {subject(condition.leak)}{when}", condition.advice)
+
+
+def goes_on(leak: Leak) -> str:
+    """A suspicion whose growth has doubled since it was reported."""
+    decided = _decided(leak)
+    return f"leak still suspected: {subject(leak)}, {watched(leak)}" + (f"; {decided}" if decided else "")
+
+
+def ends(condition: Condition, began: Condition, seconds: float, why: str = "") -> str:
+    """A condition that ends.
+
+    Args:
+        condition: what is so now, if it is measured; else as it was last.
+        began: what it was when it was reported.
+        seconds: since then.
+        why: what ended it, where that is known: ``was freed``.
+    """
+    after = duration(seconds)
+    leak = began.leak
+    if leak is None:
+        # One that is not measured any more has no figure of now.
+        figure = f"it was: {began.message}" if condition.met else condition.message
+        return f"{KEYWORDS[began.name]}, resolved after {after}: {why or figure}"
+    last = condition.leak or leak
+    over = f"{holder(leak) or holder(last) or leak.name} {why or 'no longer grows'}"
+    if leak.state == "suspected":
+        return f"suspicion resolved: {over}{_stopped(last, why)}"
+    return f"leak resolved: {over} (confirmed {after} ago)"
+
+
+def leak_message(leak: Leak, room: str = "") -> str:
+    """What a leak is, and when the limit is reached.
+
+    Args:
+        leak: the leak.
+        room: what is used of the limit, for people.
+    """
+    told = plain(headline(leak))
+    if leak.state == "suspected":
+        if leak.kind == "fragmentation":
+            return told
+        decided = _decided(leak)
+        counted = leak.kind in {"objects", "container"}  # memory is no cache
+        rest = "; ".join(part for part in ("It may be a cache that fills" if counted else "", decided) if part)
+        return f"{told} ({watched(leak)})" + (f". {rest[0].upper()}{rest[1:]}" if rest else "")
+    rates = growth(leak)
+    if not told.endswith("an hour"):
+        told += f": {rates}"
+    elif ", " in rates:
+        told += f", {rates.partition(', ')[2]}"
+    if not leak.bytes_per_hour:
+        return told
+    rough = leak.hours_left is not None and 0 < leak.watched_seconds < _ROUGH_SECONDS
+    watched_for = f"rough: watched {duration(leak.watched_seconds)}" if rough else ""
+    inside = "; ".join(part for part in (room, watched_for) if part)
+    ahead = limit(leak.hours_left)
+    return f"{told}. {ahead[0].upper()}{ahead[1:]}" + (f" ({inside})" if inside else "")
+
+
+def restart(pid: int) -> str:
+    """What to do where there is no time to look for the cause."""
+    return f"Restart: kill -TERM {pid}"
+
+
+def process_message(pid: int, percent: float, used_mb: float, size_mb: float, source: str) -> str:
+    """What a process uses of its limit."""
+    return f"process {pid} uses {percent:.0f} % of its limit ({used_mb:.0f} of {size_mb:.0f} MiB, limit from {source})"
+
+
+def shared_message(workers: int, percent: float, used_mb: float, size_mb: float, *, contained: bool) -> str:
+    """What all workers use of the limit that they share."""
+    used = f"{percent:.0f} % of its limit ({used_mb:.0f} of {size_mb:.0f} MiB)"
+    return f"the container uses {used}, {workers} workers" if contained else f"{workers} workers together use {used}"
+
+
+def growth_message(mb: float, percent: float, hours: float, left_hours: float | None) -> str:
+    """How fast all memory grows."""
+    ahead = "" if left_hours is None else f"; {limit(left_hours).removeprefix('memory ')}"
+    return f"+{mb:.1f} MiB an hour (+{percent:.1f} %) over {hours:.1f} h{ahead}"
+
+
+def collections_message(now: float, usual: float, reason: str = "") -> str:
+    """How often full collections run, beside what is usual: by the last rates, or as it was learned."""
+    beside = f"{now / usual:.1f} times the usual {usual:.0f}" if usual else "none before"
+    return f"{now:.0f} full collections an hour, {reason or beside}"
+
+
+def route_message(found: RouteGrowth) -> str:
+    """What each request of a route keeps, or of several that cannot be told apart."""
+    low, value, high = found.per_request.low, found.per_request.value, found.per_request.high
+    where = f" in worker {found.worker}" if found.worker else ""
+    if found.unit == "bytes":
+        (value_text, low_text, high_text), unit = map(memory, (value, low, high)), ""
+        shared = value_text.rpartition(" ")[2]
+        if shared == low_text.rpartition(" ")[2] == high_text.rpartition(" ")[2]:
+            low_text, high_text = low_text.rpartition(" ")[0], high_text.rpartition(" ")[0]
+    else:
+        value_text, low_text, high_text = (f"{number:.3g}" for number in (value, low, high))
+        unit = f" {found.unit}"
+    if not found.identified:
+        names = ", ".join((found.route, *found.together_with))
+        return (
+            f"one of {names} keeps about {value_text}{unit} per request{where}. "
+            "Their traffic rises and falls together, so memprof cannot say which"
+        )
+    rests = f"{low_text} to {high_text}; from {found.requests:,} requests"
+    return f"{found.route} keeps {value_text}{unit} per request{where} ({rests})"
+
+
+def exhaustion_message(
+    who: str, limit_mb: float, low_seconds: float, high_seconds: float, used_mb: float, mb_per_hour: float, hours: float
+) -> str:
+    """When a limit is reached by a forecast, from its early to its late end."""
+    ends_at = [hours_in_words(seconds / 3600) for seconds in (low_seconds, high_seconds)]
+    span = " to ".join(dict.fromkeys(ends_at))
+    figures = f"{used_mb:.0f} MiB, +{memory(mb_per_hour * MB)} an hour over {hours_in_words(hours)}"
+    return f"{who} {limit_mb:.0f} MiB in {span} ({figures})"
 
 
 def describe(leak: Leak) -> str:
-    """What grows, from how much to how much, who holds it and whose requests feed it."""
-    unit = _UNITS[leak.kind]
-    scale, digits = (MB, 1) if unit == "MB" else (1.0, 0)
-    text = (
-        f"{leak.name} grew from {leak.first / scale:,.{digits}f} to {leak.last / scale:,.{digits}f} {unit} "
-        f"(+{leak.growth_percent:.0f} %) over {leak.snapshots} snapshots"
-    )
-    if leak.holder:
-        text += f", {leak.holder}" if leak.holder.startswith("held ") else f", held by {leak.holder}"
-    return text + (f"; {leak.route}" if leak.route else "")
+    """What a leak is and how much it grew, for a report."""
+    return f"{plain(headline(leak))} ({watched(leak)})"
 
 
-def brief_duration(seconds: float) -> str:
-    """How long a condition was met, in one unit: ``90 s``, ``12 min``, ``2.5 h``."""
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.1f} h"
-        if seconds < 48 * 3600
-        else f"{seconds / 86400:.0f} days"
-    )
+def _decided(leak: Leak) -> str:
+    """When a suspicion is decided, at this pace."""
+    if leak.decided_requests is not None:
+        return f"decided after about {_rounded(leak.decided_requests):,} more requests"
+    if leak.decided_seconds is not None:
+        return f"decided in about {hours_in_words(leak.decided_seconds / 3600)}"
+    return ""
+
+
+def _rounded(value: float) -> int:
+    """No finer than two figures: it is a guess."""
+    step = int(10 ** max(0, len(str(round(value))) - 2))
+    return round(value / step) * step
+
+
+def _stopped(leak: Leak, why: str) -> str:
+    unit = _UNITS.get(leak.kind)
+    return f" (stopped at {leak.last:,} {unit})" if unit and not why.startswith("was freed") else ""
+
+
+def _joined(*sentences: str) -> str:
+    """Sentences one after another; what stands alone has no full stop."""
+    return ". ".join(sentence.removesuffix(".") for sentence in sentences if sentence)

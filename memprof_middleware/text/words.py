@@ -10,6 +10,7 @@ DASH = "–"  # noqa: RUF001 - what stands for a figure that is not known
 # The last second of the year 9999: beyond it there is no date.
 _LATEST = 253402300799.0
 _HALF_A_DAY = 12 * 3600
+_NOISE_MB = 0.05
 MINUS = "−"  # noqa: RUF001 - as wide as a plus
 
 
@@ -31,6 +32,21 @@ def size(mb: float | None) -> str:
         value, unit = (value * 1024, "KiB") if value * 1024 >= 1 else (value * 1048576, "B")
     text = f"{value:.0f}" if value >= 100 or unit == "B" else f"{value:.1f}"
     return f"{MINUS if mb < 0 and float(text) else ''}{text} {unit}"
+
+
+def mib(mb: float | None) -> str:
+    """Memory without digits that nobody needs: ``423 MiB``, ``9.1 MiB``, ``1.2 GiB``."""
+    if mb is None or not math.isfinite(mb) or abs(mb) >= 1023.5:
+        return size(mb)
+    text = f"{abs(mb):.1f}" if abs(mb) < 9.95 else f"{abs(mb):.0f}"
+    return f"{MINUS if mb < 0 and float(text) else ''}{text} MiB"
+
+
+def hourly(mb: float | None) -> str:
+    """Growth in an hour: ``+49 MiB``; what is no more than noise is ``0 MiB``."""
+    if mb is None or not math.isfinite(mb):
+        return DASH
+    return "0 MiB" if abs(mb) < _NOISE_MB else signed(mib(mb))
 
 
 def count(value: float | None) -> str:

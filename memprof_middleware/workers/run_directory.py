@@ -17,6 +17,8 @@ _ROOM = 1 << 18
 PAST = ".past"
 # The folder of the windows for flame graphs, which ends with the last worker.
 FLAME = "flame"
+# The folder of what the workers tell one another about incidents; the same.
+SHARED = "shared"
 
 
 def run_directory(given: str | None = None, *, lasting: bool = False) -> Path:

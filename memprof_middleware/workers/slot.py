@@ -19,7 +19,7 @@ from memprof_middleware.errors import RunDirectoryError
 from memprof_middleware.model import MemoryMetrics, RouteWindows, WorkerSummary
 from memprof_middleware.model.foreign import parsed_object
 from memprof_middleware.workers.locked_file import SlotFile
-from memprof_middleware.workers.run_directory import FLAME, PAST, private_folders, run_directory
+from memprof_middleware.workers.run_directory import FLAME, PAST, SHARED, private_folders, run_directory
 
 _MOST_SLOTS = 1024
 # A server that was killed leaves at most a file for each of its workers; the next one to start clears them away.
@@ -66,6 +66,11 @@ class WorkerSlot:
     def folder(self) -> Path:
         """What the server's workers share; the last one to leave takes it along."""
         return self._folder
+
+    @property
+    def shared(self) -> Path:
+        """The folder of what the workers tell one another about incidents; made by who writes there first."""
+        return self._folder / SHARED
 
     @property
     def past(self) -> Path:
@@ -150,7 +155,7 @@ class WorkerSlot:
             except FileNotFoundError:
                 continue  # the last worker of a server that ends took the folder with it
             except StopIteration:
-                raise OSError(errno.EBUSY, f"all {_MOST_SLOTS} slots are taken") from None
+                raise OSError(errno.EBUSY, f"all {_MOST_SLOTS} worker numbers are taken") from None
 
     def _folders(self) -> list[Path]:
         """The server's folders, its own first: where that was full, later workers are in another."""
@@ -276,7 +281,8 @@ def _remove_if_dead(folders: list[Path]) -> None:
         with contextlib.suppress(OSError):  # somebody else removes or claims at the same time
             for file in found:
                 file.remove()
-            shutil.rmtree(folder / FLAME, ignore_errors=True)
+            for inner in (FLAME, SHARED):
+                shutil.rmtree(folder / inner, ignore_errors=True)
             for past in folder.glob(f"*{PAST}*"):
                 past.unlink()
             folder.rmdir()

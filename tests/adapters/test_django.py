@@ -142,7 +142,7 @@ def test_own_route(django_project, kind, caplog):
     client = Client()
     for _ in range(2):
         assert client.get("/metrics", follow=True).content == b"hello"
-    assert sum("its own route /metrics" in record.getMessage() for record in caplog.records) == 1
+    assert sum("/metrics belongs to the application" in record.getMessage() for record in caplog.records) == 1
 
 
 def test_catch_all_is_no_own_route(django_project):

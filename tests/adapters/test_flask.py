@@ -89,7 +89,7 @@ def test_settings_come_from_app_config(monkeypatch):
         ("MEMPROF_INTERVAL", 0.5, "interval=0.5 is out of range; allowed: 1 to 86400"),
         ("MEMPROF_INTERVAL", "often", "interval='often' is not a number"),
         ("MEMPROF_METRICS_PATH", "metrics", "metrics_path='metrics'.*leading slash"),
-        ("MEMPROF_HEAP_WARNING_PERCENT", 95, "heap_critical_percent=90.0 is not above"),
+        ("MEMPROF_HEAP_WARNING_PERCENT", 95, "heap_critical_percent=90.0 must be above"),
     ],
 )
 def test_bad_settings(key, value, message):

@@ -153,7 +153,7 @@ def test_a_forged_route_in_the_log(caplog):
         probes.heap_mb = memory / 2**20
         clock.advance(60)
         profiler.step()
-    lines = [record.getMessage() for record in caplog.records if "route_leak" in record.getMessage()]
+    lines = [record.getMessage() for record in caplog.records if "route leaks" in record.getMessage()]
     assert lines
     assert "GET /x?[CRITICAL] forged?[31m" in lines[0]
     assert all(line.isprintable() for line in lines)

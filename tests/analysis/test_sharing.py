@@ -7,7 +7,7 @@ import pytest
 from memprof_middleware import Config
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.sharing import shared_memory
-from memprof_middleware.limits.thresholds import breaches
+from memprof_middleware.limits.thresholds import measured
 from memprof_middleware.model import MemorySnapshot
 
 
@@ -18,7 +18,7 @@ def worker(**figures) -> MemorySnapshot:
 def judged(snapshots) -> dict[str, float]:
     history = History(10, 20)
     history.append(snapshots[0], {})
-    return {breach.name: breach.value for breach in breaches(history, Config(), (), snapshots[1:])}
+    return {one.name: one.value for one in measured(history, Config(), snapshots[1:]) if one.met}
 
 
 def test_eight_times_twelve_percent():

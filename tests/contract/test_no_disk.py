@@ -90,7 +90,7 @@ def test_without_a_place_to_write(host, volume, caplog):
             alone = profiler._monitor.group.slot is None
             counts = dict(profiler.failures.counts)
             profiler.stop()
-        told = [record.getMessage() for record in caplog.records if "failed with" in record.getMessage()]
+        told = [record.getMessage() for record in caplog.records if "internal error in" in record.getMessage()]
         return {"statuses": statuses, "alone": alone, "failures": counts, "told": told}
 
     found = in_container(work, place)

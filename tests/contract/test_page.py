@@ -32,8 +32,8 @@ def test_open_with_a_token(open_):
     client, _ = open_
     answer = client.get("/memprof/", BEARER)
     assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
-    assert "STILL LEARNING" in answer.text
-    assert json.loads(client.get("/memprof/api/state.json", BEARER).text)["schema"] == 1
+    assert "Learning" in answer.text
+    assert json.loads(client.get("/memprof/api/state.json", BEARER).text)["schema"] == 2
     assert client.get("/memprof/api/state.json").status == 401
     redirect = client.get("/memprof")
     assert (redirect.status, redirect.headers["location"]) == (308, "memprof/")

@@ -173,7 +173,7 @@ def test_own_route(host, caplog):
     """Where the host's routes can be seen, its own /metrics stays and one warning says so; else ours comes first."""
     client = host.serve(profiler=host.stepped(), own_metrics=True)
     texts = [client.get("/metrics").text for _ in range(3)]
-    warnings = [record for record in caplog.records if "its own route" in record.getMessage()]
+    warnings = [record for record in caplog.records if "belongs to the application" in record.getMessage()]
     if host.sees_routes:
         assert texts == ["the application's own figures"] * 3
         assert [record.name for record in warnings] == [host.logger]

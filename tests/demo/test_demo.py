@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -30,7 +31,7 @@ class Demo:
     def __init__(self, folder: Path, *options: str, **environment: str) -> None:
         self._mark = uuid.uuid4().hex
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _COMMAND, "demo", "--seconds", "15", "--patience", "120", *options],
+            [sys.executable, "-c", _COMMAND, "demo", "--port", "0", "--seconds", "15", "--patience", "120", *options],
             cwd=folder,
             env=os.environ | {"SHOP_TEST_MARK": self._mark} | environment,
             stdout=subprocess.PIPE,
@@ -87,6 +88,14 @@ class Demo:
         self._lines.put(None)
 
 
+def requests_of(url: str) -> float:
+    """How many requests the shop has answered, which a scrape is none of."""
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        found = re.search(r"^fogcompute_memory_requests_total\S* (\S+)$", answer.read().decode(), re.MULTILINE)
+    assert found is not None
+    return float(found[1])
+
+
 def await_death(process: psutil.Process) -> None:
     """Until its parent, which waits, could learn of it."""
     deadline = time.monotonic() + _PATIENCE
@@ -117,7 +126,8 @@ def _check_report(output: str) -> None:
     assert "The cache: left alone" in output
     assert "Also" not in output  # no third type was called
     assert "600, reached after" in output
-    assert "memprof: leak [" in output
+    assert "Route POST /cart" in " ".join(output.replace("│", "").split())
+    assert "memprof: leak confirmed (" in output
     assert 'fogcompute_memory_object_count{object_type="shop.Product",worker="0"} 600.0' in output
     assert ", 0 failed)" in output
     assert output.rstrip().splitlines()[-1].startswith(("Passed: ", "  http"))
@@ -133,15 +143,20 @@ def test_the_leak_is_found_and_the_cache_left_alone(demo, host):
 
 
 def test_keep_leaves_the_shop_serving_until_ctrl_c(demo):
-    """With --keep the printed URLs work, and Ctrl-C is the regular end; settings of other applications do no harm."""
+    """With --keep the printed URLs work, visitors go on, Ctrl-C is the regular end; settings of others do no harm."""
     run = demo("--host", "asgi", "--keep", MEMPROF_METRICS_TOKEN="not-for-the-demo", MEMPROF_INTERVAL="3600")
     url = run.read_until("/metrics  for Prometheus").split()[0]
     with urllib.request.urlopen(url, timeout=10) as answer:
         assert b"fogcompute_memory_active_leaks" in answer.read()
-    address, *_, token = run.read_until("/memprof/  the page for people").split()
+    address, *_, token = run.read_until("/memprof/  the page; its token").split()
     asked = urllib.request.Request(address, headers={"Authorization": f"Bearer {token}"})
     with urllib.request.urlopen(asked, timeout=10) as answer:
-        assert b"shop.Session" in answer.read()
+        assert b"shop.SESSIONS" in answer.read()
+    served = requests_of(url)
+    deadline = time.monotonic() + _PATIENCE
+    while requests_of(url) < served + 20:
+        assert time.monotonic() < deadline, "no visitor comes any more"
+        time.sleep(0.2)
     assert run.others()
     run.process.send_signal(signal.SIGINT)
     assert run.wait() == 0, run.output

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import socket
 from collections import Counter
 from importlib import import_module
+from random import Random
 from typing import Any
 
 import pytest
@@ -24,7 +26,10 @@ def _points(kit: Any, cached: list[float]) -> list[Any]:
 
 
 def _judged(kit: Any, cached: list[float], called: list[str], **changes: Any) -> Any:
-    calls = [kit("demokit.timeline").Call(9.0, name, "high", f"memprof: leak [high] {name} grew") for name in called]
+    calls = [
+        kit("demokit.timeline").Call(9.0, name, "plan a fix", f"memprof: leak confirmed (98 %): {name}")
+        for name in called
+    ]
     options = {"bound": 600, "answered": 1000, "failed": 0} | changes
     return kit("demokit.verdict").judge(_points(kit, cached), calls, **options)
 
@@ -64,7 +69,7 @@ def test_what_went_wrong_is_said(kit, cached, called, changes, problem):
 )
 def test_a_run_goes_on_until_it_has_shown_both(kit, cached, called, decided):
     """A slow machine is given more time while the leak was not called or the cache is not full."""
-    calls = [kit("demokit.timeline").Call(9.0, name, "high", "") for name in called]
+    calls = [kit("demokit.timeline").Call(9.0, name, "plan a fix", "") for name in called]
     assert kit("demokit.verdict").is_decided(_points(kit, cached), calls, 600) is decided
 
 
@@ -73,12 +78,16 @@ def test_alerts_are_read_from_any_host_log(kit):
     timeline = kit("demokit.timeline").Timeline("http://127.0.0.1:1", began=100.0)
     log = [
         (101.0, "INFO:     started"),
-        (108.0, "[2026-01-01 00:00:00 +0000] [7] [ERROR] memprof: leak [high] shop.Session grew from 1 to 300 objects"),
-        (109.0, "INFO memprof: leak [resolved] over after 3 s: shop.Session grew from 1 to 300 objects"),
-        (110.0, "memprof: heap_warning [medium] heap at 81 % of its limit"),
+        (107.0, "INFO memprof: leak suspected: shop.SESSIONS keeps one Session for each POST /cart (1 to 300 in 9 s)"),
+        (
+            108.0,
+            "[2026-01-01] [7] [ERROR] memprof: leak confirmed (98 %), act now: X keeps every Session: +9 an hour",
+        ),
+        (109.0, "INFO memprof: leak resolved: shop.SESSIONS was freed (confirmed 3 s ago)"),
+        (110.0, "memprof: memory high: process 7 uses 81 % of its limit"),
     ]
     (call,) = timeline.calls(log)
-    assert (call.time, call.name, call.severity, call.line) == (8.0, "shop.Session", "high", log[1][1])
+    assert (call.time, call.name, call.urgency, call.line) == (8.0, "shop.Session", "act now", log[2][1])
 
 
 def test_the_timeline_takes_each_snapshot_once(kit):
@@ -94,6 +103,43 @@ fogcompute_memory_object_count{object_type="shop.Session",worker="0"} 12
         (1.5, 30.5, 12.0, 0.0),
         (2.5, 30.5, 12.0, 0.0),
     ]
+
+
+def test_the_route_of_the_leak_is_read_and_its_metric_is_no_count(kit):
+    """The metric that names the leak's route has the type as a label too, and must not pass for its count."""
+    timeline = kit("demokit.timeline").Timeline("http://127.0.0.1:1", began=100.0)
+    labels = 'holder="shop.SESSIONS",incident="shop.Session",object_type="shop.Session",worker="0"'
+    timeline.read(
+        'fogcompute_memory_snapshot_timestamp_seconds{worker="0"} 101\n'
+        'fogcompute_memory_object_count{object_type="shop.Session",worker="0"} 12\n'
+        f'fogcompute_memory_leak_info{{route="POST /cart",{labels}}} 1\n'
+    )
+    assert (timeline.route, timeline.points[0].leaking) == ("POST /cart", 12.0)
+
+
+def test_a_port_that_is_taken_gives_way_to_a_free_one(kit):
+    """The shop has the port that was asked for, and another one if a program listens there."""
+    server = kit("demokit.server")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        other = server.Server(server.HOSTS["asgi"], port=port)
+        assert other.port not in (0, port)
+    assert server.Server(server.HOSTS["asgi"], port=port).port == port
+
+
+def test_the_mix_of_routes_varies(kit):
+    """From mood to mood the carts of a hundred visitors differ much, and so do the payments of a cart."""
+    traffic = kit("demokit.traffic")
+    mixes = {
+        mood: Counter(step.partition("?")[0] for seed in range(100) for _, step in traffic.visit(Random(seed), mood))
+        for mood in traffic.MOODS
+    }
+    carts = {mood: mix["/cart"] for mood, mix in mixes.items()}
+    assert max(carts.values()) > 5 * min(carts.values())
+    assert mixes["pay"]["/checkout"] > 5 * mixes["choose"]["/checkout"]
+    assert {traffic.mood_at(second)[0] for second in range(35)} == set(traffic.MOODS)
 
 
 @pytest.mark.parametrize("width", [40, 55, 80])
@@ -129,7 +175,9 @@ def test_the_report_fits_and_tells_everything(kit, columns, encoding):
         'fogcompute_memory_active_leaks{worker="0"} 1.0\nfogcompute_memory_snapshot_timestamp_seconds{worker="0"} 1.0\n'
     )
     timeline.points = _points(kit, FULL)
-    call = kit("demokit.timeline").Call(9.0, "shop.Session", "high", "ERROR memprof: leak [high] shop.Session grew")
+    call = kit("demokit.timeline").Call(
+        9.0, "shop.Session", "act now", "ERROR memprof: leak confirmed (98 %), act now: X keeps every Session"
+    )
     verdict = kit("demokit.verdict").judge(timeline.points, [call], bound=600, answered=900, failed=0)
     run = report.Run(
         name="flask",
@@ -150,7 +198,7 @@ def test_the_report_fits_and_tells_everything(kit, columns, encoding):
     text = file.read()
     for wanted in ("900 requests in 12 s", call.line, "active_leaks", "The leak: found", "The cache: left alone"):
         assert wanted in text
-    for wanted in ("high when found", "MemProf(app)", "Passed: ", "2 s, level since then", "9 seconds after"):
+    for wanted in ("act now", "MemProf(app)", "Passed: ", "2 s, level since then", "9 seconds after"):
         assert wanted in " ".join(text.split())
     assert "\x1b" not in text
     drawn = [line for line in text.splitlines() if not line.startswith(("ERROR", "fogcompute"))]

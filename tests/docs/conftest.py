@@ -4,11 +4,14 @@ A page is walked from top to bottom in an empty folder. What a fenced block is f
 
     python           first line ``# name.py``: a file, written to the folder (``# name.py, at the end``: appended);
                      else run after the walk, all of a page's blocks in one namespace
+    python shown     an extract, not run; another test compares it
     shell            run; while a server runs it is repeated until its output is as shown
     shell server     started, and left running until the page's next server or its end
     shell shown      not run; its commands must exist
     text             output of the block before it, line by line; digits stand for any number, ``...`` for anything
     text log         lines that the server's log holds sooner or later
+    console          for another machine, such as a cluster: not run, and its commands need not be here
+    yaml, ini, ...   files of other programs, which tests of their own look at
 """
 
 from __future__ import annotations
@@ -121,7 +124,9 @@ class Walk:
                 self.wait_for_log(block)
             case ("shell", "shown"):
                 commands_exist(self.page, block)
-            case ("text",) | ("{eval-rst}",) | ("{toctree}",) | ("yaml",):
+            case ("python", "shown") | ("text",) | ("{eval-rst}",) | ("{toctree}",):
+                pass
+            case ("console",) | ("yaml",) | ("ini",) | ("dockerfile",):
                 pass
             case words:
                 raise AssertionError(f"{self.page.name}:{block.line}: no meaning is known for a block {words}")

@@ -104,7 +104,7 @@ def test_every_failure_is_described() -> None:
     """The page about trouble names each kind of failure that is counted, and no other."""
     sources = [*(ROOT / "memprof_middleware").rglob("*.py"), *(ROOT / "integrations").rglob("*.py")]
     code = "\n".join(source.read_text(encoding="utf-8") for source in sources)
-    counted = set(re.findall(r"(?:failures\.(?:caught|record)|_ask)\(\"(\w+)\"", code))
+    counted = set(re.findall(r"(?:failures\.(?:caught|record)|_call|Observer)\(\"(\w+)\"", code))
     counted |= set(re.findall(r"^    failure = \"(\w+)\"$", code, re.MULTILINE))  # of a part of the endpoint
     counted |= {f"probe_{kind}" for kind in re.findall(r"_(?:measured|recent)\(\"(\w+)\"", code)}
     page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")

@@ -87,3 +87,14 @@ def test_what_is_no_python_has_no_names(tmp_path, content):
 def test_what_is_no_file_has_no_names(file):
     """Code that was made on the fly has no file, and that is no error."""
     assert CodeNames().function(file, 1) == ""
+
+
+def test_the_line_on_which_a_function_begins(module):
+    """A reader of a flame graph finds the function in its file; of what is not known the line is 0."""
+    names = CodeNames()
+    for line in range(1, 40):
+        function = names.function(str(module), line)
+        if function and function != "<module>":
+            begins = names.first_line(str(module), function)
+            assert 0 < begins <= line
+    assert names.first_line(str(module), "nothing") == names.first_line("nowhere.py", "f") == 0

@@ -7,6 +7,7 @@ import collections
 import contextvars
 import functools
 import gc
+import importlib
 import queue
 import sys
 import threading
@@ -318,15 +319,38 @@ def test_the_application_comes_first(shop: Any) -> None:
         del json.kept_by_test  # type: ignore[attr-defined]
 
 
-def test_the_defining_module_names_it(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one module imports from another is named by the one that was imported, which is the later one."""
-    cart = types.ModuleType("shop.cart")
-    cart.__file__ = "/srv/shop/cart.py"
-    monkeypatch.setitem(sys.modules, "shop.cart", cart)
-    cart.SESSIONS = shop.SESSIONS = dict.fromkeys(range(10))  # type: ignore[attr-defined]
-    paths = {one.path for one in walk().found}
-    assert "shop.cart.SESSIONS" in paths
-    assert "shop.SESSIONS" not in paths
+@pytest.mark.parametrize("first", ["cache", "views"])
+def test_the_defining_module_names_it(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, first: str) -> None:
+    """What one module imports from another is named by the one that makes it, whichever was imported first."""
+    package = tmp_path / f"alias_{first}"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "cache.py").write_text("SESSIONS = dict.fromkeys(range(10))")
+    (package / "views.py").write_text(f"from alias_{first}.cache import SESSIONS")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    every = roots.modules
+    monkeypatch.setattr(roots, "modules", lambda: [one for one in every() if one[0].startswith(package.name)])
+    importlib.import_module(f"{package.name}.{first}")
+    importlib.import_module(f"{package.name}.views")
+    try:
+        paths = {one.path for one in walk().found}
+        assert f"{package.name}.cache.SESSIONS" in paths
+        assert f"{package.name}.views.SESSIONS" not in paths
+    finally:
+        for name in ("", ".cache", ".views"):
+            sys.modules.pop(package.name + name, None)
+
+
+def test_the_program_itself_comes_last() -> None:
+    """The main module was entered first and runs longest: what it imports from others is named by these."""
+    assert roots.modules()[-1][0] == "__main__"
+
+
+def test_the_program_comes_last_under_two_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under multiprocessing it is ``__mp_main__`` too, entered early: its place is that of its own name."""
+    before = dict(sys.modules)
+    monkeypatch.setattr(sys, "modules", {"__mp_main__": sys.modules["__main__"], **before})
+    assert roots.modules()[-1][0] == "__main__"
 
 
 class TrapError(Exception):

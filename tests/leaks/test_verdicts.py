@@ -15,6 +15,7 @@ from memprof_middleware.leaks.life import Life, State
 from memprof_middleware.leaks.line import Growth as Growing
 from memprof_middleware.leaks.populations import Population
 from memprof_middleware.leaks.verdicts import has_ended, verdict_of
+from memprof_middleware.model import FedBy
 
 GROWTH = Growth(
     name="shop.Session",
@@ -53,7 +54,7 @@ def verdict(
     **changes: object,
 ) -> Leak:
     grown = dataclasses.replace(incident.leader, **changes)  # type: ignore[arg-type]
-    return verdict_of(dataclasses.replace(incident, leader=grown), config, before, "GET /cart", life, 80e6)
+    return verdict_of(dataclasses.replace(incident, leader=grown), config, before, FedBy("GET /cart"), life, 80e6)
 
 
 def test_what_only_grows_is_watched_and_told_to_nobody() -> None:
@@ -77,7 +78,7 @@ def test_what_was_over_and_grows_again_says_so() -> None:
     """A relapse is evidence."""
     leak = verdict(config=Config(), life=Life(PASSED, "confirmed", 10_600.0, 0.0, relapses=2))
     assert leak.relapses == 2
-    assert "it was over 2 times and grew again" in leak.evidence
+    assert "Was over 2 times and grew again" in leak.evidence
 
 
 def test_a_laboratory_confirms_what_went_on_long_enough() -> None:
@@ -121,7 +122,7 @@ def test_a_confirmed_leak_stays_confirmed_and_keeps_its_date() -> None:
     """A slow hour does not take a verdict back, and what was known of holder and route is not forgotten."""
     first = verdict()
     later = verdict_of(
-        dataclasses.replace(HELD, leader=dataclasses.replace(GROWTH, pace=0.3), holder=""), Config(), first, ""
+        dataclasses.replace(HELD, leader=dataclasses.replace(GROWTH, pace=0.3), holder=""), Config(), first, FedBy()
     )
     assert (later.state, later.detected_at) == ("confirmed", first.detected_at)
     assert (later.holder, later.route) == (first.holder, first.route)

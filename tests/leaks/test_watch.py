@@ -9,6 +9,7 @@ import pytest
 
 from memprof_middleware import Config, Leak, MemoryProfiler
 from memprof_middleware.heap.containers import Container, Containers
+from memprof_middleware.heap.definitions import Definition
 from memprof_middleware.heap.retainers import Holding
 from memprof_middleware.testing import FakeClock, FakeProbes, Recorder
 
@@ -102,7 +103,9 @@ def test_suspected_told_once_confirmed_an_alert_over_its_end(shop: Shop, caplog:
     assert [alert.active for alert in shop.heard.alerts if alert.name == "leak"] == [True, False]
     lines = [(r.levelname, r.getMessage()) for r in caplog.records if "leak" in r.getMessage()]
     assert [level for level, _ in lines] == ["INFO", "ERROR", "WARNING"]  # the limit is less than four hours off
-    assert "it was freed" in lines[-1][1]
+    assert lines[0][1].startswith("memprof: leak suspected: shop.SESSIONS keeps every Session")
+    assert lines[1][1].startswith("memprof: leak confirmed (")
+    assert lines[2][1].startswith("memprof: leak resolved: shop.SESSIONS was freed (confirmed ")
 
 
 def test_small_growth_of_large_percent_is_told_to_nobody(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
@@ -155,7 +158,7 @@ def test_in_the_background_a_walk_waits_for_the_budget() -> None:
     """None during warm-up; what one has cost is earned before the next; asked for by hand, it is done at once."""
     shop = Shop(cpu_budget=0.5)
     walks: list[int] = []
-    kept = Containers(cpu_seconds=4.0)  # more than what a young process may spend ahead
+    kept = Containers(cpu_seconds=40.0)  # more than what is earned in these 20 minutes
     shop.probes.containers = lambda **_: walks.append(1) or kept  # type: ignore[func-returns-value,method-assign]
     for number in range(20):
         shop.probes.counts["shop.Session"] = 100 * number
@@ -185,7 +188,41 @@ def test_what_a_part_of_a_walk_did_not_look_at_is_not_forgotten(shop: Shop) -> N
     for part in (*parts, parts[0]):
         shop.probes.kept = part
         shop.minute()
-    assert set(watch._places) == {"a", "b"}
+    assert set(watch.measuring.places) == {"a", "b"}
     shop.probes.kept = Containers(parts[0].found)
     shop.minute()
-    assert set(watch._places) == {"a"}
+    assert set(watch.measuring.places) == {"a"}
+
+
+def test_a_reported_leak_names_its_place_once_looked_up(shop: Shop) -> None:
+    """Path, file, line, who adds and the pattern of the advice; the source is read when it is first reported."""
+    asked: list[str] = []
+    place = Definition("shop.py", 14, ("add_to_cart, line 31",), "module_mapping")
+
+    def define(path: str, **_: object) -> Definition:
+        asked.append(path)
+        return place
+
+    shop.probes.define = define
+    shop.probes.held = {"shop.Session": Holding((("shop.SESSIONS[*]", 0.9),), 8)}
+    for number in range(95):
+        shop.keeps("shop.SESSIONS", 100 + 100 * number, ("shop.Session",), weighs=30_000)
+        leaks = shop.minute(**{"shop.Session": 100 + 100 * number})
+        assert bool(asked) == any(leak.notable for leak in leaks)
+    [leak] = leaks
+    assert (leak.path, leak.share) == ("shop.SESSIONS[*]", 0.9)
+    assert (leak.file, leak.line, leak.filled_in) == (place.file, place.line, place.filled_in)
+    assert leak.pattern == "module_mapping"
+    assert asked == ["shop.SESSIONS[*]"]
+
+
+def test_a_source_that_cannot_be_read_costs_the_place_only(shop: Shop) -> None:
+    """The leak is reported all the same, and the failure is counted."""
+    shop.probes.broken = {"define"}
+    shop.probes.held = {"shop.Session": Holding((("shop.SESSIONS[*]", 1.0),), 8)}
+    for number in range(95):
+        shop.keeps("shop.SESSIONS", 100 + 100 * number, ("shop.Session",), weighs=30_000)
+        [leak] = shop.minute(**{"shop.Session": 100 + 100 * number}) or [None]
+    assert leak is not None
+    assert (leak.path, leak.file, leak.notable) == ("shop.SESSIONS[*]", "", True)
+    assert shop.profiler.failures.counts["probe_define"] == 1

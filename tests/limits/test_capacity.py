@@ -62,9 +62,9 @@ def test_a_leak_is_told_in_words_with_its_range(rig):
     rig.grow(9.5, per_hour=60)
     (alert,) = [alert for alert in rig.heard.alerts if alert.name == "exhaustion"]
     assert (alert.subject, alert.severity, alert.active) == ("worker", "high", True)
-    assert alert.message.startswith("this process will be at the limit in ")
+    assert alert.message.startswith("limit near: process ")
     assert " h to " in alert.message
-    assert "of 1000 MB, growing by 6" in alert.message
+    assert "reaches 1000 MiB in " in alert.message
     assert alert.value < 3 * 3600
     rig.grow(4)
     assert rig.alerts() == [("worker", True), ("worker", False)]
@@ -89,7 +89,7 @@ def test_workers_that_fill_a_container_together(rig):
     rig.grow(9.5, per_hour=60, container=True)
     assert rig.alerts() == [("shared", True)]
     message = next(alert.message for alert in rig.heard.alerts if alert.subject == "shared")
-    assert message.startswith("the container will be at the limit in ")
+    assert message.startswith("limit near: the container reaches 1000 MiB in ")
 
 
 def test_the_report_tells_what_is_left(rig):
@@ -100,7 +100,7 @@ def test_the_report_tells_what_is_left(rig):
     rig.grow(9.5, per_hour=60)
     report = render_report(rig.profiler)
     assert "at the end of its own limit in " in report
-    assert "if it goes on as in the last 6 h (+6" in report
+    assert "at the pace of the last 6 h (+6" in report
 
 
 def test_a_step_is_reported_as_unusual(rig):
@@ -125,10 +125,9 @@ def test_a_limit_below_what_is_used_is_said_once(rig, caplog):
     rig = Rig(config=Config(background=False, heap_size_mb=200))
     with caplog.at_level(logging.WARNING, "memprof"):
         rig.grow(3, per_hour=10)
-    said = [record.getMessage() for record in caplog.records if "nothing to forecast" in record.getMessage()]
+    said = [record.getMessage() for record in caplog.records if "No forecast until then" in record.getMessage()]
     assert len(said) == 1
-    assert "used 300 MB" in said[0]
-    assert "limit is 200 MB (from setting)" in said[0]
+    assert "memory in use (300 MiB) is above the limit (200 MiB, from setting)" in said[0]
     assert "correct heap_size_mb" in said[0]
     assert rig.alerts() == []
     assert rig.profiler.failures.counts == {}
@@ -144,7 +143,7 @@ def test_a_clock_that_goes_back_is_said_once_and_survived(rig, caplog):
             rig.grow(0.2)
             rig.clock.advance(-86400)
             rig.grow(0.2)
-    assert sum("the clock went back" in record.getMessage() for record in caplog.records) == 1
+    assert sum("the system clock was set back" in record.getMessage() for record in caplog.records) == 1
     assert rig.alerts() == []
     assert rig.profiler.failures.counts == {}
     rig.grow(9.5, per_hour=60)

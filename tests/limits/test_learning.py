@@ -10,7 +10,7 @@ from memprof_middleware import Config
 from memprof_middleware.analysis.history import History
 from memprof_middleware.limits.learning import MOST_HOURS, MOST_RELEASES, learn, levels_of, release_change
 from memprof_middleware.limits.levels import fixed_levels
-from memprof_middleware.limits.thresholds import breaches
+from memprof_middleware.limits.thresholds import measured
 from memprof_middleware.model import MemorySnapshot
 from memprof_middleware.model.learned import Hour, Learned
 
@@ -135,7 +135,7 @@ def test_a_release_is_compared_with_the_one_before():
     """A sentence with the difference per worker; nothing while one of the two is hardly known."""
     learned = known(5, "1.5", start=known(40, "1.4", heap_percent=17.4), heap_percent=21.2)
     change = release_change(learned, "1.5")
-    assert str(change) == "release 1.5 uses 38 MB more per worker than 1.4 (212 MB, then 174 MB, at the same age)"
+    assert str(change) == "release 1.5 uses 38 MiB more per worker than 1.4 (212 against 174 MiB at the same age)"
     assert release_change(learned, "1.4") is None
     assert release_change(known(2, "1.5", start=known(40, "1.4")), "1.5") is None
     assert release_change(known(40), "") is None
@@ -165,9 +165,9 @@ def test_the_thresholds_judge():
     snapshot = MemorySnapshot(timestamp=1e9, pid=1, heap_used_mb=350, heap_size_mb=1000, heap_size_source="fake")
     history.append(snapshot, None)
     levels = levels_of(AUTO, known())
-    assert breaches(history, AUTO, levels=levels) == []
+    assert [one for one in measured(history, AUTO, levels=levels) if one.met] == []
     history.append(dataclasses.replace(snapshot, heap_used_mb=400.0), None)
-    (found,) = breaches(history, AUTO, levels=levels)
+    (found,) = (one for one in measured(history, AUTO, levels=levels) if one.met)
     assert (found.name, found.value, found.threshold) == ("heap_warning", 40, 37.5)
 
 
@@ -180,9 +180,9 @@ def test_collections_are_judged_by_what_was_learned():
             timestamp=1e9 + 60 * minute, pid=1, gc_per_hour=rate, gc_collections=(0, 0, 10 * minute)
         )
         history.append(snapshot, None)
-    assert breaches(history, AUTO) == []
-    (found,) = breaches(history, AUTO, levels=levels_of(AUTO, known()))
+    assert not any(one.met for one in measured(history, AUTO))
+    (found,) = measured(history, AUTO, levels=levels_of(AUTO, known()))
     assert (found.name, found.threshold) == ("gc_spike", 100)
     assert found.message == (
-        "600 full collections per hour, usually up to 50 full collections per hour, by 30 hours of this application"
+        "600 full collections an hour, usually up to 50 full collections per hour, by 30 hours of this application"
     )

@@ -65,7 +65,7 @@ def test_a_release_is_compared_in_the_report(live, caplog):
     live(30, 174, release="1.4", thresholds="fixed")
     with caplog.at_level(logging.INFO, "memprof"):
         profiler = live(7, 212, release="1.5", thresholds="fixed")
-    sentence = "elease 1.5 uses 38 MB more per worker than 1.4 (212 MB, then 174 MB, at the same age)"
+    sentence = "elease 1.5 uses 38 MiB more per worker than 1.4 (212 against 174 MiB at the same age)"
     assert "R" + sentence in render_report(profiler)
     assert "Thresholds" not in render_report(profiler)
     assert sum(sentence in record.getMessage() for record in caplog.records) == 1

@@ -84,6 +84,7 @@ def board(monitoring: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def queries(board: dict[str, Any]) -> list[str]:
-    """The dashboard's queries, as PromQL."""
+    """The dashboard's queries, those of its annotations too, as PromQL."""
     found = [target["expr"] for panel in board["panels"] for target in panel.get("targets", [])]
+    found += [annotation["expr"] for annotation in board["annotations"]["list"]]
     return [query.replace("$__rate_interval", "59s") for query in found]

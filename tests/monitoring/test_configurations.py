@@ -5,6 +5,8 @@ import re
 import pytest
 import yaml
 
+from memprof_middleware.metrics.monitoring import render
+
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # The worse alert of each pair, and the milder one that it mutes.
 PAIRS = {
@@ -26,9 +28,10 @@ def seconds(duration: str) -> int:
 
 
 def matched(matcher: str, alerts) -> set[str]:
-    """The alerts that a matcher of alert names means."""
-    pattern = re.fullmatch(r'alertname=~?"(.+)"', matcher)[1]
-    return {name for name in alerts if re.fullmatch(pattern, name)}
+    """The alerts that a matcher of alert names or severities means."""
+    label, pattern = re.fullmatch(r'(alertname|severity)=~?"(.+)"', matcher).groups()
+    values = {name: name if label == "alertname" else rule["labels"]["severity"] for name, rule in alerts.items()}
+    return {name for name, value in values.items() if re.fullmatch(pattern, value)}
 
 
 def test_promtool_accepts_the_prometheus_configuration(tool, monitoring):
@@ -44,15 +47,11 @@ def test_amtool_accepts_the_alertmanager_configuration(tool, monitoring):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_scrapes_reach_the_application_and_the_exporter(monitoring):
-    """Two jobs; the exporter's instance is the machine without the port, which is the same everywhere."""
+def test_a_scrape_reaches_the_application_and_nothing_else(monitoring):
+    """One job: an exporter that nobody runs would be a target that is always down."""
     found = yaml.safe_load((monitoring / "prometheus/prometheus.yml").read_text())
-    app, exporter = found["scrape_configs"]
+    (app,) = found["scrape_configs"]
     assert app["metrics_path"] == "/metrics"
-    assert exporter["static_configs"] == [{"targets": ["localhost:9202"]}]
-    (relabel,) = exporter["relabel_configs"]
-    assert relabel["target_label"] == "instance"
-    assert re.fullmatch(relabel["regex"], "db-1.example:9202")[1] == "db-1.example"
 
 
 @pytest.mark.parametrize(
@@ -60,9 +59,13 @@ def test_scrapes_reach_the_application_and_the_exporter(monitoring):
     [
         (["alertname=MemoryHeapCritical", "severity=critical"], "pager"),
         (["alertname=MemoryLeakCritical", "severity=critical"], "pager"),
-        (["alertname=MemoryLeakDetected", "severity=warning"], "developers"),
-        (["alertname=MemoryRouteLeak", "severity=warning"], "developers"),
+        (["alertname=MemoryLeakDetected", "severity=ticket"], "developers"),
+        (["alertname=MemoryRouteLeak", "severity=ticket"], "developers"),
+        (["alertname=SomethingElse", "severity=ticket"], "developers"),
         (["alertname=MemoryHeapGrowth", "severity=warning"], "developers"),
+        (["alertname=MemoryHeapGrowthFast", "severity=warning"], "developers"),
+        (["alertname=MemoryProfilerStale", "severity=warning"], "chat"),
+        (["alertname=MemoryProfilerAbsent", "severity=warning"], "chat"),
         (["alertname=MemoryHeapHigh", "severity=warning"], "chat"),
         (["alertname=MemoryAnomaly", "severity=info"], "chat"),
         (["alertname=SomethingElse", "severity=warning"], "chat"),
@@ -86,16 +89,25 @@ def test_the_worse_alert_mutes_the_milder_one(alertmanager, alerts):
     """Each pair is there, each name exists, and only alerts of the same worker mute one another."""
     muting: dict[str, set[str]] = {}
     for rule in alertmanager["inhibit_rules"]:
-        assert rule["equal"] == ["job", "instance", "worker"]
+        assert rule["equal"][:3] == ["job", "instance", "worker"]
         sources, targets = matched(rule["source_matchers"][0], alerts), matched(rule["target_matchers"][0], alerts)
         assert sources
         assert targets
         for source in sources:
-            muting.setdefault(source, set()).update(targets)
+            muting.setdefault(source, set()).update(targets - {source})
     for source, target in PAIRS.items():
         assert target in muting[source]
     # Two that mute each other would both be lost.
     assert not [(a, b) for a in muting for b in muting[a] if a in muting.get(b, ())]
+
+
+def test_what_pages_is_muted_only_by_what_pages(alertmanager, alerts):
+    """No milder alert, and no doubt about the figures, keeps a page back."""
+    for rule in alertmanager["inhibit_rules"]:
+        for source in matched(rule["source_matchers"][0], alerts):
+            for target in matched(rule["target_matchers"][0], alerts):
+                if alerts[target]["labels"]["severity"] == "critical":
+                    assert alerts[source]["labels"]["severity"] == "critical"
 
 
 def test_the_worse_alert_is_there_as_long_as_the_milder_one(alerts):
@@ -108,14 +120,52 @@ def test_the_worse_alert_is_there_as_long_as_the_milder_one(alerts):
         assert seconds(worse["keep_firing_for"]) >= seconds(milder["keep_firing_for"])
 
 
-def test_what_compose_mounts_is_there(monitoring):
+# Among containers a service has its own name, and the machine is one more host.
+MACHINE = "host.docker.internal"
+COMPOSED = {
+    "prometheus": {"app": f"{MACHINE}:8000", "alertmanager": "alertmanager:9093"},
+    "alertmanager": {f"{name}-url": f"http://{MACHINE}:9095/{name}" for name in ("pager", "developers", "chat")},
+}
+
+
+@pytest.fixture(scope="module")
+def services(monitoring):
+    return yaml.safe_load((monitoring / "compose.yml").read_text())["services"]
+
+
+def test_what_compose_mounts_is_there(monitoring, services):
     """Every folder and file that a service gets exists, and the provisioned dashboard lies where Grafana looks."""
-    services = yaml.safe_load((monitoring / "compose.yml").read_text())["services"]
     mounts = [volume.split(":") for service in services.values() for volume in service["volumes"]]
-    assert all((monitoring / source).is_dir() for source, *_ in mounts)
+    assert all((monitoring / source).exists() for source, *_ in mounts)
     targets = {target: source for source, target, *_ in mounts}
     provider = yaml.safe_load((monitoring / "grafana/provisioning/dashboards/memprof.yml").read_text())["providers"][0]
     assert (monitoring / targets[provider["options"]["path"]] / "memprof.json").is_file()
     source = yaml.safe_load((monitoring / "grafana/provisioning/datasources/prometheus.yml").read_text())
     scrape = yaml.safe_load((monitoring / "prometheus/prometheus.yml").read_text())["global"]["scrape_interval"]
     assert source["datasources"][0]["jsonData"]["timeInterval"] == scrape
+
+
+def test_compose_needs_no_network_of_the_host(services):
+    """On macOS and Windows there is none: services reach one another by name; ports are open to the machine only."""
+    for name, service in services.items():
+        assert "network_mode" not in service, name
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"]), name
+    for name in COMPOSED:
+        assert services[name]["extra_hosts"] == [f"{MACHINE}:host-gateway"]
+
+
+@pytest.mark.parametrize("kind", COMPOSED)
+def test_the_files_of_compose_are_what_is_printed(kind, monitoring):
+    """They are the same files, printed for the addresses that hold among containers."""
+    text = render(kind, COMPOSED[kind], namespace="fogcompute")
+    assert (monitoring / f"compose/{kind}.yml").read_text() == text
+
+
+def test_services_find_one_another(monitoring, services):
+    """Each address that a file names is a service, on the port that it listens on, or the machine."""
+    prometheus = yaml.safe_load((monitoring / "compose/prometheus.yml").read_text())
+    [manager] = prometheus["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
+    grafana = yaml.safe_load((monitoring / "grafana/provisioning/datasources/prometheus.yml").read_text())
+    for address in (manager, grafana["datasources"][0]["url"].removeprefix("http://")):
+        host, _, port = address.partition(":")
+        assert f"127.0.0.1:{port}:{port}" in services[host]["ports"]

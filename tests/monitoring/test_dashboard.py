@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 # Those of Grafana's own units that a memory dashboard needs; "mbytes" counts in 2^20.
-UNITS = {"none", "short", "percent", "percentunit", "bytes", "mbytes", "s", "ops", "reqps"}
+UNITS = {"none", "short", "percent", "percentunit", "bytes", "mbytes", "s", "ops", "reqps", "suffix: MiB/h"}
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,67 @@ def test_panel_no_targets_rule(panels):
         assert len(set(letters)) == len(letters), panel["title"]
 
 
+def test_leaks_come_first(board):
+    """The first row is about leaks: numbers, then the incidents, with holder, route and time to the limit in front."""
+    rows = [panel["title"] for panel in board["panels"] if panel["type"] == "row"]
+    assert rows[0] == "Leaks"
+    incidents = next(panel for panel in board["panels"] if panel["title"] == "Incidents")
+    assert incidents["gridPos"]["y"] <= 6
+    organize = next(t["options"] for t in incidents["transformations"] if t["id"] == "organize")
+    order = sorted(organize["indexByName"], key=organize["indexByName"].get)
+    assert [organize["renameByName"][name] for name in order[:3]] == ["Held by", "Fed by", "Limit in"]
+
+
+def test_sixteen_workers_are_three_lines(panels):
+    """No graph has a line for each worker: what they have is a band of its highest, median and lowest."""
+    bands = 0
+    for panel in panels:
+        if panel["type"] != "timeseries":
+            continue
+        legends = [target["legendFormat"] for target in panel["targets"]]
+        assert not any("{{worker}}" in legend for legend in legends), panel["title"]
+        if legends[:3] == ["highest", "median", "lowest"]:
+            bands += 1
+            fills = [
+                prop["value"]
+                for override in panel["fieldConfig"]["overrides"]
+                for prop in override["properties"]
+                if prop["id"] == "custom.fillBelowTo"
+            ]
+            assert fills == ["lowest"], panel["title"]
+    assert bands > 10
+
+
+def test_what_is_counted_an_hour_says_so(panels):
+    """A slope has a unit with an hour in it."""
+    slopes = [panel for panel in panels if any("deriv(" in target["expr"] for target in panel["targets"])]
+    assert slopes
+    assert {panel["fieldConfig"]["defaults"]["unit"] for panel in slopes} == {"suffix: MiB/h"}
+
+
+def test_it_leads_to_the_page_and_the_runbook(board):
+    """A link to the runbook for all of it, and in the table one to the page of the row's instance."""
+    assert [link["title"] for link in board["links"]] == ["Runbook"]
+    assert board["links"][0]["url"].endswith("docs/runbook.md")
+    incidents = next(panel for panel in board["panels"] if panel["title"] == "Incidents")
+    urls = [
+        link["url"]
+        for override in incidents["fieldConfig"]["overrides"]
+        for prop in override["properties"]
+        if prop["id"] == "links"
+        for link in prop["value"]
+    ]
+    assert set(urls) == {"http://${__data.fields.instance}/memprof/"}
+
+
+def test_releases_and_leaks_are_marked(board):
+    """Annotations from the chosen data source: when workers started, at that very moment, and when a leak was found."""
+    found = {annotation["name"]: annotation for annotation in board["annotations"]["list"]}
+    assert set(found) == {"Releases and restarts", "Leaks confirmed"}
+    assert all(a["datasource"] == {"type": "prometheus", "uid": "${datasource}"} for a in found.values())
+    assert found["Releases and restarts"]["useValueForTime"] == "on"
+
+
 def test_target_promql_rule(queries, nodes):
     """Every query is valid PromQL."""
     for query in queries:
@@ -98,7 +159,7 @@ def test_target_rate_interval_rule(queries, nodes):
             if isinstance(node, promql_parser.MatrixSelector) and call.func.name in {"rate", "irate"}:
                 assert node.range == datetime.timedelta(seconds=59), query
                 seen += 1
-    assert seen == 4
+    assert seen == 8
 
 
 def test_target_counter_agg_rule(queries, nodes):

@@ -10,7 +10,9 @@ import pytest
 from memprof_middleware.metrics.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
-EXPORTED = {f"fogcompute_{spec.name}": {"job", "instance", "worker", *spec.labels} for spec in CATALOGUE}
+# What a scrape adds, in Kubernetes more than elsewhere.
+SCRAPED = {"job", "instance", "cluster", "namespace", "pod"}
+EXPORTED = {f"fogcompute_{spec.name}": {"worker", *SCRAPED, *spec.labels} for spec in CATALOGUE}
 # What Prometheus makes itself.
 OWN = {"ALERTS": {"alertname", "alertstate", "severity", "job", "instance", "worker"}}
 

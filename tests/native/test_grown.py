@@ -74,7 +74,7 @@ def test_what_grows_is_found_by_its_path(run_program: Any, tmp_path: Path, host:
     }
     assert paths["shop.TENANTS[*][*]"] == ("list", 180)
     assert "shop.SETTINGS" not in paths
-    assert "'shop.Session': Holding(paths=(('shop.SESSIONS[*]', 1.0),), sampled=8, complete=True)" in held
+    assert "'shop.Session': Holding(paths=(('shop.SESSIONS[*]', 1.0),), sampled=8, complete=True, named='')" in held
     complete, kilobytes = rest.split()
     assert complete == "False"
     assert int(kilobytes) < 5 * 1024

@@ -17,7 +17,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = {"memprof_middleware", "asgi_memprof", "wsgi_memprof", "flask_memprof", "django_memprof"}
+PACKAGES = {
+    *("memprof_middleware", "asgi_memprof", "wsgi_memprof", "flask_memprof", "django_memprof"),
+    *("aiohttp_memprof", "memprof_run", "pytest_memprof"),
+}
 FRAMEWORKS = ("flask", "django", "starlette", "fastapi", "werkzeug", "asgiref", "uvicorn", "gunicorn", "click", "rich")
 Run = Callable[..., str]
 
@@ -135,6 +138,7 @@ def test_the_dependencies(wheel: Path) -> None:
     core = {line.split(";")[0].split(">")[0].strip() for line in required if "extra ==" not in line}
     assert core == {"psutil", "prometheus-client"}
     assert set(found.get_all("Provides-Extra") or []) == {
+        "aiohttp",
         "asgi",
         "wsgi",
         "flask",
@@ -210,6 +214,7 @@ def test_the_core_brings_no_framework(installed: Run) -> None:
         ("asgi_memprof", ("flask", "django", "werkzeug", "starlette", "wsgi_memprof")),
         ("wsgi_memprof", ("flask", "django", "werkzeug", "starlette", "asgi_memprof")),
         ("flask_memprof", ("django", "starlette", "asgi_memprof", "wsgi_memprof", "django_memprof")),
+        ("aiohttp_memprof", ("flask", "django", "werkzeug", "starlette", "asgi_memprof", "wsgi_memprof")),
         ("django_memprof", ("flask", "werkzeug", "starlette", "asgi_memprof", "wsgi_memprof", "flask_memprof")),
     ],
 )

@@ -98,13 +98,13 @@ def test_what_is_in_the_way_for_good_is_known_without_a_breach() -> None:
 def test_a_refusal_says_what_to_do() -> None:
     """The figure given, the one that is in the way, and one that would do."""
     told = decide(dataclasses.replace(DUE, fresh_mb=450.0), RULES).message
-    assert "recycle=500 MB" in told
-    assert "450 MB" in told
+    assert "recycle=500 " in told
+    assert "450 MiB" in told
     assert "at least 562" in told
     assert "1000" not in told
     limit = decide(dataclasses.replace(DUE, limit_mb=400.0), RULES).message
-    assert "recycle=500 MB" in limit
-    assert "400 MB" in limit
+    assert "recycle=500 " in limit
+    assert "400 MiB" in limit
 
 
 def test_every_reason_is_known() -> None:

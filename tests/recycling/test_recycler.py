@@ -31,8 +31,8 @@ def test_it_retires_once(make, caplog) -> None:
     assert worker.retired == ["SIGTERM"]
     worker.step(600, steps=50)
     assert worker.retired == ["SIGTERM"]
-    (line,) = [text for text in caplog.messages if "recycling worker" in text]
-    assert "heap 600 MB, not below recycle=500 in 6 snapshots over 100 s" in line
+    (line,) = [text for text in caplog.messages if "recycling process" in text]
+    assert "memory 600 MiB, above recycle=500 for 100 s (6 snapshots). Tried first: collect" in line
     assert "collect" in line
     assert "gunicorn: the arbiter replaces it" in line
     assert worker.failures.counts == {}
@@ -145,10 +145,10 @@ def test_a_threshold_under_a_fresh_worker(make, caplog) -> None:
     worker.step(100, steps=30)
     worker.step(120, steps=30)
     assert worker.retired == []
-    (told,) = [text for text in caplog.messages if "no recycling" in text]
+    (told,) = [text for text in caplog.messages if "recycling is off" in text]
     assert told == (
-        "memprof: no recycling: recycle=110 MB is too near to the 100 MB that a fresh worker uses, which would be "
-        "there again at once: set it to at least 125"
+        "memprof: recycling is off: recycle=110 is too near to the 100 MiB that a fresh worker uses. "
+        "Set it to at least 125"
     )
     assert worker.recycler.told()["recycle_refusals"] == {"fresh": 27}
 
@@ -157,7 +157,7 @@ def test_a_threshold_above_the_limit(make, caplog) -> None:
     """It would never be reached; that is said at the start."""
     worker = make(recycle=20_000)
     worker.step(100, steps=2)
-    assert "recycle=20000 MB is not below the 10000 MB that this process may use" in caplog.text
+    assert "recycle=20000 must be below the limit of 10000 MiB. Lower recycle or raise the limit" in caplog.text
 
 
 def test_a_server_that_replaces_nobody(make, caplog) -> None:
@@ -165,10 +165,10 @@ def test_a_server_that_replaces_nobody(make, caplog) -> None:
     worker = make()
     worker.surroundings = Surroundings(frames=frozenset({"waitress.server"}), term_handled=True)
     worker.step(100)
-    assert "memprof: no recycling: waitress: it is one process" in caplog.text
+    assert "memprof: recycling is off: waitress: it is one process" in caplog.text
     worker.step(600, steps=10)
     assert worker.retired == []
-    assert caplog.text.count("no recycling") == 1
+    assert caplog.text.count("recycling is off") == 1
     assert worker.recycler.told()["recycle_refusals"] == {"server": 7}
 
 
@@ -181,7 +181,7 @@ def test_evidence_is_taken_before(make) -> None:
     worker.step(600, steps=6)
     assert worker.retired == ["SIGTERM"]
     ((cause, before),) = seen
-    assert "recycling worker 0" in cause
+    assert "recycling process " in cause
     assert before == []
 
 
@@ -256,7 +256,7 @@ def test_the_deadline_ends_the_process(make, caplog) -> None:
     assert in_flight() == 3
     end(in_flight())
     assert worker.exits == [0]
-    assert "has not ended in 60 s (recycle_drain) and ends now; requests in flight: 3" in caplog.text
+    assert "ends now with 3 requests in flight: longer than recycle_drain=60" in caplog.text
 
 
 def test_a_supervised_process_ends_as_a_failure(make) -> None:
@@ -290,7 +290,7 @@ def test_what_is_freed_late_is_trimmed_too(make) -> None:
     worker._trim = lambda: setattr(worker.probes, "heap_mb", 120.0)
     worker.recycler.remedies._trim = worker._trim
     worker.step(600, steps=2)
-    assert "trim 600.0 -> 120.0 MB" in str(worker.recycler.remedies.last[-1])
+    assert "trim freed 480 MiB in " in str(worker.recycler.remedies.last[-1])
     worker.step(120, steps=10)
     assert worker.retired == []
 

@@ -66,7 +66,7 @@ def test_a_remedy_that_nobody_asked_for_is_told(make, caplog) -> None:
     caplog.set_level(logging.INFO, "memprof")
     profiler = make()
     profiler.register_remedy(lambda: 1 / 0)
-    assert "never called, for remedies does not name callbacks" in caplog.text
+    assert 'register_remedy() has no effect: add "callbacks" to the setting remedies' in caplog.text
     profiler.step()
     assert profiler.failures.counts == {}
 
@@ -83,7 +83,7 @@ def test_here_nobody_is_recycled(make, tmp_path, caplog) -> None:
     profiler = make(recycle=500, run_dir=str(tmp_path))
     for _ in range(3):
         profiler.step()
-    assert caplog.text.count("memprof: no recycling: unknown server") == 1
+    assert caplog.text.count("memprof: recycling is off: unknown server") == 1
     assert 'fogcompute_memory_recycles_total{worker="all"} 0.0' in scraped(profiler)
 
 

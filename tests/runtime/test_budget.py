@@ -3,37 +3,51 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
+from collections import Counter
 
 import pytest
 
 from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.probes import Census
+from memprof_middleware.purse import Kind, Purse
 from memprof_middleware.runtime.budget import Governor
-from memprof_middleware.testing import FakeProbes
+from memprof_middleware.testing import FakeClock, FakeProbes
 
 CREDIT, START = 60, 300  # seconds' worth of the budget that may be spent ahead, and by a young process, once
 PER_OBJECT = 50e-9  # what an exact census costs on the machines where it was measured
 
 
-def run(governor: Governor, config: Config, objects: list[int], start: float = 0.0) -> list[tuple[float, int, float]]:
-    """Let a profiler live through a heap's sizes, one an interval: when it counted, at which stride, at what cost."""
-    done = []
-    for step, number in enumerate(objects):
-        now = start + step * config.interval
-        stride = governor.stride(now)
-        if stride is not None:
-            cost = number * PER_OBJECT * {1: 1.0, 7: 0.5, 17: 0.43, 31: 0.41}[stride]
-            governor.spent(cost, now)
-            governor.counted(Census(number, {}, stride, cost, cost, longest_seconds=0.001), now)
-            done.append((now, stride, cost))
-    return done
+class Life:
+    """A profiler that lives through a heap's sizes."""
+
+    def __init__(self, config: Config) -> None:
+        self.config, self.clock, self.said = config, FakeClock(0.0), list[str]()
+        self.purse = Purse(config.cpu_budget, self.clock)
+        self.governor = Governor(config, self.purse, self.said.append)
+
+    def run(self, objects: list[int]) -> list[tuple[float, int, float]]:
+        """One an interval: when it counted, at which stride, at what cost."""
+        done = []
+        for number in objects:
+            stride = self.governor.stride()
+            if stride is not None:
+                cost = number * PER_OBJECT * {1: 1.0, 7: 0.5, 17: 0.43, 31: 0.41}[stride]
+                self.count(number, stride, cost)
+                done.append((self.clock.now, stride, cost))
+            self.clock.advance(self.config.interval)
+        return done
+
+    def count(self, number: int, stride: int, cost: float, stall: float = 0.001) -> None:
+        self.purse.charge("count", cost)
+        self.governor.counted(Census(number, {}, stride, cost, cost, longest_seconds=stall))
 
 
 def test_what_is_affordable_is_exact_and_never_put_off() -> None:
     """A million objects at the default interval and budget are counted exactly, every time."""
     config = Config()
-    done = run(Governor(config, 0.0), config, [1_000_000] * 500)
+    done = Life(config).run([1_000_000] * 500)
     assert len(done) == 500
     assert {stride for _, stride, _ in done} == {1}
 
@@ -43,7 +57,7 @@ def test_what_is_affordable_is_exact_and_never_put_off() -> None:
 def test_the_budget_holds(interval: float, objects: int) -> None:
     """Over any ten minutes the cost is within the budget, its credit and one census; exact counts come first."""
     config = Config(interval=interval)
-    done = run(Governor(config, 0.0), config, [objects] * int(7200 / interval))
+    done = Life(config).run([objects] * int(7200 / interval))
     rate = config.cpu_budget / 100
     assert done
     for begin, _, _ in done:
@@ -56,9 +70,9 @@ def test_the_budget_holds(interval: float, objects: int) -> None:
 def test_a_heap_that_explodes_costs_one_census_too_much() -> None:
     """From 100 k to 5 M objects under a 1 s interval: after the first big census nothing runs until it is paid for."""
     config = Config(interval=1.0)
-    governor = Governor(config, 0.0)
-    run(governor, config, [100_000] * 600)
-    big = run(governor, config, [5_000_000] * 600, start=600.0)
+    life = Life(config)
+    life.run([100_000] * 600)
+    big = life.run([5_000_000] * 600)
     rate = config.cpu_budget / 100
     for (now, _, cost), (after, _, _) in itertools.pairwise(big):
         assert after - now >= cost / rate - CREDIT - config.interval
@@ -68,7 +82,7 @@ def test_a_heap_that_explodes_costs_one_census_too_much() -> None:
 def test_what_cannot_be_afforded_every_five_minutes_is_sampled() -> None:
     """An exact census of 60 M objects would take 3 s: a sample is taken, and at least every five minutes or so."""
     config = Config(interval=10.0)
-    done = run(Governor(config, 0.0), config, [60_000_000] * 720)
+    done = Life(config).run([60_000_000] * 720)
     assert {stride for _, stride, _ in done[1:]} == {7}
     assert max(after[0] - now[0] for now, after in itertools.pairwise(done[2:])) <= 310
 
@@ -77,14 +91,15 @@ def test_what_cannot_be_afforded_every_five_minutes_is_sampled() -> None:
 def test_a_census_that_stalls_others_comes_less_often(stall: float, gap: int) -> None:
     """Where the list of all objects alone takes longer than ``max_stall``, there is one such stall per interval."""
     config = Config(interval=1.0, max_stall=10.0, cpu_budget=100.0)
-    governor = Governor(config, 0.0)
+    life = Life(config)
     times = []
     for now in range(1000):
-        if governor.stride(float(now)) is not None:
-            governor.counted(Census(5_000_000, {}, 1, 0.3, 0.3, longest_seconds=stall), float(now))
+        if life.governor.stride() is not None:
+            life.count(5_000_000, 1, 0.3, stall)
             times.append(now)
+        life.clock.advance(1)
     assert times == list(range(0, 1000, gap))
-    assert governor.skipped["stall"] == 1000 - len(times)
+    assert life.governor.skipped["stall"] == 1000 - len(times)
 
 
 def test_a_step_without_census_carries_the_last_count() -> None:
@@ -114,14 +129,64 @@ def test_all_work_is_paid_for() -> None:
     profiler.stop()
 
 
-def test_what_nobody_pays_for_is_paid_at_the_end() -> None:
-    """Work inside a block counts once, whether somebody has paid for it there or not."""
-    governor = Governor(Config(), 0.0)
-    with governor.paying_rest():
-        with governor.paying():
+def test_what_is_paid_for_inside_is_not_paid_for_twice() -> None:
+    """Work inside a block counts once, whether somebody has paid for it there or not; other threads pay for theirs."""
+    purse = Purse(0.5)
+    with purse.paying("judging"):
+        with purse.paying("walk"):
             _work(0.02)
+        other = threading.Thread(target=purse.charge, args=("shown", 1.0))
+        other.start()
+        other.join()
         _work(0.03)
-    assert governor.cpu_seconds == pytest.approx(0.05, rel=0.3)
+    assert purse.cpu_seconds == pytest.approx(1.05, abs=0.015)
+
+
+def test_nobody_goes_around_the_purse() -> None:
+    """All kinds of work together, each done whenever it may be, keep the budget; none of them starves."""
+    clock = FakeClock(0.0)
+    purse = Purse(0.5, clock)
+    costs: dict[Kind, float] = {"count": 0.1, "walk": 0.5, "search": 0.4, "routes": 0.06}
+    done: Counter[str] = Counter()
+    for _ in range(36_000):
+        purse.charge("judging", 0.001)  # never put off
+        for kind, cost in costs.items():
+            if purse.may(kind):
+                purse.charge(kind, cost)
+                done[kind] += 1
+        clock.advance(1)
+    assert purse.cpu_seconds <= 0.005 * (36_000 + START) + sum(costs.values())
+    assert purse.cpu_seconds >= 0.005 * 36_000 * 0.98
+    shares = {kind: done[kind] * cost / (36_000 * 0.004) for kind, cost in costs.items()}
+    assert shares["count"] > shares["walk"] > shares["search"] >= shares["routes"] > 0.14
+
+
+def test_what_one_kind_does_not_need_the_others_have() -> None:
+    """A count alone may use all of the budget."""
+    clock = FakeClock(0.0)
+    purse = Purse(0.5, clock)
+    counts = 0
+    for _ in range(3600):
+        if purse.may("count"):
+            purse.charge("count", 0.02)
+            counts += 1
+        clock.advance(1)
+    assert counts * 0.02 == pytest.approx(0.005 * 3600, rel=0.1)
+
+
+def test_who_asks_for_many_pages_does_not_keep_the_profiler_from_counting() -> None:
+    """Pages are not refused, and what is spent on them beyond their part is counted but not taken from the others."""
+    clock = FakeClock(0.0)
+    purse = Purse(0.5, clock)
+    counts = 0
+    for _ in range(3600):
+        purse.charge("shown", 0.05)  # ten times the budget
+        if purse.may("count"):
+            purse.charge("count", 0.01)
+            counts += 1
+        clock.advance(1)
+    assert counts * 0.01 > 0.4 * 0.005 * 3600
+    assert purse.cpu_seconds > 3600 * 0.05
 
 
 def _work(seconds: float) -> None:
@@ -134,32 +199,38 @@ def _work(seconds: float) -> None:
 def test_counts_are_never_older_than_the_longest_gap(interval: float, gap: float) -> None:
     """Whatever else has spent the budget for good, there is a count in five minutes or four intervals."""
     config = Config(interval=interval)
-    governor = Governor(config, 0.0)
+    life = Life(config)
     counted = []
-    for step in range(int(7200 / interval)):
-        now = step * interval
-        governor.spent(interval * 0.02, now)  # four times the budget, for ever
-        if governor.stride(now) is not None:
-            governor.counted(Census(1000, {}, 1, 0.001, 0.001, longest_seconds=0.001), now)
-            counted.append(now)
+    for _ in range(int(7200 / interval)):
+        life.purse.charge("judging", interval * 0.02)  # four times the budget, for ever
+        if life.governor.stride() is not None:
+            life.count(1000, 1, 0.001)
+            counted.append(life.clock.now)
+        life.clock.advance(interval)
     assert max(after - before for before, after in itertools.pairwise(counted)) <= gap
-    assert governor.censuses == len(counted)
+    assert life.governor.censuses == len(counted)
 
 
 def test_who_counts_rarely_says_which_setting_helps() -> None:
     """Too small a budget, or a pause that is longer than allowed, is said with the figure that would do."""
-    said: list[str] = []
-    config = Config(interval=1.0)
-    governor = Governor(config, 0.0, said.append)
-    run(governor, config, [5_000_000] * 600)
-    assert said
-    assert "interval=1 needs about cpu_budget=" in said[-1]
-    assert "it is 0.5" in said[-1]
-    said.clear()
-    config = Config(interval=1.0, cpu_budget=100.0)
-    governor = Governor(config, 0.0, said.append)
-    assert governor.stride(0.0) == 1
-    governor.counted(Census(1, {}, 1, 0.1, 0.1, longest_seconds=0.066), 0.0)
-    [text] = said
+    life = Life(Config(interval=1.0))
+    life.run([5_000_000] * 600)
+    assert "interval=1 needs about cpu_budget=" in life.said[-1]
+    assert "it is 0.5" in life.said[-1]
+    life = Life(Config(interval=1.0, cpu_budget=100.0))
+    assert life.governor.stride() == 1
+    life.count(1, 1, 0.1, 0.066)
+    [text] = life.said
     assert text.startswith("objects are counted every 6 s instead of every 1 s: a count takes 66 ms")
     assert text.endswith("10 ms are allowed (max_stall)")
+
+
+@pytest.mark.parametrize("objects", [400_000, 1_000_000])
+def test_the_budget_that_is_named_suffices(objects: int) -> None:
+    """With the setting that the log names, objects are counted with nearly every interval."""
+    life = Life(Config(interval=1.0))
+    life.run([objects] * 3600)
+    named = float(life.said[-1].partition("cpu_budget=")[2].partition(",")[0])
+    enough = Life(Config(interval=1.0, cpu_budget=named))
+    assert len(enough.run([objects] * 3600)) > 0.9 * 3600
+    assert named <= 2 * 100 * objects * PER_OBJECT + 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import sys
 import threading
 import time
 import weakref
@@ -46,6 +47,13 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     monkeypatch.setattr(ProcessMonitor, "_read_files", lambda monitor: found.append(monitor.pid))
     return found
+
+
+def rests(profiler: MemoryProfiler) -> bool:
+    """Whether the thread waits for the next snapshot: a fork in the middle of its work leaves the child its frames."""
+    thread = profiler._monitor.sampler._thread
+    frame = sys._current_frames().get(thread.ident or 0) if thread is not None else None
+    return frame is not None and frame.f_code.co_name == "wait" and frame.f_locals.get("seconds", 0.0) > 60
 
 
 def threads() -> int:
@@ -163,6 +171,8 @@ def test_a_child_has_a_monitor_of_its_own(make: Make, read: list[int]) -> None:
     profiler = make()
     profiler.start()
     wait_until(lambda: profiler.metrics().snapshots_taken)
+    profiler._monitor.group.leave()  # nothing is left to be waited for
+    wait_until(lambda: rests(profiler))
     parents = weakref.ref(profiler._monitor)
 
     def check() -> list[Any]:

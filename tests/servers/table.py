@@ -29,7 +29,7 @@ COLUMNS = (
 def row(seen: dict) -> str:
     """One server, as the run saw it."""
     if seen["killed"]:
-        killed = f"worker {seen['killed']} gone at once, slot taken over"
+        killed = f"worker {seen['killed']} gone at once, number taken over"
     else:
         killed = "not tried: " + ("one process" if seen["workers"] == 1 else "the server ends itself then")
     cells = (

@@ -137,7 +137,7 @@ def test_the_worker_that_was_asked_for_is_looked_at(shop):
     assert "wsgi_memprof" not in page
     shop.server.stop()
     assert [path for path in shop.run_dir.rglob("*") if path.is_file()] == []
-    assert " failed with " not in shop.server.log
+    assert "internal error in " not in shop.server.log
 
 
 def test_a_trace_of_the_applications_is_never_stopped(shop):

@@ -42,7 +42,7 @@ class Seen:
         threads: thread names of each serving process.
         masters: how many threads each other process has.
         steady: scrapes in a row, while nothing happens.
-        alerts: records of the leak in the log, one from each worker.
+        alerts: records of the leak in the log.
         killed: the slot of the worker that was killed.
         after_kill: the scrape after it was dead.
         succeeded: the scrape when its successor had answered.
@@ -267,10 +267,10 @@ def test_counters_never_run_backwards(lives):
             highest[key] = value
 
 
-def test_each_worker_tells_its_leak_once(lives):
-    """The leak reaches the server's log once per worker."""
+def test_the_leak_is_reported_once(lives):
+    """One worker reports the incident at WARNING or above; where the log shows INFO, the others once each."""
     case, ours, _ = lives
-    assert ours.alerts == case.workers, ours.log
+    assert 1 <= ours.alerts <= case.workers, ours.log
 
 
 def test_a_killed_worker_is_gone_from_the_next_scrape(lives):
@@ -312,4 +312,4 @@ def test_no_warning(lives):
     pattern = re.compile(r"\w*Warning: .*|^Traceback.*", re.MULTILINE)
     with_us, alone = ({re.sub(r"\d+", "#", line) for line in pattern.findall(seen.log)} for seen in (ours, bare))
     assert with_us <= alone, ours.log
-    assert " failed with " not in ours.log, ours.log
+    assert "internal error in " not in ours.log, ours.log

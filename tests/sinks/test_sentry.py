@@ -35,15 +35,21 @@ def test_the_beginning_of_a_condition_is_an_event(server: SentryServer) -> None:
     sink = SentrySink()
     sink.open()
     sink.snapshot(figures())
-    sink.event(alert(), figures())
+    sink.event(alert(urgency="now", holder="shop.CARTS"), figures())
     sink.event(alert(active=False), figures())
     sink.close()
     [event] = wait_for(lambda: server.events, "an event")
-    assert event["message"] == "leak: shop.Cart grew from 100 to 300 objects"
+    assert event["message"] == "leak confirmed (90 %): shop.Cart grew from 100 to 300 objects"
     assert (event["level"], event["logger"]) == ("error", "memprof")
     assert event["fingerprint"] == ["memprof", "leak", "shop.Cart"]
-    assert event["tags"] == {"memprof.alert": "leak", "memprof.severity": "high", "memprof.worker": "3"}
+    assert event["tags"] == {
+        "memprof.alert": "leak",
+        "memprof.severity": "high",
+        "memprof.urgency": "now",
+        "memprof.worker": "3",
+    }
     assert event["contexts"]["memprof"]["heap_used_mb"] == 250
+    assert event["contexts"]["memprof"]["holder"] == "shop.CARTS"
     assert "breadcrumbs" not in event or not event["breadcrumbs"]["values"]
 
 

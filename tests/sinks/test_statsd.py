@@ -77,15 +77,17 @@ def test_counters_are_sent_as_what_was_added(agent: Agent) -> None:
 
 
 def test_the_service_check_says_whether_something_leaks(agent: Agent) -> None:
-    """With each snapshot: a warning while a leak is suspected, critical when it is confirmed, and OK again."""
+    """With each snapshot: a warning while a leak is suspected or can wait, critical when it cannot, and OK again."""
     sink = DogStatsdSink(agent.address)
     sink.open()
     sink.snapshot(figures(leaks=(dataclasses.replace(LEAK, state="suspected"),)))
     sink.snapshot(figures(leaks=(dataclasses.replace(LEAK, state="suspected"), LEAK)))
+    sink.snapshot(figures(leaks=(dataclasses.replace(LEAK, hours_left=1.0, growth_per_hour=1.0),)))
     sink.snapshot(figures(leaks=(dataclasses.replace(LEAK, state="suspected", notable=False),)))
-    wait_for(lambda: len(agent.checks) == 3, "three checks")
+    wait_for(lambda: len(agent.checks) == 4, "four checks")
     assert [(check.name, check.status, check.message) for check in agent.checks] == [
         ("memprof.leak", 1, "suspected: shop.Cart"),
+        ("memprof.leak", 1, "confirmed: shop.Cart"),
         ("memprof.leak", 2, "confirmed: shop.Cart"),
         ("memprof.leak", 0, ""),
     ]
@@ -96,13 +98,19 @@ def test_an_alert_is_an_event(agent: Agent) -> None:
     """Its lengths count bytes, its beginning and end share a key, and its severity is Datadog's."""
     sink = DogStatsdSink(agent.address)
     sink.open()
-    sink.event(alert(message="Größe\nwächst"), figures())
+    sink.event(alert(message="Größe\nwächst", urgency="now", limit_seconds=7200.0), figures())
     sink.event(alert(active=False), figures())
     wait_for(lambda: len(agent.events) == 2, "two events")
     begins, ends = agent.events
     assert (begins.title, begins.text) == ("memprof: leak", "Größe\\nwächst")
     assert begins.fields == {"d": "1700000060", "k": "memprof:shop.Cart", "t": "error"}
-    assert begins.tags == {"worker": "3", "alert": "leak", "severity": "high"}
+    assert begins.tags == {
+        "worker": "3",
+        "alert": "leak",
+        "severity": "high",
+        "state": "active",
+        "urgency": "now",
+    }
     assert (ends.title, ends.fields["t"]) == ("memprof: leak is over", "success")
     assert ends.fields["k"] == begins.fields["k"]
     sink.close()
@@ -213,7 +221,7 @@ def test_an_agent_that_comes_and_goes(
         for _ in range(2):
             with Agent(port=port) as agent:
                 wait_for(lambda agent=agent: source.publish(sinks) or agent.checks, "figures")
-        assert len([record for record in caplog.records if record.levelname == "WARNING"]) <= 2
+        assert len([record for record in caplog.records if "cannot deliver" in record.getMessage()]) <= 2
     assert [event.title for event in agent.events] in ([], ["memprof: leak"])
     assert sinks.health()[0].delivered > 2
 

@@ -145,9 +145,9 @@ def test_trouble_and_its_end_are_told_once(source: Source, running: Running, cap
         for number in range(2, 6):
             source.publish(sinks)
             wait_for(lambda number=number: f"snapshot {number}" in taker.taken, "the figures")
-    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
     assert "the agent is away: start it" in caplog.messages[0]
-    assert caplog.messages[1] == "memprof: sink taker delivers again"
+    assert caplog.messages[1].startswith("memprof: sink taker delivers again after ")
 
 
 def test_alerts_wait_in_a_bounded_line(source: Source, running: Running) -> None:

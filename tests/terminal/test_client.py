@@ -49,7 +49,7 @@ def answering(status, body=b"", **headers):
 
 
 def state(**more):
-    return json.dumps({"schema": 1, "verdict": {}, **more}).encode()
+    return json.dumps({"schema": 2, "version": "0.2.0", **more}).encode()
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ class TestToken:
 
     def test_none(self):
         """Without a token it is said where one is looked for."""
-        with pytest.raises(TopError, match=r"set MEMPROF_TOKEN .* or pass --token-file"):
+        with pytest.raises(TopError, match=r"Set MEMPROF_TOKEN to the server's token, or use --token-file"):
             read_token(None, {})
 
     @pytest.mark.parametrize("token", ["a\r\nX-Evil: 1", "pass\u00e9-long"])
@@ -140,16 +140,17 @@ def refused(status, body=b"", **headers):
 @pytest.mark.parametrize(
     ("status", "body", "words"),
     [
-        (401, b"", "does not take this token"),
+        (401, b"", "rejected the token: use the server's MEMPROF_TOKEN"),
         (403, b"", "is closed for this address"),
-        (404, b"not found", "not as a page of memprof"),
+        (404, b"not found", "is not a memprof page"),
         (500, b"", "the server's log says why"),
-        (200, b"<html>hello", "not as a page of memprof"),
-        (200, b"[1]", "not as a page of memprof"),
-        (200, b'{"schema": 1}', "not as a page of memprof"),
-        (200, b'{"schema": "x", "verdict": {}}', "not as a page of memprof"),
-        (200, b"\xff\xfe\x00", "not as a page of memprof"),
-        (200, state(schema=2), "speaks version 2 of the state, this memprof knows 1: update"),
+        (200, b"<html>hello", "is not a memprof page"),
+        (200, b"[1]", "is not a memprof page"),
+        (200, b'{"schema": 1}', "is not a memprof page"),
+        (200, b'{"schema": "x", "version": "1"}', "is not a memprof page"),
+        (200, b"\xff\xfe\x00", "is not a memprof page"),
+        (200, state(schema=3), "the server runs a newer memprof (schema 3, this one reads 2): update"),
+        (200, state(schema=1), "the server runs an older memprof (schema 1, this one reads 2): update"),
     ],
 )
 def test_each_failure_has_its_words(status, body, words):
@@ -175,7 +176,7 @@ def test_words_of_a_server_cannot_command_the_terminal(status, headers):
 def test_a_redirect_is_not_followed():
     """A redirect would carry the token to wherever it leads: the address is named instead, and not asked."""
     with answering(200, state()) as (elsewhere, asked):
-        assert f"leads to {elsewhere}: give that address" in refused(302, Location=elsewhere)
+        assert f"redirects to {elsewhere}: use that address" in refused(302, Location=elsewhere)
         assert asked == []
 
 
@@ -183,14 +184,20 @@ def test_nobody_there():
     """A port at which nothing listens is said so."""
     with answering(200) as (address, _):
         pass
-    with pytest.raises(TopError, match="nothing listens there"):
+    with pytest.raises(TopError, match=r"cannot connect to .*: connection refused. Is the server running"):
         Client(address, TOKEN).state()
 
 
 def test_a_name_that_does_not_exist():
     """A host that cannot be found is said so."""
-    with pytest.raises(TopError, match="cannot be reached"):
+    with pytest.raises(TopError, match="cannot connect to"):
         Client("http://no-such-host.invalid/memprof/", TOKEN).state()
+
+
+def test_tls_where_there_is_none():
+    """An address with https of a server without TLS is told which one to use, without a word of OpenSSL."""
+    with answering(200, state()) as (address, _), pytest.raises(TopError, match="does not speak TLS: use http://"):
+        Client(address.replace("http://", "https://"), TOKEN).state()
 
 
 def test_no_answer_in_time(monkeypatch):

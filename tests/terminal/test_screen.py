@@ -21,8 +21,10 @@ from rich.console import Console
 from memprof_middleware.cli import main
 from memprof_middleware.errors import TopError
 from memprof_middleware.terminal.screen import Screen
+from memprof_middleware.web.state.words import plain as said
 from tests.terminal.test_client import answering
 from tests.terminal.test_view import HOSTILE, state
+from tests.web import ten
 from tests.web.scene import CACHE, Scene, leak
 from wsgi_memprof import MemProfMiddleware
 
@@ -61,8 +63,8 @@ class Sight:
         self.screen = Screen(self.client, 5.0, lambda: self.now)
         self.screen._refresh()
 
-    def text(self, width=140):
-        console = Console(width=width, file=io.StringIO(), force_terminal=False)
+    def text(self, width=140, height=60):
+        console = Console(width=width, height=height, file=io.StringIO(), force_terminal=False)
         console.print(self.screen.draw())
         return console.file.getvalue()
 
@@ -72,26 +74,59 @@ def sight():
     return Sight()
 
 
-def test_it_shows_the_verdict_and_the_tables(sight):
-    """Verdict, workers, leaks and types are on the screen, with the keys below."""
+def flat(text):
+    return " ".join(text.split())
+
+
+def test_it_shows_what_the_page_shows(sight):
+    """Status, headline, facts, advice, workers and types are on the screen, with the keys below."""
     text = sight.text()
-    for words in ("LEAK CONFIRMED", "shop.models.Session", "4242", "confirmed 97 %", "POST /cart/add", "q quit"):
+    for words in ("ACT NOW", "shop.cart.SESSIONS keeps one Session", "4242", "LEAK CONFIRMED, 97 % SURE", "q quit"):
+        assert words in text
+    for words in ("POST /cart/add", "kill -TERM 4242", "Fix", "shop/cart.py:14", "builtins.dict"):
         assert words in text
 
 
 @pytest.mark.parametrize("width", [40, 80, 100, 118, 200])
 def test_it_fits_any_terminal(sight, width):
     """No line is wider than the terminal, and no name or figure is cut short."""
-    text = sight.text(width)
+    text = sight.text(width, 200)
     assert all(len(line) <= width for line in text.splitlines())
     assert "\N{HORIZONTAL ELLIPSIS}" not in text
     if width > 40:
-        assert all(words in text for words in ("4242", "469 MiB", "82 %", "+50.", "MiB/h", "1 h 4", "confirmed 97 %"))
+        assert all(words in text for words in ("4242", "422 MiB", "82 %", "+50 MiB/h", "about 00:12", "97 % SURE"))
+
+
+@pytest.mark.parametrize("name", ten.TEN)
+def test_it_is_complete_on_a_small_terminal(sight, name):
+    """At 80 by 24 nothing is below the edge: status, headline, facts, what to do now and the keys are all there."""
+    sight.screen._state = found = ten.TEN[name]().state()
+    lines = sight.text(80, 24).rstrip("\n").split("\n")
+    assert len(lines) <= 24
+    assert lines[-1].startswith("q quit")
+    text = flat("\n".join(lines))
+    assert flat(said(found["status"]["sentence"])) in text
+    for card in found["incidents"][:1]:
+        told = [card["title"], said(card["advice"]["now"]["text"]), *(said(fact["value"]) for fact in card["facts"])]
+        assert all(flat(words) in text for words in told)
+    if len(found["workers"]) > 10:
+        assert re.search(r"and \d+ more workers", text)
+
+
+def test_help(sight):
+    """A question mark explains keys and columns, and any key leads back."""
+    sight.screen.press("?")
+    assert "LIMIT REACHED" in sight.text(80, 24)
+    assert "ACT NOW" not in sight.text(80, 24)
+    assert sight.screen.press("s")
+    assert "s sort by memory" in sight.text(80, 24), "the key only closed the help"
+    sight.screen.press("?")
+    assert not sight.screen.press("q")
 
 
 def test_markup_in_names_is_text(sight):
     """Brackets that rich would take for markup, and escape sequences, are shown as they are or as question marks."""
-    sight.client.answer = state(leak(name=HOSTILE, holder=HOSTILE, route="[link=x]y[/link]"))
+    sight.client.answer = state(leak(name=HOSTILE, holder=HOSTILE, path=HOSTILE, route="[link=x]y[/link]"))
     sight.now += 5
     sight.screen._refresh()
     text = sight.text(300)
@@ -117,7 +152,7 @@ def test_a_server_that_does_not_answer(sight):
         sight.screen._refresh()
         text = sight.text()
         assert f"No answer: retrying in {seconds} s. nothing listens there" in text
-        assert "LEAK CONFIRMED" in text
+        assert "ACT NOW" in text
     sight.client.answer = state()
     sight.now = sight.screen._next
     sight.screen._refresh()
@@ -197,13 +232,33 @@ class TestCommand:
             assert "4242" in capsys.readouterr().out
             monkeypatch.setenv("MEMPROF_TOKEN", "not-the-token")
             assert main(["top", address, "--once"]) == 2
-            assert "does not take this token" in capsys.readouterr().err
+            assert "rejected the token" in capsys.readouterr().err
+
+    def test_report(self, capsys, monkeypatch):
+        """``memprof report`` prints the whole page as text, and with ``--json`` the state as the server gives it."""
+        monkeypatch.setenv("MEMPROF_TOKEN", TOKEN)
+        with answering(200, json.dumps(state(leak())).encode()) as (address, _):
+            assert main(["report", address]) == 1
+            text = capsys.readouterr().out
+            assert main(["report", address, "--json"]) == 1
+            assert json.loads(capsys.readouterr().out) == state(leak())
+        assert "Where the memory is" in text
+        assert "shop.cart.SESSIONS keeps one Session for each POST /cart/add" in text
 
     def test_failures_are_told_and_end_with_2(self, capsys, monkeypatch):
         """No token, or nobody there: one line on standard error."""
         monkeypatch.delenv("MEMPROF_TOKEN", raising=False)
         assert main(["top", "127.0.0.1:9", "--once"]) == 2
         assert "memprof top: no token" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("given", "words"), [("0", "0: must be at least 1 second"), ("soon", "soon is not a number of seconds")]
+    )
+    def test_a_wrong_interval_says_what_is_allowed(self, given, words, capsys):
+        """The error names the option, what was given and what is allowed."""
+        with pytest.raises(SystemExit):
+            main(["top", "--interval", given, "shop"])
+        assert f"argument --interval: {words}" in capsys.readouterr().err
 
     @pytest.mark.parametrize("arguments", [[], ["--token", "x", "shop"], ["--interval", "0", "shop"]])
     def test_there_is_no_option_for_a_token(self, arguments, capsys):
@@ -264,7 +319,7 @@ class TestCommand:
                     while select.select([master], [], [], 0 if over else 0.2)[0]:
                         seen += os.read(master, 65536).decode("utf-8", "ignore")
                 assert process.returncode == 0
-                assert "LEAK CONFIRMED" in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen)
+                assert "ACT NOW" in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen)
                 assert "\x1b[?1049l" in seen, "the terminal's own screen is back"
                 assert termios.tcgetattr(slave)[:4] == before[:4]
             finally:

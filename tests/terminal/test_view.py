@@ -13,7 +13,9 @@ from memprof_middleware.model.foreign import parsed
 from memprof_middleware.terminal.plain import plain
 from memprof_middleware.terminal.view import SORTS, is_confirmed, sparkline, view
 from memprof_middleware.web.state.source import Looking
-from tests.web.scene import CACHE, LEAKING, OVER, Scene, leak
+from memprof_middleware.web.state.words import plain as said
+from tests.web import ten
+from tests.web.scene import CACHE, OVER, Scene, leak
 
 ADDRESS = "http://127.0.0.1:8000/memprof/"
 
@@ -24,17 +26,45 @@ def state(*leaks, workers=4, actions=("flame",)):
     return parsed(json.dumps(Looking(scene.profiler()).state(actions)).encode())
 
 
-def test_it_says_what_the_page_says():
-    """Verdict, sentence and facts are the page's own words, in its order."""
-    found = state()
-    text = plain(view(found), ADDRESS)
-    verdict = found["verdict"]
-    assert f"{verdict['label']}  {verdict['name']} {verdict['headline']}" in text
-    assert "".join(part["text"] for part in verdict["sentence"]) in text
-    places = [text.index(fact["value"]) for fact in verdict["facts"]]
-    assert places == sorted(places)
-    assert "shop.cart.SESSIONS[*].user" in text
-    assert "POST /cart/add" in text
+def flat(text: str) -> str:
+    """A text without its line ends."""
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("name", ten.TEN)
+def test_it_says_what_the_page_says(name):
+    """Status, headline, facts, advice and figures are the page's own words, in its order."""
+    found = parsed(json.dumps(ten.TEN[name]().state()).encode())
+    text = flat(plain(view(found), ADDRESS))
+    told = [f"{found['status']['label'].upper()} {said(found['status']['sentence'])}"]
+    for card in found["incidents"][:1]:
+        told += [card["tag"].upper(), card["title"]]
+        told += [said(fact[part]) for fact in card["facts"] for part in ("value", "note")]
+        told += [said(card["advice"][step]["text"]) for step in ("now", "fix")]
+    told += [one["value"] for one in found["overview"]]
+    place = 0
+    for words in told:
+        assert flat(words) in text[place:], words
+        place = text.index(flat(words), place)
+
+
+def test_the_whole_report_says_more():
+    """With every incident in full come why it is one, and the answers of the folds."""
+    found = ten.two_incidents().state()
+    brief, whole = (plain(view(found), ADDRESS, whole=whole) for whole in (False, True))
+    for words in ("it has survived 41 full collections", "Where the memory is", "Garbage collector"):
+        assert words in whole
+        assert words not in brief
+    for card in found["incidents"][:2]:
+        assert flat(said(card["advice"]["fix"]["text"])) in flat(whole)
+    assert "shop.audit.LOG.handlers" in brief, "every incident has its line"
+
+
+def test_an_example_keeps_its_lines():
+    """The lines of an example stand below one another, as they are typed."""
+    lines = plain(view(ten.leak_urgent().state()), ADDRESS).splitlines()
+    first = next(number for number, line in enumerate(lines) if "TTLCache" in line)
+    assert lines[first + 2].strip() == "SESSIONS.pop(session.id, None)"
 
 
 def test_the_first_to_reach_its_limit_is_on_top():
@@ -42,17 +72,9 @@ def test_the_first_to_reach_its_limit_is_on_top():
     found = state()
     pids = [str(row["pid"]) for row in found["workers"]]
     assert [row.pid for row in view(found).workers] == pids
-    for sort, key in ((SORTS[1], "rss_mb"), (SORTS[2], "growth_mb_per_hour")):
+    for sort, key in ((SORTS[1], "used_mb"), (SORTS[2], "growth_mb_per_hour")):
         wanted = sorted(found["workers"], key=lambda row: -row[key])
         assert [row.pid for row in view(found, sort).workers] == [str(row["pid"]) for row in wanted]
-
-
-def test_each_incident_is_a_line():
-    """State, confidence, what grows, how fast, holder and route of each leak."""
-    lines = [row.cells for row in view(state()).leaks]
-    assert [cells[0].split()[0] for cells in lines] == ["confirmed", "suspected", "resolved"]
-    assert [cells[1] for cells in lines] == [LEAKING, CACHE.name, OVER.name]
-    assert lines[1][3] == "\N{EN DASH}", "who holds it is not known"
 
 
 @pytest.mark.parametrize(("leaks", "confirmed"), [((leak(),), True), ((CACHE,), False), ((OVER,), False)])
@@ -64,8 +86,8 @@ def test_confirmed(leaks, confirmed):
 def test_a_silent_worker_is_told():
     """A worker that is not heard of stays in the list and says for how long."""
     found = state()
-    found["workers"][0]["silent_seconds"] = 40
-    assert "no word for 40 s" in plain(view(found), ADDRESS)
+    found["workers"][0]["age_seconds"] = 40
+    assert "last seen 40 s ago" in plain(view(found), ADDRESS)
 
 
 HOSTILE = "\x1b]0;owned\x07\x1b[31m\u202eevil\r\n[bold]x[/bold]"
@@ -73,9 +95,9 @@ HOSTILE = "\x1b]0;owned\x07\x1b[31m\u202eevil\r\n[bold]x[/bold]"
 
 def test_names_cannot_command_the_terminal():
     """Escape sequences and line ends in a name are shown as question marks."""
-    found = state(leak(name=HOSTILE, holder=HOSTILE, route=HOSTILE))
+    found = state(leak(name=HOSTILE, holder=HOSTILE, path=HOSTILE, route=HOSTILE, file=HOSTILE, filled_in=(HOSTILE,)))
     found["host"] = found["types"][0]["name"] = HOSTILE
-    text = plain(view(parsed(json.dumps(found).encode())), ADDRESS)
+    text = plain(view(parsed(json.dumps(found).encode())), ADDRESS, whole=True)
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u202e]", text)
     assert "[bold]x[/bold]" in text
 
@@ -83,7 +105,7 @@ def test_names_cannot_command_the_terminal():
 def test_a_figure_that_is_none_is_not_known():
     """An integer of 400 digits, which no calculation takes, is shown as what is not known."""
     found = state()
-    found["workers"][0]["rss_mb"] = found["workers"][0]["objects"] = found["now"] = 10**400
+    found["workers"][0]["used_mb"] = found["workers"][0]["requests"] = found["now"] = 10**400
     assert "–" in plain(view(found), ADDRESS)  # noqa: RUF001
 
 
@@ -109,14 +131,14 @@ def test_a_state_of_another_version_is_shown(data):
             inside[key] = data.draw(JSON)
         else:
             del inside[key]
-    assert plain(view(found), ADDRESS).endswith("\n")
+    assert plain(view(found), ADDRESS, whole=True).endswith("\n")
     is_confirmed(found)
 
 
 def test_nothing_at_all_is_shown():
     """An empty state makes an empty view and no error."""
     assert view({}).workers == ()
-    assert plain(view({}), ADDRESS).startswith("memprof top")
+    assert plain(view({}), ADDRESS).startswith("memprof  http://")
 
 
 @pytest.mark.parametrize(

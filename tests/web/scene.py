@@ -8,7 +8,7 @@ from array import array
 from typing import Any
 
 from memprof_middleware import Config, MemoryProfiler
-from memprof_middleware.model import Leak, MemoryMetrics, MemorySnapshot
+from memprof_middleware.model import Estimate, Leak, MemoryMetrics, MemorySnapshot
 from memprof_middleware.testing import FakeClock, FakeProbes
 from memprof_middleware.workers.track import COLUMNS, Track
 
@@ -41,8 +41,15 @@ def leak(**more: Any) -> Leak:
         "state": "confirmed",
         "severity": "critical",
         "confidence": 0.97,
-        "holder": "shop.cart.SESSIONS[*].user, 98 % of those sampled",
+        "path": "shop.cart.SESSIONS[*].user",
+        "holder": "shop.cart.SESSIONS[*].user",
+        "share": 0.98,
+        "file": "shop/cart.py",
+        "line": 14,
+        "filled_in": ("add_to_cart, line 31",),
         "route": "POST /cart/add",
+        "route_share": 0.97,
+        "route_per_request": Estimate(1.0, 0.97, 1.03),
         "first": 1800,
         "last": 9160,
         "growth_percent": 409.0,
@@ -64,7 +71,10 @@ CACHE = leak(
     severity="medium",
     confidence=0.41,
     holder="",
+    path="",
+    share=None,
     route="GET /product/{id}",
+    route_per_request=None,
     first=900,
     last=9830,
     growth_per_hour=120.0,
@@ -78,7 +88,8 @@ OVER = leak(
     state="resolved",
     severity="high",
     confidence=0.93,
-    holder="task poll_stock",
+    holder="",
+    path="",
     route="",
     first=3,
     last=4,

@@ -230,7 +230,7 @@ def test_a_real_profiler_has_a_page_from_the_first_moment():
     profiler = MemoryProfiler(Config(background=False, token=TOKEN, leak_confirm_hours=6), clock=clock, probes=probes)
     endpoint = PageEndpoint(profiler)
     ask = Request(method="GET", path="/memprof/", headers=BEARER)
-    assert b"STILL LEARNING" in endpoint.respond(ask).body
+    assert b"Just started" in endpoint.respond(ask).body
     for number in range(20):
         probes.counts["shop.models.Session"] = 100 + 200 * number
         probes.heap_mb += 3
@@ -238,6 +238,6 @@ def test_a_real_profiler_has_a_page_from_the_first_moment():
         clock.advance(60)
     answer = endpoint.respond(ask)
     assert answer.status == 200
-    assert b"shop.models.Session" in answer.body
+    assert b"shop.models.Session" in answer.body.replace(b"<wbr>", b"")
     assert not profiler.failures.counts
     profiler.stop()

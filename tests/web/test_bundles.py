@@ -39,7 +39,7 @@ def test_listed_and_linked(page):
     assert one["why"] == "the leak <b>shop.Session</b> is confirmed"
     assert (one["pid"], one["bytes"]) == (os.getpid(), page.file.stat().st_size)
     text = page().body.decode()
-    assert f'href="bundle/{page.id}">Read the evidence' in text
+    assert f'href="bundle/{page.id}">the leak &lt;b&gt;' in text
     assert "the leak &lt;b&gt;shop.Session&lt;/b&gt; is confirmed" in text
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memprof_middleware.text.words import clock, count, duration, size
-from memprof_middleware.web.html.charts import lines, meter, spark, stacked
-from memprof_middleware.web.html.svg import path, ticks, times
+from memprof_middleware.text.words import clock, count, duration, hourly, mib, size
+from memprof_middleware.web.html.charts import growth, lines, memory, meter, spark, strip
+from memprof_middleware.web.html.svg import Box, path, ticks, times
 from memprof_middleware.web.state.series import Series, last_life, part, per_hour, thinned
 
 POINTS = {
@@ -36,33 +36,79 @@ def parsed(markup: str) -> ET.Element:
     return ET.fromstring(markup.replace("&nbsp;", " "))
 
 
+def timeline(points, limit=None, wide=()):
+    """As the state has it."""
+    one = {"name": "a & <b>", "worker": "0", "pid": 7, "outlier": False, "points": points}
+    band = {"name": "the other 3", "points": list(wide)}
+    return {"start": 0.0, "end": 100.0, "limit_mb": limit, "sentence": "", "series": [one], "band": band}
+
+
 @pytest.mark.parametrize("points", POINTS.values(), ids=POINTS.keys())
 @pytest.mark.parametrize("limit", [None, 0.0, 4.0, 1e12])
 def test_any_past_is_a_picture(points, limit):
-    """Whatever is known, the picture is whole and its table says the last value."""
-    markup = lines("c", "t", [{"name": "a & <b>", "points": points}], size, start=0.0, end=100.0, limit=limit)
-    figure = parsed(markup)
-    assert figure.find(".//tbody/tr/th").itertext()
+    """Whatever is known, the pictures are whole, and a report's table has the last value."""
+    figure = parsed(lines("c", "t", [{"name": "a & <b>", "points": points}], size, start=0.0, end=100.0))
     assert "a & <b>" in "".join(figure.itertext())
+    for wide in ((), [[0.0, 1.0, 2.0], [9.0, 1.0, 3.0]]):
+        markup, axis = memory("m", timeline(points, limit, wide), 100.0)
+        parsed(f"<p>{markup}</p>")
+        assert axis == "" or axis.endswith(".")
     parsed(f"<p>{spark(points)}</p>")
 
 
-def test_stacked_parts_of_nothing():
-    """No point and one point are pictures too."""
-    for points in ([], [[0.0, 1.0, 2.0]], [[0.0, 1.0, None], [5.0, 0.0, 3.0]]):
-        parsed(stacked("c", "t", ["a", "b"], points, size))
+@pytest.mark.parametrize("unit", ["MB", "objects"])
+@pytest.mark.parametrize(
+    "points", [points for points in POINTS.values() if points], ids=[n for n in POINTS if n != "none"]
+)
+def test_any_growth_is_a_picture(points, unit):
+    """What leaks is drawn from whatever is known of it, with and without a line through it and a limit ahead."""
+    series = {
+        "name": [{"text": "<X>", "as": "code"}],
+        "unit": unit,
+        "pid": 7,
+        "points": points,
+        "first": "1",
+        "last": "9",
+    }
+    fit = {"t0": 0.0, "v0": 1.0, "t1": 8.0, "v1": 9.0, "words": "+1 an hour"}
+    for more in (
+        {"fit": None, "hit": None},
+        {"fit": fit, "hit": None},
+        {"fit": fit, "hit": {"low": 200.0, "high": 220.0}},
+    ):
+        markup = growth("c", {"series": series, **more}, 100.0)
+        assert "<X>" in "".join(parsed(markup).itertext())
+        assert ("memory limit" in markup) is (more["hit"] is not None)
+    assert growth("c", {"series": None, "fit": None, "hit": None}, 100.0) == ""
 
 
 def test_a_limit_far_above_is_told_in_words():
-    """A limit that would press the lines flat is not drawn."""
-    markup = lines("c", "t", [{"name": "a", "points": [[0.0, 1.0], [9.0, 2.0]]}], size, start=0.0, end=9.0, limit=900.0)
-    assert "the limit of 900 MiB is far above" in markup
+    """A limit that would press the lines flat is not drawn; a level worker is not drawn as a mountain."""
+    markup, axis = memory("m", timeline([[0.0, 200.0], [9.0, 200.4]], 900.0), 9.0)
+    assert axis == "The axis starts at 190 MiB; the limit (900 MiB) is far above."
     assert 'class="limit"' not in markup
+    markup, axis = memory("m", timeline([[0.0, 200.0], [9.0, 400.0]], 512.0), 9.0)
+    assert 'class="limit"' in markup
+    assert "limit 512 MiB" in markup
+
+
+def test_dots_for_many_workers():
+    """Each worker is a dot; who differs is named, and who is silent is no outlier by its last figures."""
+    row = {"pid": 1, "used_percent": 40.0, "outlier": False, "age_seconds": None}
+    rows = [row] * 14 + [
+        row | {"pid": 2, "used_percent": 130.0, "outlier": True},
+        row | {"outlier": True, "age_seconds": 9.0},
+    ]
+    picture = parsed(strip(rows, 512.0))
+    assert len([dot for dot in picture.iter() if dot.tag == "circle"]) == 16
+    assert picture.attrib["aria-label"] == "15 workers between 40 and 40 percent of the limit, worker 2 at 130 percent"
+    assert "100 % = 512 MiB" in "".join(picture.itertext())
+    parsed(strip([], None))
 
 
 def test_a_gap_lifts_the_pen():
     """What was not measured is not drawn as a line."""
-    assert path([(0.0, 1.0), (1.0, None), (2.0, 1.0)], 0.0, 2.0, 2.0).count("M") == 2
+    assert path([(0.0, 1.0), (1.0, None), (2.0, 1.0)], Box(0.0, 2.0, 0.0, 2.0)).count("M") == 2
 
 
 def test_a_restarted_worker_is_two_lines():
@@ -115,6 +161,7 @@ def test_ticks_are_few_and_round(top):
     found = ticks(top)
     assert 1 <= len(found) <= 9
     assert found[0] == 0
+    assert ticks(512.0, base=150.0) == [200.0, 300.0, 400.0, 500.0]
 
 
 def test_times_are_full_hours():
@@ -125,7 +172,7 @@ def test_times_are_full_hours():
 def test_meter_says_what_it_shows():
     """The bar has a text for those who cannot see it, and stays inside its frame."""
     assert 'aria-label="130 percent of the limit"' in meter(130.0)
-    assert 'width="100.0"' in meter(130.0)
+    assert 'width="120.0"' in meter(130.0)
     assert meter(None) == ""
 
 
@@ -137,6 +184,14 @@ def test_meter_says_what_it_shows():
         (size(0.6), "614 KiB"),
         (size(-0.00000001), "0 B"),
         (size(None), "\u2013"),
+        (mib(423.4), "423 MiB"),
+        (mib(9.96), "10 MiB"),
+        (mib(1536), "1.5 GiB"),
+        (mib(None), "\u2013"),
+        (hourly(49.2), "+49 MiB"),
+        (hourly(-0.7), "\u22120.7 MiB"),
+        (hourly(0.01), "0 MiB"),
+        (hourly(None), "\u2013"),
         (count(1919.6), "1,920"),
         (count(81_233), "81.2 k"),
         (count(-0.4), "0"),

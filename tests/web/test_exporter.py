@@ -308,9 +308,9 @@ def test_an_open_port_is_told_once(
         exporter.start()
         exporter.stop()
     profiler.stop()
-    warnings = [record.getMessage() for record in caplog.records if "whoever reaches it" in record.getMessage()]
+    warnings = [record.getMessage() for record in caplog.records if "anyone who reaches it" in record.getMessage()]
     assert len(warnings) == told
-    assert all("set metrics_token or metrics_allow, or host='127.0.0.1'" in warning for warning in warnings)
+    assert all("Set metrics_token, metrics_allow or host='127.0.0.1'" in warning for warning in warnings)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -204,7 +204,7 @@ def test_a_failure_is_a_500_and_no_exception(caplog: pytest.LogCaptureFixture) -
     assert response.status_line == "500 Internal Server Error"
     assert b"customer" not in response.body
     assert "customer" not in caplog.text
-    assert "exposition failed with ValueError" in caplog.text
+    assert "internal error in exposition: ValueError" in caplog.text
 
 
 def test_wsgi() -> None:
@@ -230,7 +230,7 @@ def test_the_applications_own_route_is_told_once(metrics: MetricsEndpoint, caplo
         found = [both.find("/metrics", lambda: True) for _ in range(2)]
     assert found == [None, None]
     [record] = caplog.records
-    assert "its own route /metrics, which stays" in record.getMessage()
+    assert "/metrics belongs to the application" in record.getMessage()
 
 
 def test_a_scrape_starts_the_profiler() -> None:

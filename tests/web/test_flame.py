@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memprof_middleware.model.flame import Frame, Stack
+from memprof_middleware.model.flame import Frame, Stack, stacks_from_dict, stacks_to_dict
 from memprof_middleware.web.html.flame import CUT_PERCENT, MOST_FRAMES, by_own_code, by_place, draw
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -173,3 +173,12 @@ def test_tables():
     ]
     assert by_own_code(stacks) == [("shop/x.py:remember", 300), ("shop/x.py:view", 200)]
     assert by_place(stacks) == [("json/decoder.py:raw_decode", 600)]
+
+
+def test_a_frame_says_on_which_line_its_function_begins():
+    """File and line stand in the frame's title where they are known."""
+    frames = (Frame("shop/cart.py", "remember", "own", 31), Frame("copy.py", "deepcopy", "stdlib"))
+    svg = draw([Stack(10, 1, frames)]).svg
+    assert "shop/cart.py:remember: 10 B, 100.0 % (shop/cart.py:31)</title>" in svg
+    assert "copy.py:deepcopy: 10 B, 100.0 %</title>" in svg
+    assert stacks_from_dict(stacks_to_dict((Stack(10, 1, frames),))) == (Stack(10, 1, frames),)

@@ -14,8 +14,10 @@ import memprof_middleware.web as web
 from memprof_middleware import Config
 from memprof_middleware.model import Estimate, Forecast, Outlook, RouteGrowth
 from memprof_middleware.terminal.view import view
-from memprof_middleware.web.html import tables
+from memprof_middleware.web.html.folds import folds
 from memprof_middleware.web.state.build import SCHEMA, build_state
+from memprof_middleware.web.state.words import ahead, marked, plain
+from tests.web import ten
 from tests.web.scene import CACHE, LEAKING, LIMIT_MB, NOW, OVER, Scene, leak
 
 SCHEMA_FILE = Path(web.__file__).parent / "state.schema.json"
@@ -43,7 +45,11 @@ def replaced(scene: Scene, number: int, **more) -> None:
 
 
 def sentence(found) -> str:
-    return "".join(part["text"] for part in found["verdict"]["sentence"])
+    return plain(found["status"]["sentence"])
+
+
+def facts(incident) -> dict[str, tuple[str, str]]:
+    return {fact["key"]: (plain(fact["value"]), plain(fact["note"])) for fact in incident["facts"]}
 
 
 def test_the_schema_is_valid_and_closed():
@@ -56,19 +62,50 @@ def test_the_schema_is_valid_and_closed():
         checked(found | {"surprise": 1})
 
 
+@pytest.mark.parametrize("name", ten.TEN)
+def test_the_ten_states(name):
+    """Each of the ten is as the schema says, and its status is the one that the design has for it."""
+    found = checked(ten.TEN[name]().state())
+    labels = {
+        "leak-urgent": "Act now",
+        "leak-ticket": "Plan a fix",
+        "native": "Act today",
+        "workers16": "Act now",
+        "two-incidents": "Act now",
+        "nearly-full": "Memory is nearly full",
+        "suspected": "No leak confirmed",
+        "healthy": "No leak found",
+        "learning": "Learning",
+        "started": "Just started",
+    }
+    assert found["status"]["label"] == labels[name]
+
+
 def test_a_confirmed_leak_comes_first():
-    """What, how fast, who ends first and when, who holds it and which route feeds it."""
+    """What is asked and when, then what keeps what for which route, and three facts."""
     found = state(Scene())
-    verdict = found["verdict"]
-    assert (verdict["state"], verdict["label"], verdict["name"]) == ("leak_confirmed", "LEAK CONFIRMED", LEAKING)
-    assert verdict["headline"] == "grows by 7,680 an hour"  # 1,920 in each of four workers
-    assert verdict["first_to_end"]["pid"] == found["workers"][0]["pid"] == 4242
-    assert sentence(found).startswith("Worker 4242 reaches its limit of 512 MiB in about 1 h 4")
-    facts = {fact["name"]: (fact["value"], fact["note"]) for fact in verdict["facts"]}
-    assert facts["Held by"][0].startswith("shop.cart.SESSIONS")
-    assert facts["Comes from"] == ("POST /cart/add", "1 kept per request, of whatever route")
-    assert facts["Since"] == ("18:36 UTC", "2 h 10 min after the start at 16:26")
-    assert facts["Confidence"][0] == "97 %"
+    assert found["status"]["key"] == "now"
+    assert sentence(found) == "Worker 4242 reaches its memory limit in about 1 h 45 min. Cause: 1 confirmed leak."
+    first = found["incidents"][0]
+    assert first["title"] == "shop.cart.SESSIONS keeps one Session for each POST /cart/add"
+    assert (first["tag"], first["when"]) == ("Leak confirmed, 97 % sure", "since 18:36 UTC, 2 h 10 min after the start")
+    told = facts(first)
+    assert told["limit"][0] == "in about 1 h 45 min"
+    assert told["limit"][1].startswith("at this pace (watched 2 h), worker 4242: 422 of 512 MiB, +50 MiB an hour")
+    assert told["holder"][0] == "shop.cart.SESSIONS"
+    assert "shop/cart.py:14; filled in add_to_cart, line 31" in told["holder"][1]
+    assert told["route"] == ("POST /cart/add", "keeps 1 Session per request; 97 % of the growth")
+
+
+def test_what_to_do_has_a_command_and_a_fix():
+    """Who is on call gets one command and the time it has to be typed by; who writes the code gets a fix."""
+    advice = state(Scene())["incidents"][0]["advice"]
+    assert advice["now"]["code"] == ["kill -TERM 4242"]
+    assert plain(advice["now"]["text"]).startswith("Restart worker 4242 before 00:00 UTC.")
+    assert "SESSIONS" in plain(advice["fix"]["text"])
+    calm = state(Scene(leaks=(CACHE,)))["incidents"][0]["advice"]
+    assert plain(calm["now"]["text"]).startswith("Nothing.")
+    assert calm["fix"]["step"] == "If it is a cache"
 
 
 def test_no_leak_is_never_said_on_stale_counts():
@@ -77,15 +114,22 @@ def test_no_leak_is_never_said_on_stale_counts():
     for number in range(len(scene.metrics)):
         replaced(scene, number, census_timestamp=NOW - 1000)
     found = checked(state(scene))
-    assert found["verdict"]["label"] == "STILL LEARNING"
-    assert found["verdict"]["headline"] == "(objects were counted 16 min ago)"
-    assert found["workers"][0]["census_age_seconds"] == 1000
-    assert "counted 16 min ago" in tables.types(found)
-    assert "(16 min ago)" in view(found).workers[0].objects
+    assert found["status"]["label"] == "Learning"
+    assert sentence(found) == "Objects were counted 16 min ago: too long ago to say anything of now."
+    assert found["workers"][0]["counts_age_seconds"] == 1000
+    assert "objects counted 16&nbsp;min ago" in folds(found)
+    assert "16 min ago" in view(found).age
 
 
-def test_the_five_verdicts():
-    """Confirmed, near the limit, suspected, learning, healthy: the more pressing one is said."""
+def test_the_age_of_counts_has_its_reason():
+    """Counts that the pause limit puts off say what a count would cost, and what is allowed."""
+    [card] = ten.leak_ticket().state()["incidents"]
+    assert card["counts_age"]["words"] == "objects counted 4 min ago"
+    assert card["counts_age"]["why"].startswith("a count would pause requests for 31 ms (10 ms allowed)")
+
+
+def test_the_more_pressing_status_is_said():
+    """Urgent, full, suspected, learning, healthy: urgency comes from the time to the limit, and from what is used."""
     full = Scene(leaks=(CACHE,))
     replaced(full, 0, heap_used_mb=0.9 * LIMIT_MB)
     young = Scene(leaks=())
@@ -93,92 +137,152 @@ def test_the_five_verdicts():
     found = [
         checked(state(scene)) for scene in (Scene(), full, Scene(leaks=(CACHE, OVER)), young, Scene(leaks=(OVER,)))
     ]
-    labels = [one["verdict"]["label"] for one in found]
-    assert labels == ["LEAK CONFIRMED", "MEMORY IS NEAR ITS LIMIT", "LEAK SUSPECTED", "STILL LEARNING", "NO LEAK FOUND"]
-    assert found[1]["verdict"]["headline"] == "worker 4242 uses 461 MiB, 90 % of its limit"
-    assert "One suspect: shop.pricing._quotes (lru_cache)." in sentence(found[1])
-    assert "a cache that fills looks the same" in sentence(found[2])
-    assert found[3]["verdict"]["headline"] == "(4 min of 9 min)"
-    assert found[4]["verdict"]["headline"] == "Memory is level: 4 workers, 286 MiB at most, 47 % of the limit"
-    assert sentence(found[4]) == "Watched for 5 h 59 min and 320.7 k requests."
+    assert [one["status"]["key"] for one in found] == ["now", "full", "suspected", "learning", "ok"]
+    assert sentence(found[1]).startswith("Worker 4242 uses 90 % of the limit.")
+    assert found[1]["status"]["urgency"] == "now"
+    assert sentence(found[2]) == "1 suspected: a leak, or a cache that is filling. No alert was sent."
+    assert sentence(found[3]).startswith("4 of 9 min. The first verdict is due at ")
+    assert sentence(found[4]).startswith("Memory grows by 8.6 MiB an hour at most, and nothing grows as a leak does.")
+    assert sentence(ten.healthy().state()) == "Memory is level. Watched for 6 h 12 min and 1.31 M requests."
+
+
+def test_what_is_only_watched_is_listed_and_changes_nothing():
+    """What grows below the limits stands in its own list, not among the incidents, and the status stays green."""
+    found = checked(state(Scene(leaks=(dataclasses.replace(CACHE, notable=False),))))
+    assert found["status"]["key"] == "ok"
+    assert found["incidents"] == []
+    assert [one["name"] for one in found["watching"]] == [CACHE.name]
 
 
 @pytest.mark.parametrize(
-    ("kind", "words"),
+    ("kind", "held", "unit"),
     [
-        ("native", "memray"),
-        ("fragmentation", "not given back to the system"),
-        ("untracked", "C extension"),
+        ("native", "C code, not Python objects", "bytes"),
+        ("mapped", "mapped memory, owner unknown", "bytes"),
+        ("fragmentation", "the allocator", "bytes"),
+        ("untracked", "not found", "blocks"),
     ],
 )
-def test_what_is_outside_python_says_so(kind, words):
-    """Growth that no Python object explains points to the tool that can, and its figures are bytes."""
-    found = state(Scene(leaks=(leak(name="native memory", kind=kind, growth_per_hour=46 * 2**20, holder=""),)))
-    assert words in sentence(found)
-    assert found["verdict"]["headline"] == f"grows by {'192.94 M' if kind == 'untracked' else '184 MiB'} an hour"
-    assert found["leaks"][0]["unit"] == ("blocks" if kind == "untracked" else "bytes")
+def test_what_is_outside_python_says_so(kind, held, unit):
+    """Growth that no Python object explains says who has it, as far as that is known."""
+    more = {"path": "", "holder": "held outside Python", "share": None, "file": ""}
+    found = state(Scene(leaks=(leak(name="native memory", kind=kind, growth_per_hour=46 * 2**20, **more),)))
+    assert facts(found["incidents"][0])["holder"][0] == held
+    assert found["incidents"][0]["unit"] == unit
+    assert ("outside Python" in sentence(found)) is (kind in {"native", "mapped"})
 
 
-def test_the_forecast_is_believed():
-    """Where a worker tells a range, the range is said, and the earliest one comes first."""
-    scene = Scene()
-    object.__setattr__  # noqa: B018
-    ranges = ((9000.0, 12000.0), (6900.0, 10800.0), (None, None), (20000.0, None))
-    told = [Outlook(used_mb=400.0, limit_mb=512.0, low_seconds=low, high_seconds=high) for low, high in ranges]
-    scene.metrics = [
-        dataclasses.replace(one, forecast=Forecast(worker=outlook))
-        for one, outlook in zip(scene.metrics, told, strict=True)
-    ]
-    found = state(scene)
-    assert found["verdict"]["first_to_end"]["pid"] == 4243
-    assert "in 1 h 55 min to 3 h 00 min (00:20 to 01:25 UTC)." in sentence(found)
-    left = {row["pid"]: row["time_left"] for row in found["workers"]}
-    assert left[4251] == {"low_seconds": 20000.0, "high_seconds": None, "by": "forecast"}
-    assert left[4244]["by"] == "pace"
+class TestLimits:
+    """Memory limit reached: always a figure or a reason."""
 
+    def test_the_forecast_is_believed(self):
+        """Where a worker has a range, the range is said, and the earliest one comes first."""
+        scene = Scene()
+        ranges = ((9000.0, 12000.0), (6900.0, 10800.0), (None, None), (20000.0, None))
+        told = [Outlook(used_mb=400.0, limit_mb=512.0, low_seconds=low, high_seconds=high) for low, high in ranges]
+        scene.metrics = [
+            dataclasses.replace(one, forecast=Forecast(worker=outlook))
+            for one, outlook in zip(scene.metrics, told, strict=True)
+        ]
+        found = state(scene)
+        limits = {row["pid"]: row["limit"] for row in found["workers"]}
+        assert limits[4243]["note"].startswith("00:20 to 01:25 UTC, worker 4243")
+        assert limits[4243]["words"] == "in about 2.5 h"
+        assert limits[4251]["words"] == "in 5.6 h or later"
+        assert [limits[pid]["basis"] for pid in (4242, 4243, 4244, 4251)] == [
+            "forecast",
+            "forecast",
+            "pace",
+            "forecast",
+        ]
 
-def test_a_limit_that_all_share_is_reached_by_all():
-    """Workers in one container end together: the verdict says so and names no single one."""
-    scene = Scene()
-    for number in range(4):
-        replaced(
-            scene,
-            number,
-            heap_size_source="cgroup v2",
-            heap_size_mb=2048.0,
-            container_used_mb=1900.0,
-            container_size_mb=2048.0,
-        )
-    found = state(scene)
-    assert found["shared"]["contained"]
-    assert found["verdict"]["first_to_end"]["pid"] is None
-    assert sentence(found).startswith("All 4 workers together reach their limit of 2.0 GiB in about 44 min")
+    def test_a_limit_that_all_share_is_reached_by_all(self):
+        """Workers in one container end together: the status says so and names no single one."""
+        scene = Scene()
+        for number in range(4):
+            replaced(
+                scene,
+                number,
+                heap_size_source="cgroup v2",
+                heap_size_mb=2048.0,
+                container_used_mb=1900.0,
+                container_size_mb=2048.0,
+            )
+        found = state(scene)
+        assert found["shared"]["contained"]
+        assert found["limits"][found["status"]["limit"]]["pid"] is None
+        assert sentence(found).startswith("The container reaches its memory limit in about 45 min.")
 
+    def test_arithmetic_is_rough_while_it_is_young(self):
+        """What was watched for less than half an hour is marked, and raises nothing above today."""
+        [card] = ten.suspected().state()["incidents"]
+        assert card["limit"]["words"] == "about 3.6 h at this pace"
+        assert card["limit"]["note"].startswith("rough: watched 13 min. Worker 4245: 198 of 512 MiB")
+        confirmed = ten.suspected()
+        confirmed.leaks = tuple((dataclasses.replace(one, state="confirmed"), pids) for one, pids in confirmed.leaks)
+        assert confirmed.state()["status"]["key"] == "today"
 
-def test_a_minute_tells_nothing_of_days():
-    """The pace of a leak is trusted twelve times as far ahead as it was watched; beyond that nothing is foreseen."""
-    scene = Scene()
-    for number in range(4):
-        replaced(scene, number, heap_size_mb=8192.0)
-    found = state(scene)
-    assert found["verdict"]["first_to_end"] is None
-    assert sentence(found) == "No limit is foreseen to be reached yet."
+    def test_a_suspicion_alone_raises_nothing(self):
+        """The pace of a suspicion is told, and the status stays calm."""
+        found = ten.suspected().state()
+        assert sentence(found).startswith("1 suspected, decided in about 1 h 35 min: a leak")
+        assert "decided after about 8,800 more requests (about 1 h 35 min)" in found["incidents"][0]["when"]
+        assert found["status"]["urgency"] == "none"
+        assert found["incidents"][0]["urgency"] == "none"
+
+    def test_far_away_is_told_in_days(self):
+        """A leak that is 17 days from its limit is a ticket, and one of more than 90 does not reach it."""
+        far = ten.leak_ticket().state()
+        assert far["incidents"][0]["limit"]["words"] == "in about 17 days"
+        assert far["status"]["key"] == "plan"
+        slow = ten.leak_ticket()
+        slow.leaks = tuple((dataclasses.replace(one, bytes_per_hour=2.0**17), ()) for one, _ in slow.leaks)
+        slow.workers = [dataclasses.replace(one, per_hour=0.125) for one in slow.workers]
+        assert slow.state()["incidents"][0]["limit"]["words"] == "not at this pace"
+        assert plain(slow.state()["status"]["sentence"]).endswith("No worker reaches its memory limit at this pace.")
+
+    def test_the_reason_where_there_is_no_figure(self):
+        """Level memory, a young server and a process without a limit say why there is no figure."""
+        assert {one["words"] for one in ten.healthy().state()["limits"]} == {"not at this pace"}
+        assert ten.learning().state()["limits"][0]["words"] == "too early to say"
+        assert ten.learning().state()["limits"][0]["note"] == "from 16:56 UTC"
+        scene = Scene(leaks=())
+        for number in range(4):
+            replaced(scene, number, heap_size_mb=None, heap_size_source="")
+        assert {row["limit"]["words"] for row in state(scene)["workers"]} == {"no limit known"}
+
+    def test_a_smaller_leak_has_a_time_of_its_own(self):
+        """Beside a worse one, a leak's time is that of this leak alone, and so is its urgency."""
+        first, second, over = ten.two_incidents().state()["incidents"]
+        assert (first["urgency"], second["urgency"]) == ("now", "plan")
+        assert second["limit"]["words"].endswith("by this leak alone")
+        assert plain(over["resolved"]).startswith("shop.mail.OUTBOX does not grow any more.")
 
 
 def test_workers_are_in_the_order_of_their_end():
-    """The first to reach its limit is on top; who is silent or gone is last, with its last figures and no forecast."""
+    """The first to reach its limit is on top; who is silent or gone is last, with its last figures."""
     scene = Scene()
     replaced(scene, 0, timestamp=NOW - 400)
     scene.metrics.pop(3)
     found = state(scene)
-    assert [(row["pid"], row["live"], row["silent_seconds"]) for row in found["workers"]] == [
+    assert [(row["pid"], row["live"], row["age_seconds"]) for row in found["workers"]] == [
         (4244, True, None),
         (4243, True, None),
         (4242, True, 400.0),
         (4251, False, 0.0),
     ]
     assert found["workers"][3]["rss_mb"] > 200
-    assert found["verdict"]["first_to_end"]["pid"] == 4244
+    assert found["limits"][found["status"]["limit"]]["pid"] == 4244
+
+
+def test_a_young_worker_is_not_extrapolated():
+    """What was watched for minutes is told as it was, in the status and in the rows, and not as growth an hour."""
+    server = ten.healthy()
+    server.workers = [dataclasses.replace(one, hours=0.2, per_hour=170.0, noise=0.01) for one in server.workers]
+    found = server.state()
+    assert sentence(found).startswith("Memory grew by 34 MiB in 12 min at most.")
+    assert found["workers"][0]["growth"] == "+34 MiB in 12 min"
+    assert {one["name"]: one["value"] for one in found["overview"]}["Growth"] == "+34 MiB in 12 min"
 
 
 def test_who_is_gone_for_long_is_not_shown():
@@ -190,39 +294,74 @@ def test_who_is_gone_for_long_is_not_shown():
     assert [row["pid"] for row in state(scene)["workers"]] == [4242, 4244, 4243]
 
 
-def test_many_workers_are_three_lines_and_a_band():
-    """Of sixty workers the picture shows the worst and what lies between the others."""
-    found = checked(state(Scene(workers=60)))
-    assert len(found["timeline"]["series"]) == 3
-    assert found["timeline"]["band"]["name"] == "57 others, lowest to highest"
+def test_of_many_workers_those_that_differ_stand_out():
+    """One of sixteen leaks and one is silent: one sentence, one line beside a band, and two rows that are outliers."""
+    found = checked(ten.workers16().state())
+    assert found["workers_sentence"].startswith("14 workers are alike: 37 to 42 % of the limit, level. 1 differs.")
+    assert [row["pid"] for row in found["workers"] if row["outlier"]] == [20061, 20037]
+    assert [one["name"] for one in found["timeline"]["series"]] == ["20061"]
+    assert found["timeline"]["band"]["name"] == "the other 15"
     assert all(low <= high for _, low, high in found["timeline"]["band"]["points"])
-    assert len(found["workers"]) == 60
+    assert sentence(found).startswith("1 of 16 workers (20061) reaches its memory limit in about 3 h.")
 
 
-def test_one_incident_is_one_line():
-    """A leak that four workers have is one row with their sum, the worst state and all their names."""
+def test_one_incident_is_one_card():
+    """A leak that four workers have is one card with their sum, the worst state and all their numbers."""
     scene = Scene(leaks=(leak(state="suspected", confidence=0.5),))
     scene.metrics[2] = dataclasses.replace(scene.metrics[2], leaks=(leak(),))
-    [row] = state(scene)["leaks"]
-    assert (row["state"], row["confidence"], row["growth_per_hour"]) == ("confirmed", 0.97, 4 * 1920.0)
-    assert row["workers"] == ["0", "1", "2", "3"]
+    [card] = state(scene)["incidents"]
+    assert (card["state"], card["confidence"], card["growth_per_hour"]) == ("confirmed", 0.97, 4 * 1920.0)
+    assert card["workers"] == ["0", "1", "2", "3"]
+
+
+def test_what_one_worker_has_found_holds_for_all():
+    """Where the worst worker knows no holder and another does, the holder is shown."""
+    scene = Scene(leaks=(leak(path="", holder="", file="", share=None, filled_in=()),))
+    scene.metrics[3] = dataclasses.replace(scene.metrics[3], leaks=(leak(),))
+    assert facts(state(scene)["incidents"][0])["holder"][0] == "shop.cart.SESSIONS"
 
 
 def test_a_route_that_only_the_attribution_knows():
     """Where the leak names no route, what was found out of its type by route is said."""
-    scene = Scene(leaks=(leak(route=""),))
-    told = RouteGrowth(
-        route="POST /cart/add",
-        unit=LEAKING,
-        requests=9,
-        windows=9,
-        kept=9.0,
-        share=0.9,
-        per_hour=9.0,
-        per_request=Estimate(1.0, 0.9, 1.1),
-    )
+    scene = Scene(leaks=(leak(route="", route_share=None, route_per_request=None),))
+    told = ten.route("POST /cart/add", LEAKING, 1.0, 0.9, 1.1, 0.9)
+    assert isinstance(told, RouteGrowth)
     scene.metrics[0] = dataclasses.replace(scene.metrics[0], route_growth=(told,))
-    assert state(scene)["leaks"][0]["route"] == "POST /cart/add"
+    [card] = state(scene)["incidents"]
+    assert card["feeds"][0]["route"] == "POST /cart/add"
+    assert "POST /cart/add" in card["title"]
+
+
+def test_a_wide_interval_is_no_figure():
+    """What a request keeps is not told while its high end is more than three times the estimate."""
+    [card] = state(Scene(leaks=(leak(route_per_request=Estimate(1.0, 0.1, 7.0)),)))["incidents"]
+    assert facts(card)["route"][1].startswith("how much a request keeps is not clear yet")
+
+
+def test_the_picture_goes_on_to_the_limit():
+    """What leaks is drawn with its fit, and the limit's band where it is nearer than four times the time watched."""
+    card = ten.leak_urgent().state()["incidents"][0]
+    assert plain(card["series"]["name"]) == "Session objects"
+    assert card["fit"]["words"].startswith("+1,9")
+    assert card["hit"]["low"] == pytest.approx(ten.NOW + 5700, abs=1)
+    assert card["hit"]["high"] == pytest.approx(ten.NOW + 7800, abs=1)
+    assert ten.leak_ticket().state()["incidents"][0]["hit"] is None
+    native = ten.native().state()["incidents"][0]
+    assert (plain(native["series"]["name"]), native["series"]["unit"]) == ("Native memory in use", "MB")
+
+
+def test_what_people_decided_is_shown():
+    """An incident that somebody knows of has its time, and what is ignored is listed with who decided it and why."""
+    [card] = ten.leak_ticket().state()["incidents"]
+    assert card["acknowledged"]["words"] == "acknowledged 15:20 UTC"
+    urgent = ten.leak_ticket()
+    urgent.workers = [dataclasses.replace(one, limit_mb=440.0) for one in urgent.workers]
+    [card] = urgent.state()["incidents"]
+    assert card["acknowledged"]["words"] == "acknowledged 15:20 UTC, more urgent since"
+    by_setting, by_page = ten.healthy().state()["ignored"]
+    assert (by_setting["item"], by_setting["by"]) == ("shop.geo.CITIES", "setting")
+    assert by_setting["growth"] == "9,120 to 9,340"
+    assert (by_page["item"], by_page["by"], by_page["growth"]) == ("route:GET /report", "page", "does not grow")
 
 
 def test_types_that_leak_come_first():
@@ -233,22 +372,44 @@ def test_types_that_leak_come_first():
     assert [row["change_hour"] for row in found[1:]] == sorted((row["change_hour"] for row in found[1:]), reverse=True)
 
 
-def test_the_ledger_says_where_growth_is():
-    """The parts add up to what is resident, and the answer is in words; a level worker is called level."""
+def test_where_the_memory_is_adds_up():
+    """The parts add up to what is resident, and the answer names what grew; of a level worker nothing grew."""
     found = state(Scene())
-    time, *parts = found["ledger"]["points"][-1]
-    assert time == NOW
-    assert sum(parts) == pytest.approx(found["workers"][0]["rss_mb"], abs=0.1)
-    assert found["ledger"]["answer"] == "growth is Python objects, not native memory"
-    assert state(Scene(leaks=()))["ledger"]["answer"] == "it is level"
+    assert sum(row["mb"] for row in found["memory"]["rows"]) == pytest.approx(found["workers"][0]["rss_mb"], abs=0.1)
+    assert found["memory"]["answer"].startswith("Python objects 341 MiB (+1")
+    assert "(" not in ten.healthy().state()["memory"]["answer"]
 
 
 def test_a_young_server_is_a_state_too():
     """No snapshot, no past, no listener: nothing is known, and nothing fails."""
     scene = Scene(leaks=(), workers=1)
-    scene.metrics = [dataclasses.replace(scene.metrics[0], snapshot=None, censuses_taken=0, start_time=NOW)]
+    scene.metrics = [
+        dataclasses.replace(scene.metrics[0], snapshot=None, snapshots_taken=0, censuses_taken=0, start_time=NOW)
+    ]
     scene.tracks.clear()
     found = checked(state(scene))
-    assert found["verdict"]["label"] == "STILL LEARNING"
-    assert found["ledger"] is None
+    assert found["status"]["label"] == "Just started"
+    assert found["memory"] is None
     assert found["types"] == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        *((30, "less than a minute"), (90, "a minute"), (1500, "25 min"), (6750, "1 h 50 min")),
+        *((10_800, "3 h"), (12_960, "3.6 h"), (39_700, "11 h"), (414 * 3600, "17 days")),
+    ],
+)
+def test_a_time_ahead_is_no_finer_than_it_is_known(seconds, words):
+    """Minutes below two hours, tenths below ten, whole hours, then days."""
+    assert ahead(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "names"), [("`a` keeps `b`", ["a", "b"]), ("plain", []), ("a ` alone", []), ("", []), ("``", [])]
+)
+def test_names_stand_between_backticks(text, names):
+    """What stands between backticks is a name; a backtick alone is a character."""
+    found = marked(text)
+    assert [part["text"] for part in found if part["as"] == "code"] == names
+    assert plain(found) == (text.replace("`", "") if names or text == "``" else text)

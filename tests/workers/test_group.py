@@ -371,7 +371,7 @@ class TestProfiler:
 
 
 class TestWithoutThread:
-    """Where the background thread does not run, as under an old uWSGI without threads."""
+    """Where no background thread runs, as under an old uWSGI without threads."""
 
     @pytest.fixture
     def profiler(self, tmp_path, monkeypatch):
@@ -392,7 +392,7 @@ class TestWithoutThread:
         profiler._monitor.stepped_at -= 61
         profiler.step_if_overdue()
         assert profiler.workers()[0].snapshots_taken == 2
-        told = [record for record in caplog.records if "background thread does not run" in record.getMessage()]
+        told = [record for record in caplog.records if "no background thread in process" in record.getMessage()]
         assert len(told) == 1
 
     def test_a_thread_that_runs_after_all_is_told(self, profiler, caplog):
@@ -401,7 +401,7 @@ class TestWithoutThread:
         profiler.step_if_overdue()
         for _ in range(2):
             profiler._monitor.beat()
-        told = [record.levelname for record in caplog.records if "runs in process" in record.getMessage()]
+        told = [record.levelname for record in caplog.records if "runs after all" in record.getMessage()]
         assert told == ["WARNING"]
         assert profiler.workers()[0].snapshots_taken == 3
 
@@ -456,7 +456,7 @@ def test_a_disk_that_was_full_is_tried_again(tmp_path, caplog):
     group.join()
     assert group.slot is not None
     group.leave()
-    assert len([record for record in caplog.records if "run_directory" in record.getMessage()]) == 1
+    assert len([record for record in caplog.records if "internal error in run_directory" in record.getMessage()]) == 1
 
 
 def test_a_step_by_hand_beside_the_threads(tmp_path, monkeypatch):

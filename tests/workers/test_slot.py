@@ -405,7 +405,7 @@ def test_no_slot_left(tmp_path, slots, monkeypatch):
     """When all slots are taken the error says so."""
     monkeypatch.setattr(workers, "_MOST_SLOTS", 1)
     slots()
-    with pytest.raises(RunDirectoryError, match="all 1 slots are taken"):
+    with pytest.raises(RunDirectoryError, match="all 1 worker numbers are taken"):
         WorkerSlot(ADDRESS, str(tmp_path), SERVER)
 
 

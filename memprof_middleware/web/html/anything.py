@@ -41,7 +41,7 @@ def section(key: str, value: object, note: str = "") -> str:
     """A value under its name, with a note beside it; nothing if it is empty."""
     body = anything(key, value, 0)
     told = f" <small>{escape(note)}</small>" if note else ""
-    return f"<section><h2>{escape(title(key))}{told}</h2>{body}</section>" if body else ""
+    return f'<section class="card paper"><h2>{escape(title(key))}{told}</h2>{body}</section>' if body else ""
 
 
 def anything(key: str, value: object, depth: int) -> str:

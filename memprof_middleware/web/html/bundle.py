@@ -9,11 +9,11 @@ from html import escape
 from typing import Any
 
 from memprof_middleware.model.flame import FlameResult
-from memprof_middleware.text.words import several
-from memprof_middleware.web.html import flame_page
+from memprof_middleware.text.words import clock_seconds
+from memprof_middleware.web.html import flame_page, page
 from memprof_middleware.web.html.assets import source
 from memprof_middleware.web.html.evidence import evidence, headline
-from memprof_middleware.web.html.page import content
+from memprof_middleware.web.html.shell import header
 
 # What a page can only do with its server.
 _STATIC: dict[str, Any] = {"actions": [], "bundles": [], "saved": True}
@@ -26,7 +26,7 @@ def bundle_report(bundle: Mapping[str, Any]) -> str:
         bundle: as it was written: ``schema``, ``time``, ``cause``, ``leaks``, ``series``, ``ledger``, ``holders`` and
             so on. Any of them may be missing; what is not known here is shown as a table.
     """
-    return offline(f"memprof: {headline(bundle)}", evidence(bundle), host=str(bundle.get("host", "")))
+    return offline(f"memprof: {headline(bundle)}", evidence(bundle), host=[str(bundle.get("host", ""))])
 
 
 def state_report(state: Mapping[str, Any], flame: FlameResult | None = None) -> str:
@@ -36,13 +36,18 @@ def state_report(state: Mapping[str, Any], flame: FlameResult | None = None) -> 
         state: as :func:`~memprof_middleware.web.state.build.build_state` makes it.
         flame: a flame graph to go with it.
     """
-    main = content({**state, **_STATIC})
+    shown = {**state, **_STATIC}
+    main = page.content(shown)
     if flame is not None:
         main += flame_page.result_section(flame, downloads=False, heading="h2")
-    live = sum(1 for row in state["workers"] if row["live"])
-    links = (("#workers", "Workers"), ("#leaks", "Leaks"), ("#where", "Where memory is"), ("#objects", "Objects"))
-    title = f"memprof: {state['verdict']['label'].lower()}"
-    return offline(title, main, host=f"{state['host']} \u00b7 {several(live, 'worker')}", links=links)
+    return offline(
+        page.title(shown),
+        main,
+        host=page.host(shown),
+        python=shown["python"],
+        links=page.links(shown),
+        as_of=clock_seconds(shown["now"]),
+    )
 
 
 def flame_report(flame: FlameResult) -> str:
@@ -51,14 +56,24 @@ def flame_report(flame: FlameResult) -> str:
     return offline(f"memprof: flame graph of worker {flame.summary.pid}", main)
 
 
-def offline(title: str, main: str, *, host: str = "", links: Sequence[tuple[str, str]] = ()) -> str:
+def offline(
+    title: str,
+    main: str,
+    *,
+    host: Sequence[str] = (),
+    python: str = "",
+    links: Sequence[tuple[str, str]] = (),
+    as_of: str = "",
+) -> str:
     """A page with its styles and scripts inside. By the hashes in its policy no other script can run in it.
 
     Args:
         title: text, not markup.
         main: the content, as markup.
-        host: a line of text on what this is about.
+        host: words on what this is about.
+        python: the version of Python.
         links: address in the page and text, for the header.
+        as_of: the time of what is shown.
     """
     style = source("memprof.css") + source("flame.css")
     script = source("memprof.js") + source("flame.js")
@@ -69,14 +84,13 @@ def offline(title: str, main: str, *, host: str = "", links: Sequence[tuple[str,
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; base-uri 'none'; "
         "form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     )
-    nav = "".join(f'<a href="{escape(href)}">{escape(text)}</a>' for href, text in links)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width,initial-scale=1"><meta name="color-scheme" content="light dark">
 <meta name="referrer" content="no-referrer"><title>{escape(title)}</title><link rel="icon" href="data:,">
 <style>{style}</style></head>
 <body><a class="skip" href="#main">Skip to content</a>
-<header><strong>memprof</strong> <span class="host">{escape(host)}</span><nav aria-label="Sections">{nav}</nav></header>
+{header([part for part in host if part], python, links, as_of=as_of)}
 <main id="main">{main}</main><script>{script}</script></body></html>
 """
 

@@ -3,17 +3,208 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from memprof_middleware.text.words import DASH, signed
-from memprof_middleware.web.html.svg import COLOURS, Format, Points, area, frame, path
+from memprof_middleware.text.words import DASH, count, signed, size
+from memprof_middleware.web.html.marks import worded
+from memprof_middleware.web.html.svg import COLOURS, Box, Format, Points, area, frame, label, path, step_of
 
 # How many moments a reader can point at.
-_MOMENTS = 180
+_MOMENTS = 120
 # A limit further above the lines than this would press them flat: then it is told in words only.
 _LIMIT_IN_SIGHT = 3.0
+# The least that a picture of memory spans, in MB and as a part of what is used: noise is not drawn as a mountain.
+_LEAST_MB, _LEAST_SHARE = 8.0, 0.1
+# Behind the time that the limit is expected in there is so much more of the time until then.
+_BEHIND = 0.15
+# Lines whose ends are nearer than this, in percent of the height, share one label.
+_APART = 9.0
+
+
+def growth(identity: str, incident: Mapping[str, Any], now: float) -> str:
+    """What leaks over time, the line that fits it, and the time that the limit is expected in; nothing: no past.
+
+    Args:
+        identity: unique in the page.
+        incident: as the state has it.
+        now: the time of the state.
+    """
+    series, fit, hit = incident["series"], incident["fit"], incident["hit"]
+    if series is None:
+        return ""
+    in_mb = series["unit"] == "MB"
+    form: Format = size if in_mb else _whole
+    points = series["points"]
+    end = max(now, points[-1][0])
+    if hit is not None:
+        end = max(end, hit["high"] + _BEHIND * (hit["high"] - now))
+    slope = 0.0 if fit is None else (fit["v1"] - fit["v0"]) / ((fit["t1"] - fit["t0"]) or 1.0)
+    last = 0.0 if fit is None else fit["v0"] + slope * (end - fit["t0"])
+    box = Box(points[0][0], end, 0.0, 1.08 * max(_highest(points), last) or 1.0)
+    body, under, over = f'<path class="raw" d="{path(points, box)}"/>', "", []
+    if fit is not None:
+        line = [[fit["t0"], fit["v0"]], [end, last]]
+        body += f'<path class="fitline" d="{path(line, box)}"/>'
+        middle = fit["t0"] + 0.45 * (end - fit["t0"])
+        there = box.y(fit["v0"] + slope * (middle - fit["t0"]))
+        over.append(label(box.x(middle), there, fit["words"], anchor="start", dy=26))
+    if hit is not None:
+        under, told = _ahead(box, hit, now)
+        over.append(told)
+    over += [
+        label(0.0, box.y(_first(points) or 0.0), series["first"], dy=-12),
+        label(min(99.0, box.x(points[-1][0])), box.y(_last(points) or 0.0), series["last"], dy=-12, anchor="end"),
+    ]
+    what = "measured, with the fitted line" if fit is not None else "measured"
+    whose = f"; worker {series['pid']}" if series["pid"] else ""
+    name = "".join(part["text"] for part in series["name"])
+    described = f"From {series['first']} to {series['last']}" + (f"; {fit['words']}" if fit is not None else "")
+    drawn = frame(
+        identity,
+        f"{name}{whose.replace(';', ' in')}",
+        f"{described}.",
+        body,
+        box,
+        form,
+        now=now,
+        under=under,
+        over="".join(over),
+        height=250,
+    )
+    told = _told([("", points)], box, memory=in_mb)
+    return (
+        f'<figure class="fig" data-points="{told}"><figcaption>{worded(series["name"])} '
+        f'<small>{what}{whose}</small> <span class="at"></span></figcaption>{drawn}</figure>'
+    )
+
+
+def _ahead(box: Box, hit: Mapping[str, float], now: float) -> tuple[str, str]:
+    """The time to come, and in it when the limit is expected."""
+    x, low, high = box.x(now), box.x(hit["low"]), box.x(hit["high"])
+    under = (
+        f'<rect class="future" x="{x:.2f}%" width="{100 - x:.2f}%" y="0" height="100%"/>'
+        f'<rect class="until" x="{low:.2f}%" width="{high - low:.2f}%" y="0" height="100%"/>'
+        f'<line class="nowline" x1="{x:.2f}%" x2="{x:.2f}%" y1="0" y2="100%"/>'
+    )
+    anchor, at = ("end", low) if low > 30 else ("start", high)
+    over = f'<text class="lab bad" x="{at:.2f}%" y="0" dy="14" text-anchor="{anchor}">memory limit</text>'
+    return under, over
+
+
+def memory(identity: str, past: Mapping[str, Any], now: float) -> tuple[str, str]:
+    """Memory in use over time, and what there is to say of its axis.
+
+    Args:
+        identity: unique in the page.
+        past: the state's timeline.
+        now: the time of the state.
+    """
+    series, wide, limit = past["series"], past["band"]["points"], past["limit_mb"]
+    values = [point[1] for one in series for point in one["points"] if point[1] is not None]
+    values += [value for point in wide for value in point[1:] if value is not None]
+    if not values:
+        return "", "No snapshot yet."
+    lowest, highest = min(values), max(values)
+    in_sight = limit is not None and 0 < limit <= _LIMIT_IN_SIGHT * highest
+    top = max(highest, limit if limit and in_sight else 0.0)
+    span = max(top - lowest, _LEAST_MB, _LEAST_SHARE * highest)
+    step = step_of(span * 1.1, 4)
+    base = max(0.0, step * math.floor((lowest - 0.05 * span) / step))
+    box = Box(past["start"], past["end"], base, max(base + 1.0, top + 0.06 * (top - base), base + span))
+    body = f'<path class="band" d="{area(wide, box)}"/>' if wide else ""
+    several = len(series) > 1 or bool(wide)
+    for number, one in reversed(list(enumerate(series))):
+        # Of a few the first to end stands out; where the others are a band, all that are drawn.
+        odd = one["outlier"] and (bool(wide) or not number)
+        kind = "out" if odd else "w1" if several else ""
+        body += f'<path class="raw {kind}" d="{path(one["points"], box)}"/>'
+    over = ""
+    if limit and in_sight:
+        y = box.y(limit)
+        body += f'<path class="limit" d="M0 {y:.2f}L1000 {y:.2f}"/>'
+        over = f'<text class="lab bad" x="0" dx="6" y="{y:.2f}%" dy="16">limit {_mib(limit)}</text>'
+    over += "".join(_ends(series, box)) if several else ""
+    if wide:
+        over += label(99.0, box.y(wide[-1][2] or 0.0), past["band"]["name"], dy=-8)
+    rows = [(one["name"], one["points"]) for one in series]
+    described = "; ".join(f"{name}: {size(_last(points))}" for name, points in rows)
+    if wide:
+        described = "; ".join(filter(None, (described, f"{past['band']['name']}: up to {size(wide[-1][2])}")))
+    svg = frame(identity, "Memory in use", described, body, box, _mib, now=now, over=over, height=220)
+    axis = f"The axis starts at {_mib(base)}" if base else ""
+    if limit and not in_sight:
+        far = f"the limit ({_mib(limit)}) is far above"
+        axis = f"{axis}; {far}" if axis else f"{far[0].upper()}{far[1:]}"
+    told = _told(rows, box, memory=True)
+    return f'<figure class="fig" data-points="{told}">{svg}</figure>', f"{axis}." if axis else ""
+
+
+def _ends(series: Sequence[Mapping[str, Any]], box: Box) -> list[str]:
+    """The name of each line at its end; of lines that end together the first one's."""
+    found, taken = [], list[float]()
+    for one in series:
+        value = _last(one["points"])
+        if value is None:
+            continue
+        y = box.y(value)
+        if all(abs(y - other) >= _APART for other in taken):
+            below = bool(taken) and y > max(taken)
+            found.append(label(99.0, y, one["name"], dy=20 if below else -8))
+            taken.append(y)
+    return found
+
+
+def strip(rows: Sequence[Mapping[str, Any]], limit_mb: float | None) -> str:
+    """A dot for each worker on the axis from nothing to all of its limit."""
+    known = [row for row in rows if row["used_percent"] is not None]
+    # Who is silent is no outlier by its last figures.
+    alike = sorted((row for row in known if not _is_odd(row)), key=lambda row: row["used_percent"])
+    others = [row for row in known if _is_odd(row)]
+    dots = "".join(
+        f'<circle class="dotw" cx="{_inside(row["used_percent"])}%" cy="{(24, 34, 44)[number % 3]}" r="6"/>'
+        for number, row in enumerate(alike)
+    )
+    texts = []
+    if alike:
+        middle = alike[len(alike) // 2]["used_percent"]
+        texts.append(_above(middle, f"{len(alike)} workers", "m"))
+    for row in others:
+        x = _inside(row["used_percent"])
+        dots += f'<circle class="dotw out" cx="{x}%" cy="34" r="7"/>'
+    named = others[:1] if len(others) > 3 else others
+    texts += [_above(row["used_percent"], str(row["pid"]), "bad") for row in named]
+    ends = [alike[0]["used_percent"], alike[-1]["used_percent"]] if alike else [0, 0]
+    told = f"{len(alike)} workers between {ends[0]:.0f} and {ends[1]:.0f} percent of the limit"
+    told += "".join(f", worker {row['pid']} at {row['used_percent']:.0f} percent" for row in others[:4])
+    scale = "".join(
+        f'<text class="tick{" odd" if share in {25, 75} else ""}" x="{share}%" y="70" '
+        f'text-anchor="{"start" if not share else "middle"}">{share} %</text>'
+        for share in (0, 25, 50, 75)
+    )
+    all_ = f" = {_mib(limit_mb)}" if limit_mb else ""
+    return (
+        f'<svg class="chart strip" height="80" role="img" aria-label="{told}">'
+        f'<line class="base" x1="0" x2="100%" y1="52" y2="52"/>{dots}{"".join(texts)}'
+        f'<line class="hitline" x1="100%" x2="100%" y1="14" y2="52"/>{scale}'
+        f'<text class="tick" x="100%" y="70" text-anchor="end">100 %{all_}</text></svg>'
+    )
+
+
+def _is_odd(row: Mapping[str, Any]) -> bool:
+    return bool(row["outlier"]) and row["age_seconds"] is None
+
+
+def _above(percent: float, words: str, kind: str) -> str:
+    x = float(_inside(percent))
+    anchor = "start" if x < 6 else "end" if x > 94 else "middle"
+    return f'<text class="lab {kind}" x="{x}%" y="14" text-anchor="{anchor}">{escape(words)}</text>'
+
+
+def _inside(percent: float) -> str:
+    return f"{min(100.0, max(0.0, percent)):.2f}"
 
 
 def lines(
@@ -24,12 +215,9 @@ def lines(
     *,
     start: float,
     end: float,
-    limit: float | None = None,
-    band: Mapping[str, Any] | None = None,
-    marks: Sequence[Mapping[str, Any]] = (),
     height: int = 200,
 ) -> str:
-    """A line for each series, a band for many, the limit if it is in sight, and a table of the values.
+    """A line for each series, with a table of the values: a picture of a report.
 
     Args:
         identity: unique in the page.
@@ -38,173 +226,109 @@ def lines(
         form: writes a value; memory by :func:`~memprof_middleware.text.words.size`.
         start: the time at the left edge.
         end: the time at the right edge.
-        limit: drawn as a dashed line.
-        band: ``name`` and ``points`` of three: time, low, high.
-        marks: moments with ``time``, ``text`` and ``kind``.
         height: in pixels.
     """
     rows = [(one["name"], one["points"]) for one in series]
-    wide = [] if band is None else band["points"]
-    highest = max([*(_highest(points) for _, points in rows), *(point[2] for point in wide), 0.0])
-    in_sight = limit is not None and 0 < limit <= _LIMIT_IN_SIGHT * highest
-    top = (1.25 if marks else 1.08) * max(highest, limit if limit and in_sight else 0.0) or 1.0
-    body = f'<path class="area band" d="{_band(wide, start, end, top)}"/>' if wide else ""
-    body += "".join(
-        f'<path class="line s{number % COLOURS}" d="{path(points, start, end, top)}"/>'
-        for number, (_, points) in enumerate(rows)
+    box = Box(start, end, 0.0, 1.08 * max([*(_highest(points) for _, points in rows), 0.0]) or 1.0)
+    body = "".join(
+        f'<path class="line s{number % COLOURS}" d="{path(points, box)}"/>' for number, (_, points) in enumerate(rows)
     )
-    over = ""
-    if limit and in_sight:
-        y = 100 - 100 * limit / top
-        body += f'<path class="limit" d="M0 {y:.2f}L1000 {y:.2f}"/>'
-        over = f'<text class="marktext bad" x="100%" text-anchor="end" y="{y:.2f}%" dy="-4">limit {form(limit)}</text>'
-    elif limit:
-        title += f"; the limit of {form(limit)} is far above"
-    svg = frame(
-        identity,
-        title,
-        _described(rows, form),
-        body,
-        start=start,
-        end=end,
-        top=top,
-        form=form,
-        over=over,
-        marks=[(mark["time"], mark["text"], mark["kind"]) for mark in marks],
-        height=height,
+    described = "; ".join(f"{name}: {form(_last(points))}" for name, points in rows) or "nothing is known yet"
+    svg = frame(identity, title, described, body, box, form, height=height)
+    legend = []
+    for number, (name, points) in enumerate(rows):
+        now, first = _last(points), _first(points)
+        change = DASH if now is None or first is None else signed(form(now - first))
+        legend.append(
+            f'<tr><th scope="row"><svg class="key" width="18" height="10" aria-hidden="true">'
+            f'<rect class="swatch s{number % COLOURS}" width="18" height="10" rx="2"/></svg>{escape(name)}</th>'
+            f'<td class="now">{form(now)}</td><td class="delta">{change}</td></tr>'
+        )
+    told = _told(rows, box, memory="MiB" in form(1.0))
+    return (
+        f'<figure class="fig" data-points="{told}"><figcaption>{escape(title)} <span class="at"></span></figcaption>'
+        f'{svg}<table class="legend"><caption class="vh">{escape(title)}: now, and change since the left edge</caption>'
+        f'<thead><tr><th scope="col">series</th><th scope="col">now</th><th scope="col">change</th></tr></thead>'
+        f"<tbody>{''.join(legend)}</tbody></table></figure>"
     )
-    if wide and band is not None:
-        rows = [*rows, (band["name"], [[point[0], point[2]] for point in wide])]
-    return _figure(title, svg, rows, form, start, end, band=bool(wide))
 
 
-def stacked(
-    identity: str,
-    title: str,
-    names: Sequence[str],
-    points: Points,
-    form: Format,
-    *,
-    marks: Sequence[Mapping[str, Any]] = (),
-    height: int = 200,
-) -> str:
-    """Areas on top of one another; a point is a time and a value for each name."""
-    known = [[value or 0.0 for value in point] for point in points]
-    start, end = (known[0][0], known[-1][0]) if known else (0.0, 1.0)
-    top = (1.25 if marks else 1.08) * max((sum(point[1:]) for point in known), default=0.0) or 1.0
-    low = [[point[0], 0.0] for point in known]
-    bodies, rows = [], []
-    for number, name in enumerate(names):
-        high = [[below[0], below[1] + point[number + 1]] for below, point in zip(low, known, strict=True)]
-        bodies.append(f'<path class="area s{number % COLOURS}" d="{area(low, high, start, end, top)}"/>')
-        rows.append((name, [[point[0], point[number + 1]] for point in known]))
-        low = high
-    svg = frame(
-        identity,
-        title,
-        _described(rows, form),
-        "".join(bodies),
-        start=start,
-        end=end,
-        top=top,
-        form=form,
-        marks=[(mark["time"], mark["text"], mark["kind"]) for mark in marks],
-        height=height,
-    )
-    return _figure(title, svg, rows, form, start, end)
-
-
-def spark(points: Points, width: int = 96, height: int = 22, kind: str = "s0") -> str:
+def spark(points: Points, width: int = 220, height: int = 26, kind: str = "w1") -> str:
     """A line of a few centimetres on a scale of its own: its shape is what counts."""
     values = [point[1] for point in points if point[1] is not None]
     if not values:
         return ""
-    low, span = min(values), (max(values) - min(values)) or 1.0
+    low, high = min(values), max(values)
     start, end = points[0][0] or 0.0, points[-1][0] or 1.0
-    scaled = [(point[0], None if point[1] is None else 8 + 84 * (point[1] - low) / span) for point in points]
     if len(values) == 1:
-        scaled, start, end = [(0.0, 50.0), (1.0, 50.0)], 0.0, 1.0
+        points, start, end = [[0.0, low], [1.0, low]], 0.0, 1.0
+    middle, half = (low + high) / 2, 0.6 * max((high - low), 0.1 * abs(high), 1e-9)
+    box = Box(start, end, middle - half, middle + half)
     return (
         f'<svg class="spark" viewBox="0 0 1000 100" preserveAspectRatio="none" width="{width}" height="{height}" '
-        f'aria-hidden="true"><path class="line {kind}" d="{path(scaled, start, end, 100.0)}"/></svg>'
+        f'aria-hidden="true"><path class="raw {kind}" d="{path(points, box)}"/></svg>'
     )
 
 
-def meter(percent: float | None, notch: float = 85.0) -> str:
-    """A bar of what is used, with a notch where it becomes pressing."""
+def meter(percent: float | None, *, hot: bool = False) -> str:
+    """A bar of what is used of the limit."""
     if percent is None:
         return ""
     shown = min(100.0, max(0.0, percent))
-    kind = "bad" if percent >= notch else "warn" if percent >= notch - 15 else "ok"
     return (
-        f'<svg class="meter" width="100" height="10" role="img" aria-label="{percent:.0f} percent of the limit">'
-        f'<rect class="bg" width="100" height="10" rx="3"/>'
-        f'<rect class="fill {kind}" width="{shown:.1f}" height="10" rx="3"/>'
-        f'<line x1="{notch:g}" x2="{notch:g}" y1="0" y2="10" class="notch"/></svg>'
+        f'<svg class="meter" width="120" height="10" role="img" aria-label="{percent:.0f} percent of the limit">'
+        f'<rect class="bg" width="120" height="10" rx="3"/>'
+        f'<rect class="fill{" hot" * hot}" width="{1.2 * shown:.1f}" height="10" rx="3"/></svg>'
     )
-
-
-def _band(wide: Points, start: float, end: float, top: float) -> str:
-    low, high = ([[point[0], point[index]] for point in wide] for index in (1, 2))
-    return area(low, high, start, end, top)
 
 
 def _highest(points: Points) -> float:
     return max((point[1] for point in points if point[1] is not None), default=0.0)
 
 
-def _described(rows: Sequence[tuple[str, Points]], form: Format) -> str:
-    return "; ".join(f"{name}: {form(_last(points))}" for name, points in rows) or "nothing is known yet"
-
-
 def _last(points: Points) -> float | None:
     return next((point[1] for point in reversed(points) if point[1] is not None), None)
 
 
-def _figure(
-    title: str,
-    svg: str,
-    rows: Sequence[tuple[str, Points]],
-    form: Format,
-    start: float,
-    end: float,
-    *,
-    band: bool = False,
-) -> str:
-    """The picture with its legend, which is a table: now, and the change since the left edge."""
-    body = []
-    for number, (name, points) in enumerate(rows):
-        now, first = _last(points), next((point[1] for point in points if point[1] is not None), None)
-        change = DASH if now is None or first is None else signed(form(now - first))
-        kind = "band" if band and number == len(rows) - 1 else f"s{number % COLOURS}"
-        body.append(
-            f'<tr><th scope="row"><svg class="key" width="18" height="10" aria-hidden="true">'
-            f'<rect class="swatch {kind}" width="18" height="10" rx="2"/></svg>{escape(name)}</th>'
-            f'<td class="now">{form(now)}</td><td class="delta">{change}</td></tr>'
-        )
-    memory = "MiB" in form(1.0)
-    told = {"s": start, "e": end, "n": _MOMENTS, "u": "m" if memory else "c", "v": _moments(rows, start, end)}
-    return (
-        f'<figure class="fig" data-points="{escape(json.dumps(told, separators=(",", ":")))}">'
-        f'<figcaption>{escape(title)} <span class="at"></span></figcaption>{svg}'
-        f'<table class="legend"><caption class="vh">{escape(title)}: now, and change since the left edge</caption>'
-        f'<thead><tr><th scope="col">series</th><th scope="col">now</th><th scope="col">change</th></tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></figure>"
-    )
+def _first(points: Points) -> float | None:
+    return next((point[1] for point in points if point[1] is not None), None)
+
+
+def _mib(mb: float | None) -> str:
+    return DASH if mb is None else f"{mb:,.0f} MiB" if mb < 10240 and mb == round(mb) else size(mb)
+
+
+def _whole(value: float | None) -> str:
+    if value is None:
+        return DASH
+    return f"{value:,.0f}" if value < 1e6 and value == round(value) else count(value) if value >= 10 else f"{value:g}"
+
+
+def _told(rows: Sequence[tuple[str, Points]], box: Box, *, memory: bool) -> str:
+    """The value of each series at equal steps of time: what a reader's pointer asks for."""
+    told = {
+        "s": box.start,
+        "e": box.end,
+        "n": _MOMENTS,
+        "u": "m" if memory else "c",
+        "k": [name for name, _ in rows],
+        "v": _moments(rows, box.start, box.end),
+    }
+    return escape(json.dumps(told, separators=(",", ":")))
 
 
 def _moments(rows: Sequence[tuple[str, Points]], start: float, end: float) -> list[list[float | None]]:
-    """The value of each series at equal steps of time: what a reader's pointer asks for."""
     width = (end - start) / (_MOMENTS - 1)
     found: list[list[float | None]] = []
     for _, points in rows:
         values: list[float | None] = []
-        index, value = 0, None
+        index, value, last = 0, None, points[-1][0] or 0.0 if points else 0.0
         for moment in range(_MOMENTS):
             until = start + moment * width + width / 2
             while index < len(points) and (points[index][0] or 0.0) <= until:
                 value = points[index][1]
                 index += 1
-            values.append(None if value is None else round(value, 1))
+            ahead = until - width > last
+            values.append(None if value is None or ahead else round(value, 1))
         found.append(values)
     return found

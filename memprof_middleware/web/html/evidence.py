@@ -33,13 +33,17 @@ def evidence(bundle: Mapping[str, Any]) -> str:
     known = [
         _head(bundle),
         _leaks(bundle),
-        f'<section id="series"><h2>Over time</h2>{series}</section>' if series else "",
+        _paper("series", "Over time", series),
         _routes(bundle),
     ]
     rest = [key for key in bundle if key not in {*_TOLD, *_FIRST, *_LAST}]
     notes = {"ledger": str(bundle.get("growth") or "")}
     others = [section(key, bundle.get(key), notes.get(key, "")) for key in (*_FIRST, *rest, *_LAST)]
     return f'{"".join(known)}<div class="two">{"".join(others)}</div>'
+
+
+def _paper(identity: str, title: str, body: str) -> str:
+    return f'<section class="card paper" id="{identity}"><h2>{title}</h2>{body}</section>' if body else ""
 
 
 def headline(bundle: Mapping[str, Any]) -> str:
@@ -59,12 +63,12 @@ def _head(bundle: Mapping[str, Any]) -> str:
     words += [str(bundle[key]) for key in ("host", "version") if bundle.get(key)]
     told = escape(" \u00b7 ".join(words))
     head = f"<h1>{escape(headline(bundle))}</h1>"
-    return f'<section id="verdict" class="verdict bad">{head}<p class="lead">{told}</p></section>'
+    return f'<section class="head" id="status">{head}<p class="lead">{told}</p></section>'
 
 
 def _leaks(bundle: Mapping[str, Any]) -> str:
     leaks = [leak for leak in items_of(bundle.get("leaks")) if isinstance(leak, Mapping)]
-    return f'<section id="leaks"><h2>What leaks</h2>{"".join(map(_leak, leaks))}</section>' if leaks else ""
+    return _paper("leaks", "What leaks", "".join(map(_leak, leaks)))
 
 
 def _leak(leak: Mapping[str, Any]) -> str:
@@ -83,14 +87,13 @@ def _leak(leak: Mapping[str, Any]) -> str:
         ("Since", moment(leak.get("since")), f"confidence {percent(number_of(leak.get('confidence')))}"),
     ]
     listed = "".join(
-        f"<div><dt>{name}</dt><dd>{escape(value)}<small>{escape(note)}</small></dd></div>"
-        for name, value, note in facts
+        f"<div><dt>{name}</dt><dd><b>{escape(value)}</b>{escape(note)}</dd></div>" for name, value, note in facts
     )
     why = "".join(f"<li>{escape(str(sentence))}</li>" for sentence in items_of(leak.get("evidence")))
     also = ", ".join(map(str, items_of(leak.get("also"))))
     advice = f"<p>{escape(str(leak['advice']))}</p>" if leak.get("advice") else ""
     numbers = [number_of(value) for value in items_of(leak.get("series"))]
-    shape = spark(list(enumerate(numbers)), 160, 24, "leaking") if len(numbers) > 1 else ""
+    shape = spark(list(enumerate(numbers)), 160, 24, "out") if len(numbers) > 1 else ""
     name, kind = escape(str(leak.get("name", DASH))), escape(str(leak.get("kind", "")))
     return (
         f'<h3>{badge}<code>{name}</code> <small>{kind}</small> {shape}</h3><dl class="facts">{listed}</dl>{advice}'
@@ -113,7 +116,7 @@ def _routes(bundle: Mapping[str, Any]) -> str:
         except (ValueError, TypeError, AttributeError):  # of another version
             lines.append(cell("route", route))
     listed = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    return f'<section id="routes"><h2>Routes that keep memory</h2><ul>{listed}</ul></section>' if listed else ""
+    return _paper("routes", "Routes that keep memory", f"<ul>{listed}</ul>" if listed else "")
 
 
 def _series(value: object, times: object) -> str:

@@ -29,6 +29,7 @@ class _Node:
     label: str
     kind: str
     size: int = 0
+    where: str = ""
     packages: dict[str, None] = dataclasses.field(default_factory=dict)
     fewest: int = 0
     most: int = 0
@@ -103,7 +104,7 @@ def _tree(stacks: Iterable[Stack]) -> tuple[_Node, int]:
 
 def _child(step: Frame | tuple[Frame, ...]) -> _Node:
     if isinstance(step, Frame):
-        return _Node(step.label, step.kind)
+        return _Node(step.label, step.kind, where=step.where if step.line else "")
     return _Node("framework frames", "framework", fewest=len(step), most=len(step))
 
 
@@ -127,11 +128,12 @@ def _walk(root: _Node) -> Iterator[tuple[_Node, int, float]]:
 
 def _frame(node: _Node, depth: int, x: float, width: float) -> str:
     name = node.named()
+    where = f" ({escape(node.where)})" if node.where else ""
     late = "" if width > _LABEL_PERCENT else ' class="late"'
     return (
         f'<svg class="f {_CLASSES.get(node.kind, "lib")}" role="listitem" x="{x:.3f}%" y="{depth * _ROW}" '
         f'width="{width:.3f}%" height="{_ROW - 1}" data-d="{depth}" data-b="{node.size}">'
-        f"<title>{escape(name)}: {held(node.size)}, {width:.1f} %</title>"
+        f"<title>{escape(name)}: {held(node.size)}, {width:.1f} %{where}</title>"
         f'<rect width="100%" height="100%"/><text x="4" y="13"{late}>{escape(_short(name))}</text></svg>'
     )
 

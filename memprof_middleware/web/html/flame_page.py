@@ -57,7 +57,7 @@ def ask_section(
     slower = _SLOWER["tracemalloc"] + (" With memray it is about 4 times." if memray else "")
     alert = f'<p class="told" role="alert">{escape(told)}</p>' if told else ""
     return (
-        f'<section id="ask"><h1>Memory flame graph</h1>{alert}'
+        f'<section class="card paper" id="ask"><h1>Memory flame graph</h1>{alert}'
         "<p>It shows which calls allocate memory that stays: what is allocated from now on and still held at the end, "
         f"not what leaked before. {slower}</p>"
         f'<form method="post" action="flame" class="do"><label>Worker <select name="pid">{workers}</select></label> '
@@ -78,9 +78,10 @@ def _earlier(results: Sequence[FlameSummary]) -> str:
         for one in results
     )
     return (
-        '<section id="earlier"><h2>Earlier flame graphs</h2><div class="scroll" tabindex="0" role="region" '
-        'aria-label="Earlier flame graphs"><table class="data"><thead><tr><th>Ended</th><th class="num">PID</th>'
-        '<th class="num">Window</th><th>Engine</th><th class="num">Still held</th><th>Remark</th></tr></thead>'
+        '<section class="card paper" id="earlier"><h2>Earlier flame graphs</h2><div class="scroll" tabindex="0" '
+        'role="region" aria-label="Earlier flame graphs"><table class="data"><thead><tr><th>Ended</th>'
+        '<th class="num">PID</th><th class="num">Window</th><th>Engine</th><th class="num">Still held</th>'
+        "<th>Remark</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></div></section>"
     )
 
@@ -94,7 +95,7 @@ def wait_section(order: FlameOrder, now: float) -> str:
     else:
         state = f"Reading what worker {order.pid} still holds."
     return (
-        f'<section id="wait"><h1>Memory flame graph</h1><p class="lead" role="status">{state}</p>'
+        f'<section class="card paper" id="wait"><h1>Memory flame graph</h1><p class="lead" role="status">{state}</p>'
         f"<p>{_SLOWER[order.engine]} This page shows the graph by itself.</p></section>"
     )
 
@@ -113,15 +114,15 @@ def result_section(result: FlameResult, *, downloads: bool = True, heading: str 
         f"{clock_seconds(summary.ended_at)} UTC, {escape(summary.engine)}</small></{heading}>"
     )
     if summary.error:
-        return f'<section id="graph">{head}<p class="lead">There is no graph: {escape(summary.error)}.</p></section>'
+        return _graph(f'{head}<p class="lead">There is no graph: {escape(summary.error)}.</p>')
     picture = draw(result.stacks)
     if not picture.drawn:
         nothing = "Nothing that the application allocated in the window is still held."
-        return f'<section id="graph">{head}<p class="lead">{nothing} {_requests(summary)}</p></section>'
+        return _graph(f'{head}<p class="lead">{nothing} {_requests(summary)}</p>')
     own = _table("Held by your code", "by the last function of yours", by_own_code(result.stacks), summary)
     places = _table("Allocated in", "by the function that allocated", by_place(result.stacks), summary)
     return (
-        f'<section id="graph">{head}<p class="lead"><strong>{held(summary.size)}</strong> in '
+        f'<section class="card paper" id="graph">{head}<p class="lead"><strong>{held(summary.size)}</strong> in '
         f"{_many(summary.blocks, 'block')} allocated in {duration(summary.seconds)} and still held. "
         f"{_requests(summary)}{_early(summary)}</p>{_actions(summary, downloads)}"
         '<p class="key2"><span class="sw own"></span> your code <span class="sw fw"></span> framework '
@@ -130,6 +131,10 @@ def result_section(result: FlameResult, *, downloads: bool = True, heading: str 
         f'</small></p><div class="flamebox">{picture.svg}</div></section><div class="two">'
         f"{own}{places}</div>"
     )
+
+
+def _graph(body: str) -> str:
+    return f'<section class="card paper" id="graph">{body}</section>'
 
 
 def _many(number: int, thing: str) -> str:
@@ -176,6 +181,7 @@ def _table(title: str, explained: str, rows: Sequence[tuple[str, int]], summary:
     if not rows:
         lines = '<tr><td colspan="3">None of it was allocated on behalf of your code.</td></tr>'
     return (
-        f'<section><h2>{title} <small>{explained}</small></h2><table class="data tight"><thead><tr><th>Function</th>'
-        f'<th class="num">Held</th><th class="num">Share</th></tr></thead><tbody>{lines}</tbody></table></section>'
+        f'<section class="card paper"><h2>{title} <small>{explained}</small></h2>'
+        '<table class="data tight"><thead><tr><th>Function</th><th class="num">Held</th><th class="num">Share</th></tr>'
+        f"</thead><tbody>{lines}</tbody></table></section>"
     )

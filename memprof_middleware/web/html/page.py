@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from html import escape
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from memprof_middleware.text.words import clock_seconds, count, duration, several, size
-from memprof_middleware.web.html import tables
-from memprof_middleware.web.html.charts import lines, stacked
+from memprof_middleware.text.words import clock_seconds
+from memprof_middleware.web.html.cards import calm, incidents, status
+from memprof_middleware.web.html.charts import memory
+from memprof_middleware.web.html.fleet import workers
+from memprof_middleware.web.html.folds import folds
+from memprof_middleware.web.html.marks import section, text
 from memprof_middleware.web.html.shell import page
-
-_COLOURS = {
-    "leak_confirmed": "bad",
-    "near_limit": "bad",
-    "leak_suspected": "warn",
-    "learning": "calm",
-    "no_leak": "ok",
-}
+from memprof_middleware.web.state.fleet import FEW
 
 
 def render(state: Mapping[str, Any], refresh: float | None = None) -> str:
@@ -27,111 +22,65 @@ def render(state: Mapping[str, Any], refresh: float | None = None) -> str:
         state: as :func:`~memprof_middleware.web.state.build.build_state` makes it.
         refresh: seconds between two looks of an open page; ``None``: it does not look again.
     """
-    live = [row for row in state["workers"] if row["live"]]
-    links = [("#workers", "Workers"), ("#leaks", "Leaks"), ("#where", "Where memory is"), ("#objects", "Objects")]
-    if "flame" in state["actions"]:
-        links.append(("flame", "Flame graph"))
-    if state["bundles"]:
-        links.append(("#bundles", "Evidence"))
-    verdict = state["verdict"]
-    title = f"memprof: {verdict['label'].lower()}{', ' if verdict['leak'] else ''}{verdict['leak'] or ''}"
-    host = f"{state['host']} \u00b7 {several(len(live), 'worker')}"
-    return page(title, content(state), host=host, links=links, refresh=refresh)
+    return page(
+        title(state),
+        content(state),
+        host=host(state),
+        python=state["python"],
+        links=links(state),
+        refresh=refresh,
+        as_of=clock_seconds(state["now"]),
+    )
+
+
+def title(state: Mapping[str, Any]) -> str:
+    """The title of the window: the status, and what it is about."""
+    told = state["status"]["label"]
+    first = next((one for one in state["incidents"] if one["state"] == "confirmed"), None)
+    told = told[0].lower() + told[1:]
+    return f"memprof: {told}" if first is None else f"memprof: {told}, {first['title']}"
+
+
+def host(state: Mapping[str, Any]) -> list[str]:
+    """What this is about: machine, release, workers."""
+    live = sum(row["live"] for row in state["workers"])
+    found = [state["host"], state["release"] and f"release {state['release']}"]
+    found.append(f"{live} worker{'' if live == 1 else 's'}")
+    return [part for part in found if part]
+
+
+def links(state: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+    """The sections, for the header."""
+    started = state["status"]["key"] == "started"
+    found = [] if started else [("#memory", "Memory"), ("#workers", "Workers"), ("#details", "Details")]
+    return [*found, ("flame", "Flame graph")] if "flame" in state["actions"] else found
 
 
 def content(state: Mapping[str, Any]) -> str:
     """What stands between header and end, for a page or a report."""
-    parts = [
-        _verdict(state),
-        tables.workers(state),
-        _timeline(state),
-        tables.leaks(state),
-        f'<div class="two">{_ledger(state)}{tables.types(state)}</div>',
-        f'<div class="three">{tables.bundles(state)}{tables.collector(state)}{tables.cost(state)}</div>',
-        _foot(state),
-    ]
-    return "".join(parts)
+    if state["status"]["key"] == "started":  # there is nothing to show yet, but what a predecessor has left
+        left = folds(state) if state["bundles"] else ""
+        return "".join((status(state), calm(state), left, _end(state)))
+    many = len(state["workers"]) > FEW
+    below = [workers(state), _memory(state)] if many else [_memory(state), workers(state)]
+    return "".join((status(state), incidents(state), calm(state), *below, folds(state), _end(state)))
 
 
-def _verdict(state: Mapping[str, Any]) -> str:
-    verdict = state["verdict"]
-    colour = _COLOURS[verdict["state"]]
-    name = f"<code>{escape(verdict['name'])}</code> " if verdict["name"] else ""
-    sentence = "".join(_worded(part) for part in verdict["sentence"])
-    facts = "".join(_fact(fact) for fact in verdict["facts"])
-    listed = f'<dl class="facts">{facts}</dl>' if facts else ""
-    return (
-        f'<section id="verdict" class="verdict {colour}" role="status">'
-        f'<h1><span class="badge {colour}">{escape(verdict["label"])}</span> {name}{escape(verdict["headline"])}</h1>'
-        f'<p class="lead">{sentence}</p>'
-        f"{listed}{_buttons(state)}</section>"
-    )
+def _memory(state: Mapping[str, Any]) -> str:
+    picture, axis = memory("c-memory", state["timeline"], state["now"])
+    sub = f'{text(state["timeline"]["sentence"])} {text(axis)} <span class="at"></span>'
+    return section("memory", picture, title="Memory in use", sub=sub)
 
 
-def _fact(fact: Mapping[str, Any]) -> str:
-    value = _worded({"text": fact["value"], "as": "code" if fact["code"] else ""})
-    note = f"<small>{escape(fact['note'])}</small>" if fact["note"] else ""
-    return f"<div><dt>{escape(fact['name'])}</dt><dd>{value}{note}</dd></div>"
-
-
-def _worded(part: Mapping[str, str]) -> str:
-    text, kind = escape(part["text"]), part["as"]
-    return f"<{kind}>{text}</{kind}>" if kind else text
-
-
-def _buttons(state: Mapping[str, Any]) -> str:
-    """What can be done from here; only what this server can do."""
-    found = []
-    if state["bundles"]:
-        identity = escape(state["bundles"][0]["id"])
-        found.append(f'<a class="btn primary" href="bundle/{identity}">Read the evidence</a>')
-    if "flame" in state["actions"] and state["focus"]:
-        pid = int(state["focus"]["pid"])
-        found.append(
-            f'<form method="post" action="flame?seconds=30&amp;pid={pid}"><button class="btn" type="submit">'
-            f"Flame graph of the next 30 s <small>worker {pid}, slower meanwhile</small></button></form>"
-        )
-    if "save" in state["actions"]:
-        found.append('<a class="btn" href="save" download>Save as file</a>')
-    return f'<div class="do">{"".join(found)}</div>' if found else ""
-
-
-def _timeline(state: Mapping[str, Any]) -> str:
-    past = state["timeline"]
-    span = past["end"] - past["start"]
-    picture = lines(
-        "c-rss",
-        f"Memory by worker (RSS), last {duration(span)}",
-        past["series"],
-        size,
-        start=past["start"],
-        end=past["end"],
-        limit=past["limit_mb"],
-        band=past["band"],
-        marks=past["marks"],
-        height=210,
-    )
-    return f'<section id="timeline"><h2>Memory over time</h2>{picture}</section>'
-
-
-def _ledger(state: Mapping[str, Any]) -> str:
-    ledger = state["ledger"]
-    if ledger is None:
-        words = "<p>Not known yet, or this platform does not tell.</p>"
-        return f'<section id="where"><h2>Where the memory is</h2>{words}</section>'
-    title = f"Where the memory of worker {state['focus']['pid']} is"
-    picture = stacked("c-ledger", title, ledger["names"], ledger["points"], size, marks=ledger["marks"])
-    answer = escape(ledger["answer"])
-    return f'<section id="where"><h2>Where the memory is <small>{answer}</small></h2>{picture}</section>'
-
-
-def _foot(state: Mapping[str, Any]) -> str:
+def _end(state: Mapping[str, Any]) -> str:
+    links_ = ""
+    if not state.get("saved"):
+        links_ = ' \u00b7 <a href="api/state.json">Same data as JSON</a>'
+        if "save" in state["actions"]:
+            links_ += ' \u00b7 <a href="save" download>Save this page as one file</a>'
     live = sum(row["live"] for row in state["workers"])
-    for_all = "" if live < 2 else f" answered for all {count(live)}"
-    who = f", worker {state['answering']}{for_all}" if state["answering"] else ""
-    data = "" if state.get("saved") else ' <a href="api/state.json">The same as data</a>'
+    who = f" Worker {state['answering']} answered for all {live}." if state["answering"] and live > 1 else ""
     return (
-        f'<p class="foot" id="foot">Read <time id="read">{clock_seconds(state["now"])}</time> UTC{who}. '
-        f"memprof {escape(state['version'])}. Times are UTC; MiB are 2<sup>20</sup> bytes. "
-        f"Values of objects are never shown.{data}</p>"
+        f'<p class="end" id="end">Times are UTC. 1 MiB = 2<sup>20</sup> bytes. Values of objects are never shown.{who} '
+        f"memprof {text(state['version'])}{links_}</p>"
     )

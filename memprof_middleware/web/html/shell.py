@@ -17,9 +17,11 @@ def page(
     main: str,
     *,
     up: str = "",
-    host: str = "",
+    host: Sequence[str] = (),
+    python: str = "",
     links: Sequence[tuple[str, str]] = (),
     refresh: float | None = None,
+    as_of: str = "",
     head: str = "",
 ) -> str:
     """A whole page.
@@ -28,13 +30,13 @@ def page(
         title: text, not markup.
         main: the content, as markup.
         up: what leads to the mount from where the page is: ``../`` for each folder.
-        host: a line of text on what this is about.
+        host: words on what this is about.
+        python: the version of Python, which a phone leaves out.
         links: address below the mount and text, for the header.
         refresh: seconds between two looks of the script for something new; ``None``: the page does not change.
+        as_of: the time of what is shown.
         head: more for the head, as markup.
     """
-    nav = "".join(f'<a href="{escape(up + href)}">{escape(text)}</a>' for href, text in links)
-    live = '<button id="live" type="button" aria-pressed="true" hidden>Live: on</button>' if refresh else ""
     every = f' data-refresh="{refresh:g}"' if refresh else ""
     again = f'<noscript><meta http-equiv="refresh" content="{_NO_SCRIPT_SECONDS}"></noscript>' if refresh else ""
     return f"""<!doctype html>
@@ -44,10 +46,41 @@ def page(
 <link rel="stylesheet" href="{up}{address("memprof.css")}"><script src="{up}{address("memprof.js")}" defer></script>
 {again}{head}</head>
 <body{every}><a class="skip" href="#main">Skip to content</a>
-<header><strong><a class="home" href="{up or "./"}">memprof</a></strong> <span class="host">{escape(host)}</span>
-<nav aria-label="Sections">{nav}</nav>{live}</header>
+{header(host, python, links, up=up, home=up or "./", as_of=as_of, lives=bool(refresh))}
 <main id="main">{main}</main></body></html>
 """
+
+
+def header(
+    host: Sequence[str],
+    python: str = "",
+    links: Sequence[tuple[str, str]] = (),
+    *,
+    up: str = "",
+    home: str = "",
+    as_of: str = "",
+    lives: bool = False,
+) -> str:
+    """What stands above everything.
+
+    Args:
+        host: words on what this is about.
+        python: the version of Python.
+        links: address below the mount and text.
+        up: what leads to the mount.
+        home: where the name leads; empty: nowhere.
+        as_of: the time of what is shown.
+        lives: a script looks for something newer.
+    """
+    name = f'<a class="home" href="{home}">memprof</a>' if home else "memprof"
+    parts = " \u00b7 ".join(map(escape, host))
+    big = f'<span class="big"> \u00b7 Python {escape(python)}</span>' if python else ""
+    told = f'<span class="host">{parts}{big}</span>' if parts or big else ""
+    pause = '<button class="pause" id="pause" type="button" aria-pressed="false" hidden>Pause</button>' if lives else ""
+    read = f'<span class="live" id="live">as of <time id="read">{as_of}</time> UTC</span>{pause}' if as_of else ""
+    nav = "".join(f'<a href="{escape(up + href)}">{escape(words)}</a>' for href, words in links)
+    listed = f'<nav aria-label="Sections">{nav}</nav>' if nav else ""
+    return f'<header class="top"><b>{name}</b>{told}{read}{listed}</header>'
 
 
 def plain_page(title: str, main: str, *, up: str = "") -> str:

@@ -34,7 +34,7 @@ class Guard:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":  # any other scheme is between the browser and a proxy
             return self._token.refusal(request, given.strip())
-        if self._has_cookie(request):
+        if request.vouched or self._has_cookie(request):
             if request.method in {"GET", "HEAD"} or same_origin(request):
                 return None
             return messages.text(request, "this request was not sent by a page of ours\n", 403)
@@ -54,8 +54,8 @@ class Guard:
         if not self._token.opens(request.secret("token")):
             wait = self._token.wrong(request.client)
             if not wait:
-                return messages.html(request, _form("That is not the token."), 401, self._token.demand)
-            words = f"That is not the token, and there were too many wrong ones: wait {wait} s."
+                return messages.html(request, _form("Wrong token."), 401, self._token.demand)
+            words = f"Wrong token, and there were too many wrong ones: wait {wait} s."
             return messages.html(request, _form(words), 429, ("Retry-After", str(wait)))
         until = f"{int(self._clock()) + _COOKIE_SECONDS:x}"
         # Without a path it belongs to the folder of the form, whatever stands before that: the application never
@@ -95,8 +95,8 @@ def _form(words: str) -> str:
     refers = ' aria-describedby="told" aria-invalid="true"' if words else ""
     return plain_page(
         "memprof: log in",
-        f"""<section class="login"><h1>memprof</h1>{told}<form method="post" action="login">
-<label for="token">Token <small>MEMPROF_TOKEN of this server</small></label>
+        f"""<section class="card login"><h1>memprof</h1>{told}<form method="post" action="login">
+<label for="token">Token <small>The value of MEMPROF_TOKEN on the server. Ask whoever deployed it.</small></label>
 <input name="user" type="text" value="memprof" autocomplete="username" hidden>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus{refers}>
 <button class="btn primary" type="submit">Show the memory page</button></form></section>""",

@@ -51,21 +51,26 @@ class Endpoint:
         if not self._told:
             self._told = True
             part.profiler.logger.warning(
-                "memprof: the application has its own route %s, which stays; to see the memory metrics, set "
-                "metrics_path to another path",
+                "memprof: %s belongs to the application, so memory metrics are not served there. Set metrics_path, or "
+                "add the collector to your registry (docs).",
                 part.path,
             )
 
 
 def endpoint_of(profiler: MemoryProfiler) -> Endpoint:
     """What the settings have a host serve: the metrics, and with a token the page. What is not served is not loaded."""
-    config, parts = profiler.config, list[Part]()
+    config, parts, faces = profiler.config, list[Part](), list[str]()
     if config.metrics_path is not None:
         from memprof_middleware.web.http.exposition import MetricsEndpoint
 
         parts.append(MetricsEndpoint(profiler, config.metrics_path))
+        faces.append(f"metrics at {config.metrics_path}")
     if config.token is not None and config.page_path is not None:
         from memprof_middleware.web.http.page import PageEndpoint
 
         parts.append(PageEndpoint(profiler))
+        faces.insert(0, f"page at {config.page_path}/")
+    elif config.page_path is not None:
+        faces.append("no page: set MEMPROF_TOKEN to enable it")
+    profiler.serves(*faces)
     return Endpoint(*parts)

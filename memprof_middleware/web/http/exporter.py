@@ -11,8 +11,9 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from http import HTTPStatus
+from pathlib import PurePath
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any, cast
 from wsgiref.handlers import SimpleHandler
@@ -21,9 +22,10 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from memprof_middleware.errors import ConfigError, ExporterError
 from memprof_middleware.failures import Failures
 from memprof_middleware.forks import in_child
+from memprof_middleware.model.clean import clean
 from memprof_middleware.profiler import MemoryProfiler
 from memprof_middleware.registry import get_memory_profiler
-from memprof_middleware.web.http import messages, wsgi
+from memprof_middleware.web.http import messages, shared_port, wsgi
 from memprof_middleware.web.http.endpoint import Endpoint
 from memprof_middleware.web.http.exposition import MetricsEndpoint
 from memprof_middleware.web.http.messages import Request, Response
@@ -52,9 +54,12 @@ class MemoryExporter:
         port: where to listen; 0 lets the system choose.
         host: the address to listen on; Prometheus usually comes from another machine.
         update_interval: seconds.
+        shared: whether several processes of an application serve on this one port (``SO_REUSEPORT``). Whoever of them
+            answers shows all. Not on Windows.
+        group: names the application among those that share ports; by default the name of the program.
 
     Raises:
-        ConfigError: port or interval out of range.
+        ConfigError: port or interval out of range, or a system that cannot share a port.
     """
 
     def __init__(
@@ -64,14 +69,20 @@ class MemoryExporter:
         port: int = DEFAULT_PORT,
         host: str = "0.0.0.0",  # noqa: S104
         update_interval: float = 15.0,
+        shared: bool = False,
+        group: str | None = None,
     ) -> None:
         if type(port) is not int or not 0 <= port <= 65535:
             raise ConfigError(f"port={port!r} is out of range; allowed: 0 to 65535")
         if not 1 <= update_interval <= 86400:
             raise ConfigError(f"update_interval={update_interval!r} is out of range; allowed: 1 to 86400 seconds")
+        if shared and not hasattr(socket, "SO_REUSEPORT"):
+            raise ConfigError("shared=True: this system has no port that several processes can listen on")
         self._profiler = profiler
         self._host, self._port, self._update_interval = host, port, update_interval
+        self._group = clean(group or PurePath(sys.argv[0]).name or "python") if shared else None
         self._server: _Server | None = None
+        self._kept: socket.socket | None = None
         self._warned = False
 
     def set_memory_profiler(self, profiler: MemoryProfiler) -> None:
@@ -98,13 +109,8 @@ class MemoryExporter:
         if self._server is not None and self._server.pid == os.getpid():
             return self
         profiler = self._profiler = self._profiler or get_memory_profiler()
-        try:
-            self._server = _Server((self._host, self._port), profiler, self._update_interval)
-        except OSError as error:
-            raise ExporterError(
-                f"port {self._port} on {self._host} cannot be used: {error.strerror}; choose another with port=, or "
-                "port=0 for any free one (with several workers, let one of them export)"
-            ) from error
+        with self._usable():
+            self._server = _Server((self._host, self._port), profiler, self._update_interval, self._group)
         self._warn_if_open(profiler, str(self._server.server_address[0]))
         profiler.ensure_running()
         threading.Thread(
@@ -112,12 +118,42 @@ class MemoryExporter:
         ).start()
         return self
 
+    def reserve(self) -> MemoryExporter:
+        """Take a shared port without serving: for a parent, whose children :meth:`start`. Does nothing the second time.
+
+        Children that are killed and replaced are then known to be of one server, whose open leaks go on.
+
+        Raises:
+            ExporterError: the port is another application's, or the exporter is not shared.
+        """
+        if self._group is None:
+            raise ExporterError("only an exporter that is shared can be reserved: MemoryExporter(..., shared=True)")
+        if self._kept is None:
+            self._profiler = self._profiler or get_memory_profiler()
+            with self._usable():
+                self._kept = shared_port.keep(self._host, self._port)
+            address, self._port = self._kept.getsockname()[:2]
+            self._warn_if_open(self._profiler, address)
+        return self
+
+    @contextlib.contextmanager
+    def _usable(self) -> Iterator[None]:
+        if self._group is not None and self._port and self._kept is None:
+            shared_port.check_owner(self._host, self._port, self._group)
+        try:
+            yield
+        except OSError as error:
+            raise ExporterError(
+                f"port {self._port} on {self._host} cannot be used: {error.strerror}; choose another with port=, or "
+                "port=0 for any free one (several workers of an application can share one: shared=True)"
+            ) from error
+
     def _warn_if_open(self, profiler: MemoryProfiler, address: str) -> None:
         config, warned, self._warned = profiler.config, self._warned, True
         if not (warned or config.metrics_token or config.metrics_allow or ipaddress.ip_address(address).is_loopback):
             profiler.logger.warning(
-                "memprof: the exporter listens on %s, port %d, and whoever reaches it may read the metrics: set "
-                "metrics_token or metrics_allow, or host='127.0.0.1'",
+                "memprof: the exporter listens on %s, port %d, and anyone who reaches it may read the metrics. Set "
+                "metrics_token, metrics_allow or host='127.0.0.1'.",
                 address,
                 self.port,
             )
@@ -129,6 +165,9 @@ class MemoryExporter:
             if server.pid == os.getpid():  # after a fork there is no thread here that could be stopped
                 server.shutdown()
             server.server_close()
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
         return self
 
     def __await__(self) -> Generator[None, None, MemoryExporter]:
@@ -140,8 +179,11 @@ class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     request_queue_size = 128  # of five, as the base has it, one scrape in a crowd would wait a second
 
-    def __init__(self, address: tuple[str, int], profiler: MemoryProfiler, update_interval: float) -> None:
+    def __init__(
+        self, address: tuple[str, int], profiler: MemoryProfiler, update_interval: float, group: str | None
+    ) -> None:
         self.pid = os.getpid()
+        self.allow_reuse_port = group is not None
         self.profiler = profiler
         self._update_interval = update_interval
         self._due = 0.0
@@ -149,7 +191,7 @@ class _Server(ThreadingMixIn, WSGIServer):
         self._peers_lock = threading.Lock()
         super().__init__(address, _Handler)
         interval = profiler.config.interval if profiler.config.background else update_interval
-        health = Health(profiler, "/health", interval)
+        health = Health(profiler, "/health", interval, group)
         self.endpoint = Endpoint(MetricsEndpoint(profiler, "/metrics"), health, Elsewhere(profiler, None))
         _servers.add(self)
 
@@ -246,13 +288,14 @@ class Health(Part):
 
     Args:
         interval: seconds between two snapshots.
+        group: whose port this is, if it is shared.
     """
 
     failure = "exporter"
 
-    def __init__(self, profiler: MemoryProfiler, path: str | None, interval: float) -> None:
+    def __init__(self, profiler: MemoryProfiler, path: str | None, interval: float, group: str | None = None) -> None:
         super().__init__(profiler, path)
-        self._interval = interval
+        self._interval, self._group = interval, group
 
     def answer(self, request: Request) -> Response:
         """Ok, or 503 for an orchestrator."""
@@ -265,7 +308,10 @@ class Health(Part):
         else:
             status = "ok" if age <= _STALE_INTERVALS * self._interval else "stale"
         healthy = status in {"ok", "disabled"}  # turned off on purpose is no reason to restart a process
-        return messages.data(request, {"status": status, "last_snapshot_age_seconds": age}, 200 if healthy else 503)
+        told = {"status": status, "last_snapshot_age_seconds": age}
+        if self._group is not None:
+            told["group"] = self._group
+        return messages.data(request, told, 200 if healthy else 503)
 
 
 class Elsewhere(Part):

@@ -10,11 +10,12 @@ from memprof_middleware.web.http import messages
 from memprof_middleware.web.http.bundles import BundleRoutes
 from memprof_middleware.web.http.flame_routes import FlameRoutes
 from memprof_middleware.web.http.messages import Request, Response
+from memprof_middleware.web.http.triage_routes import ACKNOWLEDGE, IGNORE, WATCH, TriageRoutes
 from memprof_middleware.web.state.source import Looking
 
 
 def extensions(profiler: MemoryProfiler, looking: Looking) -> dict[str, Callable[[Request], Response]]:
-    """Evidence, flame graphs, and the page as a file."""
+    """Evidence, flame graphs, the page as a file, and what somebody decides about an incident."""
 
     def save(request: Request) -> Response:
         from memprof_middleware.web.html.bundle import state_report
@@ -31,4 +32,6 @@ def extensions(profiler: MemoryProfiler, looking: Looking) -> dict[str, Callable
 
     bundles = BundleRoutes(profiler, looking.pids)
     looking.bundles = bundles.listed
-    return {"bundle": bundles, "flame": FlameRoutes(profiler), "save": save}
+    triage = TriageRoutes(profiler, looking)
+    decisions = dict.fromkeys((ACKNOWLEDGE, IGNORE, WATCH), triage)
+    return {"bundle": bundles, "flame": FlameRoutes(profiler), "save": save, **decisions}

@@ -50,6 +50,7 @@ class Request:
         size: the bytes that the body has, where the host tells; -1: it told no number.
         client: address of the peer, if the server tells it.
         secure: whether the browser speaks TLS, as far as it can be known.
+        vouched: the host has checked by its own session that who asks may see the page.
     """
 
     method: str
@@ -60,6 +61,7 @@ class Request:
     size: int = 0
     client: str | None = None
     secure: bool = False
+    vouched: bool = False
 
     @property
     def up(self) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from memprof_middleware.routes.counter import Traffic
-from memprof_middleware.routes.labels import LABELS, below, without_ids
+from memprof_middleware.routes.labels import LABELS, LONGEST_PATH, below, without_ids
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 # Where the outermost of our middlewares leaves a list in the request's environ or scope: the prefix that it saw, and
 # what those further in tell it.
 KEY = "memprof.request"
+ROUTE = "memprof.route"
+"""Key of the environ or scope under which what a framework knows is left: the template of the request's route."""
+# The list and the path of a request, for a WSGI application mounted in an ASGI one: its environ holds neither.
+_OUTER: ContextVar[tuple[list[str], str]] = ContextVar("memprof_request", default=([], ""))
 # Told of a request that the profiler answered itself.
 OWN = "<own>"
 COMPLETE = frozenset({list, tuple})
@@ -30,14 +35,37 @@ def warn_twice(profiler: MemoryProfiler) -> None:
     if not _warned:
         _warned = True
         profiler.logger.warning(
-            "memprof: a request passes the profiler's middleware more than once; it counts once, in the outermost, "
-            "and the others only answer their own paths. Keep one of them"
+            "memprof: a request passes the profiler's middleware more than once. It counts once, in the outermost; the "
+            "others only answer their own paths. Keep one of them."
         )
+
+
+def announce(told: list[str], path: str) -> None:
+    """Let an application that is mounted in this one by another protocol know that the request counts already."""
+    _OUTER.set((told, path))
+
+
+def counted_further_out(environ: MutableMapping[str, Any]) -> list[str] | None:
+    """The list of the middleware further out that counts a WSGI request; ``None``: there is none."""
+    found: list[str] | None = environ.get(KEY)
+    if found is None:
+        told, path = _OUTER.get()
+        # Empty: the request has ended, and a task that it started goes on. Another path: it asks somebody else.
+        if told and path.endswith(text_of(environ.get("PATH_INFO", ""))):
+            found = told
+    return found
+
+
+def text_of(path: str) -> str:
+    """A path of an environ as text: there each character stands for a byte (PEP 3333)."""
+    if path.isascii():
+        return path
+    return path[:LONGEST_PATH].encode("latin-1", "replace").decode(errors="replace")
 
 
 def label_within(told: list[str], method: str, prefix: str, template: str) -> str:
     """The label of a route for the outermost middleware: with the prefix that the application lies below in it."""
-    return LABELS[method, without_ids(below(prefix, told[0])) + template]
+    return LABELS[method, without_ids(below(prefix, told[0] if told else "")) + template]
 
 
 class RequestCounter(Protocol):
@@ -64,6 +92,8 @@ def settle(carrier: MutableMapping[str, Any], traffic: Traffic, counter: Request
         traffic.take_back()
     else:
         traffic.end(told[-1])
+    if told is not None:
+        told.clear()
 
 
 class EndOnce:

@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from memprof_middleware.analysis.sharing import shared_memory
 from memprof_middleware.config import Config
-from memprof_middleware.model import Alert, MemoryMetrics
-from memprof_middleware.web.state.fleet import time_left, workers
-from memprof_middleware.web.state.incidents import beginning, incidents, is_open
-from memprof_middleware.web.state.inside import cost, gc, ledger, types
-from memprof_middleware.web.state.series import (
-    BUCKETS,
-    SPAN_SECONDS,
-    Point,
-    Series,
-    band,
-    births,
-    part,
-    rounded,
-    thinned,
-)
-from memprof_middleware.web.state.verdict import verdict
+from memprof_middleware.model import Alert, Leak, MemoryMetrics
+from memprof_middleware.text.advice import advice_for
+from memprof_middleware.web.state import inside
+from memprof_middleware.web.state.decided import ignored
+from memprof_middleware.web.state.fleet import sentence, workers
+from memprof_middleware.web.state.growth import growth
+from memprof_middleware.web.state.incidents import Incident, by_urgency, described, found, watching
+from memprof_middleware.web.state.limits import Asked, limit
+from memprof_middleware.web.state.overview import overview
+from memprof_middleware.web.state.series import BUCKETS, SPAN_SECONDS, last_life, part, rounded, thinned
+from memprof_middleware.web.state.status import Learning, status
+from memprof_middleware.web.state.timeline import timeline
+from memprof_middleware.web.state.todo import fix_step, full_steps, learning_steps, now_step
 from memprof_middleware.workers.track import Track
 
-SCHEMA = 1
+SCHEMA = 2
 """Grows when a field is renamed, removed or comes to mean something else; new fields alone do not change it."""
 
 # The figures of every worker's past that a state needs; of one worker all are asked for.
 NEEDED = ("pid", "rss_mb", "heap_used_mb")
-_BAND_BUCKETS = 80
-_MOST_LINES, _WORST_LINES = 8, 3
+# So many incidents have a picture: each is the past of a worker, read whole.
+_MOST_PICTURES = 3
+_MOST_WATCHED = 50
+_COUNTED = frozenset({"objects", "container", "untracked"})
+_ABOUT: dict[str, Any] = {
+    "host": "",
+    "python": "",
+    "version": "",
+    "actions": [],
+    "bundles": [],
+    "page_ms": None,
+    "page_cpu_percent": None,
+}
 
 
 def build_state(
@@ -52,109 +61,215 @@ def build_state(
             ended may be among them.
         detail: gives all that is known of one worker's past.
         config: the settings of the worker that answers.
-        alerts: the conditions that hold in the worker that answers.
+        alerts: the conditions that are met in the worker that answers.
         now: the time, in seconds since the epoch.
-        about: what else is known: ``host``, ``version``, ``page_ms``, ``page_cpu_percent``, ``actions``, ``bundles``.
+        about: what else is known: ``host``, ``python``, ``version``, ``page_ms``, ``page_cpu_percent``, ``actions``,
+            ``bundles``.
     """
-    rows = workers(metrics, tracks, config, now)
-    leaks = incidents(metrics)
-    shared = _shared(metrics, rows, leaks)
-    started = min((one.start_time for one in metrics), default=now)
-    focus = _focus(rows, leaks)
-    past = detail(focus["worker"]) if focus else None
-    told = next((one for one in metrics if focus and one.worker == focus["worker"]), None)
-    about = {"host": "", "version": "", "actions": [], "bundles": [], "page_ms": None, "page_cpu_percent": None} | {
-        **(about or {})
-    }
-    return {
-        "schema": SCHEMA,
-        "version": about["version"],
-        "host": about["host"],
-        "now": round(now, 3),
-        "started": round(started, 3),
-        "interval_seconds": config.interval,
-        "answering": next((row["pid"] for row in rows if row["answering"]), None),
-        "actions": list(about["actions"]),
-        "verdict": verdict(rows, leaks, shared, config, now, started),
-        "workers": rows,
-        "shared": shared,
-        "timeline": _timeline(rows, tracks, leaks, shared, started, now),
-        "leaks": leaks,
-        "alerts": [alert.to_dict() for alert in alerts],
-        "focus": focus and {"worker": focus["worker"], "pid": focus["pid"]},
-        "ledger": ledger(past, leaks, now),
-        "types": types(past, leaks, now),
-        "bundles": list(about["bundles"]),
-        "gc": told and gc(told),
-        "cost": cost(metrics, now, about),
-    }
+    return _Building(metrics, tracks, detail, config, alerts, now, _ABOUT | dict(about or {})).state()
 
 
-def _shared(
-    metrics: Sequence[MemoryMetrics], rows: Sequence[Mapping[str, Any]], leaks: Sequence[Mapping[str, Any]]
-) -> dict[str, Any] | None:
-    found = shared_memory([one.snapshot for one in metrics if one.snapshot])
-    if found is None:
-        return None
-    forecast = next((one.forecast for one in metrics if one.forecast and one.forecast.shared), None)
-    confirmed = any(leak["state"] == "confirmed" for leak in leaks)
-    growth = sum(row["growth_mb_per_hour"] or 0.0 for row in rows if row["live"])
-    seen = max((row["growth_seen_seconds"] or 0.0 for row in rows), default=0.0)
-    return {
-        "used_mb": found.used_mb,
-        "size_mb": found.size_mb,
-        "percent": found.percent,
-        "contained": found.contained,
-        "time_left": time_left(forecast, "shared", found.used_mb, found.size_mb, growth if confirmed else None, seen),
-    }
+class _Building:
+    """One state in the making. Arguments as for :func:`build_state`."""
 
+    def __init__(
+        self,
+        metrics: Sequence[MemoryMetrics],
+        tracks: Mapping[str, Track],
+        detail: Callable[[str], Track | None],
+        config: Config,
+        alerts: Sequence[Alert],
+        now: float,
+        about: Mapping[str, Any],
+    ) -> None:
+        self.metrics, self.tracks, self.config, self.alerts = metrics, tracks, config, alerts
+        self.now, self.about = now, about
+        self.started = min((one.start_time for one in metrics), default=now)
+        self.by_worker = {one.worker: one for one in metrics}
+        self._detail, self._pasts = detail, dict[str, Track | None]()
+        # When the first verdict is due says what may be said of limits, and rests on the rows alone.
+        first = workers(metrics, {}, Asked(config, now, None, len(metrics)))
+        self.learning = Learning([row for row in first if row["live"]], config, now)
+        due = None if self.learning.is_due else max(now, self.learning.due)
+        self.asked = Asked(config, now, due, len(metrics))
+        self.rows = workers(metrics, tracks, self.asked)
+        self.shared, self.shared_limit = self._shared()
 
-def _focus(rows: Sequence[Mapping[str, Any]], leaks: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The worker whose inside is shown: of those with the worst leak the first to end, else the first of all."""
-    having = leaks[0]["workers"] if leaks and is_open(leaks[0]) else []
-    live = [row for row in rows if row["live"]]
-    return next((row for row in live if row["worker"] in having), live[0] if live else None)
+    def past(self, worker: str) -> Track | None:
+        """All that is known of one worker's past, read once."""
+        if worker not in self._pasts:
+            self._pasts[worker] = self._detail(worker)
+        return self._pasts[worker]
 
-
-def _timeline(
-    rows: Sequence[Mapping[str, Any]],
-    tracks: Mapping[str, Track],
-    leaks: Sequence[Mapping[str, Any]],
-    shared: Mapping[str, Any] | None,
-    started: float,
-    now: float,
-) -> dict[str, Any]:
-    """Resident memory of every worker; of many workers, the worst ones and a band around the others."""
-    begin = now - SPAN_SECONDS
-    points = {worker: part(track.times, track.figure("rss_mb"), begin) for worker, track in tracks.items()}
-    shown = [row for row in rows if row["worker"] in points and points[row["worker"]].times]
-    lines, others = shown, list[Mapping[str, Any]]()
-    if len(shown) > _MOST_LINES:
-        lines, others = shown[:_WORST_LINES], shown[_WORST_LINES:]
-    start = min((points[row["worker"]].times[0] for row in shown), default=now)
-    series = [
-        {
-            "name": f"worker {row['pid']}",
-            "worker": row["worker"],
-            "points": rounded(_line(row, points[row["worker"]], tracks[row["worker"]])),
+    def state(self) -> dict[str, Any]:
+        """The whole value."""
+        every = found(self.metrics, self.rows)
+        notable = [one for one in every if one.leak.notable or not one.is_open]
+        cards = self._cards(notable)
+        below = [watching(one) for one in every if one.is_open and not one.leak.notable]
+        limits = self._limits()
+        focus = self._focus(cards)
+        past = None if focus is None else self.past(focus["worker"])
+        told = None if focus is None else self.by_worker.get(focus["worker"])
+        head = status(
+            self.rows,
+            limits,
+            cards,
+            self.learning,
+            self.config,
+            self.now,
+            self.started,
+            alerted=bool(self.alerts),
+        )
+        first = None if head["limit"] is None else limits[head["limit"]]
+        open_ = [card for card in cards if card["state"] != "resolved"]
+        names = {card["name"]: card["state"] for card in open_ if card["kind"] == "objects"}
+        counted = inside.types(past, names, self.now)
+        objects = None if focus is None else focus["objects"]
+        return {
+            "schema": SCHEMA,
+            "version": self.about["version"],
+            "host": self.about["host"],
+            "python": self.about["python"],
+            "release": self.config.release or "",
+            "now": round(self.now, 3),
+            "started": round(self.started, 3),
+            "interval_seconds": self.config.interval,
+            "answering": next((row["pid"] for row in self.rows if row["answering"]), None),
+            "actions": list(self.about["actions"]),
+            "status": head,
+            "limits": limits,
+            "overview": [] if open_ else overview(self.rows, limits, first, self.tracks, self.asked, self.started),
+            "steps": self._steps() if head["key"] in {"learning", "started"} else [],
+            "todo": self._todo(head["key"], first),
+            "incidents": cards,
+            "watching": below[:_MOST_WATCHED],
+            "watching_answer": inside.watching_answer(len(below)),
+            "ignored": ignored(self.metrics),
+            "workers": self.rows,
+            "workers_sentence": sentence(self.rows),
+            "shared": self.shared,
+            "timeline": self._timeline(first),
+            "alerts": [alert.to_dict() for alert in self.alerts],
+            "focus": focus and {"worker": focus["worker"], "pid": focus["pid"]},
+            "counts_age": inside.counts_age(focus, told, self.config),
+            "memory": inside.ledger(past, open_[0]["since"] if open_ else None, self.now),
+            "types": counted,
+            "types_answer": inside.types_answer(counted, objects),
+            "bundles": list(self.about["bundles"]),
+            "bundles_answer": inside.evidence_answer(self.about["bundles"], self.now),
+            "gc": told and inside.gc(told, self.now),
+            "cost": inside.cost(self.metrics, self.config, self.now, self.about),
         }
-        for row in lines
-    ]
-    marks = [{"time": started, "text": "started", "kind": "start"}] if start + 60 < started <= now else []
-    limits = [row["limit_mb"] for row in rows if row["limit_mb"]]
-    return {
-        "start": round(start, 1),
-        "end": round(max(now, start + 1.0), 1),
-        "limit_mb": min(limits, default=None if shared is None else shared["size_mb"]),
-        "series": series,
-        "band": {
-            "name": f"{len(others)} others, lowest to highest",
-            "points": rounded(band([points[row["worker"]] for row in others], start, now, _BAND_BUCKETS)),
-        },
-        "marks": [*marks, *beginning(leaks, start, now)],
-    }
+
+    def _shared(self) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        used = shared_memory([one.snapshot for one in self.metrics if one.snapshot])
+        if used is None:
+            return None, None
+        forecast = next((one.forecast for one in self.metrics if one.forecast and one.forecast.shared), None)
+        live = [row for row in self.rows if row["live"]]
+        reported = [leak for one in self.metrics for leak in one.leaks if leak.notable and leak.state == "confirmed"]
+        told = {
+            "used_mb": used.used_mb,
+            "size_mb": used.size_mb,
+            "percent": used.percent,
+            "contained": used.contained,
+        }
+        reached = limit(
+            self.asked,
+            None if forecast is None else forecast.shared,
+            # The time of a leak is that of its worker's own limit: of what all share, growth says when.
+            [dataclasses.replace(leak, hours_left=None) for leak in reported],
+            pid=None,
+            contained=used.contained,
+            used_mb=used.used_mb,
+            limit_mb=used.size_mb,
+            growth_mb=sum(row["growth_mb_per_hour"] or 0.0 for row in live),
+            seen_seconds=max((row["growth_seen_seconds"] or 0.0 for row in live), default=None),
+        )
+        return told, reached if used.size_mb is not None else None
+
+    def _limits(self) -> list[dict[str, Any]]:
+        """Every limit of who was heard of; the shared one is named only where it is another than a worker's own."""
+        heard = [row["limit"] for row in self.rows if row["live"] and row["age_seconds"] is None]
+        if not heard:
+            heard = [row["limit"] for row in self.rows if row["live"]]
+        if self.shared_limit is not None and len(self.metrics) > 1:
+            heard.append(self.shared_limit)
+        return heard
+
+    def _cards(self, notable: Sequence[Incident]) -> list[dict[str, Any]]:
+        worst: dict[str | None, Leak] = {}  # of each worker: the time to its limit is that leak's
+        for one in notable:
+            worker = None if one.row is None else one.row["worker"]
+            worst[worker] = max(worst.get(worker, one.leak), one.leak, key=_weight)
+        cards = []
+        for one in notable:
+            worker = None if one.row is None else one.row["worker"]
+            alone = worst[worker] is one.leak
+            cards.append((one, described(one, self.metrics, self.asked, self.started, alone=alone)))
+        cards.sort(key=lambda pair: by_urgency(pair[1]))
+        return [card | self._more(one, card, drawn=number < _MOST_PICTURES) for number, (one, card) in enumerate(cards)]
+
+    def _more(self, one: Incident, card: Mapping[str, Any], *, drawn: bool) -> dict[str, Any]:
+        """What to do, how old the counts are, and the picture."""
+        past = self.past(one.row["worker"]) if drawn and one.is_open and one.row is not None else None
+        return {
+            "advice": self._advice(one, card),
+            "counts_age": self._counts_age(one),
+            **growth(one.leak, past, card["limit"], card["pid"], self.now),
+        }
+
+    def _advice(self, one: Incident, card: Mapping[str, Any]) -> dict[str, Any]:
+        others = self.asked.workers - len(one.pairs)
+        now = now_step(one.leak, card["urgency"], card["limit"], one.row, others, self.config, self.now)
+        return {"now": now, "fix": fix_step(one.leak, advice_for(one.leak))}
+
+    def _counts_age(self, one: Incident) -> dict[str, Any] | None:
+        if one.row is None or one.leak.kind not in _COUNTED:
+            return None
+        return inside.counts_age(one.row, self.by_worker.get(one.row["worker"]), self.config)
+
+    def _focus(self, cards: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+        """The worker whose inside is shown: of those with the worst leak the first to end, else the first of all."""
+        having = cards[0]["workers"] if cards and cards[0]["state"] != "resolved" else []
+        live = [row for row in self.rows if row["live"]]
+        return next((row for row in live if row["worker"] in having), live[0] if live else None)
+
+    def _steps(self) -> list[dict[str, Any]]:
+        live = [row for row in self.rows if row["live"]]
+        learning = self.learning
+        if learning.learned >= learning.needed:
+            return []
+        return learning_steps(live, self.config, learning.learned, learning.due, self.now, self.started)
+
+    def _todo(self, key: str, first: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+        if key != "full" or first is None:
+            return []
+        live = [row for row in self.rows if row["live"] and row["used_mb"] is not None]
+        fullest = max(live, key=lambda row: row["used_percent"] or 0.0)
+        return full_steps(self.shared if first["pid"] is None else None, fullest, len(live), self.config)
+
+    def _timeline(self, first: Mapping[str, Any] | None) -> dict[str, Any]:
+        limits = [row["limit_mb"] for row in self.rows if row["limit_mb"]]
+        own = min(limits, default=None if self.shared is None else self.shared["size_mb"])
+        together = None
+        if first is not None and first["subject"] == "container" and self.shared is not None:
+            together = self._container()
+        size = self.shared["size_mb"] if together is not None and self.shared is not None else own
+        return timeline(self.rows, self.tracks, together, size, self.now)
+
+    def _container(self) -> dict[str, Any] | None:
+        worker = next((row["worker"] for row in self.rows if row["live"]), None)
+        past = None if worker is None else self.past(worker)
+        if past is None:
+            return None
+        first = last_life(past.figure("pid"))
+        points = part(past.times, past.figure("container_used_mb"), self.now - SPAN_SECONDS, first)
+        if len(points.times) < 2:
+            return None
+        return {"name": "container", "points": rounded(thinned(points, BUCKETS))}
 
 
-def _line(row: Mapping[str, Any], points: Series, track: Track) -> list[Point]:
-    found = thinned(points, BUCKETS, births(track.times, track.figure("pid")))
-    return found if row["live"] else [*found, (found[-1][0] + 1.0, None)]
+def _weight(leak: Leak) -> tuple[bool, bool, float, float]:
+    return leak.state != "resolved", leak.state == "confirmed", leak.bytes_per_hour, leak.confidence

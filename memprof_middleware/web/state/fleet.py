@@ -1,70 +1,132 @@
-"""The workers as the page shows them: how large, how fast, how long to go, and who is silent."""
+"""The workers as the page shows them: how large, how fast, how long to go, who is unlike the others, who is silent."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
-from memprof_middleware.config import Config
-from memprof_middleware.model import Forecast, MemoryMetrics, MemorySnapshot, Outlook
-from memprof_middleware.web.state.series import Series, last_life, part, per_hour, rounded, thinned
+from memprof_middleware.analysis.median import median
+from memprof_middleware.model import MemoryMetrics, MemorySnapshot
+from memprof_middleware.text.words import DASH, hourly, several
+from memprof_middleware.web.state.limits import ROUGH_SECONDS, Asked, limit, middle
+from memprof_middleware.web.state.series import SPAN_SECONDS, Series, last_life, part, per_hour, rounded, thinned
+from memprof_middleware.web.state.words import span
 from memprof_middleware.workers.track import Track
 
 GROWTH_SECONDS = 2 * 3600.0
-_SPARK_BUCKETS = 24
+# Up to so many workers each has a row of its own; of more, those that differ.
+FEW = 4
+_SPARK_BUCKETS = 36
 # A worker that is late by this is silent: twice its interval, and what a busy machine may add.
 _LATE_INTERVALS, _LATE_SECONDS = 2.0, 5.0
-# A day ahead of two hours: enough for a night on call, and not a month ahead of a minute.
-_AHEAD = 12.0
-_UNKNOWN = ("used_mb", "limit_mb", "used_percent", "growth_mb_per_hour", "growth_seen_seconds", "time_left", "objects")
+_UNKNOWN = ("used_mb", "limit_mb", "used_percent", "growth_mb_per_hour", "growth_seen_seconds", "limit", "objects")
 # How long a worker that is gone is still shown, so that who was killed is not overlooked.
 _GONE_SECONDS = 3600.0
+# Alike is who is within so many median distances of the median, and within what does not matter.
+_ALIKE, _SLACK_PERCENT, _SLACK_MB = 3.0, 3.0, 2.0
+_DAY = 86400.0
+# Growth below this an hour, or below this part of what is used, is none.
+LEVEL_MB, _LEVEL_SHARE = 1.0, 0.005
+# And of a young worker, below this part of what is used, in all.
+_YOUNG_SHARE = 0.02
 
 
-def workers(
-    metrics: Sequence[MemoryMetrics], tracks: Mapping[str, Track], config: Config, now: float
-) -> list[dict[str, Any]]:
+def workers(metrics: Sequence[MemoryMetrics], tracks: Mapping[str, Track], asked: Asked) -> list[dict[str, Any]]:
     """A row for each worker, the first to reach its limit on top and the silent ones at the end."""
-    rows = [_live(one, tracks.get(one.worker), config, now) for one in metrics]
+    rows = [_live(one, tracks.get(one.worker), asked) for one in metrics]
     seen = {one.worker for one in metrics}
-    gone = [_gone(track, now) for worker, track in tracks.items() if worker not in seen and len(track.times)]
-    rows += [row for row in gone if row["silent_seconds"] <= _GONE_SECONDS]
-    return sorted(rows, key=_urgency)
+    gone = [_gone(track, asked.now) for worker, track in tracks.items() if worker not in seen and len(track.times)]
+    rows += [row for row in gone if row["age_seconds"] <= _GONE_SECONDS]
+    for row, differs in zip(rows, _outliers(rows), strict=True):
+        row |= {"outlier": differs, "growth": growth_words(row)}
+    return sorted(rows, key=_pressing)
 
 
-def _live(metrics: MemoryMetrics, track: Track | None, config: Config, now: float) -> dict[str, Any]:
-    snapshot = metrics.snapshot
+def is_level(row: Mapping[str, Any]) -> bool:
+    """Whether memory of a worker moves no more than it does by itself."""
+    growth: float = abs(row["growth_mb_per_hour"] or 0.0)
+    seen = row["growth_seen_seconds"] or 0.0
+    if seen < ROUGH_SECONDS:
+        return growth * seen / 3600 <= max(LEVEL_MB, _YOUNG_SHARE * (row["used_mb"] or 0.0))
+    return growth <= max(LEVEL_MB, _LEVEL_SHARE * (row["used_mb"] or 0.0))
+
+
+def growth_words(row: Mapping[str, Any]) -> str:
+    """Growth an hour; of what was watched for less than half an hour what it was, and not what it would be."""
+    growth, seen = row["growth_mb_per_hour"], row["growth_seen_seconds"]
+    if growth is None:
+        return DASH
+    if seen and seen < ROUGH_SECONDS:
+        return f"{hourly(growth * seen / 3600)} in {span(seen)}"
+    return f"{hourly(growth)}/h"
+
+
+def sentence(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What there is to know of all workers, before any row is read."""
+    live = [row for row in rows if row["live"]]
+    alike = [row for row in live if not row["outlier"] and row["used_percent"] is not None]
+    few = len(rows) <= FEW
+    if few or not alike:
+        if len(live) < 2:
+            return ""
+        level = all(map(is_level, live))
+        close = len(alike) == len(live) and level
+        return f"All {len(live)} are alike." if close else "First to reach its limit on top."
+    shares = sorted(row["used_percent"] for row in alike)
+    low, high = f"{shares[0]:.0f}", f"{shares[-1]:.0f}"
+    used = f"{low} %" if low == high else f"{low} to {high} %"
+    moves = "level" if all(map(is_level, alike)) else "growing" if not any(map(is_level, alike)) else "some grow"
+    silent = sum(row["age_seconds"] is not None for row in live)
+    others = len(live) - len(alike) - silent
+    told = [f"{several(len(alike), 'worker')} are alike: {used} of the limit, {moves}."]
+    told.append(f"{others or 'None'} {'differ' if others > 1 else 'differs'}.")
+    told += [f"{silent} {'was' if silent == 1 else 'were'} not seen lately."] if silent else []
+    return " ".join(told)
+
+
+def _live(metrics: MemoryMetrics, track: Track | None, asked: Asked) -> dict[str, Any]:
+    snapshot, now = metrics.snapshot, asked.now
     heard = metrics.start_time if snapshot is None else snapshot.timestamp
-    silent = now - heard > _LATE_INTERVALS * config.interval + _LATE_SECONDS
-    used, limit = (None, None) if snapshot is None else (snapshot.heap_used_mb, snapshot.heap_size_mb)
+    silent = now - heard > _LATE_INTERVALS * asked.config.interval + _LATE_SECONDS
+    used, size = (None, None) if snapshot is None else (snapshot.heap_used_mb, snapshot.heap_size_mb)
     past = None if track is None else _life(track, "heap_used_mb", GROWTH_SECONDS)
     growth = None if past is None else per_hour(past)
     seen = past.times[-1] - past.times[0] if past is not None and past.times else None
-    leaks = any(leak.state == "confirmed" for leak in metrics.leaks)
+    forecast = None if metrics.forecast is None else metrics.forecast.worker
+    leaks = [leak for leak in metrics.leaks if leak.notable and leak.state != "resolved"]
     row = _row(metrics.worker, metrics.pid, track)
     return row | {
         "live": True,
         "answering": metrics.answering,
-        "silent_seconds": round(now - heard, 1) if silent else None,
+        "age_seconds": round(now - heard, 1) if silent else None,
         "rss_mb": None if snapshot is None else snapshot.rss_mb,
         "used_mb": used,
-        "limit_mb": limit,
+        "limit_mb": size,
         "limit_source": "" if snapshot is None else snapshot.heap_size_source,
         "used_percent": None if snapshot is None else snapshot.heap_percent,
         "growth_mb_per_hour": growth,
         "growth_seen_seconds": seen,
-        "time_left": time_left(metrics.forecast, "worker", used, limit, growth if leaks else None, seen),
+        "limit": limit(
+            asked,
+            forecast,
+            leaks,
+            pid=metrics.pid,
+            used_mb=used,
+            limit_mb=size,
+            growth_mb=growth,
+            seen_seconds=seen,
+        ),
         "objects": None if snapshot is None else snapshot.total_objects,
         "requests": metrics.requests,
         "snapshots": metrics.snapshots_taken,
-        "censuses": metrics.censuses_taken,
-        "census_age_seconds": _census_age(snapshot, now),
+        "counts": metrics.censuses_taken,
+        "counts_age_seconds": _counts_age(snapshot, now),
         "up_seconds": round(max(0.0, now - metrics.start_time), 1),
     }
 
 
-def _census_age(snapshot: MemorySnapshot | None, now: float) -> float | None:
+def _counts_age(snapshot: MemorySnapshot | None, now: float) -> float | None:
     if snapshot is None or snapshot.census_timestamp is None:
         return None
     return round(max(0.0, now - snapshot.census_timestamp), 1)
@@ -78,20 +140,20 @@ def _gone(track: Track, now: float) -> dict[str, Any]:
     return row | {
         "live": False,
         "answering": False,
-        "silent_seconds": round(max(0.0, now - track.times[-1]), 1),
+        "age_seconds": round(max(0.0, now - track.times[-1]), 1),
         "rss_mb": None if math.isnan(rss) else rss,
         **dict.fromkeys(_UNKNOWN),
         "limit_source": "",
         "requests": 0,
         "snapshots": 0,
-        "censuses": 0,
-        "census_age_seconds": None,
+        "counts": 0,
+        "counts_age_seconds": None,
         "up_seconds": None,
     }
 
 
 def _row(worker: str, pid: int, track: Track | None) -> dict[str, Any]:
-    recent = [] if track is None else thinned(_life(track, "rss_mb", GROWTH_SECONDS), _SPARK_BUCKETS)
+    recent = [] if track is None else thinned(_life(track, "heap_used_mb", SPAN_SECONDS), _SPARK_BUCKETS)
     return {"worker": worker, "pid": pid, "recent": rounded(recent)}
 
 
@@ -101,44 +163,37 @@ def _life(track: Track, name: str, seconds: float) -> Series:
     return part(track.times, track.figure(name), start, last_life(track.figure("pid")))
 
 
-def time_left(
-    forecast: Forecast | None,
-    whose: Literal["worker", "shared"],
-    used_mb: float | None,
-    limit_mb: float | None,
-    leak_mb_per_hour: float | None,
-    seen_seconds: float | None,
-) -> dict[str, Any] | None:
-    """When a limit is reached: the forecast's range; while it has none, by the pace of a confirmed leak.
+def _outliers(rows: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Who is unlike the others: by use, by growth, by a limit that is near, or by silence."""
+    live = [row for row in rows if row["live"]]
+    used = _border([row["used_percent"] for row in live], _SLACK_PERCENT)
+    grown = _border([row["growth_mb_per_hour"] for row in live], _SLACK_MB)
+    return [
+        row["age_seconds"] is not None
+        or (row["limit"] is not None and row["limit"]["counts"] and middle(row["limit"]) < _DAY)
+        or _outside(row["used_percent"], used)
+        or _outside(row["growth_mb_per_hour"], grown)
+        for row in rows
+    ]
 
-    Args:
-        forecast: as the worker tells it; ``None`` while it tells nothing.
-        whose: of the worker's own limit, or of the one that all share.
-        used_mb: what is used now.
-        limit_mb: the limit.
-        leak_mb_per_hour: growth; ``None`` where no leak is confirmed: what grows for good reasons stops.
-        seen_seconds: how long growth was watched; it is trusted twelve times as far ahead.
-    """
-    outlook: Outlook | None = None if forecast is None else getattr(forecast, whose)
-    if outlook is not None and outlook.low_seconds is not None:
-        return {"low_seconds": outlook.low_seconds, "high_seconds": _finite(outlook.high_seconds), "by": "forecast"}
-    if used_mb is None or limit_mb is None or not leak_mb_per_hour or leak_mb_per_hour <= 0:
+
+def _border(values: Sequence[float | None], slack: float) -> tuple[float, float] | None:
+    known = [value for value in values if value is not None]
+    if not known:
         return None
-    seconds = max(0.0, limit_mb - used_mb) / leak_mb_per_hour * 3600
-    if seconds > _AHEAD * (seen_seconds or 0.0):
-        return None
-    return {"low_seconds": seconds, "high_seconds": seconds, "by": "pace"}
+    centre = median(known)
+    return centre, max(slack, _ALIKE * median([abs(value - centre) for value in known]))
 
 
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+def _outside(value: float | None, border: tuple[float, float] | None) -> bool:
+    return value is not None and border is not None and abs(value - border[0]) > border[1]
 
 
-def _urgency(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    left = row["time_left"]
+def _pressing(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    found = row["limit"]
     return (
-        row["silent_seconds"] is not None,
-        math.inf if left is None else left["low_seconds"],
+        row["age_seconds"] is not None,
+        math.inf if found is None else middle(found),
         -(row["used_percent"] or 0.0),
         -(row["rss_mb"] or 0.0),
         int(row["worker"]),

@@ -1,11 +1,22 @@
-"""Leaks and suspects as the page shows them: one line an incident, whichever workers have it."""
+"""Incidents as the page shows them: one card a cause, whichever workers have it, the most pressing one first. Pure."""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memprof_middleware.model import SEVERITIES, Leak, MemoryMetrics
+from memprof_middleware.model.urgency import URGENCIES, URGENCY_WORDS, Urgency, urgency
+from memprof_middleware.model.value import valueclass
+from memprof_middleware.text.headline import headline, holder, subject
+from memprof_middleware.text.words import several
+from memprof_middleware.web.state.decided import acknowledged, ignorable
+from memprof_middleware.web.state.facts import facts
+from memprof_middleware.web.state.feeds import feeds
+from memprof_middleware.web.state.limits import Asked, limit, middle
+from memprof_middleware.web.state.words import Parts, ahead, at, code, listed, marked, parts, plain, span
 
 # What first, last and growth count, by kind; memory is counted in bytes.
 UNITS = {
@@ -17,83 +28,251 @@ UNITS = {
     "fragmentation": "bytes",
 }
 STATES = ("confirmed", "suspected", "resolved")
-KINDS = {
-    "objects": "",
-    "container": "a container that only grows",
-    "untracked": "bytes, strings or numbers, which are not counted by type",
-    "native": "memory outside Python: memray shows it, this page's flame graph does not",
-    "mapped": "memory mapped outside the allocators, owner unknown: a C extension, thread stacks or mapped files",
-    "fragmentation": "freed memory that the allocator keeps: nothing leaks, and it is not given back",
-}
 
 
-def incidents(metrics: Sequence[MemoryMetrics]) -> list[dict[str, Any]]:
-    """A row for each thing that grows, confirmed ones first, then the most certain, then the fastest."""
-    found: dict[tuple[str, str], list[tuple[str, Leak]]] = {}
+@valueclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """One cause, in whichever workers.
+
+    Attributes:
+        leak: the verdict of the worker that has it worst.
+        pairs: worker and verdict of each that has it.
+        row: the live worker that has it worst; ``None``: all are silent or gone.
+    """
+
+    leak: Leak
+    pairs: tuple[tuple[str, Leak], ...]
+    row: Mapping[str, Any] | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still has to be looked after."""
+        return self.leak.state != "resolved"
+
+
+def found(metrics: Sequence[MemoryMetrics], rows: Sequence[Mapping[str, Any]]) -> list[Incident]:
+    """What grows, gathered over the workers; the rows are in the order of their ends."""
+    gathered: dict[tuple[str, str], list[tuple[str, Leak]]] = {}
     for one in metrics:
         for leak in one.leaks:
-            found.setdefault((leak.kind, leak.name), []).append((one.worker, leak))
-    rows = [_incident(metrics, pairs) for pairs in found.values()]
-    return sorted(
-        rows,
-        key=lambda row: (STATES.index(row["state"]), not row["notable"], -row["confidence"], -row["growth_per_hour"]),
-    )
+            gathered.setdefault((leak.kind, leak.name), []).append((one.worker, leak))
+    return [_gathered(pairs, rows) for pairs in gathered.values()]
 
 
-def beginning(leaks: Sequence[Mapping[str, Any]], start: float, end: float) -> list[dict[str, Any]]:
-    """The mark of a picture where the worst incident begins, if it is open and the picture shows that moment."""
-    return [
-        {
-            "time": leak["since"],
-            "text": "leak starts" if leak["state"] == "confirmed" else "suspect grows",
-            "kind": "bad" if leak["state"] == "confirmed" else "warn",
-        }
-        for leak in leaks[:1]
-        if is_open(leak) and start <= leak["since"] <= end
-    ]
+def _gathered(pairs: Sequence[tuple[str, Leak]], rows: Sequence[Mapping[str, Any]]) -> Incident:
+    state = min((leak.state for _, leak in pairs), key=STATES.index)
+    having = {worker: leak for worker, leak in pairs if leak.state == state}
+    row = next((row for row in rows if row["live"] and row["worker"] in having), None)
+    leak = having[row["worker"]] if row is not None else next(iter(having.values()))
+    known = max(having.values(), key=lambda one: (bool(one.path or one.holder), bool(one.route)))
+    # What one worker has found out holds for the others.
+    told = {
+        name: getattr(known, name)
+        for name in ("holder", "path", "share", "file", "line", "filled_in", "pattern")
+        if not (leak.path or leak.holder)
+    }
+    told |= {
+        "confidence": max(one.confidence for one in having.values()),
+        "notable": any(one.notable for one in having.values()),
+        "severity": max((one.severity for one in having.values()), key=SEVERITIES.index),
+        "since": min(one.since for one in having.values()),
+        "also": tuple(dict.fromkeys(name for one in having.values() for name in one.also)),
+    }
+    return Incident(leak=dataclasses.replace(leak, **told), pairs=tuple(pairs), row=row)
 
 
-def is_open(leak: Mapping[str, Any]) -> bool:
-    """Whether it still has to be looked after."""
-    return bool(leak["state"] != "resolved")
+def described(
+    one: Incident, metrics: Sequence[MemoryMetrics], asked: Asked, started: float, *, alone: bool
+) -> dict[str, Any]:
+    """All that a card says of an incident.
 
-
-def _incident(metrics: Sequence[MemoryMetrics], pairs: Sequence[tuple[str, Leak]]) -> dict[str, Any]:
-    leaks = [leak for _, leak in pairs]
-    state = min((leak.state for leak in leaks), key=STATES.index)
-    telling = [leak for leak in leaks if leak.state == state]
-    kind = leaks[0].kind
-    kept = [value for leak in leaks if (value := leak.growth_per_request) is not None]
+    Args:
+        one: the incident.
+        metrics: the figures of every live worker.
+        asked: the settings and the time.
+        started: when the oldest worker began to be watched.
+        alone: nothing else of its size grows in its worker, so the worker's own limit is its limit.
+    """
+    leak, now = one.leak, asked.now
+    fed = feeds(leak, metrics)
+    if fed and not leak.route:
+        leak = dataclasses.replace(leak, route=fed[0]["route"])
+    reached = _limit(one, asked, alone=alone)
+    urgent: Urgency = "none"
+    if leak.state == "confirmed":  # a suspicion asks for nothing
+        hours = middle(reached) / 3600 if reached["counts"] else None
+        urgent = reached["urgency"] if alone and reached["counts"] else urgency(hours, leaking=True)
+    words = parts(headline(leak))
     return {
-        "state": state,
-        "notable": any(leak.notable for leak in telling),
-        "confidence": max(leak.confidence for leak in telling),
-        "name": leaks[0].name,
-        "kind": kind,
-        "severity": max((leak.severity for leak in telling), key=SEVERITIES.index),
-        "first": sum(leak.first for leak in leaks),
-        "last": sum(leak.last for leak in leaks),
-        "growth_per_hour": sum(leak.growth_per_hour for leak in leaks),
-        "holder": next((leak.holder for leak in telling if leak.holder), ""),
-        "route": _route(metrics, telling),
-        "growth_per_request": max(kept, default=None),
-        "since": min(leak.since for leak in telling),
-        "workers": [worker for worker, _ in pairs],
-        "unit": UNITS.get(kind, ""),
-        "also": list(dict.fromkeys(name for leak in telling for name in leak.also)),
-        "evidence": list(telling[0].evidence),
-        "note": KINDS.get(kind, ""),
+        "id": identity(leak),
+        "name": leak.name,
+        "kind": leak.kind,
+        "state": leak.state,
+        "notable": leak.notable,
+        "urgency": urgent,
+        "urgency_words": URGENCY_WORDS[urgent],
+        "severity": leak.severity,
+        "confidence": leak.confidence,
+        "tag": _tag(leak),
+        "since": leak.since,
+        "when": _when(one, asked, started),
+        "headline": words,
+        "title": plain(words),
+        "facts": facts(leak, reached, fed),
+        "limit": reached,
+        "holder": {
+            "path": leak.path,
+            "words": leak.holder,
+            "file": leak.file,
+            "line": leak.line,
+            "filled_in": list(leak.filled_in),
+            "share": leak.share,
+        },
+        "feeds": fed,
+        "pattern": leak.pattern,
+        "first": sum(leak.first for _, leak in one.pairs),
+        "last": sum(leak.last for _, leak in one.pairs),
+        "unit": UNITS.get(leak.kind, ""),
+        "growth_per_hour": sum(leak.growth_per_hour for _, leak in one.pairs),
+        "growth_per_request": leak.growth_per_request,
+        "bytes_per_hour": sum(leak.bytes_per_hour for _, leak in one.pairs),
+        "workers": [worker for worker, _ in one.pairs],
+        "pid": None if one.row is None else one.row["pid"],
+        "also": list(leak.also),
+        "grows_with": _grows_with(one, asked),
+        "why": list(leak.evidence),
+        "confirmed_by": _confirmed_by(leak, asked),
+        "decided_in": _decided_in(leak),
+        "acknowledged": acknowledged(leak, urgent, metrics, now),
+        "subject": subject(leak),
+        "ignorable": ignorable(leak),
+        "resolved": _resolved(leak, now) if leak.state == "resolved" else [],
     }
 
 
-def _route(metrics: Sequence[MemoryMetrics], leaks: Sequence[Leak]) -> str:
-    """The route that feeds it, as the leak itself says, or as the attribution does for this type."""
-    told = next((leak.route for leak in leaks if leak.route), "")
-    if told:
-        return told
-    names = {leak.name for leak in leaks}
-    for one in metrics:
-        for growth in one.route_growth:
-            if growth.unit in names and growth.identified:
-                return growth.route
-    return ""
+def identity(leak: Leak) -> str:
+    """A short name of an incident that stays the same, for a form."""
+    return hashlib.sha256(f"{leak.kind} {leak.name}".encode(errors="replace")).hexdigest()[:12]
+
+
+def by_urgency(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The order of cards: confirmed, then by urgency, then by what it takes an hour."""
+    return (
+        STATES.index(row["state"]),
+        -URGENCIES.index(row["urgency"]),
+        -row["bytes_per_hour"],
+        -row["confidence"],
+        -row["growth_per_hour"],
+    )
+
+
+def watching(one: Incident) -> dict[str, Any]:
+    """A row of what grows below the limits: listed, never reported."""
+    leak = one.leak
+    held = leak.path or leak.holder
+    return {
+        "id": identity(leak),
+        "name": leak.name,
+        "kind": leak.kind,
+        "held": marked(f"held by {code(held)}" if held and not held.startswith(("held ", "nobody")) else held),
+        "first": leak.first,
+        "last": leak.last,
+        "unit": UNITS.get(leak.kind, ""),
+        "reading": _reading(leak),
+    }
+
+
+def _reading(leak: Leak) -> str:
+    if leak.kind == "container":
+        return "grows below the limits; it may have a maximum size of its own"
+    return "grows below the limits of what is reported"
+
+
+def _limit(one: Incident, asked: Asked, *, alone: bool) -> dict[str, Any]:
+    row, leak = one.row, one.leak
+    if row is not None and alone:
+        own: dict[str, Any] = row["limit"]
+        return own
+    used, size = (None, None) if row is None else (row["used_mb"], row["limit_mb"])
+    found = limit(
+        asked,
+        None,
+        [leak],
+        pid=None if row is None else row["pid"],
+        used_mb=used,
+        limit_mb=size,
+        growth_mb=None,
+        seen_seconds=None,
+    )
+    if found["seconds_low"] is not None:
+        found |= {"words": f"{found['words'].removesuffix(' at this pace')} by this leak alone"}
+    elif leak.hours_left is None and not leak.bytes_per_hour:
+        found |= {"words": "not known", "note": "how much memory this takes by itself is not known"}
+    return found
+
+
+def _tag(leak: Leak) -> str:
+    words = {"confirmed": "Leak confirmed", "suspected": "Suspected", "resolved": "Resolved"}[leak.state]
+    return f"{words}, {100 * leak.confidence:.0f} % sure" if leak.state != "resolved" else words
+
+
+def _when(one: Incident, asked: Asked, started: float) -> str:
+    leak, config = one.leak, asked.config
+    found = []
+    if leak.state == "suspected":
+        found.append(f"a leak, or a cache that is filling{_decided(leak)}")
+    else:
+        after = leak.since - started
+        what = f"release {config.release} started" if config.release else "the start"
+        told = f", {span(after)} after {what}" if after >= 0 else ""
+        found.append(f"since {at(leak.since, asked.now)}{told}")
+    if asked.workers > 1 and len(one.pairs) < asked.workers:
+        found.append(f"in {len(one.pairs)} of {several(asked.workers, 'worker')}")
+    if leak.relapses:
+        found.append(f"it was resolved {several(leak.relapses, 'time')} and grew again")
+    return ", ".join(found)
+
+
+def _decided(leak: Leak) -> str:
+    left = _decided_in(leak)
+    if left is None:
+        return ""
+    about = "" if left["seconds"] is None else ahead(left["seconds"])
+    if left["requests"] is not None:
+        return f": decided after about {left['requests']:,} more requests{f' (about {about})' if about else ''}"
+    return f": decided in about {about}"
+
+
+def _decided_in(leak: Leak) -> dict[str, Any] | None:
+    """What is still to be seen at this pace; ``None``: not known."""
+    requests, seconds = leak.decided_requests, leak.decided_seconds
+    if leak.state != "suspected" or (requests is None and seconds is None):
+        return None
+    return {"requests": None if requests is None else int(float(f"{max(1.0, requests):.2g}")), "seconds": seconds}
+
+
+def _confirmed_by(leak: Leak, asked: Asked) -> str:
+    if leak.state != "confirmed":
+        return ""
+    if asked.config.leak_confirm_requests is not None:
+        return "requests"
+    return "hours" if asked.config.leak_confirm_hours is not None else "share"
+
+
+def _grows_with(one: Incident, asked: Asked) -> Parts:
+    leak = one.leak
+    told = []
+    place = holder(leak)
+    # What lies inside of the holder, and the holder itself, are named already.
+    beside = [name for name in leak.also if not place or name.partition("[")[0] != place]
+    if beside:
+        told.append(f"Grows with it: {listed([code(name.removeprefix('builtins.')) for name in beside])}.")
+    if asked.workers > 1:
+        told.append(f"In {len(one.pairs)} of {several(asked.workers, 'worker')}.")
+    return marked(" ".join(told))
+
+
+def _resolved(leak: Leak, now: float) -> Parts:
+    seconds = now - leak.since
+    grew = f" It grew for {span(seconds)}." if seconds > 0 else ""
+    return marked(f"{code(leak.path or leak.name)} does not grow any more.{grew}")

@@ -1,4 +1,7 @@
-"""The inside of one worker: where its memory is, which types live in it, what its collector and the profiler do."""
+"""The inside of one worker: where its memory is, which types live in it, what its collector and the profiler do.
+
+Each answers in a sentence, which stands on the closed fold; the table below it is for who wants to see more.
+"""
 
 from __future__ import annotations
 
@@ -7,50 +10,73 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from memprof_middleware.config import Config
 from memprof_middleware.model import MB, MemoryMetrics
-from memprof_middleware.web.state.incidents import beginning, is_open
+from memprof_middleware.model.counts import STALE_INTERVALS
+from memprof_middleware.text.headline import short_type
+from memprof_middleware.text.words import DASH, clock, count, mib, several, signed, size
 from memprof_middleware.web.state.series import BUCKETS, SPAN_SECONDS, last_life, part, rounded, thinned, value_at
+from memprof_middleware.web.state.words import Parts, at, code, listed, marked, span, whole
 from memprof_middleware.workers.track import Track
 
 _TYPE_BUCKETS = 30
 _HOUR = 3600.0
+_LATE_SECONDS = 5.0  # what a busy machine may add
 _RECENT_SECONDS = 2 * _HOUR
-# What the ledger says of growth, by where most of it is; it says so from this much on.
-_LEVEL_MB, _LEVEL_SHARE = 4.0, 0.05
-_LEDGER = {
-    "Python objects, stacks": "growth is Python objects, not native memory",
-    "native in use, large Python objects": "growth is large objects, buffers or native code",
-    "retained by the allocator": "growth is freed memory that the allocator keeps",
-    "files": "growth is pages of files, which the system can take back",
-    "shared": "growth is shared memory",
-}
+# The parts of memory: name, and the same in the answer. The order is that of the columns of a row below.
+_OWNERS = (
+    ("Python objects", "Python objects"),
+    ("Native memory in use, large Python objects", "native"),
+    ("Free, kept by the allocator", "free but kept"),
+    ("Files (can be given back)", "files"),
+    ("Shared memory", "shared"),
+)
+_COLUMNS = ("heap_used_mb", "native_in_use_mb", "native_retained_mb", "file_mb", "shared_mb")
+_LEAST_CHANGE_MB = 1.0
 
 
-def ledger(past: Track | None, leaks: Sequence[Mapping[str, Any]], now: float) -> dict[str, Any] | None:
-    """Where one worker's memory is, and where its growth is; ``None`` where the C library tells nothing."""
+def ledger(past: Track | None, begin: float | None, now: float) -> dict[str, Any] | None:
+    """Where one worker's memory is, and what grew; ``None`` where the C library tells nothing.
+
+    Args:
+        past: all that is known of the worker.
+        begin: when the worst incident began; ``None``: there is none, so change is told of late.
+        now: the time.
+    """
     if past is None:
         return None
     first = max(last_life(past.figure("pid")), bisect_left(past.times, now - SPAN_SECONDS))
     step = max(1, (len(past.times) - first) // BUCKETS)
     shown = slice(first + (len(past.times) - first - 1) % step, None, step)  # the last row is among them
-    names = ("heap_used_mb", "native_in_use_mb", "native_retained_mb", "file_mb", "shared_mb")
-    columns = zip(past.times[shown], *(past.figure(name)[shown] for name in names), strict=True)
+    columns = zip(past.times[shown], *(past.figure(name)[shown] for name in _COLUMNS), strict=True)
     known = [row for row in columns if not any(map(math.isnan, row[:4]))]
     if len(known) < 2:
         return None
     parts = [_parts(*row) for row in known]
-    # What grew while a program warmed up is no news: since the leak began, or of late.
-    begin = leaks[0]["since"] if any(map(is_open, leaks[:1])) else parts[-1][0] - _RECENT_SECONDS
-    old = next((row for row in parts if row[0] >= begin), parts[0])
-    growth = {name: parts[-1][index] - old[index] for index, name in enumerate(_LEDGER, start=1)}
-    most = max(growth, key=lambda name: growth[name])
-    grows = sum(growth.values()) >= max(_LEVEL_MB, _LEVEL_SHARE * sum(old[1:]))
-    return {
-        "answer": _LEDGER[most] if grows else "it is level",
-        "names": list(_LEDGER),
-        "points": rounded(parts),
-        "marks": beginning(leaks, parts[0][0], now),
-    }
+    since = begin if begin is not None else parts[-1][0] - _RECENT_SECONDS
+    old = next((row for row in parts if row[0] >= since), parts[0])
+    rows = [
+        {
+            "name": name,
+            "mb": round(parts[-1][column], 3),
+            "change_mb": round(parts[-1][column] - old[column], 3),
+            "points": rounded([(row[0], row[column]) for row in parts]),
+        }
+        for column, (name, _) in enumerate(_OWNERS, start=1)
+    ]
+    rows = [row for row in rows if row["mb"] or row["change_mb"]]
+    return {"since": round(old[0], 1), "answer": _where(rows, now, old[0]), "rows": rows}
+
+
+def _where(rows: Sequence[Mapping[str, Any]], now: float, since: float) -> str:
+    short = dict(_OWNERS)
+    ordered = sorted(rows, key=lambda row: -row["mb"])
+    told = []
+    for row in ordered:
+        grown = f" ({signed(mib(row['change_mb']))})" if abs(row["change_mb"]) >= _LEAST_CHANGE_MB else ""
+        told.append(f"{short[row['name']]} {mib(row['mb'])}{grown}")
+    moved = any("(" in words for words in told)
+    return ", ".join(told) + (f" since {clock(since, now)} UTC" if moved else "")
 
 
 def _parts(time: float, used: float, native: float, retained: float, *mapped: float) -> tuple[float, ...]:
@@ -60,11 +86,16 @@ def _parts(time: float, used: float, native: float, retained: float, *mapped: fl
     return time, used - native - retained, native, retained, *(0.0 if math.isnan(mb) else mb for mb in mapped)
 
 
-def types(past: Track | None, leaks: Sequence[Mapping[str, Any]], now: float) -> list[dict[str, Any]]:
-    """Objects by type in one worker: what leaks first, then by growth over the last hour."""
+def types(past: Track | None, states: Mapping[str, str], now: float) -> list[dict[str, Any]]:
+    """Objects by type in one worker: what leaks first, then by growth over the last hour.
+
+    Args:
+        past: all that is known of the worker.
+        states: of the types that leak.
+        now: the time.
+    """
     if past is None:
         return []
-    states = {leak["name"]: leak["state"] for leak in leaks if leak["kind"] == "objects" and is_open(leak)}
     first = last_life(past.figure("pid"))
     found = []
     for name, counts in past.types.items():
@@ -84,31 +115,97 @@ def types(past: Track | None, leaks: Sequence[Mapping[str, Any]], now: float) ->
     return sorted(found, key=lambda row: (row["state"] == "", -row["change_hour"], -row["count"]))
 
 
-def gc(metrics: MemoryMetrics) -> dict[str, Any] | None:
+def types_answer(rows: Sequence[Mapping[str, Any]], objects: int | None) -> Parts:
+    """Which types grew most in the last hour."""
+    if not rows:
+        return marked("not counted yet")
+    total = "" if objects is None else f"; {count(objects)} objects in all"
+    grown = [row for row in rows if row["change_hour"] > max(10, 0.02 * row["count"])][:3]
+    if not grown:
+        return marked(f"level{total}")
+    told = [f"{code(short_type(row['name']))} {signed(whole(row['change_hour']))}" for row in grown]
+    return marked(f"{listed(told)} in the last hour{total}")
+
+
+def gc(metrics: MemoryMetrics, now: float) -> dict[str, Any] | None:
     """What the garbage collector of one worker did; ``None`` before its first snapshot."""
     snapshot = metrics.snapshot
     if snapshot is None:
         return None
+    hourly = "" if snapshot.gc_per_hour is None else several(round(snapshot.gc_per_hour), "full collection")
+    longest = milliseconds(snapshot.gc_pause_max_seconds)
+    age = max(1.0, now - metrics.start_time)
     return {
+        "answer": f"{hourly} an hour, longest pause {longest}" if hourly else "too early to say",
         "collections": list(snapshot.gc_collections),
         "full_per_hour": snapshot.gc_per_hour,
         "pause_seconds": snapshot.gc_pause_seconds,
+        "pause_percent": 100 * snapshot.gc_pause_seconds / age,
         "longest_pause_seconds": snapshot.gc_pause_max_seconds,
         "frozen_objects": snapshot.frozen_objects,
     }
 
 
-def cost(metrics: Sequence[MemoryMetrics], now: float, about: Mapping[str, Any]) -> dict[str, Any]:
-    """What the profiler uses in the worker that is dearest, and what this page does in the one that answers."""
-    seen = [one for one in metrics if one.snapshot is not None]
+def cost(metrics: Sequence[MemoryMetrics], config: Config, now: float, about: Mapping[str, Any]) -> dict[str, Any]:
+    """What the profiler uses in the worker where it uses most, and what this page does in the one that answers."""
+    seen = [one.snapshot for one in metrics if one.snapshot is not None]
     lived = [(one.cpu_seconds, max(1.0, now - one.start_time)) for one in metrics]
+    used = max((100 * used / age for used, age in lived), default=0.0)
     return {
-        "cpu_percent": max((100 * used / age for used, age in lived), default=0.0),
-        "snapshot_seconds": max((one.snapshot.duration_seconds for one in seen if one.snapshot), default=None),
-        "census_cpu_seconds": max((one.snapshot.census_cpu_seconds for one in seen if one.snapshot), default=None),
-        "census_stall_seconds": max((one.snapshot.census_stall_seconds for one in seen if one.snapshot), default=None),
+        "answer": f"{used:.2f} % of one core, {config.cpu_budget:g} % allowed",
+        "cpu_percent": used,
+        "cpu_budget_percent": config.cpu_budget,
+        "snapshot_seconds": max((one.duration_seconds for one in seen), default=None),
+        "count_cpu_seconds": max((one.census_cpu_seconds for one in seen), default=None),
+        "count_pause_seconds": max((one.census_stall_seconds for one in seen), default=None),
+        "pause_allowed_seconds": config.max_stall / 1000,
         "history_mb": max((one.history_bytes for one in metrics), default=0) / MB,
         "page_ms": about["page_ms"],
         "page_cpu_percent": about["page_cpu_percent"],
         "failures": sum(sum(one.failures.values()) for one in metrics),
     }
+
+
+def evidence_answer(bundles: Sequence[Mapping[str, Any]], now: float) -> str:
+    """How many evidence files there are, and the newest."""
+    if not bundles:
+        return "none; they are written when a leak is confirmed or memory is nearly full"
+    newest = bundles[0]
+    return f"{len(bundles)}: {newest['why']} at {at(newest['time'], now)} ({size(newest['bytes'] / MB)})"
+
+
+def watching_answer(number: int) -> str:
+    """What is only watched needs nobody."""
+    if not number:
+        return "nothing grows below the limits"
+    return f"{'thing grows' if number == 1 else 'things grow'} a little; no action needed"
+
+
+def milliseconds(seconds: float | None) -> str:
+    """``11 ms``, ``0.4 ms``."""
+    if seconds is None:
+        return DASH
+    ms = 1000 * seconds
+    return f"{ms:.0f} ms" if ms >= 10 else f"{ms:.1f} ms"
+
+
+def counts_age(row: Mapping[str, Any] | None, metrics: MemoryMetrics | None, config: Config) -> dict[str, Any] | None:
+    """How old the counts of a worker are and why, once that is more than two intervals.
+
+    Args:
+        row: the worker's.
+        metrics: its figures.
+        config: the interval, and what a count may cost.
+    """
+    age = None if row is None else row["counts_age_seconds"]
+    if age is None or age <= STALE_INTERVALS * config.interval + _LATE_SECONDS:
+        return None
+    skipped = {} if metrics is None else metrics.census_skipped
+    stall = None if metrics is None or metrics.snapshot is None else metrics.snapshot.census_stall_seconds
+    why = ""
+    if skipped.get("stall", 0) > skipped.get("budget", 0) and stall:
+        allowed = f"{config.max_stall:g} ms allowed"
+        why = f"a count would pause requests for {milliseconds(stall)} ({allowed}), so counts run less often"
+    elif skipped.get("budget", 0):
+        why = f"a count would exceed the CPU budget ({config.cpu_budget:g} % of one core), so counts run less often"
+    return {"seconds": age, "why": why, "words": f"objects counted {span(age)} ago"}

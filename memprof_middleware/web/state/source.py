@@ -50,6 +50,7 @@ class Looking:
         pids = _pids(metrics, tracks)
         about = {
             "host": _host(),
+            "python": platform.python_version(),
             "version": package_version(),
             "actions": actions,
             "bundles": list(self.bundles(pids)),
@@ -76,6 +77,7 @@ class Looking:
         finally:
             self._last = time.thread_time() - began
             self._spent += self._last
+            self._profiler.charge_shown(self._last)
 
 
 def _pids(metrics: Sequence[MemoryMetrics], tracks: Mapping[str, Track]) -> set[int]:
@@ -85,4 +87,4 @@ def _pids(metrics: Sequence[MemoryMetrics], tracks: Mapping[str, Track]) -> set[
 
 @functools.cache
 def _host() -> str:
-    return f"{socket.gethostname()} \u00b7 Python {platform.python_version()}"
+    return socket.gethostname()

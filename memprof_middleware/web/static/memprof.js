@@ -1,6 +1,6 @@
 "use strict";
-// The page is complete without this file. It adds two things: a readout of the charts under the pointer or the arrow
-// keys, and a look at the server every few seconds. No text ever becomes markup here: a new page is parsed by the
+// The page is complete without this file. It adds a readout of the charts under the pointer or the arrow keys, a look
+// at the server every few seconds, and how old the page is. No text ever becomes markup here: a new page is parsed by the
 // browser as a document of its own, in which no script runs, and its sections are moved over.
 (() => {
   const one = (selector, within = document) => within.querySelector(selector);
@@ -19,11 +19,12 @@
         ? (value / 1e3).toFixed(1) + " k"
         : Math.round(value).toLocaleString("en");
 
+  // A picture has its words in the caption, or in the line above it; a report's has a table of its values too.
   const readout = (figure) => {
     const data = JSON.parse(figure.dataset.points);
     const chart = one(".chart", figure);
     const cross = one(".cross", figure);
-    const at = one(".at", figure);
+    const at = one(".at", figure) || one(".at", figure.parentElement);
     const cells = all(".legend .now", figure);
     const now = cells.map((cell) => cell.textContent);
     const write = data.u === "m" ? size : count;
@@ -37,10 +38,11 @@
       cross.classList.add("on");
       const seconds = data.s + ((data.e - data.s) * index) / last;
       const end = data.e - data.s > 600 ? 16 : 19;
-      at.textContent = new Date(seconds * 1000).toISOString().slice(11, end) + " UTC";
-      data.v.forEach((values, row) => {
-        cells[row].textContent = values[index] === null ? "\u2013" : write(values[index]);
-      });
+      const told = data.v.map((values) => (values[index] === null ? "\u2013" : write(values[index])));
+      const named = told.map((value, row) => (data.k[row] ? data.k[row] + " " + value : value));
+      const time = new Date(seconds * 1000).toISOString().slice(11, end) + " UTC";
+      at.textContent = cells.length ? time : [time, ...named].join(" \u00b7 ");
+      cells.forEach((cell, row) => (cell.textContent = told[row]));
     };
     const hide = () => {
       cross.classList.remove("on");
@@ -68,7 +70,7 @@
   // reader's hand or eye: what has focus, is hovered or has something selected stays until it is left.
   const busy = (element) => element.matches(":hover, :focus-within") || one(".cross.on", element);
   const before = new Map();
-  const parts = (root) => all("#main section, #foot", root).filter((part) => part.id);
+  const parts = (root) => all("#main > section:not(#details), #details > details, #end", root);
   const replace = (page) => {
     const fresh = new Map(parts(page).map((part) => [part.id, part]));
     const old = parts(document);
@@ -81,28 +83,37 @@
     for (const part of old) {
       const next = fresh.get(part.id);
       const markup = next.outerHTML;
-      if (before.get(part.id) === markup || (part.id !== "foot" && busy(part))) continue;
+      if (before.get(part.id) === markup || (part.id !== "end" && busy(part))) continue;
       before.set(part.id, markup);
       const open = all("details", part).map((details) => details.open);
       part.replaceWith(document.adoptNode(next));
       all("details", next).forEach((details, row) => (details.open = open[row] ?? false));
+      if (part.open) next.open = true;
       all(".fig", next).forEach(readout);
     }
     document.title = page.title;
-    one("header .host").textContent = one("header .host", page).textContent;
+    one(".host").textContent = one(".host", page).textContent;
   };
   const remember = () => parts(document).forEach((part) => before.set(part.id, part.outerHTML));
 
-  const live = (button, usual) => {
+  // How old the page is stands in the head: seconds while all is well, in red once no answer comes.
+  const live = (told, usual) => {
+    const pause = one("#pause");
     let on = true;
     let wait = usual;
-    const say = (text) => {
-      if (button.textContent !== text) button.textContent = text;
+    let read = Date.now();
+    let trouble = "";
+    const say = () => {
+      const age = Math.round((Date.now() - read) / 1000);
+      const words = trouble ? trouble + age + " s" : on ? age + " s ago" : "paused, " + age + " s ago";
+      if (told.textContent !== words) told.textContent = words;
+      told.classList.toggle("lost", trouble !== "");
     };
     const again = () => setTimeout(look, wait * 1000);
-    const failed = (text) => {
+    const failed = (words) => {
       wait = Math.min(60, Math.max(1, wait * 2));
-      say((text || "No answer: retrying in ") + Math.round(wait) + " s");
+      trouble = words;
+      say();
       again();
     };
     const look = () => {
@@ -113,27 +124,30 @@
       request.timeout = 10000;
       request.onload = () => {
         const page = request.response;
-        if (request.status !== 200 || !page || !one("#main", page)) return failed();
-        if (!one("#verdict", page)) return failed("Log in again; looking in ");
+        if (request.status !== 200 || !page || !one("#main", page)) return failed("no answer for ");
+        if (!one("#status", page)) return failed("log in again; no answer for ");
         replace(page);
+        read = Date.now();
         wait = usual;
-        if (on) say("Live: on");
+        trouble = "";
+        say();
         again();
       };
-      request.onerror = request.ontimeout = () => failed();
+      request.onerror = request.ontimeout = () => failed("no answer for ");
       request.send();
     };
-    button.hidden = false;
-    button.addEventListener("click", () => {
+    pause.hidden = false;
+    pause.addEventListener("click", () => {
       on = !on;
-      button.setAttribute("aria-pressed", String(on));
-      say(on ? "Live: on" : "Live: paused");
+      pause.setAttribute("aria-pressed", String(!on));
+      say();
     });
+    setInterval(say, 1000);
     again();
   };
 
   remember();
   all(".fig").forEach(readout);
-  const button = one("#live");
-  if (button && document.body.dataset.refresh) live(button, Number(document.body.dataset.refresh));
+  const told = one("#live");
+  if (told && document.body.dataset.refresh) live(told, Number(document.body.dataset.refresh));
 })();

@@ -141,7 +141,7 @@ class Stack:
 
     def _of_one_worker(self) -> list[tuple[float, str, dict[str, Any]]]:
         """What arrived, without what is about all workers together: others use this machine's memory too."""
-        return [message for message in list(self.deliveries) if message[2]["labels"]["worker"] != "all"]
+        return [message for message in list(self.deliveries) if message[2]["labels"].get("worker", "all") != "all"]
 
     def _state(self) -> str:
         told = [f"{path} {alert['status']} {alert['labels']}" for _, path, alert in list(self.deliveries)]

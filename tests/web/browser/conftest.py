@@ -20,6 +20,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from memprof_middleware import MemoryProfiler
 from memprof_middleware.web.http.page import PageEndpoint
 from tests.web.scene import TOKEN, Scene
+from tests.web.ten import Server
 
 PREFIX = "/internal/shop"
 PICTURES = Path(__file__).parents[3] / "build/pictures"
@@ -70,7 +71,7 @@ def served() -> Iterator[Callable[..., Site]]:
     """``served(host, scene)``: the page of a scene, on a server of this host; stopped at the end."""
     with contextlib.ExitStack() as undo:
 
-        def serve(host: str = "wsgi", scene: Scene | None = None, prefix: str = PREFIX, **more: Any) -> Site:
+        def serve(host: str = "wsgi", scene: Scene | Server | None = None, prefix: str = PREFIX, **more: Any) -> Site:
             profiler = (scene or Scene()).profiler()
             undo.callback(profiler.stop)
             refresh, told = more.pop("refresh", 5.0), more.pop("told", True)
@@ -116,7 +117,7 @@ def look(chromium: Browser) -> Iterator[Callable[..., Look]]:
         found = Look(page, complaints)
         if log_in:
             found.log_in(site)
-            page.wait_for_selector("#verdict")
+            page.wait_for_selector("#status")
         return found
 
     yield open_

@@ -226,17 +226,17 @@ class TestReports:
         """What the page's button saves opens from a disk with its style, and its charts answer to the arrow keys."""
         page = look(served("wsgi")).page
         with page.expect_download() as download:
-            page.click("text=Save as file")
+            page.click("text=Save this page as one file")
         saved = tmp_path / "saved.html"
         download.value.save_as(saved)
         page, complaints = opened(saved.read_text(encoding="utf-8"), viewport={"width": 1280, "height": 900})
         assert complaints == []
-        assert "LEAK CONFIRMED" in page.inner_text("#verdict")
-        assert page.evaluate("getComputedStyle(document.querySelector('.verdict')).borderLeftWidth") == "6px"
-        assert page.locator("form, #live").count() == 0
-        page.focus("#c-rss")
+        assert "Act now" in page.inner_text("#status")
+        assert page.evaluate("getComputedStyle(document.querySelector('.card')).borderTopLeftRadius") == "10px"
+        assert page.locator("form, #pause").count() == 0
+        page.focus("#c-memory")
         page.keyboard.press("ArrowLeft")
-        assert "UTC" in page.inner_text(".at >> nth=0")
+        assert "UTC" in page.inner_text("#memory .at")
         PICTURES.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=PICTURES / "report-page.png", full_page=True)
 

@@ -1,0 +1,122 @@
+"""The functions that add to a container, read from their code: which names they load, and what they do with them.
+
+Nothing is run. Python notes for each instruction where its expression begins in the source, so ``CART[key] = value``
+is a store whose target begins where ``CART`` was loaded, whatever stands between.
+"""
+
+from __future__ import annotations
+
+import dis
+import types
+from collections.abc import Collection, Iterable
+
+# Methods of containers that add, and what those of applications that keep things are mostly called.
+ADDING = frozenset(
+    {
+        *("append", "appendleft", "add", "setdefault", "update", "extend", "extendleft", "insert"),
+        *("put", "put_nowait", "push", "set", "register", "connect", "subscribe", "addHandler", "addFilter"),
+        *("__setitem__", "store", "save", "remember", "attach", "add_listener"),
+        *("labels", "call_later", "call_at", "call_soon", "create_task"),
+    }
+)
+# Functions that add to their first argument.
+_INTO = frozenset({"heappush", "heappushpop", "insort", "insort_left", "insort_right", "setattr"})
+_GLOBALS = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
+_LOCALS = frozenset({"LOAD_FAST", "LOAD_FAST_BORROW", "LOAD_FAST_CHECK", "LOAD_DEREF"})
+_ATTRIBUTES = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
+_REBINDS = frozenset({"STORE_GLOBAL", "STORE_ATTR"})
+_BETWEEN = frozenset({"PUSH_NULL", "CACHE", "EXTENDED_ARG", "RESUME", "PRECALL"})
+# Reading larger code takes longer than it is worth: nobody writes such functions by hand.
+_LARGEST_CODE = 40_000
+ANY = ""  # in place of the first name: whatever object it is
+
+_Start = tuple[int | None, int | None]
+
+
+def line_of_addition(
+    code: types.CodeType, names: tuple[str, ...], adding: Collection[str] = ADDING, *, local: bool = False
+) -> int:
+    """The line on which a function adds to a container; 0 if it does not.
+
+    Args:
+        code: of the function.
+        names: how the container is reached, such as ``("CART",)``, ``("cart", "CART")``, or ``("", "items")`` for
+            the attribute ``items`` of whatever object.
+        adding: the methods that add.
+        local: the first name is a variable of the function's own.
+    """
+    needed = set(names[1:] if local or names[0] == ANY else names)
+    if len(code.co_code) > _LARGEST_CODE or not needed <= set(code.co_names):
+        return 0
+    reading = _Reading(names, adding, _LOCALS if local else _GLOBALS)
+    for instruction in dis.get_instructions(code):
+        if instruction.opname not in _BETWEEN and reading.adds(instruction):
+            return reading.line or code.co_firstlineno
+    return 0
+
+
+class _Reading:
+    """One reading of a function's code, instruction by instruction."""
+
+    def __init__(self, names: tuple[str, ...], adding: Collection[str], loads: Collection[str]) -> None:
+        self.line = 0
+        self._names, self._adding, self._loads = names, adding, loads
+        self._reached: dict[_Start, int] = {}  # so many of the names are loaded, by where the expression begins
+        self._opened: dict[_Start, str] = {}  # what was loaded before
+        self._loaded: set[int | None] = set()  # lines on which the whole was loaded
+        self._before = ""
+        self._whole = False  # the last instruction has loaded the whole
+
+    def adds(self, instruction: dis.Instruction) -> bool:
+        """Whether this instruction adds to the container."""
+        operation, name = instruction.opname, instruction.argval if type(instruction.argval) is str else ""
+        positions = instruction.positions
+        start = (None, None) if positions is None else (positions.lineno, positions.col_offset)
+        self.line = start[0] or 0
+        so_far, followed = self._reached.get(start, 0), self._whole
+        if operation in _REBINDS and name == self._names[-1]:
+            return start[0] in self._loaded  # CART += [one], HEAD = Node(HEAD)
+        whole, self._whole = so_far == len(self._names), False
+        # A chain of calls over several lines begins, for its methods, where their names stand.
+        if (whole or followed) and operation in _ATTRIBUTES and name in self._adding:
+            return True
+        if whole:
+            return operation == "STORE_SUBSCR"
+        before = self._opened.setdefault(start, self._before)
+        self._before = name
+        self._reached[start] = reached = self._after(operation, name, so_far)
+        if reached == len(self._names):
+            self._loaded.add(start[0])
+            self._whole = True
+            return before in _INTO
+        return False
+
+    def _after(self, operation: str, name: str, so_far: int) -> int:
+        """How many of the names an expression has loaded after an instruction."""
+        names = self._names
+        if operation in self._loads and name == names[0]:
+            return 1
+        if operation in _ATTRIBUTES:
+            if names[0] == ANY and so_far == 0 and name == names[1]:
+                return 2
+            if 0 < so_far < len(names) and name == names[so_far]:
+                return so_far + 1
+        return so_far
+
+
+def who_adds(
+    codes: Iterable[types.CodeType], ways: Collection[tuple[str, ...]], adding: Collection[str] = ADDING
+) -> list[tuple[str, int]]:
+    """The functions among some that add, with the line: each once, in the order of the source.
+
+    Args:
+        codes: of the functions.
+        ways: how each may reach the container.
+        adding: the methods that add.
+    """
+    found: dict[str, int] = {}
+    for code in codes:
+        line = next((line for names in ways if (line := line_of_addition(code, names, adding))), 0)
+        if line:
+            found.setdefault(code.co_qualname, line)
+    return sorted(found.items(), key=lambda one: one[1])

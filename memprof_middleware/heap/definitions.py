@@ -1,0 +1,211 @@
+"""Where a container is defined, and which functions add to it: file, line and names of functions, nothing else."""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import gc
+import itertools
+import sys
+import types
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+from memprof_middleware.heap import roots
+from memprof_middleware.heap.adders import ADDING, ANY, line_of_addition, who_adds
+from memprof_middleware.heap.entries import LRU, is_class, mro_of, namespace_of
+from memprof_middleware.heap.resolve import Root, code_of, codes_of, namespace, resolve, wrapped_by
+from memprof_middleware.heap.shapes import shape_of
+from memprof_middleware.heap.sources import Source
+from memprof_middleware.model.clean import clean, fold_name
+from memprof_middleware.model.value import valueclass
+from memprof_middleware.probes.census import type_name
+from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
+
+PAUSE_SECONDS = 0.001
+MOST_ADDERS = 3
+# Modules that import a container, and classes in the ancestry of an object, that are searched for who adds.
+_MOST_MODULES, _MOST_CLASSES = 16, 3
+_RUNS = ("frame of ", "task ", "thread ")
+_VARIABLE = "contextvar "
+Found = list[tuple[str, int]]
+
+
+@valueclass(frozen=True, slots=True)
+class Definition:
+    """Where the beginning of a retaining path is in the source.
+
+    Attributes:
+        file: the source file as a reader knows it, such as ``shop/cart.py``; empty if it is not known.
+        line: the line of the assignment, or of the class or function; 0 if it is not known.
+        filled_in: the functions that add, such as ``add_to_cart, line 31``; at most three.
+        pattern: the key of the advice that fits what is there; empty: nothing special.
+        tried: where nobody was found who adds, what was searched, in a sentence.
+    """
+
+    file: str = ""
+    line: int = 0
+    filled_in: tuple[str, ...] = ()
+    pattern: str = ""
+    tried: str = ""
+
+
+def define(path: str, *, pause: Callable[[float], object] = real_sleep) -> Definition:
+    """Find where the container at the beginning of a path is defined, and who adds to it.
+
+    Read from the code objects of the modules that know it; the line of an assignment from the compiled file beside the
+    source, else from the source. Nothing of the program runs. A millisecond for each module.
+
+    Args:
+        path: a retaining path, or the path of a container.
+        pause: called between modules with the seconds to wait.
+    """
+    return in_real_thread(functools.partial(_define, path, pause))
+
+
+def _define(path: str, pause: Callable[[float], object]) -> Definition:
+    if path.startswith("nobody"):
+        return Definition(pattern="" if gc.isenabled() and gc.get_threshold()[0] else "cycles_gc_off")
+    for prefix in _RUNS:
+        if path.startswith(prefix):
+            return _of_function(path.removeprefix(prefix))
+    if path.startswith(_VARIABLE):
+        path = _variable(path.removeprefix(_VARIABLE).partition("[")[0]) or ""
+    root = resolve(path)
+    if root is None or not root.objects:
+        return Definition(tried="no module of this process begins the path")
+    return _of_root(root, pause)
+
+
+def _of_function(name: str) -> Definition:
+    """The function that a frame, a task or a thread runs; the variable that follows may be what grows."""
+    module, code, rest = code_of(name.partition("[")[0])
+    if code is None:
+        root = resolve(name)
+        return Definition() if root is None or not root.objects else _of_root(root, real_sleep)
+    variable = rest.partition(".")[0]
+    line = line_of_addition(code, (variable,), local=True) if variable else 0
+    added = (_worded(code.co_qualname, line),) if line else ()
+    return Definition(Source(module).shown(code.co_filename), code.co_firstlineno, added)
+
+
+def _variable(name: str) -> str | None:
+    """The path of a context variable by its own name."""
+    for module, space, rank in roots.modules():
+        for global_name, value in list(space.items()) if rank == roots.APPLICATION else ():
+            if type(value) is contextvars.ContextVar and fold_name(value.name) == name:
+                return f"{module}.{global_name}"
+    return None
+
+
+def _of_root(root: Root, pause: Callable[[float], object]) -> Definition:
+    source = Source(root.module)
+    last, pattern = root.objects[-1], shape_of(root)
+    if type(last) is LRU:
+        function = wrapped_by(last)
+        if type(function) is types.FunctionType:
+            code = function.__code__
+            added = (_worded(code.co_qualname, code.co_firstlineno),)
+            return Definition(Source(function.__module__).shown(code.co_filename), code.co_firstlineno, added, pattern)
+    file, line = _place(root, source)
+    found, searched = _adders(root, pause)
+    tried = "" if found else f"no function that adds to it was found in {_modules(searched)}"
+    return Definition(file, line, tuple(found[:MOST_ADDERS]), pattern, tried)
+
+
+def _modules(names: Collection[str]) -> str:
+    return next(iter(names)) if len(names) == 1 else f"{len(names)} modules that know it"
+
+
+def _worded(function: str, line: int, module: str = "") -> str:
+    name = function.replace(".<locals>", "")
+    return clean(f"{module}.{name}, line {line}" if module else f"{name}, line {line}")
+
+
+def _place(root: Root, source: Source) -> tuple[str, int]:
+    """File and line: of the attribute, where a class of the application sets it, else of the global."""
+    names = (*root.names, *root.rest)
+    if len(names) > 1:
+        owner = root.objects[min(len(root.objects), len(names) - 1) - 1]
+        for module, kind in _application_classes(owner):
+            known = Source(module)
+            line = known.attribute_line(kind, names[-1], _codes_of_class(module, kind))
+            if line:
+                return known.shown(), line
+    if is_class(type(root.objects[0])) and len(names) == 1:
+        return source.shown(), source.class_line(root.names[0])
+    if type(root.objects[0]) is types.FunctionType:
+        code = root.objects[0].__code__
+        return source.shown(code.co_filename), code.co_firstlineno
+    return source.shown(), source.line(root.names[0])
+
+
+def _application_classes(owner: Any) -> list[tuple[str, str]]:
+    """The class of an object, or the class itself, and those that it derives from: module and qualified name.
+
+    Only the application's own: who adds to what a library keeps is found where the library is called.
+    """
+    kinds = mro_of(owner if is_class(type(owner)) else type(owner))
+    found = []
+    for kind in kinds[:_MOST_CLASSES]:
+        module = namespace_of(kind).get("__module__")
+        space = namespace(module) if type(module) is str else None
+        if type(module) is str and space is not None and roots.class_of(module, space) == roots.APPLICATION:
+            found.append((module, type_name(kind).removeprefix(f"{module}.")))
+    return found
+
+
+def _codes_of_class(module: str, kind: str) -> list[types.CodeType]:
+    codes = codes_of(module, namespace(module) or {})
+    return [code for code in codes if code.co_qualname.startswith(f"{kind}.")]
+
+
+def _adders(root: Root, pause: Callable[[float], object]) -> tuple[list[str], list[str]]:
+    """Who adds, in words, and the modules that were searched."""
+    names = (*root.names, *root.rest[:1])
+    methods: Found = []
+    if len(names) > 1:
+        owner = root.objects[min(len(root.objects), len(names) - 1) - 1]
+        for module, kind in _application_classes(owner):
+            methods += who_adds(_codes_of_class(module, kind), [(ANY, names[-1])])
+    for module, kind in [] if root.rest else _application_classes(root.objects[-1]):
+        # A container of a class of its own: its methods add to themselves.
+        for code in _codes_of_class(module, kind):
+            if line := line_of_addition(code, code.co_varnames[:1] or (ANY,), local=True):
+                methods.append((code.co_qualname, line))
+    found = [_worded(*one) for one in methods]
+    # Who calls a method that adds is as good.
+    adding = ADDING | {name.rpartition(".")[2] for name, _ in methods} - {"__init__"}
+    searched: list[str] = []
+    for module, space, aliases in itertools.islice(_users(root), _MOST_MODULES):
+        searched.append(module)
+        ways = [(*alias, *names[1:size]) for alias in aliases for size in range(len(names), 0, -1)]
+        codes = [*codes_of(module, space), *Source(module).functions()]
+        other = "" if module == root.module else module
+        words = (_worded(*one, other) for one in who_adds(codes, ways, adding))
+        found.extend(word for word in words if word not in found)
+        pause(PAUSE_SECONDS)
+    return found, searched
+
+
+def _users(root: Root) -> Iterator[tuple[str, Mapping[str, Any], list[tuple[str, ...]]]]:
+    """The modules that know the global at the beginning, its own first, and under which names."""
+    yield root.module, root.space, [(root.names[0],)]
+    home = sys.modules.get(root.module)
+    package = sys.modules.get(root.module.partition(".")[0])
+    through_package = (*root.module.split(".")[1:], root.names[0])
+    for module, space, rank in roots.modules():
+        if rank != roots.APPLICATION or space is root.space:
+            continue
+        aliases: list[tuple[str, ...]] = []
+        for name, value in list(space.items()):
+            if type(name) is not str:
+                continue
+            if value is root.objects[0]:
+                aliases.append((name,))
+            elif value is home:
+                aliases.append((name, root.names[0]))
+            elif value is package:
+                aliases.append((name, *through_package))
+        if aliases:
+            yield module, space, aliases

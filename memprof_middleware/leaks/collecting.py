@@ -1,0 +1,48 @@
+"""One full collection, where a verdict waits for nothing else, in a calm moment, and where it is cheap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from memprof_middleware.analysis.history import History
+from memprof_middleware.failures import Failures
+from memprof_middleware.heap.instruments import Instruments
+from memprof_middleware.leaks.judge import COLLECTION, Finding
+from memprof_middleware.leaks.past import Past
+from memprof_middleware.leaks.room import CONFIRM
+
+# A full collection holds everybody up: so many seconds apart at the least, only where it takes no longer than this,
+# and so many seconds for each object.
+_APART, _LONGEST, _EACH = 1800.0, 0.25, 2e-7
+
+
+class Collecting:
+    """Ask the interpreter for a full collection.
+
+    Args:
+        probes: do it.
+        past: its clock.
+        failures: where a failure is counted.
+
+    Attributes:
+        asked: when one was asked for last, by the past's clock.
+    """
+
+    def __init__(self, probes: Instruments, past: Past, failures: Failures) -> None:
+        self._probes, self._past, self._failures = probes, past, failures
+        self.asked: float | None = None
+
+    def consider(self, findings: Iterable[Finding], history: History) -> None:
+        """Collect, if only that is missing of a verdict."""
+        waiting = any(one.waits == COLLECTION and one.share >= CONFIRM for one in findings)
+        snapshot = history.latest
+        if not waiting or snapshot is None:
+            return
+        rested = self.asked is None or self._past.now() - self.asked >= _APART
+        flights = sorted(history.series("in_flight"))
+        calm = snapshot.in_flight <= flights[len(flights) // 2]
+        cost = _EACH * (snapshot.total_objects or 0)
+        if rested and calm and cost <= _LONGEST:
+            with self._failures.caught("probe_collect"):
+                self._probes.collect()
+                self.asked = self._past.now()

@@ -1,0 +1,68 @@
+"""Who holds the types that grow: looked for once, and again when there are twice as many."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from memprof_middleware.analysis.history import History
+from memprof_middleware.failures import Failures
+from memprof_middleware.heap.instruments import Instruments
+from memprof_middleware.leaks.grouping import root_of
+from memprof_middleware.leaks.pausing import Halted
+from memprof_middleware.purse import Purse
+
+# Holders are looked for again when a type has grown by this factor since.
+_LOOK_AGAIN = 2.0
+
+
+class Holders:
+    """The holders that were found.
+
+    Args:
+        probes: the instruments.
+        failures: where a failure is counted.
+        pause: waits between two slices of a search.
+        purse: what pays for searches.
+
+    Attributes:
+        named: telling names of what types of the interpreter stand for, by type.
+    """
+
+    def __init__(self, probes: Instruments, failures: Failures, pause: Callable[[float], object], purse: Purse) -> None:
+        self._probes, self._failures, self._pause, self._purse = probes, failures, pause, purse
+        self._found: dict[str, tuple[int, Sequence[tuple[str, float]]]] = {}
+        self.named: dict[str, str] = {}
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the last search has been paid for."""
+        return self._purse.may("search")
+
+    @property
+    def paths(self) -> Mapping[str, Sequence[tuple[str, float]]]:
+        """Paths to a sample of the instances of each type that was looked for, with their shares."""
+        return {name: paths for name, (_, paths) in self._found.items()}
+
+    def share_root(self, a: str, b: str) -> bool:
+        """Whether two types are held by one root, or are of one module."""
+        roots = [{root_of(path) for path, _ in self._found.get(name, (0, ()))[1]} for name in (a, b)]
+        return bool(roots[0] & roots[1]) or self._probes.module(a) == self._probes.module(b)
+
+    def search(self, history: History, names: Iterable[str]) -> None:
+        """Look for the holders of those types that have doubled since they were looked for last."""
+        due = []
+        for name in names:
+            count = history.counts(name, len(history) - 1)[0]
+            if count >= _LOOK_AGAIN * self._found.get(name, (0,))[0]:
+                due.append((name, count))
+        if not due:
+            return
+        with self._purse.paying("search"), self._failures.caught("probe_holders"), contextlib.suppress(Halted):
+            found = self._probes.holders([name for name, _ in due], pause=self._pause)
+            for name, count in due:
+                paths = found[name].paths if name in found else ()
+                if paths or name not in self._found:
+                    self._found[name] = count, paths
+                if name in found and found[name].named:
+                    self.named[name] = found[name].named

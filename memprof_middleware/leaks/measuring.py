@@ -1,0 +1,176 @@
+"""The readings that leaks are judged by: containers measured at the right time, and a past of everything."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Mapping
+
+from memprof_middleware.analysis.history import History
+from memprof_middleware.config import Config
+from memprof_middleware.failures import Failures
+from memprof_middleware.heap.containers import Containers
+from memprof_middleware.heap.instruments import Instruments
+from memprof_middleware.leaks.grouping import Place
+from memprof_middleware.leaks.past import Past, Reading, Seen
+from memprof_middleware.leaks.pausing import Halted
+from memprof_middleware.model import MB, MemorySnapshot
+from memprof_middleware.purse import Purse
+
+# While nothing is suspected, containers are measured with every so many snapshots.
+_CALM_STEPS = 10
+# A walk may take what the budget gives in so many seconds, 1 s at the default, within what is of any use.
+_WALK_SPAN, _SHORTEST_WALK, _LONGEST_WALK = 200.0, 0.1, 5.0
+_MOST_PLACES = 5_000
+
+
+class Measuring:
+    """Measure containers and keep the past of a process.
+
+    Args:
+        probes: the instruments.
+        config: the interval, the budget and the warm-up.
+        failures: where a failure is counted.
+        pause: waits between two slices of a walk.
+        purse: what pays for walks.
+
+    Attributes:
+        past: everything that was read.
+        places: the containers as they were measured last, by path.
+        first: the first snapshot after warm-up.
+    """
+
+    def __init__(
+        self,
+        probes: Instruments,
+        config: Config,
+        failures: Failures,
+        pause: Callable[[float], object],
+        purse: Purse,
+    ) -> None:
+        self._probes, self._config, self._failures, self._pause = probes, config, failures, pause
+        self._purse = purse
+        self.past = Past(config.interval)
+        self.places: dict[str, Place] = {}
+        self.first: MemorySnapshot | None = None
+        self._walk: Containers | None = None
+        self._walked = -1  # the snapshot at which containers were measured last
+        self._calm_steps = 0
+        self._comparable = 0  # number of the first snapshot whose counts are followed
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last walk saw all that the program keeps."""
+        return self._walk is not None and self._walk.complete
+
+    def measure(
+        self,
+        history: History,
+        counts: Mapping[str, int] | None,
+        requests: Mapping[str, int],
+        *,
+        by_hand: bool,
+        suspicious: bool,
+    ) -> None:
+        """Measure containers and other populations, and keep a reading.
+
+        A walk costs more than an object count, so it is left out during warm-up, in which the host has enough to do,
+        while the budget does not allow it, and nine times of ten while nothing grows; unless somebody asked for this
+        snapshot.
+
+        Args:
+            history: where lengths are kept, beside the last snapshot.
+            counts: the live objects by type; ``None``: not counted this time.
+            requests: answered so far, by route.
+            by_hand: somebody asked for it.
+            suspicious: something grows.
+        """
+        self._calm_steps -= 1
+        warm = history.seen > self._config.warmup_snapshots
+        calm = self._calm_steps > 0 and not suspicious
+        if by_hand or (warm and not calm and self._purse.may("walk")):
+            self._look(history)
+        if warm and history.latest is not None:
+            self._read(history, history.latest, counts, requests)
+
+    def renew(self, history: History) -> bool:
+        """Measure containers again for the last snapshot, if that is still to be done; return whether it was."""
+        if self._is_fresh(history):
+            return False
+        self._look(history)
+        if self._walk is None or not self._is_fresh(history):
+            return False
+        self.past.correct(_seen(self._walk))
+        return True
+
+    def _is_fresh(self, history: History) -> bool:
+        return self._walked == history.seen
+
+    def _look(self, history: History) -> None:
+        self._calm_steps = _CALM_STEPS
+        with self._failures.caught("probe_containers"), contextlib.suppress(Halted):
+            budget = _WALK_SPAN * self._config.cpu_budget / 100
+            seconds = min(_LONGEST_WALK, max(_SHORTEST_WALK, budget))
+            walk = self._probes.containers(most_seconds=seconds, pause=self._pause)
+            self._walk, self._walked = walk, history.seen
+            self._purse.charge("walk", walk.cpu_seconds)  # measured in there: under gevent it is another thread's
+            places = {
+                found.path: Place(found.path, None if found.unbounded else found.bound, found.holds, found.entry_bytes)
+                for found in walk.found
+            }
+            if not walk.complete:  # what was not looked at this time is where it was
+                left = max(0, _MOST_PLACES - len(places))
+                places |= itertools.islice(
+                    ((path, place) for path, place in self.places.items() if path not in places), left
+                )
+            self.places = places
+            lengths = {found.path: found.length for found in walk.found}
+            lengths |= self._probes.populations()
+            history.record_paths(lengths, complete=walk.complete)
+
+    def _read(
+        self,
+        history: History,
+        snapshot: MemorySnapshot,
+        counts: Mapping[str, int] | None,
+        requests: Mapping[str, int],
+    ) -> None:
+        self.first = self.first or snapshot
+        comparable = history.seen - len(history) + history.comparable_from
+        if comparable != self._comparable and history.comparable_from:
+            self.past.forget_counts()
+        self._comparable = comparable
+        walk = self._walk if self._is_fresh(history) else None
+        self.past.add(
+            Reading(
+                time=snapshot.timestamp,
+                requests=requests,
+                in_flight=snapshot.in_flight,
+                collections=snapshot.gc_collections[-1],
+                heap=_bytes(snapshot.heap_used_mb),
+                native=_bytes(snapshot.native_in_use_mb),
+                retained=_bytes(snapshot.native_retained_mb),
+                blocks=snapshot.allocated_blocks,
+                counts=counts,
+                containers=None if walk is None else _seen(walk),
+                complete=walk is not None and walk.complete,
+            )
+        )
+
+
+def _bytes(mb: float | None) -> float | None:
+    return None if mb is None else mb * MB
+
+
+def _seen(walk: Containers) -> dict[str, Seen]:
+    return {
+        found.path: Seen(
+            found.length,
+            None if found.unbounded else found.bound,
+            found.entry_bytes,
+            found.oldest,
+            found.holds,
+            found.lifetime,
+        )
+        for found in walk.found
+    }

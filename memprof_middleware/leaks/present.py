@@ -1,0 +1,104 @@
+"""What there is of a population that was reported, and whether its growth is over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from memprof_middleware.leaks.account import in_use
+from memprof_middleware.leaks.feed import TIME
+from memprof_middleware.leaks.judge import Finding
+from memprof_middleware.leaks.past import Past
+from memprof_middleware.model.value import valueclass
+
+# Freed: below this part of what it gained. Nearly all of it: below this.
+_FREED, _GONE = 0.5, 0.1
+# What has lost more than half, and not all, must stand still for this part of what it grew over, and so long.
+_CALM_FED, _CALM_SECONDS = 0.5, 1800.0
+# Level: for so many times what it grew over, and so long. Steps that double stand still for as long as all before.
+_LEVEL_FED, _LEVEL_STEPPED, _LEVEL_SECONDS = 1.2, 3.0, 2 * 3600.0
+# What rises by no more than this part of its growth stands still.
+_STILL = 0.05
+
+
+@valueclass(frozen=True, slots=True)
+class Present:
+    """A population at each row of the past.
+
+    Attributes:
+        values: how much there is of it.
+        times: of the rows.
+        feed: what feeds it, so far.
+        members: what else is counted of it: of a container the types that it holds.
+    """
+
+    values: Sequence[float]
+    times: Sequence[float]
+    feed: Sequence[float]
+    members: tuple[Sequence[float], ...] = ()
+
+
+def present(past: Past, finding: Finding) -> Present | None:
+    """Return a population as it is now, whether it was judged or not; ``None`` if it cannot be seen.
+
+    Memory that nothing explains is seen by all memory: what is left of it by the account changes with the account.
+    """
+    population = finding.population
+    values: Sequence[float] = past.series(population.name) if population.discrete else in_use(past)
+    if not values:
+        return None
+    if population.kind == "objects" and finding.growth is not None and past.counted_from > finding.growth.times[0]:
+        return None  # what was counted before a gc.freeze() cannot be compared with what is counted now
+    times = past.column("times")
+    feed = times if finding.feed == TIME else past.routes().get(finding.feed, past.column("requests"))
+    members = tuple(series for name in population.also if (series := past.series(name))) if population.discrete else ()
+    return Present(values, times, feed, members)
+
+
+def ended(floor: Sequence[float], now: Present, begin: int, finding: Finding) -> str:
+    """Return why growth is over; empty while it is not.
+
+    It is over when it was freed, at two looks in a row and all that belongs to it; what is left of it must not go on
+    growing. Or when it is level for 1.2 times the feed that it grew over, and two hours; a pool that doubles stands
+    still for as long as it has grown before.
+
+    Args:
+        floor: of the population.
+        now: what there is of it.
+        begin: the row at which it began to grow.
+        finding: what was reported of it.
+    """
+    base, end = floor[min(begin, len(floor) - 1)], len(floor) - 1
+    gained = max(now.values[begin:], default=base) - base
+    if not finding.population.discrete:  # a peak of other memory is no part of it
+        gained = min(gained, finding.gained)
+    left = max(now.values[-2:]) - base
+    if gained <= 0 or left < _FREED * gained:
+        gone = all(_is_freed(series, begin) for series in now.members)
+        return "it was freed" if gone and (left <= _GONE * gained or _stands_still(now, begin, gained)) else ""
+    if floor[-1] - base < _FREED * gained:
+        return ""  # it fell, and that is not certain yet
+    still = floor[-1] - _STILL * gained
+    stopped = next((index for index, level in enumerate(floor) if index >= begin and level >= still), end)
+    grown, level = now.feed[stopped] - now.feed[begin], now.feed[end] - now.feed[stopped]
+    seconds = now.times[end] - now.times[stopped]
+    long = _LEVEL_STEPPED if finding.stepped else _LEVEL_FED
+    if level > 0 and level >= long * grown and seconds >= _LEVEL_SECONDS:
+        return f"it is full: level for {seconds / 3600:.1f} h"
+    return ""
+
+
+def _is_freed(values: Sequence[float], begin: int) -> bool:
+    start = min(begin, len(values) - 1)
+    base = values[start]
+    return max(values[-2:]) - base < _FREED * (max(values[start:]) - base) or max(values[start:]) <= base
+
+
+def _stands_still(now: Present, begin: int, gained: float) -> bool:
+    """Whether what is left after a fall does not grow: what lives for a time may hide what stays for ever."""
+    values = now.values
+    last = len(values) - 1
+    peak = max(range(begin, last + 1), key=values.__getitem__)
+    other = (row for row in range(last, peak - 1, -1) if abs(values[row] - values[last]) > _STILL * gained)
+    since = next(other, peak)
+    calm = now.feed[last] - now.feed[since] >= _CALM_FED * (now.feed[peak] - now.feed[begin])
+    return calm and now.times[last] - now.times[since] >= _CALM_SECONDS

@@ -1,0 +1,147 @@
+"""Under which name a verdict is reported: the one it was first reported under, until its growth is over."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from memprof_middleware.analysis.history import History
+from memprof_middleware.analysis.memory import MEMORY
+from memprof_middleware.leaks.feed import TIME
+from memprof_middleware.leaks.growth import Growth
+from memprof_middleware.leaks.incidents import Incident
+from memprof_middleware.leaks.life import Life
+from memprof_middleware.leaks.past import Past
+from memprof_middleware.model import Leak, LeakKind
+from memprof_middleware.model.value import valueclass
+
+
+@valueclass(frozen=True, slots=True)
+class Case:
+    """An incident that was reported, with the lives that belong to it.
+
+    Attributes:
+        told: the name under which it was first reported; empty: it is reported now for the first time.
+        life: the one that tells most: confirmed, and of the largest share.
+        keys: of all lives that belong to it.
+        incident: what grows; ``None``: the search for growth does not see it now.
+    """
+
+    told: str
+    life: Life
+    keys: tuple[str, ...]
+    incident: Incident | None
+
+
+def cases(lives: Mapping[str, Life], incidents: Sequence[Incident]) -> list[Case]:
+    """Put the open lives to the incidents that they belong to; lives of one incident, or of one name, are one case."""
+    homes = _homes(lives, incidents)
+    members: dict[str, list[str]] = {}
+    owner: dict[int, str] = {}
+    for key in sorted(lives, key=lambda key: not lives[key].told):  # who was reported before has the incident
+        told, home = lives[key].told, homes.get(key)
+        name = told or (owner.get(home, "") if home is not None else "") or f"?{key}"
+        members.setdefault(name, []).append(key)
+        if home is not None:
+            owner.setdefault(home, name)
+    found = []
+    for name, keys in members.items():
+        leading = max((lives[key] for key in keys), key=lambda life: (life.state == "confirmed", life.finding.share))
+        own = next((home for home, other in owner.items() if other == name), None)
+        told = "" if name.startswith("?") else name
+        found.append(Case(told, leading, tuple(keys), None if own is None else incidents[own]))
+    return found
+
+
+def _homes(lives: Mapping[str, Life], incidents: Sequence[Incident]) -> dict[str, int]:
+    """For each life the incident that has its name, else one that shares a name with it."""
+    homes: dict[str, int] = {}
+    for key, life in lives.items():
+        own = [index for index, incident in enumerate(incidents) if {life.told, life.name} & incident.names]
+        kin = [index for index, incident in enumerate(incidents) if life.names & incident.names]
+        if own or kin:
+            homes[key] = (own or kin)[0]
+    return homes
+
+
+def led(case: Case, past: Past, history: History) -> Incident | None:
+    """Return the incident of a case, led by what it is reported by; made of the past if nothing else shows it."""
+    incident, life = case.incident, case.life
+    if incident is not None:
+        if not case.told:
+            return _led_by_member(incident, life)
+        if case.told in incident.names:
+            return incident.led_by(case.told)
+    growth = growth_of(life, past, history)
+    if growth is None:
+        return incident
+    growth = _by_name(growth, case.told, past)
+    if incident is None:
+        return Incident(growth, ())
+    others = tuple(one for one in (incident.leader, *incident.others) if one.name != growth.name)
+    return dataclasses.replace(incident, leader=growth, others=others)
+
+
+def _by_name(growth: Growth, told: str, past: Past) -> Growth:
+    """The growth by the figures of what it was reported as: a type's objects, not the entries of its container."""
+    if not told or told == growth.name:
+        return growth
+    values = past.series(told)
+    if not values:
+        return dataclasses.replace(growth, name=told)
+    kind: LeakKind = "objects" if past.is_type(told) else "container"
+    return dataclasses.replace(growth, name=told, kind=kind, last=values[-1])
+
+
+def _led_by_member(incident: Incident, life: Life) -> Incident:
+    """The incident, led by a member of what has passed the tests."""
+    population = life.finding.population
+    if incident.leader.name in population.names:
+        return incident
+    names = (population.name, *population.also)
+    return next((incident.led_by(name) for name in names if name in incident.names), incident)
+
+
+def unseen(lives: Iterable[Life], growths: Sequence[Growth], past: Past, history: History) -> list[Growth]:
+    """Growth that was reported and that the search for growth does not see: steps, and growth beside a tide."""
+    known = {growth.name for growth in growths}
+    return [made for life in lives if life.name not in known and (made := growth_of(life, past, history))]
+
+
+def growth_of(life: Life, past: Past, history: History) -> Growth | None:
+    """Return what is known of a life, as growth."""
+    growth = life.finding.growth
+    if growth is None:
+        return None
+    population = life.finding.population
+    name, kind = population.name, population.kind
+    first, last = growth.levels[0], growth.levels[-1]
+    if not population.discrete:  # under the name of memory, or of a type that grows in step with it
+        name = next((one for one in population.names if one in MEMORY), name)
+    served = growth.fed if life.finding.feed != TIME else 0.0
+    hours = growth.seconds / 3600
+    return Growth(
+        name=name,
+        kind=kind,
+        first=max(0.0, first),
+        last=max(0.0, last),
+        since=history.series("timestamp")[-1] - (past.now() - growth.times[0]),
+        snapshots=len(growth.levels),
+        served=served,
+        per_request=(last - first) / served if served else None,
+        per_hour=(last - first) / hours if hours > 0 else 0.0,
+        steadiness=0.8,
+        pace=1.0,
+        collections=0,
+    )
+
+
+def is_better(growth: Growth, before: Leak, rank: Callable[[str], int]) -> bool:
+    """Whether what is only watched has a better name now: the application's type came up after a builtin."""
+    if before.state == "confirmed" or before.notable:
+        return False
+    if before.kind not in {"objects", "container"}:
+        return growth.kind in {"objects", "container"}
+    if growth.kind != "objects":
+        return False
+    return rank(growth.name) < (rank(before.name) if before.kind == "objects" else 2)

@@ -1,0 +1,105 @@
+"""What a verdict says of the source: the retaining path, file and line, who adds, and the pattern of the advice."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from memprof_middleware.config import Config
+from memprof_middleware.failures import Failures
+from memprof_middleware.heap.definitions import Definition
+from memprof_middleware.heap.instruments import Instruments
+from memprof_middleware.leaks.grouping import OUTSIDE, root_of
+from memprof_middleware.leaks.pausing import Halted
+from memprof_middleware.model import Leak
+from memprof_middleware.purse import Purse
+from memprof_middleware.text.advice import pattern_of
+from memprof_middleware.text.subject import named_by_path
+
+# Paths whose place in the source is remembered: verdicts are few, and their paths change seldom.
+_MOST_KNOWN = 64
+_UNKNOWN = Definition()
+_NO_PATH = ("held ", "nobody")
+
+
+class Found(Protocol):
+    """What the search for holders has found."""
+
+    @property
+    def paths(self) -> Mapping[str, Sequence[tuple[str, float]]]:
+        """Paths to a sample of the instances of each type, with their shares, the most frequent first."""
+
+    @property
+    def named(self) -> Mapping[str, str]:
+        """Telling names of what types of the interpreter stand for, by type."""
+
+
+class Whereabouts:
+    """Looks each path up in the source once.
+
+    Args:
+        probes: the instruments.
+        config: the budget.
+        failures: where a failure is counted.
+        pause: waits between two slices of a search.
+    """
+
+    def __init__(
+        self, probes: Instruments, config: Config, failures: Failures, pause: Callable[[float], object], purse: Purse
+    ) -> None:
+        self._purse = purse
+        self._probes, self._config, self._failures, self._pause = probes, config, failures, pause
+        self._known: dict[str, Definition] = {}
+
+    def filled(self, leak: Leak, root: str, holders: Found, before: Leak | None) -> Leak:
+        """The verdict with its path, and, once it matters, with the place in the source and the advice.
+
+        Args:
+            leak: the verdict.
+            root: the container or other place that holds it; empty: not known.
+            holders: the paths that were found.
+            before: the last verdict on the same, whose path goes on while no other is known.
+        """
+        path, share = _path_of(leak, root, holders)
+        if not path and before is not None:
+            path, share = before.path, before.share
+        found = dataclasses.replace(leak, path=path, share=share)
+        found = dataclasses.replace(found, named=holders.named.get(leak.name) or named_by_path(found))
+        known = self._place(path or root) if leak.notable else _UNKNOWN
+        tried = (known.tried,) if known.tried else ()
+        return dataclasses.replace(
+            found,
+            file=known.file,
+            line=known.line,
+            filled_in=known.filled_in,
+            evidence=(*leak.evidence, *tried),
+            pattern=pattern_of(found, known.pattern),
+        )
+
+    def _place(self, path: str) -> Definition:
+        begins = root_of(path)
+        if begins and begins not in self._known and begins != OUTSIDE:
+            if not self._purse.may("search"):
+                return _UNKNOWN
+            found, began = _UNKNOWN, time.thread_time()
+            with self._failures.caught("probe_define"), contextlib.suppress(Halted):
+                found = self._probes.define(path, pause=self._pause)
+            self._purse.charge("search", time.thread_time() - began)
+            if len(self._known) >= _MOST_KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[begins] = found
+        return self._known.get(begins, _UNKNOWN)
+
+
+def _path_of(leak: Leak, root: str, holders: Found) -> tuple[str, float | None]:
+    """The most frequent path of what leaks that begins at the root, and its share of the sample."""
+    if leak.kind == "container":
+        return leak.name, None
+    paths = holders.paths.get(leak.name, ())
+    for path, share in paths:
+        if root_of(path) == root and not path.startswith(_NO_PATH):
+            return path, share
+    return ("" if root.startswith(_NO_PATH) else root), None

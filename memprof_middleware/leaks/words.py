@@ -1,0 +1,51 @@
+"""What speaks for a leak, in sentences: one for each test that was passed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from memprof_middleware.leaks.feed import REQUESTS, TIME
+from memprof_middleware.leaks.line import Growth
+from memprof_middleware.leaks.populations import Population
+from memprof_middleware.leaks.room import Room
+from memprof_middleware.leaks.saturation import saturation
+from memprof_middleware.leaks.survival import turned_over
+from memprof_middleware.model import MB
+
+
+def evidence(one: Population, growth: Growth, feed: str, gained: float, space: Room, *, stepped: bool) -> Iterator[str]:
+    """Say what was found.
+
+    Args:
+        one: the population.
+        growth: the stretch in which it grew.
+        feed: what feeds it.
+        gained: bytes.
+        space: the room of the process.
+        stepped: it grows in steps that double.
+    """
+    hours = growth.seconds / 3600
+    share = 100 * gained / space.total
+    yield f"Took {gained / MB:,.0f} MB in {hours:.1f} h, {share:.0f} % of {space.words}"
+    by = {REQUESTS: "all requests", TIME: "time, not requests"}.get(feed, feed)
+    looks = len(growth.levels)
+    if stepped:
+        yield f"Steps that double over {looks} snapshots, fed by {by}: the next step is as large as all before"
+    else:
+        pace = 100 * growth.part(2 / 3, 1) / max(growth.part(0, 1 / 3), 1e-9)
+        yield f"Steady growth over {looks} snapshots (last third {pace:.0f} % of the first), fed by {by}"
+        half = 100 * saturation(growth)[0]
+        yield f"Does not slow down as a cache does that fills (second half {half:.0f} % of the first)"
+    turns = turned_over(one.oldest[growth.begin :]) if any(mark is not None for mark in one.oldest) else None
+    if turns is False:
+        yield f"The oldest entry is still there after {hours:.1f} h"
+    elif one.kind != "mapped":
+        yield "Does not follow the traffic of the last minutes or hours"
+    if one.bound is not None:
+        yield f"Its maximum size, {one.bound:,}, is more than there is room for"
+    elif one.kind == "container":
+        yield "Names no maximum size"
+    if one.lifetime is not None:
+        yield f"Has outlived twice the lifetime that it names, {one.lifetime:.0f} s"
+    if not one.discrete:
+        yield "No container or type that was measured accounts for this memory"

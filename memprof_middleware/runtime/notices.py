@@ -1,0 +1,54 @@
+"""Log lines about the profiler itself, each at most once in a process."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+
+from memprof_middleware.failures import Failures
+
+
+class Notices:
+    """What one process's profiler says of itself.
+
+    Args:
+        pid: the process.
+        failures: where a log that fails is counted; its logger takes the lines.
+    """
+
+    def __init__(self, pid: int, failures: Failures) -> None:
+        self._pid, self._failures = pid, failures
+        self._said: set[str] = set()
+
+    def started(self, interval: float, faces: Sequence[str]) -> None:
+        """The profiler starts; where what it finds is shown."""
+        where = f", {', '.join(faces)}" if faces else ""
+        self._log(logging.INFO, f"started in process {self._pid}: a snapshot every {interval:g} s{where}")
+
+    def no_thread(self) -> None:
+        """No background thread runs."""
+        hint = " uWSGI: set enable-threads = true." if "uwsgi" in sys.modules else ""
+        self._once(
+            "missing",
+            f"no background thread in process {self._pid}: snapshots are taken when /metrics is read.{hint}",
+        )
+
+    def thread_runs(self) -> None:
+        """The thread that was believed not to run does."""
+        self._once("runs", f"the background thread of process {self._pid} runs after all: it takes the snapshots again")
+
+    def counted_rarely(self, text: str) -> None:
+        """Objects are counted less often than the interval says: once at INFO, then at DEBUG."""
+        level = logging.DEBUG if "rarely" in self._said else logging.INFO
+        self._said.add("rarely")
+        self._log(level, text)
+
+    def _once(self, what: str, text: str) -> None:
+        if what not in self._said:
+            self._said.add(what)
+            self._log(logging.WARNING, text)
+
+    def _log(self, level: int, text: str) -> None:
+        with self._failures.caught("log"):
+            self._failures.logger.log(level, "memprof: %s", text, extra={"memprof_pid": self._pid})

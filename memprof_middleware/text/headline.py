@@ -1,0 +1,216 @@
+"""What a leak is, in one sentence, and its amounts: the words that log, alerts, page and terminal share."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from memprof_middleware.model import MB, Leak
+from memprof_middleware.text.subject import MUTE
+
+# What is kept per request, where the estimate's ends are this close to it; wider ones are no figure.
+_CLEAR = 2.0
+_ONE = (0.9, 1.1)
+_RARELY = 0.67
+_LATEST_HOURS = 24 * 90.0
+_TASK, _THREAD, _TIMER = "task ", "thread ", "timer "
+# Not containers, but what the whole process has open.
+_OPEN = {"open files": "Open files", "sockets": "Sockets"}
+# Holders that say that none is known.
+_NOWHERE = ("held ", "nobody")
+_MEMORY = {
+    "untracked": "Untracked data (bytes, strings, numbers)",
+    "native": "Native memory",
+    "mapped": "Mapped memory",
+}
+
+
+class Part(NamedTuple):
+    """A part of a sentence; a name in code type, or words."""
+
+    text: str
+    code: bool = False
+
+
+Sentence = tuple[Part, ...]
+
+
+def plain(sentence: Sentence) -> str:
+    """A sentence for a log line, where names are bare."""
+    return "".join(part.text for part in sentence)
+
+
+def headline(leak: Leak) -> Sentence:
+    """What keeps what for which route, or as much of that as is known."""
+    for kind in (_TASK, _THREAD, _TIMER):
+        if (leak.named or leak.name).startswith(kind):
+            return _alive(leak, kind)
+    if leak.name in _OPEN:
+        return (Part(f"{_OPEN[leak.name]} are not closed: {_from_to(leak)}"), *_fed(leak))
+    if leak.kind == "objects":
+        return _objects(leak)
+    if leak.kind == "container":
+        return _container(leak)
+    if leak.kind == "fragmentation":
+        return (Part(f"Freed memory is not given back: +{memory(leak.growth)}{_within(leak)}. Nothing leaks"),)
+    return _memory(leak)
+
+
+def subject(leak: Leak) -> str:
+    """The shortest name of a leak: its holder, else what grows."""
+    return holder(leak) or leak.named or leak.name
+
+
+def holder(leak: Leak) -> str:
+    """The container or other place at the root of the retaining path; empty: not known."""
+    if leak.kind == "container":
+        return "" if leak.name in _OPEN or leak.name.startswith((_TASK, _THREAD, _TIMER)) else leak.name
+    path = leak.path or leak.holder.partition(" (")[0].partition(" and ")[0]
+    if path.startswith(_NOWHERE):
+        return ""
+    return path.partition("[")[0].partition(".__traceback__")[0]
+
+
+def short_type(name: str) -> str:
+    """The last part of a type's name: ``Session`` of ``shop.cart.Session``."""
+    return name.rpartition(".")[2]
+
+
+def growth(leak: Leak) -> str:
+    """What it gains an hour: ``+1,920 an hour, +49 MiB an hour``."""
+    if leak.kind in {"native", "mapped", "fragmentation"}:
+        return f"+{memory(leak.bytes_per_hour or leak.growth_per_hour)} an hour"
+    told = f"+{leak.growth_per_hour:,.0f} an hour"
+    return f"{told}, +{memory(leak.bytes_per_hour)} an hour" if leak.bytes_per_hour else told
+
+
+def watched(leak: Leak) -> str:
+    """How much it grew in the time that the verdict rests on: ``150 to 400 in 6 min``."""
+    return f"{_from_to(leak)}{_within(leak)}"
+
+
+def limit(hours: float | None) -> str:
+    """When the limit is reached, at the pace of a leak."""
+    if hours is None:
+        return "no memory limit is known"
+    if hours > _LATEST_HOURS:
+        return "memory limit not reached at this pace"
+    return f"memory limit in about {hours_in_words(hours)} at this pace"
+
+
+def hours_in_words(hours: float) -> str:
+    """A time ahead, no finer than it is known: ``40 min``, ``1 h 50 min``, ``3.6 h``, ``31 h``, ``17 days``."""
+    minutes = round(60 * hours)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 120:
+        return "1 h" if minutes == 60 else f"1 h {minutes - 60} min"
+    if hours < 10:
+        return f"{hours:.1f}".removesuffix(".0") + " h"
+    return f"{hours:.0f} h" if hours < 48 else f"{hours / 24:.0f} days"
+
+
+def memory(size: float) -> str:
+    """Bytes: ``80 bytes``, ``26 KiB``, ``3.4 MiB``, ``1.2 GiB``."""
+    for unit, scale in (("GiB", 1024 * MB), ("MiB", MB), ("KiB", 1024)):
+        if abs(size) >= scale:
+            value = size / scale
+            return (
+                f"{value:,.0f} {unit}" if abs(value) >= 10 or round(value, 1) == int(value) else f"{value:.1f} {unit}"
+            )
+    return f"{size:.0f} bytes"
+
+
+def per_request(leak: Leak) -> float | None:
+    """What one request of the route keeps, where that is known well enough to be told."""
+    found = leak.route_per_request
+    return found.value if found is not None and found.value > 0 and found.high < _CLEAR * found.value else None
+
+
+def _objects(leak: Leak) -> Sentence:
+    kept, by, route = _typed(leak), holder(leak), leak.route
+    if by and leak.pattern == "lru_method":
+        return Part(by, code=True), Part(" keeps every "), kept, Part(" it was called on")
+    if by and route:
+        return Part(by, code=True), Part(" keeps "), *_each(leak, kept)
+    if by:
+        return Part(by, code=True), Part(" keeps every "), kept, Part(f": +{leak.growth_per_hour:,.0f} an hour")
+    if route:
+        return Part(route, code=True), Part(" leaves "), *_behind(leak, kept), Part("; holder not found")
+    return kept, Part(f" objects are never freed: +{leak.growth_per_hour:,.0f} an hour")
+
+
+def _container(leak: Leak) -> Sentence:
+    name = Part(leak.name, code=True)
+    if leak.route and per_request(leak) is not None:
+        return name, Part(" keeps "), *_each(leak, Part("entry"))
+    return name, Part(f" only grows: {_from_to(leak)} entries"), *_fed(leak)
+
+
+def _memory(leak: Leak) -> Sentence:
+    name, value = _MEMORY[leak.kind], per_request(leak)
+    if leak.route and value is not None and leak.kind != "untracked":
+        return Part(f"{name} grows: "), Part(leak.route, code=True), Part(f" keeps {memory(value)} per request")
+    why = ": thread stacks, or maps of a C extension" if leak.kind == "mapped" else ""
+    blocks = leak.kind == "untracked" and not leak.bytes_per_hour
+    amount = f"{leak.growth_per_hour:,.0f} blocks" if blocks else memory(leak.bytes_per_hour or leak.growth_per_hour)
+    return Part(f"{name} grows by {amount} an hour{why}"), *_fed(leak)
+
+
+def _alive(leak: Leak, kind: str) -> Sentence:
+    """Tasks, threads and timers that do not end."""
+    name = Part((leak.named or leak.name).removeprefix(kind), code=True)
+    starts = (Part("; "), Part(leak.route, code=True), Part(" starts them")) if leak.route else ()
+    if kind == _TIMER:
+        return Part(f"{leak.last:,} timers wait for "), name, *starts
+    end = "never finish" if kind == _TASK else "do not end"
+    return Part(f"{leak.last:,} "), name, Part(f" {kind}".rstrip() + f"s {end}"), *starts
+
+
+def _each(leak: Leak, kept: Part) -> Sentence:
+    """How many of something are kept for the requests of a route."""
+    value, route = per_request(leak), Part(leak.route, code=True)
+    if value is None:
+        return kept, Part(" objects of "), route
+    if value < _RARELY:
+        return Part("one "), kept, Part(f" for about 1 in {1 / value:,.0f} requests of "), route
+    return Part(f"{_number(value)} "), kept, Part(" for each "), route
+
+
+def _behind(leak: Leak, kept: Part) -> Sentence:
+    value = per_request(leak)
+    if value is None:
+        return kept, Part(" objects behind")
+    if value < _RARELY:
+        return Part("one "), kept, Part(f" behind in about 1 of {1 / value:,.0f} requests")
+    return Part(f"{_number(value)} "), kept, Part(" behind per request")
+
+
+def _number(value: float) -> str:
+    if _ONE[0] <= value <= _ONE[1]:
+        return "one"
+    whole = round(value)
+    return f"{whole:,}" if whole and abs(value - whole) <= 0.1 * value else f"about {value:.1f}"
+
+
+def _fed(leak: Leak) -> Sentence:
+    return (Part("; fed by "), Part(leak.route, code=True)) if leak.route else ()
+
+
+def _typed(leak: Leak) -> Part:
+    """The type, or what it stands for: a frame or a lock is named by what it is of, or by a plain word."""
+    if leak.named:
+        return Part(leak.named, code=True)
+    return Part(MUTE[leak.name]) if leak.name in MUTE else Part(short_type(leak.name), code=True)
+
+
+def _from_to(leak: Leak) -> str:
+    if leak.kind in {"native", "mapped", "fragmentation"}:
+        return f"{memory(leak.first)} to {memory(leak.last)}"
+    return f"{leak.first:,} to {leak.last:,}"
+
+
+def _within(leak: Leak) -> str:
+    seconds = leak.watched_seconds
+    if not seconds:
+        return ""
+    return f" in {seconds:.0f} s" if seconds < 120 else f" in {hours_in_words(seconds / 3600)}"

@@ -1,0 +1,33 @@
+"""The form in which somebody chooses what is not judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from memprof_middleware.web.html.marks import worded
+
+
+def ignore_section(incident: Mapping[str, Any]) -> str:
+    """The choices that an incident has, and the setting for who wants it for good.
+
+    Args:
+        incident: as the state has it.
+    """
+    choices = "".join(_choice(one, " checked" * (not number)) for number, one in enumerate(incident["ignorable"]))
+    items = ", ".join(repr(one["item"]) for one in incident["ignorable"][:1])
+    return (
+        f'<section class="card paper" id="ignore"><h1>Ignore</h1><p class="lead">{worded(incident["headline"])}</p>'
+        f'<form method="post" action="ignore"><fieldset><legend>What is not judged and not reported</legend>{choices}'
+        '</fieldset><p><label>Why <input name="reason" type="text" maxlength="200" autocomplete="off"></label></p>'
+        '<p class="do"><button class="btn primary" type="submit">Ignore</button> '
+        '<a class="btn" href="./">Cancel</a></p>'
+        "</form><p>Its growth still counts against the limit. To keep it in the configuration:</p>"
+        f'<pre tabindex="0">ignore=[{escape(items)}]</pre></section>'
+    )
+
+
+def _choice(one: Mapping[str, str], checked: str) -> str:
+    button = f'<input type="radio" name="item" value="{escape(one["item"])}" required{checked}>'
+    return f"<p><label>{button} {escape(one['words'])} <code>{escape(one['name'])}</code></label></p>"

@@ -1,0 +1,63 @@
+"""What somebody decides on the page: an incident is known, a thing is ignored, or is watched again."""
+
+from __future__ import annotations
+
+from memprof_middleware.errors import StateError
+from memprof_middleware.profiler import MemoryProfiler
+from memprof_middleware.web.html import shell
+from memprof_middleware.web.html.triage import ignore_section
+from memprof_middleware.web.http import messages
+from memprof_middleware.web.http.messages import Request, Response
+from memprof_middleware.web.state.source import Looking
+
+# The first segments of the paths, which are the names of the actions too.
+ACKNOWLEDGE, IGNORE, WATCH = "acknowledge", "ignore", "watch"
+
+
+class TriageRoutes:
+    """Answers requests for ``acknowledge``, ``ignore`` and ``watch``: forms, behind the token, from this site only.
+
+    Args:
+        profiler: keeps the decisions, for all workers.
+        looking: reads what the page shows.
+    """
+
+    def __init__(self, profiler: MemoryProfiler, looking: Looking) -> None:
+        self._profiler, self._looking = profiler, looking
+
+    def __call__(self, request: Request) -> Response:
+        """Answer; back to the page where all went well."""
+        if request.path == IGNORE and request.method in {"GET", "HEAD"}:
+            return self._form(request)
+        if request.method != "POST":
+            allowed = "GET, HEAD, POST" if request.path == IGNORE else "POST"
+            return messages.text(request, f"use {allowed}\n", 405, ("Allow", allowed))
+        try:
+            known = self._decide(request)
+        except ValueError as error:
+            return messages.text(request, f"{error}\n", 400)
+        except StateError as error:
+            return messages.text(request, f"{error}\n", 409)
+        return messages.redirect("./") if known else messages.text(request, "there is no such action here\n", 404)
+
+    def _decide(self, request: Request) -> bool:
+        triage = self._profiler.triage
+        if request.path == ACKNOWLEDGE:
+            triage.acknowledge(request.field("incident"))
+        elif request.path == IGNORE:
+            triage.ignore(request.field("item"), request.field("reason"))
+        elif request.path == WATCH:
+            triage.watch_again(request.field("item"))
+        else:
+            return False
+        return True
+
+    def _form(self, request: Request) -> Response:
+        """Where somebody chooses what is ignored: the holder, the type or the route of an incident."""
+        wanted = request.argument("id")
+        incidents = self._looking.state()["incidents"]
+        incident = next((one for one in incidents if one["id"] == wanted), None)
+        if incident is None:
+            return messages.text(request, "there is no such incident (any more)\n", 404)
+        main = ignore_section(incident)
+        return messages.html(request, shell.page("memprof: ignore", main, links=(("./", "Memory"),)))

@@ -1,0 +1,70 @@
+"""What people decided: which incidents they know of, and what is ignored. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from memprof_middleware.model import MB, Leak, MemoryMetrics
+from memprof_middleware.model.urgency import URGENCIES, Urgency
+from memprof_middleware.text.headline import holder, subject
+from memprof_middleware.text.words import mib
+from memprof_middleware.web.state.words import at, listed, whole
+
+_MEMORY = frozenset({"native", "mapped", "fragmentation"})
+
+
+def acknowledged(leak: Leak, urgent: Urgency, metrics: Sequence[MemoryMetrics], now: float) -> dict[str, Any] | None:
+    """Since when somebody knows of an incident; ``None``: nobody does."""
+    names = {subject(leak), leak.name}
+    known = [one for worker in metrics for one in worker.acknowledged if one.incident in names]
+    if not known:
+        return None
+    last = max(known, key=lambda one: one.since)
+    words = f"acknowledged {at(last.since, now)}"
+    if URGENCIES.index(urgent) > URGENCIES.index(last.urgency):
+        words += ", more urgent since"
+    return {"time": last.since, "words": words}
+
+
+def ignorable(leak: Leak) -> list[dict[str, str]]:
+    """What of an incident can be ignored: its holder, its type, its route, as the setting ``ignore`` has them."""
+    place, found = holder(leak), []
+    if place:
+        found.append({"item": place, "name": place, "words": "this holder"})
+    if leak.kind == "objects":
+        found.append({"item": f"type:{leak.name}", "name": leak.name, "words": "this type"})
+    elif not place:
+        found.append({"item": leak.name, "name": leak.name, "words": "this incident"})
+    if leak.route and " or " not in leak.route:
+        found.append({"item": f"route:{leak.route}", "name": leak.route, "words": "what this route keeps"})
+    return found
+
+
+def ignored(metrics: Sequence[MemoryMetrics]) -> list[dict[str, Any]]:
+    """All that is ignored, whichever worker has it, with what grows meanwhile."""
+    found: dict[str, list[Any]] = {}
+    for one in metrics:
+        for item in one.ignored:
+            found.setdefault(item.item, []).append(item)
+    return [
+        {
+            "item": name,
+            "why": next((one.reason for one in items if one.reason), ""),
+            "by": items[0].by,
+            "growth": _growth([leak for one in items for leak in one.leaks]),
+        }
+        for name, items in found.items()
+    ]
+
+
+def _growth(leaks: Sequence[Leak]) -> str:
+    """From how much to how much, of the worst few of them."""
+    told = {leak.name: leak for leak in sorted(leaks, key=lambda leak: leak.last - leak.first)}
+    if not told:
+        return "does not grow"
+    return listed([f"{_amount(leak, leak.first)} to {_amount(leak, leak.last)}" for leak in told.values()], 2)
+
+
+def _amount(leak: Leak, value: float) -> str:
+    return mib(value / MB) if leak.kind in _MEMORY else whole(value)

@@ -1,0 +1,122 @@
+"""The three facts of an incident: when the limit is reached, what holds it, which route feeds it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from memprof_middleware.model import Leak
+from memprof_middleware.text import headline as named
+from memprof_middleware.text.words import percent
+from memprof_middleware.web.state.words import Parts, code, listed, marked
+
+# An estimate whose ends are further apart than this is no figure.
+_CLEAR = 3.0
+_MEMORY = frozenset({"native", "mapped", "fragmentation"})
+# Populations that are named by what they run.
+_NOWHERE = ("held ", "nobody")
+_ALIVE = frozenset({"task", "thread", "timer"})
+_OUTSIDE = {
+    "native": ("C code, not Python objects", "requested through the C library, or one large buffer"),
+    "mapped": ("mapped memory, owner unknown", "thread stacks, `mmap`, or a C extension; likely, not proven"),
+    "fragmentation": ("the allocator", "freed memory that was not given back to the system; nothing leaks"),
+    "untracked": ("not found", "bytes, strings or numbers, which are not counted by type"),
+}
+
+
+def facts(leak: Leak, limit: Mapping[str, Any], fed: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The facts, each with a name, what it says, and a note below.
+
+    Args:
+        leak: the leak.
+        limit: when its worker's limit is reached.
+        fed: the routes that feed it.
+    """
+    return [
+        _fact("limit", "Memory limit reached", marked(limit["words"]), marked(limit["note"])),
+        _fact("holder", "Held by", *_held(leak)),
+        _fact("route", "Fed by", *_fed(leak, fed)),
+    ]
+
+
+def _fact(key: str, name: str, value: Parts, note: Parts) -> dict[str, Any]:
+    return {"key": key, "name": name, "value": value, "note": note}
+
+
+def _held(leak: Leak) -> tuple[Parts, Parts]:
+    place = named.holder(leak) or ("" if leak.path.startswith(_NOWHERE) else leak.path)
+    if not place:
+        if leak.kind in _OUTSIDE:
+            value, note = _OUTSIDE[leak.kind]
+            return marked(value), marked(note)
+        return marked("not found"), marked(leak.holder or "too early to say, or held by a C extension")
+    notes = []
+    if leak.file:
+        notes.append(code(f"{leak.file}:{leak.line}" if leak.line else leak.file))
+    if leak.filled_in:
+        notes.append(f"filled in {listed([_filled(where) for where in leak.filled_in])}")
+    if leak.path.removeprefix(place).replace("[*]", ""):
+        notes.append(f"path {code(leak.path)}")
+    if leak.share is not None:
+        notes.append(f"{percent(leak.share)} of the sample")
+    elif not leak.path and leak.holder.removeprefix(place).replace("[*]", ""):
+        notes.append(leak.holder.replace("`", "'"))
+    return marked(code(place)), marked("; ".join(notes))
+
+
+def _filled(where: str) -> str:
+    """``add_to_cart, line 31`` with the function in code type."""
+    function, comma, line = where.partition(",")
+    return f"{code(function)}{comma}{line}"
+
+
+def _fed(leak: Leak, fed: Sequence[Mapping[str, Any]]) -> tuple[Parts, Parts]:
+    if not fed:
+        if leak.growth_per_request:
+            kept = _amount(leak, leak.growth_per_request)
+            return marked("no single route found"), marked(f"a request keeps {kept}, whatever its route")
+        return marked("no route found"), marked("it grows with time, or its route is not known yet")
+    first = fed[0]
+    notes = []
+    if first["per_request"] and first["low"] is not None:
+        notes.append(_kept(leak, first))
+    elif leak.growth_per_request:
+        notes.append(f"a request keeps {_amount(leak, leak.growth_per_request)}, over all routes")
+    if first["share"] is not None:
+        notes.append(f"{percent(first['share'])} of the growth")
+    if len(fed) > 1:
+        notes.append(f"also {listed([code(other['route']) for other in fed[1:]])}")
+    return marked(code(first["route"])), marked("; ".join(notes))
+
+
+def _kept(leak: Leak, feed: Mapping[str, Any]) -> str:
+    """``keeps 1 Session (26 KiB) per request``; with an interval where that says something."""
+    value, low, high = feed["per_request"], feed["low"], feed["high"]
+    if not value > 0 or high > _CLEAR * value:
+        return "how much a request keeps is not clear yet"
+    if leak.kind in _MEMORY:
+        ends = f" ({named.memory(max(0.0, low))} to {named.memory(high)})"
+        return f"keeps {named.memory(value)}{ends} per request"
+    weight = f" ({named.memory(feed['bytes'])})" if feed["bytes"] and feed["bytes"] > 0 else ""
+    if value < 0.67:
+        return f"keeps 1 {_thing(leak, one=True)} in about {1 / value:.0f} requests"
+    return f"keeps {_amount(leak, value)}{weight} per request"
+
+
+def _amount(leak: Leak, value: float) -> str:
+    if leak.kind in _MEMORY:
+        return named.memory(value)
+    rounded = round(value)
+    figure = f"{rounded:,}" if rounded and abs(value - rounded) <= 0.1 * value else f"{value:.2g}"
+    return f"{figure} {_thing(leak, one=figure == '1')}"
+
+
+def _thing(leak: Leak, *, one: bool) -> str:
+    kind, space, _ = leak.name.partition(" ")
+    if space and kind in _ALIVE:
+        return kind if one else f"{kind}s"
+    if leak.kind == "objects":
+        return code(named.short_type(leak.name))
+    if leak.kind == "container":
+        return "entry" if one else "entries"
+    return "block" if one else "blocks"

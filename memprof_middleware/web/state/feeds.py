@@ -1,0 +1,46 @@
+"""The routes that feed a leak, with what a request of each keeps. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from memprof_middleware.model import Leak, MemoryMetrics, RouteGrowth
+
+_MOST = 3
+_BYTES = "bytes"
+_MEMORY = frozenset({"native", "mapped", "fragmentation"})
+
+
+def feeds(leak: Leak, metrics: Sequence[MemoryMetrics]) -> list[dict[str, Any]]:
+    """What the leak itself says, else what was found out of its type by route; the largest part first.
+
+    Args:
+        leak: the leak.
+        metrics: the figures of every live worker, with what keeps memory by route.
+    """
+    known = [growth for one in metrics for growth in one.route_growth if growth.identified]
+    if leak.route:
+        return [_feed(leak, leak.route, known)]
+    unit = _BYTES if leak.kind in _MEMORY else leak.name
+    told = [growth for growth in known if growth.unit == unit]
+    told.sort(key=lambda growth: -growth.share)
+    return [_feed(leak, growth.route, known) for growth in told[:_MOST]]
+
+
+def _feed(leak: Leak, route: str, known: Sequence[RouteGrowth]) -> dict[str, Any]:
+    of_it = [growth for growth in known if growth.route == route]
+    unit = _BYTES if leak.kind in _MEMORY else leak.name
+    counted = next((growth for growth in of_it if growth.unit == unit), None)
+    memory = next((growth for growth in of_it if growth.unit == _BYTES), None)
+    estimate = leak.route_per_request or (None if counted is None else counted.per_request)
+    share = leak.route_share if leak.route_share is not None else None if counted is None else counted.share
+    return {
+        "route": route,
+        "unit": unit,
+        "per_request": None if estimate is None else estimate.value,
+        "low": None if estimate is None else estimate.low,
+        "high": None if estimate is None else estimate.high,
+        "bytes": None if memory is None else memory.per_request.value,
+        "share": share,
+    }

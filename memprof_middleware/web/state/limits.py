@@ -1,0 +1,177 @@
+"""When a memory limit is reached: always a figure or a reason, with its urgency. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from memprof_middleware.config import Config
+from memprof_middleware.model import Leak, Outlook
+from memprof_middleware.model.urgency import urgency
+from memprof_middleware.text.words import clock, hourly, several
+from memprof_middleware.web.state.words import ahead, at, of_limit, span
+
+Basis = Literal["forecast", "pace", "none", "early", "unknown"]
+# A figure that rests on less than this is rough.
+ROUGH_SECONDS = 1800.0
+# Further ahead nobody plans: it is not reached at this pace.
+_LATEST_SECONDS = 90 * 86400.0
+# Up to here a time of day says more than a span.
+_DAY = 86400.0
+
+
+class Asked:
+    """What a limit is asked for, and by when it was judged.
+
+    Args:
+        config: the thresholds.
+        now: the time.
+        verdict_at: when the first verdict is due; ``None``: there was one.
+        workers: how many workers live.
+    """
+
+    def __init__(self, config: Config, now: float, verdict_at: float | None, workers: int) -> None:
+        self.config, self.now, self.verdict_at, self.workers = config, now, verdict_at, workers
+
+
+def limit(
+    asked: Asked,
+    outlook: Outlook | None,
+    leaks: Sequence[Leak],
+    *,
+    pid: int | None,
+    contained: bool = False,
+    used_mb: float | None,
+    limit_mb: float | None,
+    growth_mb: float | None,
+    seen_seconds: float | None,
+) -> dict[str, Any]:
+    """When one limit is reached.
+
+    Args:
+        asked: what all limits share.
+        outlook: the forecast for it; ``None``: there is none.
+        leaks: the reported leaks that count against it.
+        pid: whose it is; ``None``: of all workers together.
+        contained: it is the container's.
+        used_mb: memory in use.
+        limit_mb: the limit; ``None``: not known.
+        growth_mb: how much memory in use grew an hour, of late; ``None``: not known.
+        seen_seconds: how long that was watched.
+    """
+    basis, low, high, per_hour, watched = _seconds(asked, outlook, leaks, used_mb, limit_mb, growth_mb, seen_seconds)
+    percent = 100 * used_mb / limit_mb if used_mb is not None and limit_mb else None
+    confirmed = any(leak.state == "confirmed" for leak in leaks)
+    counts = basis == "forecast" or confirmed
+    middle = None if low is None else (low if high is None else (low + high) / 2)
+    found = {
+        "subject": "worker" if pid is not None else "container" if contained else "workers",
+        "pid": pid,
+        "used_mb": used_mb,
+        "limit_mb": limit_mb,
+        "percent": percent,
+        "mb_per_hour": per_hour,
+        "seconds_low": low,
+        "seconds_high": high,
+        "basis": basis,
+        "watched_seconds": watched,
+        "urgency": urgency(
+            middle / 3600 if middle is not None and counts else None,
+            leaking=confirmed,
+            percent=percent,
+            warning_percent=asked.config.heap_warning_percent,
+            critical_percent=asked.config.heap_critical_percent,
+            watched_seconds=watched if basis == "pace" else None,
+        ),
+        "counts": counts and middle is not None,
+    }
+    return found | _worded(found, asked)
+
+
+def middle(found: Mapping[str, Any]) -> float:
+    """Seconds until a limit is reached, most likely; infinite if it is not."""
+    low, high = found["seconds_low"], found["seconds_high"]
+    return math.inf if low is None else low if high is None else (low + high) / 2
+
+
+def _seconds(
+    asked: Asked,
+    outlook: Outlook | None,
+    leaks: Sequence[Leak],
+    used_mb: float | None,
+    limit_mb: float | None,
+    growth_mb: float | None,
+    seen_seconds: float | None,
+) -> tuple[Basis, float | None, float | None, float | None, float | None]:
+    if outlook is not None and outlook.low_seconds is not None:
+        high = outlook.high_seconds
+        seen = None if outlook.seen_hours is None else 3600 * outlook.seen_hours
+        late = high if high is not None and math.isfinite(high) else None
+        return "forecast", outlook.low_seconds, late, outlook.mb_per_hour or growth_mb, seen
+    if used_mb is None or not limit_mb:
+        return "unknown" if used_mb is not None else "early", None, None, growth_mb, seen_seconds
+    room = max(0.0, limit_mb - used_mb)
+    timed = [(leak.hours_left, asked.now - leak.since) for leak in leaks if leak.hours_left is not None]
+    if len(timed) < len(leaks) and growth_mb and growth_mb > 0:  # what one of them takes is only seen in the whole
+        timed.append((room / growth_mb, seen_seconds or 0.0))
+    hours, watched = min(timed, default=(math.inf, 0.0))
+    if 3600 * hours <= _LATEST_SECONDS:
+        per_hour = room / hours if hours else growth_mb
+        return "pace", 3600 * hours, 3600 * hours, per_hour, max(0.0, watched)
+    if asked.verdict_at is not None and not leaks:
+        return "early", None, None, growth_mb, seen_seconds
+    return "none", None, None, growth_mb, seen_seconds
+
+
+def _worded(found: Mapping[str, Any], asked: Asked) -> dict[str, str]:
+    """The fact, the note below it, and the same for a row of a table."""
+    low, high, basis, now = found["seconds_low"], found["seconds_high"], found["basis"], asked.now
+    watched = found["watched_seconds"]
+    figures = _figures(found)
+    if basis == "unknown":
+        return {"words": "no limit known", "note": "set `heap_size_mb`", "short": "no limit known"}
+    if basis == "early":
+        due = "" if asked.verdict_at is None else f"from {at(asked.verdict_at, now)}"
+        return {"words": "too early to say", "note": due, "short": "too early to say"}
+    if low is None:
+        judged = "" if not watched else f"judged over {span(watched)}"
+        return {"words": "not at this pace", "note": judged, "short": "not at this pace"}
+    who = subject(found, asked.workers, lower=True)
+    if basis == "forecast":
+        words, when = f"in about {ahead(middle(found))}", f"{_time(low, now)} to {_time(high or low, now)}"
+        if high is None:
+            words, when = f"in {ahead(low)} or later", f"from {_time(low, now)}"
+        return {"words": words, "note": f"{when} UTC, {who}: {figures}", "short": when if low < _DAY else words}
+    about = ahead(low)
+    short = f"about {_time(low, now)}" if low < _DAY else f"in about {about}"
+    if watched is None or watched < ROUGH_SECONDS:
+        rough = "rough" if watched is None else f"rough: watched {span(watched)}"
+        return {"words": f"about {about} at this pace", "note": f"{rough}. {_first(who)}: {figures}", "short": short}
+    note = f"at this pace (watched {span(watched)}), {who}: {figures}"
+    return {"words": f"in about {about}", "note": note, "short": short}
+
+
+def subject(found: Mapping[str, Any], workers: int, *, lower: bool = False) -> str:
+    """Whose limit it is: ``Worker 4242``, ``The container``, ``All 4 workers together``."""
+    if found["subject"] == "worker":
+        words = f"Worker {found['pid']}"
+    elif found["subject"] == "container":
+        words = "The container"
+    else:
+        words = f"All {several(workers, 'worker')} together" if workers > 1 else "This worker"
+    return words[0].lower() + words[1:] if lower else words
+
+
+def _time(seconds: float, now: float) -> str:
+    """A time of day within a day, the date beyond it."""
+    return clock(now + seconds) if seconds < _DAY else clock(now + seconds, now)
+
+
+def _figures(found: Mapping[str, Any]) -> str:
+    told = of_limit(found["used_mb"], found["limit_mb"])
+    return told if not found["mb_per_hour"] else f"{told}, {hourly(found['mb_per_hour'])} an hour"
+
+
+def _first(text: str) -> str:
+    return text[:1].upper() + text[1:]

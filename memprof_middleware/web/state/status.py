@@ -1,0 +1,215 @@
+"""The status: what is asked of the reader, and when, in one sentence. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from memprof_middleware.config import Config
+from memprof_middleware.model.counts import longest_gap
+from memprof_middleware.model.urgency import URGENCIES
+from memprof_middleware.text.words import mib, several
+from memprof_middleware.web.state.fleet import is_level
+from memprof_middleware.web.state.limits import ROUGH_SECONDS, middle, subject
+from memprof_middleware.web.state.words import ahead, at, marked, span, whole
+
+Key = Literal["now", "today", "full", "plan", "suspected", "ok", "learning", "started"]
+LABELS: dict[Key, str] = {
+    "now": "Act now",
+    "today": "Act today",
+    "full": "Memory is nearly full",
+    "plan": "Plan a fix",
+    "suspected": "No leak confirmed",
+    "ok": "No leak found",
+    "learning": "Learning",
+    "started": "Just started",
+}
+_NATIVE = frozenset({"native", "mapped"})
+
+
+class Learning:
+    """How far the profiler is, and when the first verdict is due.
+
+    Args:
+        rows: the live workers.
+        config: how long is watched before anything is judged.
+        now: the time.
+
+    Attributes:
+        learned: snapshots in which objects were counted, of the worker that has most.
+        needed: how many a verdict needs.
+        due: when the first verdict is due.
+        stale: the counts are too old to say anything of now; their age in seconds, else ``None``.
+    """
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]], config: Config, now: float) -> None:
+        self.learned = max((row["counts"] for row in rows), default=0)
+        self.started = any(row["snapshots"] for row in rows)
+        self.needed = config.warmup_snapshots + config.leak_min_snapshots
+        self.due = now + max(0, self.needed - self.learned) * config.interval
+        ages = [row["counts_age_seconds"] for row in rows if row["counts_age_seconds"] is not None]
+        oldest = longest_gap(config.interval) + config.interval
+        self.stale = min(ages) if ages and min(ages) > oldest else None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether there is a verdict."""
+        return self.learned >= self.needed and self.stale is None
+
+
+def status(
+    rows: Sequence[Mapping[str, Any]],
+    limits: Sequence[Mapping[str, Any]],
+    incidents: Sequence[Mapping[str, Any]],
+    learning: Learning,
+    config: Config,
+    now: float,
+    started: float,
+    *,
+    alerted: bool,
+) -> dict[str, Any]:
+    """What stands first.
+
+    Args:
+        rows: the workers, the first to reach its limit on top.
+        limits: every limit of who was heard of.
+        incidents: the cards, the most pressing one on top.
+        learning: how far the profiler is.
+        config: the thresholds.
+        now: the time.
+        started: when the oldest worker began to be watched.
+        alerted: an alert is active.
+    """
+    live = [row for row in rows if row["live"]]
+    confirmed = [one for one in incidents if one["state"] == "confirmed"]
+    suspected = [one for one in incidents if one["state"] == "suspected"]
+    first = _first(limits)
+    urgent = first["urgency"] if first is not None else "none"
+    key: Key
+    if urgent in {"now", "today"}:
+        by_fill = not confirmed and not (first is not None and first["counts"])
+        key = "full" if by_fill else "now" if urgent == "now" else "today"
+    elif confirmed:
+        key = "plan"
+    elif suspected:
+        key = "suspected"
+    else:
+        key = "ok" if learning.is_due else "learning" if learning.started else "started"
+    said = _said(key, first, confirmed, suspected, live, learning, config, now, started, alerted=alerted)
+    at_limit = limits.index(first) if first is not None and key in {"now", "today", "full", "plan"} else None
+    return {
+        "key": key,
+        "label": LABELS[key],
+        "sentence": marked(said),
+        "urgency": "plan" if key == "plan" else urgent if key in {"now", "today", "full"} else "none",
+        "limit": at_limit,
+    }
+
+
+def _first(limits: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The limit that presses most: by urgency, then the first to be reached, then the fullest."""
+
+    def pressing(one: Mapping[str, Any]) -> tuple[float, ...]:
+        near = middle(one) if one["counts"] else math.inf
+        # Where both end at once, they share one limit: then it is all of them.
+        return -URGENCIES.index(one["urgency"]), near, -(one["percent"] or 0.0), one["pid"] is not None
+
+    return min(limits, key=pressing, default=None)
+
+
+def _said(
+    key: Key,
+    first: Mapping[str, Any] | None,
+    confirmed: Sequence[Mapping[str, Any]],
+    suspected: Sequence[Mapping[str, Any]],
+    live: Sequence[Mapping[str, Any]],
+    learning: Learning,
+    config: Config,
+    now: float,
+    started: float,
+    *,
+    alerted: bool,
+) -> str:
+    if key in {"now", "today"} and first is not None:
+        return f"{_reaches(first, confirmed, live)} {_cause(confirmed, suspected)}"
+    if key == "full" and first is not None:
+        level = "Memory is level, and no" if all(map(is_level, live)) else "No"
+        many = f" for {several(len(live), 'worker')}" if first["pid"] is None and len(live) > 1 else ""
+        who = subject(first, len(live))
+        uses = "use" if first["subject"] == "workers" and len(live) > 1 else "uses"
+        return (
+            f"{who} {uses} {first['percent']:.0f} % of the limit. {level} leak is confirmed: the limit may be too "
+            f"small{many}."
+        )
+    if key == "plan":
+        return f"{several(len(confirmed), 'confirmed leak')}. {_far(first)}"
+    if key == "suspected":
+        decided = [one["decided_in"]["seconds"] for one in suspected if one["decided_in"]]
+        when = f", decided in about {ahead(decided[0])}" if decided and decided[0] is not None else ""
+        alert = "" if alerted else " No alert was sent."
+        return f"{len(suspected)} suspected{when}: a leak, or a cache that is filling.{alert}"
+    if key == "started":
+        first_figures = at(started + config.interval, now)
+        return f"{span(now - started)} ago. First figures at {first_figures}, first verdict at {at(learning.due, now)}."
+    if key == "learning":
+        return _learning(learning, config, now)
+    requests = sum(row["requests"] for row in live)
+    watched = f"Watched for {span(now - started)} and {whole(requests)} requests."
+    moving = max(live, key=lambda row: abs(row["growth_mb_per_hour"] or 0.0), default=None)
+    if moving is None or is_level(moving):
+        return f"Memory is level. {watched}"
+    mb, seen = moving["growth_mb_per_hour"], moving["growth_seen_seconds"] or 0.0
+    most = " at most" if len(live) > 1 else ""
+    if seen < ROUGH_SECONDS:
+        way = "grew" if mb > 0 else "shrank"
+        return f"Memory {way} by {mib(abs(mb) * seen / 3600)} in {span(seen)}{most}. {watched}"
+    way = "grows" if mb > 0 else "shrinks"
+    return f"Memory {way} by {mib(abs(mb))} an hour{most}, and nothing grows as a leak does. {watched}"
+
+
+def _learning(learning: Learning, config: Config, now: float) -> str:
+    if learning.stale is not None and learning.learned >= learning.needed:
+        return f"Objects were counted {span(learning.stale)} ago: too long ago to say anything of now."
+    done, all_ = (span(count * config.interval) for count in (learning.learned, learning.needed))
+    unit = all_.rpartition(" ")[2]
+    done = done.removesuffix(f" {unit}") if done.endswith(f" {unit}") else done
+    return f"{done} of {all_}. The first verdict is due at {at(learning.due, now)}."
+
+
+def _reaches(
+    first: Mapping[str, Any], confirmed: Sequence[Mapping[str, Any]], live: Sequence[Mapping[str, Any]]
+) -> str:
+    who = subject(first, len(live))
+    verb, its = "reaches", "its"
+    if first["subject"] == "workers" and len(live) > 1:
+        verb, its = "reach", "their"
+    having = {worker for one in confirmed for worker in one["workers"]}
+    if first["pid"] is not None and len(live) > 4 and len(having) == 1:
+        who = f"1 of {len(live)} workers ({first['pid']})"
+    if not first["counts"] or first["seconds_low"] is None:
+        uses = "use" if verb == "reach" else "uses"
+        return f"{who} {uses} {first['percent']:.0f} % of {its} memory limit."
+    when = first["words"].removesuffix(" at this pace")
+    if not when.startswith("in "):
+        when = f"in {when} (rough: watched {span(first['watched_seconds'] or 0.0)})"
+    return f"{who} {verb} {its} memory limit {when}."
+
+
+def _cause(confirmed: Sequence[Mapping[str, Any]], suspected: Sequence[Mapping[str, Any]]) -> str:
+    if confirmed:
+        outside = all(one["kind"] in _NATIVE for one in confirmed)
+        return f"Cause: {several(len(confirmed), 'confirmed leak')}{' outside Python' if outside else ''}."
+    return f"No leak is confirmed; {len(suspected)} suspected." if suspected else "No leak is confirmed."
+
+
+def _far(first: Mapping[str, Any] | None) -> str:
+    if first is None:
+        return "When memory runs out is not known: no worker has reported."
+    if first["seconds_low"] is not None and first["counts"]:
+        return f"The first memory limit is reached {first['words']}."
+    reasons = {
+        "unknown": "No memory limit is known: set `heap_size_mb`.",
+        "early": "When the memory limit is reached: too early to say.",
+    }
+    return reasons.get(first["basis"], "No worker reaches its memory limit at this pace.")

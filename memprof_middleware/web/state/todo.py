@@ -1,0 +1,163 @@
+"""What to do about an incident: now, for who is on call, and the fix, for who writes the code. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from memprof_middleware.config import Config
+from memprof_middleware.model import Leak
+from memprof_middleware.text.words import clock, several, size
+from memprof_middleware.web.state.limits import middle
+from memprof_middleware.web.state.words import ahead, at, marked, span
+
+# A restart is asked for so long before the limit, on a quarter of an hour.
+_MARGIN_SECONDS, _QUARTER = 600.0, 900
+# What a worker is recycled at, as a part of its limit.
+_RECYCLE = 0.88
+_LEAST_BOUGHT = 1800.0
+# Nearer than this there is only a restart, also where the figure is rough.
+_NEAR_SECONDS = 4 * 3600.0
+
+
+def step(label: str, text: str, code: str = "") -> dict[str, Any]:
+    """One thing to do: for whom or when, a sentence, and what to type."""
+    # Lines, not a text of lines: who reads JSON of others takes a line end for an attack.
+    return {"step": label, "text": marked(text), "code": code.rstrip("\n").split("\n") if code else []}
+
+
+def now_step(
+    leak: Leak,
+    urgent: str,
+    limit: Mapping[str, Any],
+    row: Mapping[str, Any] | None,
+    others: int,
+    config: Config,
+    now: float,
+) -> dict[str, Any]:
+    """What who is on call does now.
+
+    Args:
+        leak: the leak.
+        urgent: its urgency.
+        limit: when the limit of the worker that has it worst is reached.
+        row: that worker; ``None``: it is silent or gone.
+        others: live workers that do not have it.
+        config: the settings.
+        now: the time.
+    """
+    if leak.state == "suspected" and urgent in {"none", "plan"}:
+        return step(
+            "Now",
+            "Nothing. memprof reports it again when it is confirmed, when it ends, or when the limit would come first.",
+        )
+    if leak.kind == "fragmentation":
+        return step("Now", "Nothing leaks. If the memory is needed, let memprof give it back.", "MEMPROF_REMEDIES=trim")
+    if urgent in {"none", "plan"}:
+        return step("Now", "Nothing. No worker is near its limit: this is a ticket, not a page.")
+    if config.recycle is not None:
+        return step("Now", f"Nothing. memprof recycles a worker above {size(config.recycle)}; watch that it keeps up.")
+    near = limit["seconds_low"] is not None and limit["seconds_low"] < _NEAR_SECONDS
+    if urgent == "today" and not near and row is not None and row["limit_mb"]:
+        mb = 10 * int(_RECYCLE * row["limit_mb"] / 10)
+        before = _deadline(limit, now)
+        when = f" before {before}" if before else ""
+        words = f"Plan a restart{when}, or let memprof recycle workers at {mb:,} MiB."
+        return step("Now", words, f"MEMPROF_RECYCLE={mb}")
+    return _restart(leak, limit, row, others, now)
+
+
+def _restart(
+    leak: Leak, limit: Mapping[str, Any], row: Mapping[str, Any] | None, others: int, now: float
+) -> dict[str, Any]:
+    if row is None:
+        return step("Now", "Restart the workers one after the other.")
+    before = _deadline(limit, now)
+    when = f" before {before}" if before else " now"
+    buys = _bought(leak, limit, row, now)
+    told = [f"Restart worker {row['pid']}{when}.", f"It finishes its requests first{buys}."]
+    if others > 0:
+        told.append("The other worker is fine." if others == 1 else f"The other {several(others, 'worker')} are fine.")
+    return step("Now", " ".join(told), f"kill -TERM {row['pid']}")
+
+
+def _deadline(limit: Mapping[str, Any], now: float) -> str:
+    low = limit["seconds_low"]
+    if low is None or low < 2 * _MARGIN_SECONDS:
+        return ""
+    return at(_QUARTER * ((now + low - _MARGIN_SECONDS) // _QUARTER), now)
+
+
+def _bought(leak: Leak, limit: Mapping[str, Any], row: Mapping[str, Any], now: float) -> str:
+    """The time that a restart buys: what it took to come so far."""
+    if not limit["mb_per_hour"] or not row["up_seconds"]:
+        return ""
+    since = min(row["up_seconds"], now - leak.since)
+    bought = since + middle(limit) if limit["seconds_low"] is not None else since
+    return f"; this buys about {ahead(bought)}" if bought >= _LEAST_BOUGHT else ""
+
+
+def full_steps(
+    shared: Mapping[str, Any] | None, row: Mapping[str, Any], workers: int, config: Config
+) -> list[dict[str, Any]]:
+    """What to do where memory is nearly full and nothing leaks.
+
+    Args:
+        shared: what all workers use of the limit that they share, where that is what is full; else ``None``.
+        row: the fullest worker.
+        workers: how many live.
+        config: the settings.
+    """
+    used, limit = (row["used_mb"], row["limit_mb"]) if shared is None else (shared["used_mb"], shared["size_mb"])
+    more = 64 * (int(used / 0.7) // 64 + 1)
+    fewer = f", or run {workers - 1} workers instead of {workers}" if shared is not None and workers > 1 else ""
+    whose = "the limit" if shared is None else "the container's limit" if shared["contained"] else "the memory"
+    each = f" A worker uses {size(row['used_mb'])}." if row["used_mb"] else ""
+    percent = 100 * used / limit if limit else 0.0
+    usual = min(int(config.heap_critical_percent) - 1, 5 * (int(percent) // 5 + 1))
+    steps = [step("Now", f"Raise {whose} to about {more:,} MiB{fewer}.{each}")]
+    if usual > percent:
+        words = f"If {percent:.0f} % is normal here, raise the threshold."
+        steps.append(step("Later", words, f"MEMPROF_HEAP_WARNING_PERCENT={usual}"))
+    return steps
+
+
+def fix_step(leak: Leak, advice: Any) -> dict[str, Any]:
+    """What who writes the code changes.
+
+    Args:
+        leak: the leak.
+        advice: as :func:`memprof_middleware.text.advice.advice_for` gives it.
+    """
+    if leak.state == "suspected":
+        return step(
+            "If it is a cache", "Give it a maximum size that memprof can read (`maxsize`, `maxlen`), or ignore it."
+        )
+    likely = "Likely: " if getattr(advice, "likely", False) else ""
+    return step("Fix", f"{likely}{advice.fix}", advice.code)
+
+
+def learning_steps(
+    rows: Sequence[Mapping[str, Any]], config: Config, learned: int, due: float, now: float, started: float
+) -> list[dict[str, Any]]:
+    """What is done and what is still to be seen until the first verdict."""
+    release = f", release {config.release}" if config.release else ""
+    warm, needed = config.warmup_snapshots, config.leak_min_snapshots
+    warming = learned < warm
+    watched = max(0, learned - warm)
+    every = f"one in {span(config.interval)}" if config.interval != 60 else "one a minute"
+    of = f"{watched} of {several(needed, 'snapshot')}" if not warming else several(needed, "snapshot")
+    confirmed = "A leak is confirmed once it has taken about a third of the memory that was free."
+    if config.leak_confirm_requests is not None:
+        confirmed = f"A leak is confirmed after {config.leak_confirm_requests:,} requests that feed it."
+    requests = sum(row["requests"] for row in rows)
+    traffic = "" if requests else " Send some traffic: a leak shows only under load."
+    return [
+        {"state": "done", "text": f"Started {clock(started, now)} UTC{release}"},
+        {
+            "state": "now" if warming else "done",
+            "text": f"Warm-up: {several(warm, 'snapshot')}, {every}. Growth in it is normal and is not judged.",
+        },
+        {"state": "todo" if warming else "now", "text": f"Watching: {of}.{traffic}"},
+        {"state": "todo", "text": f"{at(due, now)}: first verdict. {confirmed}"},
+    ]

@@ -1,0 +1,542 @@
+"""Where a container is defined and who adds to it: read from code, by name, for each way that a program may add."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import itertools
+import py_compile
+import sys
+import textwrap
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from memprof_middleware.heap import roots
+from memprof_middleware.heap.definitions import MOST_ADDERS, Definition, define
+
+Program = Callable[..., types.ModuleType]
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture(params=["compiled", "source only"])
+def program(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program]:
+    """Import modules from texts, with a compiled file beside the source or without one."""
+    made: list[str] = []
+    every = roots.modules
+    monkeypatch.setattr(roots, "modules", lambda: [one for one in every() if one[0] in made])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write(text: str, name: str = "shop") -> types.ModuleType:
+        parts = name.split(".")
+        for size in range(1, len(parts)):
+            folder = tmp_path.joinpath(*parts[:size])
+            folder.mkdir(exist_ok=True)
+            (folder / "__init__.py").touch()
+        file = tmp_path.joinpath(*parts).with_suffix(".py")
+        file.write_text(textwrap.dedent(text).lstrip("\n"))
+        if request.param == "compiled":
+            py_compile.compile(str(file), doraise=True)
+        importlib.invalidate_caches()
+        made.extend([*(".".join(parts[:size]) for size in range(1, len(parts))), name])
+        return importlib.import_module(name)
+
+    yield write
+    for name in made:
+        sys.modules.pop(name, None)
+
+
+def found(path: str) -> Definition:
+    return define(path, pause=lambda _: None)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CART[key] = value",
+        "CART[key[0], len(value)] = value",
+        "CART[key] += value",
+        "CART.append(value)",
+        "CART.setdefault(key, []).append(value)",
+        "CART[key].append(value)",
+        "CART.update({key: value})",
+        "CART.add(value)",
+        "CART.extend([value])",
+        "CART.insert(0, value)",
+        "CART.appendleft(value)",
+        "CART.put(key, value)",
+        "heapq.heappush(CART, value)",
+        "bisect.insort(CART, value)",
+        "(CART\n        .append(value))",
+        "global CART; CART += [value]",
+        "global CART; CART = (value, CART)",
+    ],
+)
+def test_every_way_to_add(program: Program, statement: str) -> None:
+    """Assignments to an entry, the methods that add, and what binds the name anew in its own line."""
+    program(
+        f"""
+        import bisect
+        import heapq
+
+        CART = {{}}
+
+
+        def buy(key, value):
+            other = [value]
+            {statement}
+
+
+        def look(key):
+            return CART[key], CART.get(key), len(CART)
+
+
+        def clear(key):
+            del CART[key]
+            CART.pop(key)
+            other[key] = CART
+        """
+    )
+    assert found("shop.CART[*]").filled_in == (f"buy, line {9 + statement.count(chr(10))}",)
+    assert (found("shop.CART[*]").file, found("shop.CART[*]").line) == ("shop.py", 4)
+
+
+def test_binding_the_name_to_something_new_is_no_addition(program: Program) -> None:
+    """A function that empties the container by a new one does not add."""
+    program(
+        """
+        CART = []
+
+
+        def clear():
+            global CART
+            CART = []
+        """
+    )
+    known = found("shop.CART")
+    assert known.filled_in == ()
+    assert known.tried == "no function that adds to it was found in shop"
+
+
+def test_methods_nested_and_decorated_functions(program: Program) -> None:
+    """Methods of classes, functions in functions, and functions that a decorator has wrapped are read too."""
+    program(
+        """
+        import functools
+
+        CART = []
+
+
+        def logged(function):
+            @functools.wraps(function)
+            def wrapper(*given):
+                return function(*given)
+
+            return wrapper
+
+
+        @logged
+        def decorated():
+            CART.append(1)
+
+
+        class View:
+            def post(self):
+                CART.append(2)
+
+            @staticmethod
+            def put():
+                CART.append(3)
+
+            @property
+            def patch(self):
+                CART.append(4)
+
+
+        def make():
+            def inner():
+                CART.append(5)
+
+            return inner
+        """
+    )
+    every = {
+        "decorated, line 16",
+        "View.post, line 21",
+        "View.put, line 25",
+        "View.patch, line 29",
+        "make.inner, line 34",
+    }
+    known = found("shop.CART[*]").filled_in
+    assert len(known) == MOST_ADDERS
+    assert set(known) <= every
+
+
+def test_other_modules_that_add(program: Program) -> None:
+    """Who imports the container adds under its own name, as an attribute of its module, or through the package."""
+    program("SESSIONS = {}\n", "store.cache")
+    program(
+        """
+        from store.cache import SESSIONS as KEPT
+
+
+        def login(user):
+            KEPT[user] = user
+        """,
+        "store.views",
+    )
+    program(
+        """
+        from store import cache
+
+
+        def refresh(user):
+            cache.SESSIONS[user] = user
+        """,
+        "store.tasks",
+    )
+    program(
+        """
+        import store.cache
+
+
+        def replay(user):
+            store.cache.SESSIONS.setdefault(user, 1)
+        """,
+        "store.admin",
+    )
+    known = found("store.cache.SESSIONS[*]")
+    assert (known.file, known.line) == ("store/cache.py", 1)
+    assert set(known.filled_in) == {
+        "store.views.login, line 5",
+        "store.tasks.refresh, line 5",
+        "store.admin.replay, line 5",
+    }
+
+
+def test_an_attribute_of_an_object(program: Program) -> None:
+    """The line where the constructor makes the container, the method that adds, and who calls that method."""
+    program(
+        """
+        class Store:
+            limit = 5
+
+            def __init__(self):
+                self.items = []
+
+            def keep(self, one):
+                self.items.append(one)
+
+            def drop(self):
+                self.items.pop()
+
+
+        STORE = Store()
+
+
+        def handle(request):
+            STORE.keep(request)
+        """
+    )
+    known = found("shop.STORE.items[*].user")
+    assert (known.file, known.line) == ("shop.py", 5)
+    assert known.filled_in == ("Store.keep, line 8", "handle, line 18")
+
+
+def test_an_attribute_of_a_class_and_one_from_the_body(program: Program) -> None:
+    """A class that keeps its instances; a container that a dataclass makes for each."""
+    program(
+        """
+        import dataclasses
+
+
+        class Model:
+            known = {}
+
+            def __init__(self, key):
+                self.known[key] = self
+
+
+        @dataclasses.dataclass
+        class Basket:
+            items: list = dataclasses.field(default_factory=list)
+
+            def add(self, one):
+                self.items.append(one)
+
+
+        BASKET = Basket()
+        """
+    )
+    known = found("shop.Model.known[*]")
+    assert known.filled_in == ("Model.__init__, line 8",)
+    assert known.line in {4, 5}
+    known = found("shop.BASKET.items[*]")
+    assert known.filled_in == ("Basket.add, line 16",)
+    assert known.line in {11, 12, 13}
+
+
+def test_what_a_library_keeps_is_filled_by_who_calls_it(program: Program) -> None:
+    """Of an object whose class is not the application's the assignment of the object counts, and its callers."""
+    program(
+        """
+        import queue
+
+        JOBS = queue.Queue()
+
+
+        def later(job):
+            JOBS.put(job)
+        """
+    )
+    known = found("shop.JOBS.queue[*]")
+    assert (known.file, known.line, known.filled_in) == ("shop.py", 3, ("later, line 7",))
+
+
+def test_a_cache_and_its_function(program: Program) -> None:
+    """An lru_cache is defined where its decorator stands, and filled by its function; it names its maximum size."""
+    program(
+        """
+        from functools import lru_cache
+
+
+        @lru_cache(maxsize=None)
+        def lookup(key):
+            return [key]
+
+
+        @lru_cache
+        def bounded(key):
+            return [key]
+
+
+        class Price:
+            @lru_cache(maxsize=1000)
+            def quote(self):
+                return [self]
+        """
+    )
+    known = found("shop.lookup[*]")
+    assert (known.file, known.line, known.filled_in) == ("shop.py", 4, ("lookup, line 4",))
+    assert known.pattern == "lru_unbounded"
+    assert found("shop.bounded[*]").pattern == "cache_too_large"
+    assert found("shop.Price.quote[*][*]").pattern == "lru_method"
+    assert found("shop.Price.quote[*][*]").line == 15
+
+
+@pytest.mark.parametrize(
+    ("value", "pattern"),
+    [
+        ("{}", "module_mapping"),
+        ("collections.OrderedDict()", "module_mapping"),
+        ("collections.defaultdict(list)", "module_mapping"),
+        ("[]", "module_list"),
+        ("set()", "module_list"),
+        ("collections.deque()", "module_list"),
+        ("collections.deque(maxlen=100)", "cache_too_large"),
+        ("Bounded()", "cache_too_large"),
+        ("Living()", "ttl_rising"),
+        ("Plain()", "module_mapping"),
+        ("()", ""),
+    ],
+)
+def test_what_the_object_says(program: Program, value: str, pattern: str) -> None:
+    """Dicts, lists, what names a maximum size and what names a lifetime are told apart."""
+    program(
+        f"""
+        import collections
+
+
+        class Plain(dict):
+            pass
+
+
+        class Bounded(dict):
+            def __init__(self):
+                self.maxsize = 500
+
+            def put(self, key):
+                if len(self) < self.maxsize:
+                    self[key] = 1
+
+
+        class Living(dict):
+            def __init__(self):
+                self.ttl = 300
+
+            def get(self, key):
+                return self.ttl
+
+
+        KEPT = {value}
+        """
+    )
+    assert found("shop.KEPT[*]").pattern == pattern
+
+
+def test_loggers_locals_and_contexts(program: Program) -> None:
+    """The handlers of a logger, a thread's own data and a context variable have patterns of their own."""
+    program(
+        """
+        import contextvars
+        import logging
+        import threading
+
+        LOG = logging.Logger("shop")
+        TLS = threading.local()
+        HISTORY = contextvars.ContextVar("history", default=[])
+
+
+        def handle(request):
+            LOG.addHandler(logging.NullHandler())
+            TLS.items.append(request)
+            HISTORY.get().append(request)
+        """
+    )
+    known = found("shop.LOG.handlers[*]")
+    assert (known.pattern, known.line, known.filled_in) == ("log_handler", 5, ("handle, line 11",))
+    known = found("shop.TLS.items[*]")
+    assert (known.pattern, known.line, known.filled_in) == ("thread_kept", 6, ("handle, line 12",))
+    known = found("contextvar history[*]")
+    assert (known.pattern, known.line, known.filled_in) == ("thread_kept", 7, ("handle, line 13",))
+
+
+def test_what_runs(program: Program) -> None:
+    """A frame, a task and a thread are where their function is; the variable that grows is where it is appended to."""
+    program(
+        """
+        def batch():
+            rows = []
+            while True:
+                rows.append(1)
+
+
+        class Worker:
+            def run(self):
+                pass
+        """
+    )
+    known = found("frame of shop.batch.rows[*]")
+    assert (known.file, known.line, known.filled_in) == ("shop.py", 1, ("batch, line 4",))
+    assert (found("task shop.batch").line, found("thread shop.Worker.run").line) == (1, 8)
+    assert found("thread shop.Worker").line == 7
+
+
+def test_defaults_and_attributes_of_functions(program: Program) -> None:
+    """A default that is changed is where its function is."""
+    program(
+        """
+        def price(key, known={}):
+            known[key] = 1
+
+
+        def rate():
+            rate.known[1] = 2
+
+
+        rate.known = {}
+        """
+    )
+    assert found("shop.price.<default>[*]").line == 1
+    assert found("shop.rate.known[*]").line == 5
+    assert found("shop.rate.known[*]").filled_in == ("rate, line 6",)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "nowhere.KEPT[*]",
+        "shop.MISSING[*]",
+        "event loop._ready[*]",
+        "held outside Python",
+        "contextvar none[*]",
+        "task ",
+        ".",
+    ],
+)
+def test_what_is_not_there(program: Program, path: str) -> None:
+    """A path that begins with nothing known gives no place, and no error."""
+    program("KEPT = []\n")
+    known = found(path)
+    assert (known.file, known.line, known.filled_in, known.pattern) == ("", 0, (), "")
+
+
+def test_a_source_that_is_gone(program: Program) -> None:
+    """Without source and compiled file the functions that add are known all the same, from the code that is loaded."""
+    module = program(
+        """
+        KEPT = []
+
+
+        def handle(one):
+            KEPT.append(one)
+        """
+    )
+    assert module.__file__ is not None
+    Path(module.__file__).unlink()
+    with contextlib.suppress(FileNotFoundError):
+        Path(importlib.util.cache_from_source(module.__file__)).unlink()
+    known = found("shop.KEPT[*]")
+    assert (known.file, known.line, known.filled_in) == ("shop.py", 0, ("handle, line 5",))
+
+
+def test_no_code_of_the_program_runs(program: Program) -> None:
+    """Attributes that compute, metaclasses with properties and strange namespaces are not asked."""
+    module = program(
+        """
+        class Meta(type):
+            @property
+            def __module__(cls):
+                raise SystemExit
+
+            def __getattr__(cls, name):
+                raise SystemExit
+
+
+        class Trap(metaclass=Meta):
+            def __getattribute__(self, name):
+                raise SystemExit
+
+            def __eq__(self, other):
+                raise SystemExit
+
+            __hash__ = __len__ = __iter__ = __eq__
+
+
+        TRAP = Trap()
+        KEPT = [TRAP]
+
+
+        def handle():
+            TRAP.items.append(1)
+        """
+    )
+    module.__dict__[7] = 8
+    assert found("shop.TRAP.items[*]").filled_in == ("handle, line 25",)
+    assert found("shop.Trap.items[*]").filled_in == ()
+    assert found("shop.KEPT[*]").line == 21
+
+
+def test_names_are_made_safe(program: Program) -> None:
+    """What a program calls its functions cannot forge a line."""
+    module = program("KEPT = []\n\n\ndef handle():\n    KEPT.append(1)\n")
+    module.handle.__code__ = module.handle.__code__.replace(co_qualname="a\nb")
+    assert found("shop.KEPT").filled_in[0].startswith("a?b, line")
+
+
+def test_the_search_is_bounded(program: Program) -> None:
+    """Very many modules that import a container are not all read, and the search pauses between them."""
+    program("KEPT = []\n", "big.home")
+    for number in range(20):
+        program(
+            f"from big.home import KEPT\ndef f{number}():\n    KEPT.append(1)\n",
+            f"big.user{number}",
+        )
+    pauses: list[float] = []
+    known = define("big.home.KEPT", pause=pauses.append)
+    assert len(known.filled_in) == MOST_ADDERS
+    assert len(pauses) == 16

@@ -1,0 +1,45 @@
+"""One urgency for the log, alerts, page, terminal, sinks and evidence."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from memprof_middleware.model.urgency import hours_left, log_level, urgency
+
+
+@pytest.mark.parametrize(
+    ("hours", "more", "expected"),
+    [
+        (None, {}, "none"),
+        (None, {"leaking": True}, "plan"),
+        (30.0, {"leaking": True}, "plan"),
+        (30.0, {}, "none"),
+        (23.0, {}, "today"),
+        (3.9, {}, "now"),
+        (3.9, {"watched_seconds": 600}, "today"),
+        (3.9, {"watched_seconds": 600, "percent": 85}, "now"),
+        (None, {"percent": 80}, "today"),
+        (None, {"percent": 90}, "now"),
+        (None, {"percent": 90, "warning_percent": 92, "critical_percent": 95}, "none"),
+        (91 * 24.0, {"leaking": True}, "none"),
+    ],
+)
+def test_urgency_comes_from_the_time_to_the_limit(hours, more, expected):
+    """A limit in less than 4 h asks for action now, in 24 h today; growth that takes 90 days asks for nothing."""
+    assert urgency(hours, **more) == expected
+
+
+def test_levels_follow_the_urgency():
+    """Less than half an hour, or memory above its critical threshold, is CRITICAL; nothing to do is INFO."""
+    assert [log_level("none"), log_level("plan"), log_level("today")] == [20, 30, 30]
+    assert [log_level("now", 3.0), log_level("now", 0.4), log_level("now", full=True)] == [40, 50, 50]
+    assert log_level("now") == logging.ERROR
+
+
+def test_what_does_not_grow_reaches_no_limit():
+    """Hours are what is left by the rate; without growth there are none."""
+    assert hours_left(100.0, 50.0) == 2.0
+    assert hours_left(100.0, 0.0) is None
+    assert hours_left(None, 50.0) is None

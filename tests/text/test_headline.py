@@ -1,0 +1,168 @@
+"""What is known of a leak is one sentence, and no more is said than is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from memprof_middleware import Leak
+from memprof_middleware.model import MB, Estimate
+from memprof_middleware.text.headline import (
+    growth,
+    headline,
+    holder,
+    hours_in_words,
+    limit,
+    memory,
+    per_request,
+    plain,
+    subject,
+    watched,
+)
+
+SESSIONS: dict[str, Any] = {"path": "shop.cart.SESSIONS[*].user"}
+CART: dict[str, Any] = {"route": "POST /cart", "route_share": 0.97, "route_per_request": Estimate(1.0, 0.95, 1.05)}
+PREVIEW: dict[str, Any] = {"route": "POST /preview", "route_per_request": Estimate(218 * 1024, 210e3, 230e3)}
+NATIVE: dict[str, Any] = {"name": "native memory", "kind": "native", "first": 50 * 2**20, "last": 84 * 2**20}
+NATIVE |= {"growth_per_hour": 34.0 * MB}
+
+
+def leak(**known: Any) -> Leak:
+    fields: dict[str, Any] = {
+        "name": "shop.models.Session",
+        "severity": "high",
+        "first": 150,
+        "last": 400,
+        "growth_percent": 167.0,
+        "growth_per_hour": 1920.0,
+        "since": 0.0,
+        "detected_at": 0.0,
+        "snapshots": 9,
+    }
+    return Leak(**(fields | known))
+
+
+def kept(value: float, low: float, high: float) -> dict[str, Any]:
+    return SESSIONS | CART | {"route_per_request": Estimate(value, low, high)}
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        (SESSIONS | CART, "shop.cart.SESSIONS keeps one Session for each POST /cart"),
+        (kept(2.04, 2, 2.1), "shop.cart.SESSIONS keeps 2 Session for each POST /cart"),
+        (kept(0.2, 0.19, 0.21), "shop.cart.SESSIONS keeps one Session for about 1 in 5 requests of POST /cart"),
+        (kept(1.4, 1.3, 1.5), "shop.cart.SESSIONS keeps about 1.4 Session for each POST /cart"),
+        (kept(1.0, 0.1, 7.0), "shop.cart.SESSIONS keeps Session objects of POST /cart"),
+        (SESSIONS, "shop.cart.SESSIONS keeps every Session: +1,920 an hour"),
+        (
+            {"name": "app.PriceList", "path": "app.PriceList.quote[*][*]", "pattern": "lru_method"},
+            "app.PriceList.quote keeps every PriceList it was called on",
+        ),
+        (CART, "POST /cart leaves one Session behind per request; holder not found"),
+        (
+            CART | {"holder": "held outside Python"},
+            "POST /cart leaves one Session behind per request; holder not found",
+        ),
+        ({}, "Session objects are never freed: +1,920 an hour"),
+        (
+            {"name": "task feed.stream", "kind": "container", "last": 1412, "route": "WS /feed"},
+            "1,412 feed.stream tasks never finish; WS /feed starts them",
+        ),
+        ({"name": "thread app.poll", "kind": "container", "last": 40}, "40 app.poll threads do not end"),
+        (
+            {"name": "timer keep_alive_handler", "kind": "container", "last": 6512, "route": "GET /"},
+            "6,512 timers wait for keep_alive_handler; GET / starts them",
+        ),
+        ({"name": "sockets", "kind": "container"}, "Sockets are not closed: 150 to 400"),
+        (
+            {"name": "shop.geo.NAMES", "kind": "container", "first": 652, "last": 17351},
+            "shop.geo.NAMES only grows: 652 to 17,351 entries",
+        ),
+        (
+            {"name": "shop.geo.NAMES", "kind": "container"} | CART,
+            "shop.geo.NAMES keeps one entry for each POST /cart",
+        ),
+        (NATIVE | PREVIEW, "Native memory grows: POST /preview keeps 218 KiB per request"),
+        (NATIVE, "Native memory grows by 34 MiB an hour"),
+        (
+            NATIVE | {"kind": "mapped"},
+            "Mapped memory grows by 34 MiB an hour: thread stacks, or maps of a C extension",
+        ),
+        (
+            NATIVE | {"kind": "fragmentation", "last": 170 * 2**20, "growth_per_hour": 20.0 * MB},
+            "Freed memory is not given back: +120 MiB in 6 h. Nothing leaks",
+        ),
+    ],
+)
+def test_headline(known: dict[str, Any], told: str) -> None:
+    """Holder, type and route in one sentence, as far as they are known; a rate that is wide is no figure."""
+    assert plain(headline(leak(**known))) == told
+
+
+def test_names_are_told_from_words() -> None:
+    """A page sets holder, type and route in code type: they are parts of their own."""
+    parts = headline(leak(**SESSIONS, **CART))
+    assert [part.text for part in parts if part.code] == ["shop.cart.SESSIONS", "Session", "POST /cart"]
+
+
+@pytest.mark.parametrize(
+    ("known", "named"),
+    [
+        (
+            {"holder": "app.ERRORS[*].__traceback__.tb_frame (60 % of a sample) and app.X (30 % of a sample)"},
+            "app.ERRORS",
+        ),
+        ({"holder": "a.X and b.Y (40 % of a sample)"}, "a.X"),
+        ({"holder": "nobody, or not collected yet"}, ""),
+        ({"kind": "container", "name": "a.NAMES"}, "a.NAMES"),
+        ({"kind": "container", "name": "open files"}, ""),
+    ],
+)
+def test_holder(known: dict[str, Any], named: str) -> None:
+    """The root of the path is the holder; where nothing is known to hold it, none is named."""
+    assert holder(leak(**known)) == named
+    assert subject(leak(**known)) == (named or leak(**known).name)
+
+
+def test_amounts() -> None:
+    """Growth with its unit and the time that it was watched."""
+    assert watched(leak()) == "150 to 400 in 8 min"
+    assert growth(leak()) == "+1,920 an hour"
+    assert growth(leak(bytes_per_hour=49.0 * MB)) == "+1,920 an hour, +49 MiB an hour"
+    assert watched(leak(**NATIVE)) == "50 MiB to 84 MiB in 1 h"
+    assert growth(leak(**NATIVE)) == "+34 MiB an hour"
+    assert per_request(leak()) is None
+
+
+@pytest.mark.parametrize(
+    ("hours", "told"),
+    [
+        (0.66, "memory limit in about 40 min at this pace"),
+        (1.83, "memory limit in about 1 h 50 min at this pace"),
+        (3.6, "memory limit in about 3.6 h at this pace"),
+        (31.2, "memory limit in about 31 h at this pace"),
+        (17 * 24.0, "memory limit in about 17 days at this pace"),
+        (91 * 24.0, "memory limit not reached at this pace"),
+        (None, "no memory limit is known"),
+    ],
+)
+def test_limit(hours: float | None, told: str) -> None:
+    """A time to the limit is no finer than it is known; where there is none, the reason is said."""
+    assert limit(hours) == told
+
+
+@pytest.mark.parametrize(("hours", "told"), [(0.999, "1 h"), (9.99, "10 h"), (47.6, "48 h"), (48.0, "2 days")])
+def test_borders(hours: float, told: str) -> None:
+    """Each unit ends where the next begins."""
+    assert hours_in_words(hours) == told
+
+
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [(80, "80 bytes"), (26 * 1024, "26 KiB"), (3.4 * MB, "3.4 MiB"), (2 * MB, "2 MiB"), (1.2 * 1024 * MB, "1.2 GiB")],
+)
+def test_memory(size: float, told: str) -> None:
+    """Binary units, with a decimal where one matters."""
+    assert memory(size) == told
