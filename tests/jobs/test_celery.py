@@ -101,11 +101,13 @@ def test_two_children_are_one_scrape_and_the_leak_has_its_task(start: Callable[.
     worker = start("--concurrency", "2")
     worker.wait_for(lambda: len(worker.scrape().start_times) == 2, "two children on one scrape")
     first = worker.children()
-    worker.send("shop.receipt", 1500)
+    worker.send("shop.receipt", 3000)
 
     def told() -> bool:
-        lines = [line for line in worker.log_file.read_text().splitlines() if "memprof:" in line]
-        return all(any(word in line for line in lines) for word in ("celery_app.KEPT", "TASK shop.receipt"))
+        return bool(
+            worker.scrape().of("leak_info", holder="celery_app.KEPT", route="TASK shop.receipt")
+            and "memprof: leak confirmed" in worker.log_file.read_text()
+        )
 
     worker.wait_for(told, "the leak, its holder and its task")
     worker.wait_for(

@@ -197,8 +197,8 @@ def test_top(shop):
         )
         assert done.returncode in {0, 1}, done.stderr
         shown.append(done)
-        return "common.Session" in done.stdout.partition("WHAT GROWS")[2].partition("TYPE")[0]
+        return "every Session: +" in done.stdout and "common.Session" in done.stdout.partition("TYPE")[2]
 
     shop.server.wait_for(leak_is_shown, WAIT_SECONDS, "the leak in the terminal")
     assert all(str(pid) in shown[-1].stdout for pid in pids)
-    assert shown[-1].returncode == ("confirmed" in shown[-1].stdout)
+    assert shown[-1].returncode == ("LEAK CONFIRMED" in shown[-1].stdout)

@@ -179,12 +179,12 @@ def test_a_remedy_that_helps_keeps_the_worker(tmp_path: Path) -> None:
     if allocator_stats().name != "glibc":
         pytest.skip("malloc is not glibc's here")
     case = next(case for case in RECYCLED if case.name == "gunicorn sync")
-    with running(case, tmp_path) as server:
+    with running(case, tmp_path, MEMPROF_LOG_LEVEL="INFO") as server:
         pids = set(server.inside(2))
         wait_for(server, lambda: past(tmp_path).get("fresh_mb"), "a fresh worker's size")
         assert int(server.get("/burst")) in pids
         wait_for(server, lambda: "memprof: remedy trim " in server.log, "the trim")
-        found = re.search(r"remedy trim (\S+) -> (\S+) MB", server.log)
+        found = re.search(r"remedy trim freed .*\((\d+) to (\d+) MiB\)", server.log)
         assert found is not None
         assert float(found[1]) > THRESHOLD_MB > float(found[2])
         taken = snapshots(server)
