@@ -163,7 +163,7 @@ def test_a_leak_is_a_ticket_until_its_limit_is_near(stack, story):
     assert story.leak < when < story.burst < stack.delivered()["MemoryLeakCritical"][0]
     assert alert["labels"]["severity"] == "ticket"
     assert "app.Session" in alert["annotations"]["summary"]
-    assert " Fix: app.KEPT keeps Session. " in alert["annotations"]["description"]
+    assert "Fix: app.KEPT " in alert["annotations"]["description"]
 
 
 def test_what_follows_from_it_is_held_back(stack, story):
