@@ -155,7 +155,7 @@ def _said(
     if key == "learning":
         return _learning(learning, config, now)
     requests = sum(row["requests"] for row in live)
-    watched = f"Watched for {span(now - started)} and {whole(requests)} requests."
+    watched = f"Watched for {span(now - started)} and {whole(requests)} request{'' if requests == 1 else 's'}."
     moving = max(live, key=lambda row: abs(row["growth_mb_per_hour"] or 0.0), default=None)
     if moving is None or is_level(moving):
         return f"Memory is level. {watched}"
@@ -207,7 +207,8 @@ def _far(first: Mapping[str, Any] | None) -> str:
     if first is None:
         return "When memory runs out is not known: no worker has reported."
     if first["seconds_low"] is not None and first["counts"]:
-        return f"The first memory limit is reached {first['words']}."
+        when = first["words"] if first["words"].startswith("in ") else f"in {first['words']}"
+        return f"The first memory limit is reached {when}."
     reasons = {
         "unknown": "No memory limit is known: set `heap_size_mb`.",
         "early": "When the memory limit is reached: too early to say.",
