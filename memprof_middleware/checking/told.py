@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from memprof_middleware.checking.check import Finding
 from memprof_middleware.heap.definitions import Definition, define
 from memprof_middleware.model import Estimate, Leak
+from memprof_middleware.model.holders import NO_PATH
 from memprof_middleware.text.advice import advice_for, pattern_of
 from memprof_middleware.text.headline import headline, plain
 
@@ -58,7 +59,7 @@ def in_words(leak: Leak, finding: Finding) -> str:
     lines = [_headline(leak)]
     if leak.holder:
         place = f" ({leak.file}:{leak.line})" if leak.file and leak.line else ""
-        held = leak.holder if leak.holder.startswith(("held ", "nobody")) else f"held by {leak.holder}"
+        held = leak.holder if leak.holder.startswith(NO_PATH) else f"held by {leak.holder}"
         lines.append(f"{held}{place}")
     if leak.filled_in:
         lines.append(f"filled in {'; '.join(leak.filled_in)}")

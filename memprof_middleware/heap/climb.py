@@ -12,10 +12,8 @@ from typing import Any
 from memprof_middleware.heap import entries, roots
 from memprof_middleware.heap.edges import Edges, Step, with_label
 from memprof_middleware.heap.referrers import WINDOW, greenlet_frames, instances, referrers
+from memprof_middleware.model.holders import HELD_FROM_BEFORE, HELD_OUTSIDE
 
-HELD_OUTSIDE = "held outside Python"
-HELD_FROM_BEFORE = "held by something from before the fork"
-UNHELD = "nobody, or not collected yet"
 PAUSE_SECONDS = 0.001
 # On a heap of millions of objects each level is a stall of 50 ms and more: only what is near is found there.
 _LEVELS, _FEW_LEVELS, _BIG = 40, 6, 2_000_000

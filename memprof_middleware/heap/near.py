@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from memprof_middleware.forks import before_fork
 from memprof_middleware.heap import roots
-from memprof_middleware.heap.climb import HELD_FROM_BEFORE
 from memprof_middleware.heap.containers import SLICE_SECONDS, Containers, reported
 from memprof_middleware.heap.retainers import MOST_PATHS, Holding
 from memprof_middleware.heap.tally import Entry
 from memprof_middleware.heap.walk import PAUSE_SECONDS, Budget, Walk
+from memprof_middleware.model.holders import HELD_FROM_BEFORE
 from memprof_middleware.probes.census import type_name
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
 from memprof_middleware.probes.turns import Turn

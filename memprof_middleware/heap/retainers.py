@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from memprof_middleware.heap.climb import HELD_FROM_BEFORE, HELD_OUTSIDE, PAUSE_SECONDS, UNHELD, Climb
+from memprof_middleware.heap.climb import PAUSE_SECONDS, Climb
 from memprof_middleware.heap.referrers import WINDOW, classes_named, instances
 from memprof_middleware.heap.telling import named
+from memprof_middleware.model.holders import HELD_FROM_BEFORE, HELD_OUTSIDE, UNHELD
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes.census import type_name
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from memprof_middleware.leaks.growth import Growth
+from memprof_middleware.model.holders import HELD_FROM_BEFORE, HELD_OUTSIDE
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.text.subject import MUTE
 
-OUTSIDE = "held outside Python"
-# gc.freeze() hides what holds it; a container that grows alike may tell.
-FROM_BEFORE = "held by something from before the fork"
 # Populations that are named by what they run.
 RUNNING = ("task ", "thread ")
 # Ranks of a name: whose it is.
@@ -133,7 +131,8 @@ def _attach_paths(groups: dict[str, list[Growth]], paths: Sequence[Growth], scen
                     other
                     for other, members in groups.items()
                     if place is not None
-                    and (other.startswith("?") or other in {OUTSIDE, FROM_BEFORE})
+                    # gc.freeze() hides the holder; a container that grows alike may name it.
+                    and (other.startswith("?") or other in {HELD_OUTSIDE, HELD_FROM_BEFORE})
                     and any(member.name in place.holds and _comparable(growth, member) for member in members)
                 ),
                 root,

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from memprof_middleware.leaks.grouping import (
     BUILTIN,
-    OUTSIDE,
     RUNNING,
     STANDARD,
     Scene,
@@ -18,6 +17,7 @@ from memprof_middleware.leaks.grouping import (
     types_in,
 )
 from memprof_middleware.leaks.growth import Growth
+from memprof_middleware.model.holders import HELD_OUTSIDE
 from memprof_middleware.model.value import valueclass
 
 _FAR = 1000
@@ -56,7 +56,7 @@ class Incident:
     @property
     def is_held(self) -> bool:
         """Whether something in Python is known to hold it."""
-        return bool(self.root) and self.root != OUTSIDE
+        return bool(self.root) and self.root != HELD_OUTSIDE
 
     @property
     def names(self) -> set[str]:
@@ -93,7 +93,7 @@ def find_incidents(growths: Sequence[Growth], scene: Scene, told: Collection[str
 
 def _nobody(growth: Growth, scene: Scene) -> str:
     """Blocks that nothing holds are said to be held outside Python only if all that Python holds was looked at."""
-    return OUTSIDE if growth.kind in {"untracked", "native"} and scene.complete else ""
+    return HELD_OUTSIDE if growth.kind in {"untracked", "native"} and scene.complete else ""
 
 
 def _incident(root: str, members: Sequence[Growth], shadows: Sequence[Growth], scene: Scene) -> Incident:

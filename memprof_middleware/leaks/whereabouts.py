@@ -12,9 +12,10 @@ from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.definitions import Definition
 from memprof_middleware.heap.instruments import Instruments
-from memprof_middleware.leaks.grouping import OUTSIDE, root_of
+from memprof_middleware.leaks.grouping import root_of
 from memprof_middleware.leaks.pausing import Halted
 from memprof_middleware.model import Leak
+from memprof_middleware.model.holders import HELD_OUTSIDE, NO_PATH
 from memprof_middleware.purse import Purse
 from memprof_middleware.text.advice import pattern_of
 from memprof_middleware.text.subject import named_by_path
@@ -22,7 +23,6 @@ from memprof_middleware.text.subject import named_by_path
 # Paths whose place in the source is remembered: verdicts are few, and their paths change seldom.
 _MOST_KNOWN = 64
 _UNKNOWN = Definition()
-_NO_PATH = ("held ", "nobody")
 
 
 class Found(Protocol):
@@ -81,7 +81,7 @@ class Whereabouts:
 
     def _place(self, path: str) -> Definition:
         begins = root_of(path)
-        if begins and begins not in self._known and begins != OUTSIDE:
+        if begins and begins not in self._known and begins != HELD_OUTSIDE:
             if not self._purse.may("search"):
                 return _UNKNOWN
             found, began = _UNKNOWN, time.thread_time()
@@ -100,6 +100,6 @@ def _path_of(leak: Leak, root: str, holders: Found) -> tuple[str, float | None]:
         return leak.name, None
     paths = holders.paths.get(leak.name, ())
     for path, share in paths:
-        if root_of(path) == root and not path.startswith(_NO_PATH):
+        if root_of(path) == root and not path.startswith(NO_PATH):
             return path, share
-    return ("" if root.startswith(_NO_PATH) else root), None
+    return ("" if root.startswith(NO_PATH) else root), None

@@ -6,7 +6,8 @@ import enum
 import re
 from collections.abc import Callable
 
-from memprof_middleware.text.subject import MUTE, NO_PATH, TASK, THREAD, TIMER, Subject, last_part
+from memprof_middleware.model.holders import HELD_OUTSIDE, UNHELD
+from memprof_middleware.text.subject import MUTE, TASK, THREAD, TIMER, Subject, last_part
 
 
 class Sign(enum.IntEnum):
@@ -19,7 +20,6 @@ class Sign(enum.IntEnum):
 
 
 Test = Callable[[Subject], Sign]
-OUTSIDE, NOBODY = NO_PATH[0], NO_PATH[1]
 _RECEIVERS = re.compile(r"\._?(receivers|listeners|handlers|observers|subscribers|callbacks|hooks)(\[\*\]|$)")
 _HANDLERS = re.compile(r"\.(handlers|filters)(\[\*\]|$)")
 _COROUTINES = re.compile(r"(\[\*\]|^[\w.]+)(\.<builtins\.coroutine>|\.?<[\w.]+\.[\w.<>]+>)")
@@ -147,14 +147,14 @@ def threads_alive(leak: Subject) -> Sign:
 
 def cycles_gc_off(leak: Subject) -> Sign:
     """Nothing refers to what grows, and no collection has taken it."""
-    return _likely(leak.path.startswith(NOBODY))
+    return _likely(leak.path.startswith(UNHELD))
 
 
 def c_extension_refs(leak: Subject) -> Sign:
     """No object of Python refers to what grows, and it survives. Weak references to classes the interpreter keeps."""
     if MUTE.get(leak.leak.name) == "weak reference":
         return Sign.NO
-    return _sure(leak.path.startswith(OUTSIDE) and "fork" not in leak.path and leak.leak.kind == "objects")
+    return _sure(leak.path.startswith(HELD_OUTSIDE) and leak.leak.kind == "objects")
 
 
 def native(leak: Subject) -> Sign:

@@ -6,6 +6,7 @@ import functools
 import re
 
 from memprof_middleware.model import MB, Leak
+from memprof_middleware.model.holders import NO_PATH
 
 # A coroutine or another function on a path: `.<app.waiter>`; a closure, a default or a nameless step has no dot.
 _RUN = re.compile(r"<([\w.]+\.[\w.<>]+?)>(?=\.|\[|<|$)")
@@ -14,7 +15,6 @@ _VARIABLE = re.compile(r"\.<closure>\.(\w+)")
 _SHARE = re.compile(r" \(\d+ % of a sample\).*")
 # Kinds of populations that are named by what they run.
 TASK, THREAD, TIMER = "task ", "thread ", "timer "
-NO_PATH = ("held ", "nobody")
 # Types that say nothing of what leaks, as a word: the path, or the leaked thing itself, has the telling name.
 MUTE = {
     **dict.fromkeys(("_asyncio.Task", "asyncio.tasks.Task", "asyncio.tasks._PyTask"), "task"),

@@ -20,9 +20,8 @@ from typing import Any
 import pytest
 
 from memprof_middleware.heap import climb as climb_module
-from memprof_middleware.heap.climb import HELD_FROM_BEFORE, HELD_OUTSIDE, UNHELD
 from memprof_middleware.heap.retainers import Holding, find_holders
-from memprof_middleware.leaks import grouping
+from memprof_middleware.model.holders import HELD_FROM_BEFORE, HELD_OUTSIDE, UNHELD
 
 PLENTY = 600.0
 
@@ -343,7 +342,6 @@ print(*[path for path, _ in probes.holders(["__main__.Session"])["__main__.Sessi
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [f"300|{HELD_FROM_BEFORE}", "shop.SESSIONS[*]"]
-    assert HELD_FROM_BEFORE == grouping.FROM_BEFORE
 
 
 def test_a_young_cycle_may_be_garbage() -> None:

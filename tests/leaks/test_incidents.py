@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from memprof_middleware.leaks.grouping import OUTSIDE, Place, Scene, root_of
+from memprof_middleware.leaks.grouping import Place, Scene, root_of
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import find_incidents, to_search
 from memprof_middleware.model import LeakKind
+from memprof_middleware.model.holders import HELD_OUTSIDE
 
 
 def growth(name: str, rate: float = 1.0, kind: LeakKind = "objects", first: float = 10) -> Growth:
@@ -58,7 +59,7 @@ def names(growths: Sequence[Growth], around: Scene) -> list[tuple[str, str]]:
         ("shop.cart.SESSIONS[*].user", "shop.cart.SESSIONS"),
         ("app.INDEX", "app.INDEX"),
         ("app.UNAUTHORIZED.__traceback__.tb_frame.request", "app.UNAUTHORIZED"),
-        (OUTSIDE, OUTSIDE),
+        (HELD_OUTSIDE, HELD_OUTSIDE),
     ],
 )
 def test_roots(path: str, root: str) -> None:
@@ -141,7 +142,9 @@ def test_mirrors_do_not_lead() -> None:
         growth("weakref.ReferenceType", 0.333, first=1900),
         growth("asyncio.tasks._scheduled_tasks.data", 0.333, "container"),
     ]
-    around = scene({"app.Upload": "app.TASKS[*].<app.watchdog>.up", "weakref.ReferenceType": OUTSIDE}, in_step=True)
+    around = scene(
+        {"app.Upload": "app.TASKS[*].<app.watchdog>.up", "weakref.ReferenceType": HELD_OUTSIDE}, in_step=True
+    )
     [incident] = find_incidents(growths, around)
     assert incident.leader.name == "app.Upload"
     assert len(incident.others) == 2
@@ -173,7 +176,7 @@ def test_bookkeeping_is_no_incident() -> None:
 def test_memory_that_nothing_explains() -> None:
     """Blocks that no type and no container accounts for are untracked data, held outside Python."""
     untracked = growth("untracked Python data", 30, "untracked")
-    assert names([untracked], scene()) == [("untracked Python data", OUTSIDE)]
+    assert names([untracked], scene()) == [("untracked Python data", HELD_OUTSIDE)]
     explained = [untracked, growth("shop.Session", 1)]
     assert names(explained, scene({"shop.Session": "shop.S[*]"})) == [("shop.Session", "shop.S[*]")]
 
@@ -183,7 +186,7 @@ def test_memory_is_not_blamed_on_a_container_that_happens_to_grow() -> None:
     dictionary = growth("app.PARTNERS", 0.03, "container")
     native = growth("native memory", 2000, "native")
     weighed = scene({}, [Place("app.PARTNERS", None, ("builtins.str",), 140.0)])
-    assert names([dictionary, native], weighed) == [("app.PARTNERS", "app.PARTNERS"), ("native memory", OUTSIDE)]
+    assert names([dictionary, native], weighed) == [("app.PARTNERS", "app.PARTNERS"), ("native memory", HELD_OUTSIDE)]
     heavy = scene({}, [Place("app.PARTNERS", None, ("builtins.bytes",), 60_000.0)])
     assert names([dictionary, native], heavy) == [("app.PARTNERS", "app.PARTNERS")]
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memprof_middleware.model import Leak
+from memprof_middleware.model.holders import NO_PATH
 from memprof_middleware.text import headline as named
 from memprof_middleware.text.words import percent
 from memprof_middleware.web.state.words import Parts, code, listed, marked
@@ -14,7 +15,6 @@ from memprof_middleware.web.state.words import Parts, code, listed, marked
 _CLEAR = 3.0
 _MEMORY = frozenset({"native", "mapped", "fragmentation"})
 # Populations that are named by what they run.
-_NOWHERE = ("held ", "nobody")
 _ALIVE = frozenset({"task", "thread", "timer"})
 _OUTSIDE = {
     "native": ("C code, not Python objects", "requested through the C library, or one large buffer"),
@@ -44,7 +44,7 @@ def _fact(key: str, name: str, value: Parts, note: Parts) -> dict[str, Any]:
 
 
 def _held(leak: Leak) -> tuple[Parts, Parts]:
-    place = named.holder(leak) or ("" if leak.path.startswith(_NOWHERE) else leak.path)
+    place = named.holder(leak) or ("" if leak.path.startswith(NO_PATH) else leak.path)
     if not place:
         if leak.kind in _OUTSIDE:
             value, note = _OUTSIDE[leak.kind]

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memprof_middleware.model import SEVERITIES, Leak, MemoryMetrics
+from memprof_middleware.model.holders import NO_PATH
 from memprof_middleware.model.urgency import URGENCIES, URGENCY_WORDS, Urgency, urgency
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.text.headline import headline, holder, subject
@@ -174,7 +175,7 @@ def watching(one: Incident) -> dict[str, Any]:
         "id": identity(leak),
         "name": leak.name,
         "kind": leak.kind,
-        "held": marked(f"held by {code(held)}" if held and not held.startswith(("held ", "nobody")) else held),
+        "held": marked(f"held by {code(held)}" if held and not held.startswith(NO_PATH) else held),
         "first": leak.first,
         "last": leak.last,
         "unit": UNITS.get(leak.kind, ""),
