@@ -7,7 +7,7 @@ import re
 import types
 from typing import Any
 
-from memprof_middleware.heap.entries import LEAVES, mro_of, namespace_of
+from memprof_middleware.heap.entries import LEAVES, is_large_text, mro_of, namespace_of
 
 # object's own: reads an instance's attribute where it lies, and never comes to __getattr__.
 _read = object.__getattribute__
@@ -180,7 +180,7 @@ class Attributes:
                     found.append(("__dict__", child))
                     continue
                 for name, value in list(child.items()):
-                    if type(name) is str and id(type(value)) not in LEAVES:
+                    if type(name) is str and (id(type(value)) not in LEAVES or is_large_text(value)):
                         left.pop(id(value), None)  # 3.13 shows what is inline and in the dict alike
                         found.append((name if name.isidentifier() else "", value))
 

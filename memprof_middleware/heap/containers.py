@@ -12,6 +12,7 @@ import heapq
 import time
 from collections.abc import Callable
 
+from memprof_middleware.heap.buffers import Buffer
 from memprof_middleware.heap.tally import Found, Tally
 from memprof_middleware.heap.walk import PAUSE_SECONDS, Budget, Walk
 from memprof_middleware.model.value import valueclass
@@ -68,6 +69,7 @@ class Containers:
         cpu_seconds: processor time it took.
         longest_seconds: the longest time between two pauses, in processor time.
         following: what the next walk looks at, so that over several of them everything is seen.
+        buffers: what has bytes and no entries: the largest texts, bytearrays and arrays.
     """
 
     found: tuple[Container, ...] = ()
@@ -77,6 +79,7 @@ class Containers:
     cpu_seconds: float = 0.0
     longest_seconds: float = 0.0
     following: Turn = _PLAIN_TURN
+    buffers: tuple[Buffer, ...] = ()
 
 
 def find_containers(
@@ -117,13 +120,13 @@ def _find(budget: Budget, least_length: int, turn: Turn, pause: Callable[[float]
                 pause(PAUSE_SECONDS)
                 lap = time.thread_time()
         longest = max(longest, time.thread_time() - lap)
-        found = reported(walk.tally, least_length)
+        found, buffers = reported(walk.tally, least_length), walk.buffers.largest()
     finally:
         walk.clear()
     following = turn.following(used=walk.used, before=walk.before, easily=walk.easily)
     complete = walk.used < 1 and not walk.parted
     seconds = time.perf_counter() - began
-    return Containers(found, walk.visited, complete, seconds, time.thread_time() - cpu, longest, following)
+    return Containers(found, walk.visited, complete, seconds, time.thread_time() - cpu, longest, following, buffers)
 
 
 def reported(tally: Tally, least_length: int) -> tuple[Container, ...]:

@@ -17,19 +17,19 @@ cache_info: Callable[[Any], Any] = vars(LRU)["cache_info"]
 mro_of: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
 namespace_of: Callable[[type], types.MappingProxyType[str, Any]] = type.__dict__["__dict__"].__get__
 # As a container counts what is a subclass of one of these, by the builtin's own length: __len__ may be the program's.
+# What has a length in bytes or numbers, such as a bytearray or an array, has no entries (see buffers.py).
 _LENGTHS: dict[type, Callable[[Any], int]] = {
     dict: dict.__len__,
     list: list.__len__,
     set: set.__len__,
     collections.deque: collections.deque.__len__,
-    bytearray: bytearray.__len__,
     tuple: tuple.__len__,
     frozenset: frozenset.__len__,
 }
-GROWING = frozenset(map(id, (dict, list, set, collections.deque, bytearray)))
+GROWING = frozenset(map(id, (dict, list, set, collections.deque)))
 # What refers to nothing, or to nothing of the program. By identity: the hash of a class may be the program's code.
 _LEAVES = (
-    *(str, bytes, int, float, complex, bool, type(None), type(...), type(NotImplemented), range, object),
+    *(str, bytes, bytearray, int, float, complex, bool, type(None), type(...), type(NotImplemented), range, object),
     *(types.CodeType, types.ModuleType, types.BuiltinFunctionType, types.WrapperDescriptorType),
     *(types.MethodDescriptorType, types.ClassMethodDescriptorType, types.GetSetDescriptorType),
     *(types.MemberDescriptorType, types.MethodWrapperType),
@@ -40,6 +40,9 @@ WHOLE = 10_000
 # Stepping over the entries of a dict up to here takes 1-2 ms, in which nobody else can run.
 _STEPPED = 200_000
 _CHUNK = 10_000
+# A text of so many bytes is looked at by itself. Smaller ones are many: their container tells of them.
+LARGE = 64 * 1024
+_TEXTS = (str, bytes, bytearray)
 _CLASSES: tuple[type, ...] = (*_LENGTHS, LRU)
 
 
@@ -111,8 +114,6 @@ def spread(container: Any, base: type, number: int, *, but_last: int = 0) -> lis
 
 def everything(container: Any, base: Any) -> list[Any]:
     """All entries, up to some 10,000; of a longer container so many at even distances."""
-    if base is bytearray:
-        return []
     size = length_of(container, base)
     if base is LRU:
         return newest(container, base, WHOLE)
@@ -172,11 +173,20 @@ def is_class(kind: type) -> bool:
     return kind is type or any(base is type for base in mro_of(kind))
 
 
-def referents(obj: Any) -> list[Any]:
+def is_large_text(leaf: Any) -> bool:
+    """Whether an object that refers to nothing is a large text or bytearray."""
+    return type(leaf) in _TEXTS and len(leaf) >= LARGE
+
+
+def referents(obj: Any, *, texts: bool = False) -> list[Any]:
     """Return an object's references, without those that belong to its class or are of no interest.
 
     Never asked of modules: CPython 3.12.1 gives out freed objects of some. Of a function its closure and its own
     attributes, not the module that it lives in.
+
+    Args:
+        obj: the object.
+        texts: large texts are of interest.
     """
     kind = type(obj)
     if id(kind) in LEAVES:
@@ -189,7 +199,8 @@ def referents(obj: Any) -> list[Any]:
     if base is not None and base is not LRU and length_of(obj, base) > WHOLE:
         return newest(obj, base, 64)
     found = gc.get_referents(obj)
-    return [child for child in found if id(type(child)) not in LEAVES and not is_class(type(child))]
+    large = [child for child in found if is_large_text(child)] if texts else []
+    return [child for child in found if id(type(child)) not in LEAVES and not is_class(type(child))] + large
 
 
 def types_below(entries: list[Any], *, steps: int, most: int) -> tuple[str, ...]:

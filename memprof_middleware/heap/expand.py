@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from memprof_middleware.heap import entries, roots
+from memprof_middleware.heap.buffers import has_buffer
 from memprof_middleware.heap.entries import LRU, is_class, length_of, mro_of, namespace_of
 from memprof_middleware.heap.tally import Entry
 from memprof_middleware.probes.census import type_name
@@ -59,7 +60,7 @@ class Expander:
             return lambda entry: self._container(entry, base, plain=plain)
         if any(type_name(base) == "_thread._local" for base in mro_of(kind)):
             return self._local
-        return self._instance
+        return self._buffer if has_buffer(kind) else self._instance
 
     def _dict(self, entry: Entry) -> None:
         if id(entry[0]) in self._walk.spaces:
@@ -126,7 +127,7 @@ class Expander:
         container, path, weight, _, rank = entry
         length = length_of(container, base)
         self._walk.tally.measure(entry, base, length)
-        if length and base is not bytearray:
+        if length:
             if length <= 2 * _ENDS and base is not LRU:
                 part = entries.everything(container, base)
             else:
@@ -154,10 +155,15 @@ class Expander:
                     if type(space) is dict:
                         self._walk.space(list(space.items()), entry)
 
+    def _buffer(self, entry: Entry) -> None:
+        """What is written in C and has a buffer: an array, a file in memory."""
+        self._walk.buffers.add(*entry[:3])
+        self._instance(entry)
+
     def _instance(self, entry: Entry) -> None:
         obj, path = entry[0], entry[1]
         kind = type(obj)
-        children = entries.referents(obj)
+        children = entries.referents(obj, texts=True)
         if len(children) >= _OPAQUE:
             self._walk.tally.add(entry, type_name(kind), len(children))
         for label, child in self._walk.attributes.named(obj, children, thorough="[*]" not in path):

@@ -62,10 +62,11 @@ class GrownContainers:
             for _ in walk.steps():
                 pass
             found, visited = reported(walk.tally, LEAST_LENGTH), walk.visited
+            buffers = walk.buffers.largest()
         finally:
             walk.clear()
         seconds, cpu_seconds = time.perf_counter() - began, time.thread_time() - cpu
-        return Containers(found, visited, False, seconds, cpu_seconds, longest)
+        return Containers(found, visited, False, seconds, cpu_seconds, longest, buffers=buffers)
 
 
 def _table(pause: Callable[[float], object]) -> tuple[bytes, float]:

@@ -102,11 +102,11 @@ def _measure(pause: Callable[[float], object]) -> Containers:
     walk = _Near(_NEAR)
     try:
         walk.go(pause)
-        found = reported(walk.tally, _LEAST_LENGTH)
+        found, buffers = reported(walk.tally, _LEAST_LENGTH), walk.buffers.largest()
     finally:
         walk.clear()
     seconds, cpu_seconds = time.perf_counter() - began, time.thread_time() - cpu
-    return Containers(found, walk.visited, False, seconds, cpu_seconds, walk.longest_seconds)
+    return Containers(found, walk.visited, False, seconds, cpu_seconds, walk.longest_seconds, buffers=buffers)
 
 
 def find_near(type_names: Sequence[str], *, pause: Callable[[float], object] = real_sleep) -> Mapping[str, Holding]:

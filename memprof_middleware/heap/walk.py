@@ -11,7 +11,8 @@ from typing import Any
 
 from memprof_middleware.heap import roots
 from memprof_middleware.heap.attributes import Attributes
-from memprof_middleware.heap.entries import LEAVES, is_class
+from memprof_middleware.heap.buffers import Buffers
+from memprof_middleware.heap.entries import LEAVES, is_class, is_large_text
 from memprof_middleware.heap.expand import Expander
 from memprof_middleware.heap.tally import SUMMED, Entry, Tally
 from memprof_middleware.model.value import valueclass
@@ -88,7 +89,7 @@ class Level:
 
 
 class Walk:
-    """One walk: ``steps()`` does it piece by piece, ``tally`` has the lengths.
+    """One walk: ``steps()`` does it piece by piece, ``tally`` has the lengths, ``buffers`` what has bytes instead.
 
     Args:
         budget: what it may use.
@@ -116,6 +117,7 @@ class Walk:
         self.spaces: set[int] = set()
         self.attributes = Attributes()
         self.tally = Tally(least, self.attributes, summed)
+        self.buffers = Buffers()
         # What begins at the distance of the parts or beyond it is parted, and what comes to that distance by the walk.
         parted = turn if turn.parts > 1 else None
         self._pending = [Level(parted if depth >= turn.depth else None) for depth in range(deepest + 2)]
@@ -216,6 +218,8 @@ class Walk:
         role = self._roles.get(id(kind))
         if role is None:
             role = self._roles[id(kind)] = _role(kind)
+        if role == _LEAF and label and is_large_text(child):
+            self._text(child, path if label == ENTRY else f"{path}.{label}", entry[2])
         if role == _LEAF or id(child) in self.seen or len(path) > _LONGEST_PATH:
             return
         name = path
@@ -261,7 +265,9 @@ class Walk:
         application = entry[4] == roots.APPLICATION
         for name, value in items:
             role = roles.get(id(type(value)))
-            if role == _LEAF or id(value) in seen or type(name) is not str:
+            if role == _LEAF and not is_large_text(value):
+                continue
+            if id(value) in seen or type(name) is not str:
                 continue
             if role == _FUNCTION and not application and value.__closure__ is value.__defaults__ is None:
                 continue  # most functions hold nothing; a default in a keyword is left to the application's own
@@ -280,6 +286,13 @@ class Walk:
                     into.push(child, path, weight, None, rank)
                 else:
                     self.add(child, path, ENTRY, (child, path, weight, None, rank))
+            elif type(child) is bytearray and is_large_text(child):  # other texts do not grow where they are
+                self._text(child, path, weight)
+
+    def _text(self, text: Any, path: str, weight: float) -> None:
+        if id(text) not in self.seen:
+            self.seen.add(id(text))
+            self.buffers.add(text, path, weight)
 
 
 def _role(kind: type) -> int:

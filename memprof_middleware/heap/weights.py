@@ -43,8 +43,6 @@ def entry_bytes(container: Any, base: type) -> float | None:
         container: the container.
         base: the builtin that it is or derives from.
     """
-    if base is bytearray:
-        return 1.0
     sample = entries.newest(container, base, _SAMPLE)
     if not sample:
         return None

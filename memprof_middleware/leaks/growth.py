@@ -16,6 +16,8 @@ from memprof_middleware.model.value import valueclass
 
 # So many objects or entries are growth at the least, if each request adds its share.
 LEAST_OBJECTS = 8
+# Populations of bytes in a buffer, by path; kept in units of so many bytes.
+BUFFER, BUFFER_UNIT = "buffer ", 1024
 
 
 @valueclass(frozen=True, slots=True)
@@ -101,9 +103,11 @@ def _types(history: History, start: int, config: Config, known: Mapping[str, Lea
 def _containers(history: History, start: int, config: Config, known: Mapping[str, Leak]) -> Iterator[Growth]:
     for path in history.grown_paths(LEAST_OBJECTS - 1, start):
         indices = history.measured(max(start, history.known_from(path)))
+        kind: LeakKind = "native" if path.startswith(BUFFER) else "container"
+        unit = BUFFER_UNIT if kind == "native" else 1
         lengths = history.lengths(path)
         judge = _Judge(Load.of(history, indices), config, known)
-        growth = judge.grows(path, "container", [lengths[index] for index in indices], LEAST_OBJECTS)
+        growth = judge.grows(path, kind, [unit * lengths[index] for index in indices], unit * LEAST_OBJECTS)
         if growth is not None:
             yield growth
 

@@ -16,7 +16,7 @@ from memprof_middleware.leaks.grouping import (
     telling_rank,
     types_in,
 )
-from memprof_middleware.leaks.growth import Growth
+from memprof_middleware.leaks.growth import BUFFER, Growth
 from memprof_middleware.model.holders import HELD_OUTSIDE
 from memprof_middleware.model.value import valueclass
 
@@ -80,15 +80,26 @@ def find_incidents(growths: Sequence[Growth], scene: Scene, told: Collection[str
         scene: what is known of its surroundings.
         told: names of memory that the tests have found to be explained by nothing.
     """
+    buffers = [growth for growth in growths if growth.name.startswith(BUFFER)]
     groups, shadows = group(growths, scene)
     grouped = [_incident(root, members, shadows.get(root, []), scene) for root, members in groups.items()]
     unbound = [incident for incident in grouped if incident.bound is None]
     found = [incident for incident in unbound if _is_significant(incident, scene)]
     for growth in growths:
-        counted = growth.kind in {"objects", "container"}
+        counted = growth.kind in {"objects", "container"} or growth in buffers
         if not counted and (growth.name in told or not _is_explained(growth, found, scene)):
-            found.append(Incident(growth, (), holder=_nobody(growth, scene)))
+            place = _buffer_of(growth, buffers)
+            found.append(Incident(growth, (), root=place, holder=place or _nobody(growth, scene)))
     return found
+
+
+def _buffer_of(growth: Growth, buffers: Sequence[Growth]) -> str:
+    """The path of the buffer that has a good part of memory's growth; empty: no single one has."""
+    alike = [one for one in buffers if (one.per_request is None) == (growth.per_request is None)]
+    most = max(alike, key=lambda one: one.rate, default=None)
+    if growth.kind != "native" or most is None or 2 * most.rate < growth.rate:
+        return ""
+    return most.name.removeprefix(BUFFER)
 
 
 def _nobody(growth: Growth, scene: Scene) -> str:

@@ -12,6 +12,7 @@ from memprof_middleware.failures import Failures
 from memprof_middleware.heap.containers import Containers
 from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.leaks.grouping import Place
+from memprof_middleware.leaks.growth import BUFFER, BUFFER_UNIT
 from memprof_middleware.leaks.past import Past, Reading, Seen
 from memprof_middleware.leaks.pausing import Halted
 from memprof_middleware.model import MB, MemorySnapshot
@@ -125,6 +126,7 @@ class Measuring:
                 )
             self.places = places
             lengths = {found.path: found.length for found in walk.found}
+            lengths |= {f"{BUFFER}{one.path}": one.size // BUFFER_UNIT for one in walk.buffers}
             lengths |= self._probes.populations()
             history.record_paths(lengths, complete=walk.complete)
 

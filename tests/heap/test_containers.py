@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
 import collections
 import contextvars
+import ctypes
 import functools
 import gc
 import importlib
+import io
 import queue
 import sys
 import threading
@@ -67,6 +70,16 @@ class Slots:
         self.entries = list(range(15))
 
 
+def array_of(size: int) -> array.array[int]:
+    return array.array("b", bytes(size))
+
+
+def file_of(size: int) -> io.BytesIO:
+    file = io.BytesIO()
+    file.write(b"x" * size)
+    return file
+
+
 class Node:
     def __init__(self, following: Node | None) -> None:
         self.following = following
@@ -90,7 +103,6 @@ def test_bytes_in_a_dict_of_a_module(shop: Any) -> None:
         (set(range(30)), "set"),
         (frozenset(range(30)), "frozenset"),
         ((0,) * 30, "tuple"),
-        (bytearray(30), "bytearray"),
         (collections.deque(range(30)), "collections.deque"),
         (collections.OrderedDict.fromkeys(range(30)), "collections.OrderedDict"),
         (collections.defaultdict(list, dict.fromkeys(range(30))), "collections.defaultdict"),
@@ -102,6 +114,44 @@ def test_every_kind_of_container(shop: Any, value: Any, kind: str) -> None:
     shop.KEPT = value
     one = found("shop.KEPT")
     assert (one.kind, one.length) == (kind, 30)
+
+
+LARGE = 100_000
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        bytearray(LARGE),
+        b"x" * LARGE,
+        "x" * LARGE,
+        memoryview(b"x" * LARGE),
+        array.array("b", bytes(LARGE)),
+        io.BytesIO(b"x" * LARGE),
+        ctypes.create_string_buffer(LARGE),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_bytes_are_no_entries(shop: Any, value: Any) -> None:
+    """What has a length in bytes is no container, whether a module, an attribute, a list or many objects have it."""
+    shop.DATA, shop.app = value, Holder(data=value)
+    shop.SESSIONS = {number: Holder(data=value) for number in range(100)}
+    shop.PARTS = [value] * 20
+    paths = {one.path: one.length for one in walk().found if one.path.startswith("shop")}
+    assert paths == {"shop.SESSIONS": 100, "shop.PARTS": 20}
+
+
+@pytest.mark.parametrize("make", [bytearray, lambda size: b"x" * size, lambda size: "x" * size, array_of, file_of])
+def test_buffers_are_told_by_their_bytes(shop: Any, make: Any) -> None:
+    """A text, a bytearray, an array or a file in memory has bytes, by the path of what holds it, and as a sum."""
+    shop.DATA, shop.app, shop.SMALL = make(LARGE), Holder(data=make(2 * LARGE)), make(1000)
+    shop.SESSIONS = {number: Holder(data=make(LARGE)) for number in range(10)}
+    sizes = {one.path: one.size for one in walk().buffers if one.path.startswith("shop")}
+    assert sizes == {
+        "shop.DATA": pytest.approx(LARGE, rel=0.2),
+        "shop.app.data": pytest.approx(2 * LARGE, rel=0.2),
+        "shop.SESSIONS[*].data": pytest.approx(10 * LARGE, rel=0.2),
+    }
 
 
 def test_attributes_of_instances(shop: Any) -> None:

@@ -23,6 +23,7 @@ TEXTS = {}
 STORE = Store()
 TENANTS = {"one": {"events": []}, "two": {"events": []}}
 QUEUE = collections.deque()
+LOG = bytearray()
 ballast = [[number, {"a": [number]}] for number in range(100_000)]
 """
 PROGRAM = """
@@ -43,6 +44,7 @@ def serve(turn):
         shop.STORE.items[key] = [key]
         shop.TENANTS["one"]["events"].append(key)
         shop.QUEUE.append([key])
+        shop.LOG.extend(b"x" * 1000)
 if os.fork():
     os.wait()
     sys.exit()
@@ -58,7 +60,8 @@ for turn in range(5):
     counts.append(probes.census().counts.get("shop.Session"))
     found = probes.containers(pause=lambda _: None)
 held = probes.holders(["shop.Session", "shop.Nothing"], pause=lambda _: None)
-print(repr((counts, {one.path: (one.kind, one.length) for one in found.found}, private() - before,
+sizes = {one.path: one.size > 140_000 for one in found.buffers}
+print(repr((counts, sizes, {one.path: (one.kind, one.length) for one in found.found}, private() - before,
     {name: one.paths for name, one in held.items()})), flush=True)
 """
 
@@ -72,8 +75,10 @@ def test_what_grows_in_a_frozen_heap_is_found_with_its_holder(tmp_path: Path, wh
         [sys.executable, "-c", PROGRAM, str(tmp_path), who], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    counts, found, kilobytes, held = ast.literal_eval(done.stdout)
+    counts, buffers, found, kilobytes, held = ast.literal_eval(done.stdout)
     assert counts == [30, 60, 90, 120, 150]
+    assert "shop.LOG" not in found
+    assert buffers == {"shop.LOG": True}
     paths = ("shop.SESSIONS", "shop.TEXTS", "shop.STORE.items", "shop.TENANTS[*][*]")
     assert {path: found.get(path) for path in (*paths, "shop.QUEUE", "late.KEPT")} == {
         "shop.SESSIONS": ("dict", 150),

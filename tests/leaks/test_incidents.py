@@ -212,3 +212,14 @@ def test_what_is_searched_for() -> None:
     growths = [growth("builtins.dict", 0.001), growth("builtins.list", 5), growth("lib.Part"), growth("app.Cart", 0.1)]
     assert to_search(growths, rank) == ["app.Cart", "lib.Part", "builtins.list"]
     assert len(to_search([growth(f"app.T{n}") for n in range(50)], rank)) == 6
+
+
+def test_memory_of_a_buffer_has_its_holder() -> None:
+    """Native memory that one buffer accounts for is held by it; beside a small one it is held outside Python."""
+    memory, large, small = (
+        growth(name, rate, "native")
+        for name, rate in (("native memory", 5_000), ("buffer app.LOG.data", 4_000), ("buffer app.tail", 100))
+    )
+    [incident] = find_incidents([memory, large, small], scene())
+    assert (incident.leader.name, incident.root, incident.holder) == ("native memory", "app.LOG.data", "app.LOG.data")
+    assert names([memory, small], scene()) == [("native memory", OUTSIDE)]

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from memprof_middleware import Config, Leak, MemoryProfiler
+from memprof_middleware.heap.buffers import Buffer
 from memprof_middleware.heap.containers import Container, Containers
 from memprof_middleware.heap.definitions import Definition
 from memprof_middleware.heap.retainers import Holding
@@ -62,6 +63,18 @@ def test_a_leak_of_bytes_is_found_by_its_container(shop: Shop) -> None:
     [leak] = leaks
     assert (leak.kind, leak.name, leak.holder) == ("container", "shop.THUMBS", "shop.THUMBS")
     assert leak.growth_per_request == pytest.approx(1)
+
+
+def test_a_buffer_that_grows_is_told_by_its_bytes(shop: Shop) -> None:
+    """Text that is added to is no container with entries: native memory grows, and the path of the text holds it."""
+    leaks: list[Leak] = []
+    for number in range(40):
+        shop.kept_mb = 10.0 + number
+        shop.probes.kept = Containers(buffers=(Buffer("shop.LOG.data", (10 + number) * 2**20),))
+        leaks = shop.minute()
+    [leak] = leaks
+    assert (leak.kind, leak.holder, leak.path) == ("native", "shop.LOG.data", "shop.LOG.data")
+    assert leak.growth_per_request == pytest.approx(2**20 / 100, rel=0.1)
 
 
 def test_the_holder_is_looked_for_once_and_again_when_it_has_doubled(shop: Shop) -> None:

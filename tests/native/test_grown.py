@@ -22,6 +22,7 @@ TEXTS = {}
 STORE = Store()
 TENANTS = {"one": {"events": []}, "two": {"events": []}}
 QUEUE = collections.deque()
+LOG = bytearray(30_000)
 SETTINGS = {str(number): number for number in range(500)}
 ballast = [[number, {"a": [number]}] for number in range(50_000)]
 """
@@ -42,6 +43,7 @@ def serve(turn):
         shop.STORE.items[key] = [key]
         shop.TENANTS["one"]["events"].append(key)
         shop.QUEUE.append([key])
+        shop.LOG.extend(b"x" * 1000)
 if os.fork():
     os.wait()
     sys.exit()
@@ -55,7 +57,8 @@ for turn in range(1, 6):
     found = probes.containers(pause=lambda _: None)
 print({one.path: (one.kind, one.length) for one in found.found if one.path.startswith("shop")})
 print(probes.holders(["shop.Session", "shop.Nothing"], pause=lambda _: None))
-print(found.complete, private() - before, flush=True)
+print(found.complete, private() - before)
+print({one.path: one.size > 180_000 for one in found.buffers}, flush=True)
 """
 
 
@@ -64,7 +67,7 @@ print(found.complete, private() - before, flush=True)
 def test_what_grows_is_found_by_its_path(run_program: Any, tmp_path: Path, host: str) -> None:
     """A module's dict, of texts too, an attribute's, a nested list, a deque, all inherited: path, kind and length."""
     (tmp_path / "shop.py").write_text(APP)
-    found, held, rest = run_program(PROGRAM, tmp_path, host).splitlines()
+    found, held, rest, buffers = run_program(PROGRAM, tmp_path, host).splitlines()
     paths = ast.literal_eval(found)
     assert {name: paths.get(name) for name in ("shop.SESSIONS", "shop.TEXTS", "shop.STORE.items", "shop.QUEUE")} == {
         "shop.SESSIONS": ("dict", 180),
@@ -72,6 +75,8 @@ def test_what_grows_is_found_by_its_path(run_program: Any, tmp_path: Path, host:
         "shop.STORE.items": ("dict", 180),
         "shop.QUEUE": ("collections.deque", 180),
     }
+    assert "shop.LOG" not in paths
+    assert ast.literal_eval(buffers) == {"shop.LOG": True}
     assert paths["shop.TENANTS[*][*]"] == ("list", 180)
     assert "shop.SETTINGS" not in paths
     assert "'shop.Session': Holding(paths=(('shop.SESSIONS[*]', 1.0),), sampled=8, complete=True, named='')" in held

@@ -247,7 +247,7 @@ def test_lengths_of_containers() -> None:
 def test_lengths_of_what_is_not_tracked() -> None:
     """A look below finds bytearrays, and dicts of plain values, which the collector does not track (up to 3.13)."""
     texts = {str(index): "text" for index in range(200)}
-    data = bytearray(300)
+    data = bytearray(300 * 1024)
     kept = [texts, data, texts]
     assert not gc.is_tracked(data)
     found = lengths(walked(500, minimum=200, deep=True))

@@ -374,13 +374,16 @@ static Py_ssize_t length_of(PyObject *object, uint8_t shape)
     return shape == SET ? ((PySetObject *)object)->used : Py_SIZE(object);
 }
 
+#define BYTES 1024 /* of a bytearray count as one entry */
+
 /* Containers that the collector does not track, found as what a tracked object refers to. */
 static int visit_untracked(PyObject *child, void *walk)
 {
     Containers *containers = &((Walk *)walk)->containers;
     if (PyDict_CheckExact(child))
         return PyObject_GC_IsTracked(child) ? 0 : note_length(containers, child, ((PyDictObject *)child)->ma_used);
-    return PyByteArray_CheckExact(child) ? note_length(containers, child, Py_SIZE(child)) : 0;
+    /* It has bytes and no entries; by each byte it would take the place of thousands of containers. */
+    return PyByteArray_CheckExact(child) ? note_length(containers, child, Py_SIZE(child) / BYTES) : 0;
 }
 
 /* -- referrers */
