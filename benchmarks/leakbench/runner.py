@@ -35,7 +35,9 @@ def main() -> None:
     detector = importlib.import_module(f"benchmarks.leakbench.detectors.{given.detector}").Detector(one)
     app = detector.wrap(_application(given.folder), one.label["interface"])
     with given.out.open("w") as out:
-        detector.watch(_batches(app, one, given.requests or one.requests, given.batch), _writer(out))
+        collect = getattr(detector, "collects", True) and one.label.get("drive", {}).get("collect", True)
+        batches = _batches(app, one, given.requests or one.requests, given.batch, collect=collect)
+        detector.watch(batches, _writer(out))
     sys.stdout.flush()
     os._exit(0)  # threads, loops and pools that leaked must not keep us
 
@@ -64,8 +66,7 @@ def _application(folder: Path) -> Any:
     return module.app
 
 
-def _batches(app: Any, one: scenario.Scenario, total: int, batch: int) -> Iterator[int]:
-    collect = one.label.get("drive", {}).get("collect", True)
+def _batches(app: Any, one: scenario.Scenario, total: int, batch: int, *, collect: bool) -> Iterator[int]:
     if one.label["interface"] == "wsgi":
         batches = drive.wsgi_batches(app, one.label, total, batch)
     else:
