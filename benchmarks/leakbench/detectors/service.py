@@ -55,7 +55,7 @@ class _Told(logging.Handler):
 class Detector:
     """Lets a profiler take its own steps."""
 
-    collects = False
+    serves = True
 
     def __init__(self, _scenario: Scenario) -> None:
         self._clock, self._probes, self._told = FakeClock(), _Limited(float(os.environ[ROOM]) * MB), _Told()

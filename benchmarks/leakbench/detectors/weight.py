@@ -14,7 +14,7 @@ from memprof_middleware.probes.process import process_memory
 class Detector:
     """Weighs the process."""
 
-    collects = False
+    serves = True
 
     def __init__(self, _scenario: Scenario) -> None:
         pass
