@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import itertools
+import math
+import random
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -26,8 +29,27 @@ def patch_for(mode: str) -> None:
         eventlet.monkey_patch()
 
 
-def wsgi_batches(app: Any, label: dict[str, Any], total: int, batch: int) -> Iterator[int]:
-    """Run a WSGI application; yields the number of requests answered, first after one, then after each batch."""
+def even(total: int, batch: int) -> list[int]:
+    """Where batches end that are of one size."""
+    return [*range(batch, total, batch), total]
+
+
+def uneven(total: int, batches: int, seed: int = 7) -> list[int]:
+    """Where batches end that vary as a service's minutes do: by half up and down in slow waves, and by chance."""
+    chance = random.Random(seed)
+    sizes = [(1 + 0.5 * math.sin(number / 9)) * chance.uniform(0.6, 1.4) for number in range(batches)]
+    done = itertools.accumulate(sizes)
+    return sorted({round(total * part / sum(sizes)) for part in done} - {0})
+
+
+def wsgi_batches(app: Any, label: dict[str, Any], ends: Sequence[int]) -> Iterator[int]:
+    """Run a WSGI application; yields the number of requests answered, first after one, then after each batch.
+
+    Args:
+        app: the application.
+        label: the scenario's label.
+        ends: how many requests are answered at the end of each batch.
+    """
     traffic = Traffic(label["paths"])
 
     def one(number: int) -> None:
@@ -41,8 +63,7 @@ def wsgi_batches(app: Any, label: dict[str, Any], total: int, batch: int) -> Ite
     call(0)
     drain()
     yield 0
-    for begin in range(0, total, batch):
-        end = min(begin + batch, total)
+    for begin, end in itertools.pairwise((0, *ends)):
         for number in range(begin + 1, end + 1):
             call(number)
         drain()

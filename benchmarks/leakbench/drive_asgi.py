@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchmarks.leakbench.traffic import Traffic
@@ -18,14 +18,13 @@ _HOST = {
 }
 
 
-def asgi_batches(app: Any, label: dict[str, Any], total: int, batch: int, step: int) -> Iterator[int]:
+def asgi_batches(app: Any, label: dict[str, Any], ends: Sequence[int], step: int) -> Iterator[int]:
     """Run an ASGI application; yields as :func:`benchmarks.leakbench.drive.wsgi_batches`.
 
     Args:
         app: the application.
         label: the scenario's label.
-        total: requests.
-        batch: requests between two yields.
+        ends: the same.
         step: requests for each entry of the label's traffic profiles.
     """
     loop = asyncio.new_event_loop()
@@ -36,12 +35,12 @@ def asgi_batches(app: Any, label: dict[str, Any], total: int, batch: int, step: 
         loop.run_until_complete(server.start())
         yield 0
         wait = not label.get("drive", {}).get("sample_in_flight", False)
-        begin = 0
+        begin, batches = 0, set(ends)
         # Parts of batches, since a batch need not end where the profile's next entry begins.
-        for end in sorted({*range(batch, total, batch), *range(step, total, step), total}):
+        for end in sorted({*ends, *range(step, ends[-1], step)}):
             loop.run_until_complete(server.serve(begin, end, begin // step, at_entry=begin % step == 0))
             begin = end
-            if end % batch == 0 or end == total:
+            if end in batches:
                 loop.run_until_complete(server.settle(wait=wait))
                 yield end
     finally:

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,14 @@ def prepare(chosen: Sequence[Scenario]) -> list[Scenario]:
 
 
 def run_all(
-    pairs: Sequence[Pair], detector: str, batches: int, jobs: int, times: int = 1
+    pairs: Sequence[Pair],
+    detector: str,
+    batches: int,
+    jobs: int,
+    times: int = 1,
+    *,
+    least: int = 0,
+    environs: Sequence[Mapping[str, str]] = (),
 ) -> Iterator[tuple[Pair, Lines | RunError]]:
     """The lines of each run, in order.
 
@@ -53,28 +60,33 @@ def run_all(
         batches: how many in a run; 0: as many as when the label was measured.
         jobs: runs at once.
         times: how many times the label's requests.
+        least: so many requests at the least.
+        environs: what each run has in its environment beside the usual.
     """
 
-    def one(pair: Pair) -> Lines | RunError:
+    def one(pair: Pair, environ: Mapping[str, str]) -> Lines | RunError:
         scenario, variant = pair
-        requests = times * scenario.requests
+        requests = max(least, times * scenario.requests)
         batch = max(1, requests // batches) if batches else scenario.step
         try:
-            return _run(scenario, variant, detector, batch, requests)
+            return _run(scenario, variant, detector, batch, requests, environ)
         except RunError as error:
             return error
 
     with ThreadPoolExecutor(jobs) as pool:
-        yield from zip(pairs, pool.map(one, pairs), strict=True)
+        yield from zip(pairs, pool.map(one, pairs, environs or [{}] * len(pairs)), strict=True)
 
 
-def _run(scenario: Scenario, variant: str, detector: str, batch: int, requests: int) -> Lines:
+def _run(
+    scenario: Scenario, variant: str, detector: str, batch: int, requests: int, more: Mapping[str, str]
+) -> Lines:
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("MEMPROF_", "PYTHON"))}
     environ |= {
         "PYTHONPATH": os.pathsep.join((str(harness.ROOT), str(harness.ROOT / "integrations"))),
         "PYTHONHASHSEED": "0",
         "PYTHONSAFEPATH": "1",
         "SCENARIO_VARIANT": variant,
+        **more,
     }
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "lines")

@@ -13,7 +13,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,7 +35,12 @@ def main() -> None:
     detector = importlib.import_module(f"benchmarks.leakbench.detectors.{given.detector}").Detector(one)
     app = detector.wrap(_application(given.folder), one.label["interface"])
     with given.out.open("w") as out:
-        detector.watch(_batches(app, one, given.requests or one.requests, given.batch), _writer(out))
+        total = given.requests or one.requests
+        if getattr(detector, "serves", False):  # as a service: traffic varies, and nobody collects
+            batches = _driven(app, one, drive.uneven(total, max(1, total // given.batch)))
+        else:
+            batches = _collected(_driven(app, one, drive.even(total, given.batch)), one)
+        detector.watch(batches, _writer(out))
     sys.stdout.flush()
     os._exit(0)  # threads, loops and pools that leaked must not keep us
 
@@ -64,12 +69,15 @@ def _application(folder: Path) -> Any:
     return module.app
 
 
-def _batches(app: Any, one: scenario.Scenario, total: int, batch: int) -> Iterator[int]:
-    collect = one.label.get("drive", {}).get("collect", True)
+def _driven(app: Any, one: scenario.Scenario, ends: Sequence[int]) -> Iterator[int]:
     if one.label["interface"] == "wsgi":
-        batches = drive.wsgi_batches(app, one.label, total, batch)
-    else:
-        batches = drive_asgi.asgi_batches(app, one.label, total, batch, one.step)
+        return drive.wsgi_batches(app, one.label, ends)
+    return drive_asgi.asgi_batches(app, one.label, ends, one.step)
+
+
+def _collected(batches: Iterator[int], one: scenario.Scenario) -> Iterator[int]:
+    """The same, with the garbage taken away after each, unless the label says that it is to wait."""
+    collect = one.label.get("drive", {}).get("collect", True)
     for requests in batches:
         if collect:
             for _ in range(_COLLECTIONS):

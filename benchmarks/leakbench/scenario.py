@@ -12,6 +12,8 @@ from typing import Any
 OWN = Path(__file__).with_name("scenarios")
 # The corpus lies beside the project's main folder, or beside the folder of its worktrees.
 _SHARED = (Path(__file__).parents[i] / "shared" / "corpus" / "scenarios" for i in (3, 4))
+# A label without a series is of so many samples.
+_SAMPLES = 30
 # What a label's text calls a place: a module's global, a class's attribute.
 _CHAIN = re.compile(r"^(?:module|class) ([\w.]+)(?:\['(\w+)'\]|\.(\w+))?")
 _DOTTED = re.compile(r"\b[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\b")
@@ -53,6 +55,8 @@ class Scenario:
         """Requests between two samples when the label was measured; traffic profiles have an entry for each."""
         if "step" in self.label:
             return int(self.label["step"])
+        if "series" not in self.label:
+            return max(1, self.requests // _SAMPLES)
         requests = self.label["series"]["requests"]
         return int(requests[1] - requests[0])
 

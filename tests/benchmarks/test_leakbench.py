@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import shutil
 import sys
@@ -130,15 +131,24 @@ def test_a_wsgi_application_gets_every_request(mode):
         start_response("200 OK", [])
         return [b"ok"]
 
-    batches = drive.wsgi_batches(app, LABEL | {"drive": {"mode": mode}}, 25, 10)
+    batches = drive.wsgi_batches(app, LABEL | {"drive": {"mode": mode}}, drive.even(25, 10))
     counts = [(done, len(seen)) for done in batches]
     assert counts == [(0, 1), (10, 11), (20, 21), (25, 26)]
+
+
+def test_minutes_of_a_service_vary():
+    """Traffic of one size says nothing about what feeds a growth, so a service's minutes differ and end at the total."""
+    ends = drive.uneven(25_000, 240)
+    sizes = [b - a for a, b in itertools.pairwise((0, *ends))]
+    assert ends[-1] == 25_000
+    assert len(ends) == 240
+    assert max(sizes) > 3 * min(sizes) > 0
 
 
 def test_an_unknown_mode_is_an_error():
     """A label of the corpus that this bench does not understand is not driven in some other way."""
     with pytest.raises(ValueError, match="there are threadpool"):
-        next(drive.wsgi_batches(None, LABEL | {"drive": {"mode": "fork"}}, 1, 1))
+        next(drive.wsgi_batches(None, LABEL | {"drive": {"mode": "fork"}}, [1]))
 
 
 def test_an_asgi_application_gets_every_request_and_its_websockets():
@@ -168,7 +178,7 @@ def test_an_asgi_application_gets_every_request_and_its_websockets():
         await send({"type": "http.response.body", "body": b"ok"})
 
     settings = {"concurrency_profile": [1, 4], "websocket_profile": [0, 3], "settle": 0}
-    batches = drive_asgi.asgi_batches(app, LABEL | {"drive": settings}, 40, 15, 10)
+    batches = drive_asgi.asgi_batches(app, LABEL | {"drive": settings}, drive.even(40, 15), 10)
     counts = [(done, len(events)) for done in batches]
     assert counts == [(0, 2), (15, 17), (30, 32), (40, 42)]
     assert events[0] == "startup"
