@@ -22,7 +22,9 @@ def absolute(text: str, source: str) -> str:
         text: Markdown.
         source: the address of the repository.
     """
-    return _TARGET.sub(lambda found: f"{found[1]}{found[2]}{source}/{'raw' if found[1] else 'blob'}/main/{found[3]}", text)
+    return _TARGET.sub(
+        lambda found: f"{found[1]}{found[2]}{source}/{'raw' if found[1] else 'blob'}/main/{found[3]}", text
+    )
 
 
 class IndexReadme(MetadataHookInterface):
