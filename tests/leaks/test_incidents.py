@@ -222,4 +222,4 @@ def test_memory_of_a_buffer_has_its_holder() -> None:
     )
     [incident] = find_incidents([memory, large, small], scene())
     assert (incident.leader.name, incident.root, incident.holder) == ("native memory", "app.LOG.data", "app.LOG.data")
-    assert names([memory, small], scene()) == [("native memory", OUTSIDE)]
+    assert names([memory, small], scene()) == [("native memory", HELD_OUTSIDE)]

@@ -131,6 +131,18 @@ def test_the_sdist_can_be_built_from(dist: Path) -> None:
     assert not [name for name in held if name.startswith((".venv", ".git/", ".ci")) or "__pycache__" in name]
 
 
+def test_the_readme_of_the_index_has_addresses(wheel: Path) -> None:
+    """An index shows the README with its picture, and each of its links leads to a file of the repository."""
+    text = str(metadata(wheel).get_payload())
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    source = "https://github.com/memprof-middleware/memprof-middleware"
+    assert f"{source}/raw/main/docs/page.png" in links
+    ours = [link.removeprefix(f"{source}/blob/main/").partition("#")[0] for link in links if "/blob/main/" in link]
+    assert len(ours) > 30
+    assert [name for name in ours if not (ROOT / name).is_file()] == []
+    assert [link for link in links if "://" not in link] == []
+
+
 def test_the_dependencies(wheel: Path) -> None:
     """The core depends on psutil and prometheus-client; frameworks come with their extras only."""
     found = metadata(wheel)

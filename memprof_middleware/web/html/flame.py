@@ -10,7 +10,7 @@ from memprof_middleware.flame.folding import fold_frameworks
 from memprof_middleware.model import MB
 from memprof_middleware.model.flame import Frame, Stack
 from memprof_middleware.model.value import valueclass
-from memprof_middleware.text.words import size
+from memprof_middleware.text.words import MINUS, signed, size
 
 # Narrower than this part of the whole nobody can click; a hostile tree would make 17 MB of such frames.
 CUT_PERCENT = 0.15
@@ -20,15 +20,21 @@ _ROW = 19
 _LABEL_PERCENT = 1.2
 _CLASSES = {"own": "own", "framework": "fw"}
 _MOST_NAMES = 4
+# Less than this part of what two windows hold together is no difference.
+_SAME = 0.05
 
 
 @dataclasses.dataclass(slots=True)
 class _Node:
-    """A frame under its callers; of a folded run: the packages in it, and the fewest and most frames it has."""
+    """A frame under its callers; of a folded run: the packages in it, and the fewest and most frames it has.
+
+    ``before``: of its bytes, those of an earlier window that is drawn with this one.
+    """
 
     label: str
     kind: str
     size: int = 0
+    before: int = 0
     where: str = ""
     packages: dict[str, None] = dataclasses.field(default_factory=dict)
     fewest: int = 0
@@ -52,15 +58,22 @@ class Picture:
     left_out: int
 
 
-def draw(stacks: Iterable[Stack], *, cut_percent: float = CUT_PERCENT, most: int = MOST_FRAMES) -> Picture:
+def draw(
+    stacks: Iterable[Stack],
+    *,
+    before: Iterable[Stack] | None = None,
+    cut_percent: float = CUT_PERCENT,
+    most: int = MOST_FRAMES,
+) -> Picture:
     """Draw stacks: the root on top, the heaviest to the left, width for bytes.
 
     Args:
         stacks: what is held, by call stack.
+        before: an earlier window to compare with: width is then the bytes of both, so nothing is missing that is gone.
         cut_percent: frames narrower than this part of the whole are left out.
         most: of more frames than this the narrowest are left out.
     """
-    root, nodes = _tree(stacks)
+    root, nodes = _tree(stacks, before or ())
     if not root.size:
         return Picture("", 0, 0)
     wide = [
@@ -73,18 +86,23 @@ def draw(stacks: Iterable[Stack], *, cut_percent: float = CUT_PERCENT, most: int
         keep = {id(row[3]) for row in sorted(wide, key=lambda row: (-row[0], row[1]))[:most]}
         wide = [row for row in wide if id(row[3]) in keep]
     depth = max(row[1] for row in wide)
-    frames = "".join(_frame(node, level, x, width) for width, level, x, node in wide)
+    one = _frame if before is None else _compared_frame
+    frames = "".join(one(node, level, x, width) for width, level, x, node in wide)
+    compared = "" if before is None else ' data-compared="1"'
+    what = "Memory allocated in the window and still held" if before is None else "Difference of two windows"
     svg = (
-        '<svg class="flame" id="flame" role="list" aria-label="Memory allocated in the window and still held, by call '
-        f'stack" width="100%" height="{(depth + 1) * _ROW}">{frames}</svg>'
+        f'<svg class="flame" id="flame" role="list" aria-label="{what}, by call stack"'
+        f'{compared} width="100%" height="{(depth + 1) * _ROW}">{frames}</svg>'
     )
     return Picture(svg, len(wide), nodes - len(wide))
 
 
-def _tree(stacks: Iterable[Stack]) -> tuple[_Node, int]:
+def _tree(stacks: Iterable[Stack], before: Iterable[Stack]) -> tuple[_Node, int]:
     root, nodes = _Node("all", "library"), 1
-    for nbytes, _, frames in stacks:
+    rows = [(stack, 0) for stack in stacks] + [(stack, stack.size) for stack in before]
+    for (nbytes, _, frames), earlier in rows:
         root.size += nbytes
+        root.before += earlier
         node = root
         for step in fold_frameworks(frames):
             run = step if not isinstance(step, Frame) else None
@@ -98,6 +116,7 @@ def _tree(stacks: Iterable[Stack]) -> tuple[_Node, int]:
                 child.packages.update(dict.fromkeys(_packages(run)))
                 child.fewest, child.most = min(child.fewest, len(run)), max(child.most, len(run))
             child.size += nbytes
+            child.before += earlier
             node = child
     return root, nodes
 
@@ -127,14 +146,35 @@ def _walk(root: _Node) -> Iterator[tuple[_Node, int, float]]:
 
 
 def _frame(node: _Node, depth: int, x: float, width: float) -> str:
+    words = f"{held(node.size)}, {width:.1f} %"
+    return _drawn(node, depth, x, width, _CLASSES.get(node.kind, "lib"), words, "")
+
+
+def _compared_frame(node: _Node, depth: int, x: float, width: float) -> str:
+    """Colour and sign say the same, so the picture can be read without colours."""
+    after = node.size - node.before
+    sign, kind = _change_of(node.before, after)
+    words = f"{held(node.before)} before, {held(after)} after, {grown(after - node.before)}"
+    return _drawn(node, depth, x, width, kind, words, f"{sign} ")
+
+
+def _change_of(before: int, after: int) -> tuple[str, str]:
+    """The sign and the class of a change; below 5 % of what both hold together there is none."""
+    share = (after - before) / max(1, before + after)
+    if abs(share) < _SAME:
+        return "=", "same"
+    return ("+", "grew") if share > 0 else (MINUS, "shrank")
+
+
+def _drawn(node: _Node, depth: int, x: float, width: float, kind: str, words: str, sign: str) -> str:
     name = node.named()
     where = f" ({escape(node.where)})" if node.where else ""
     late = "" if width > _LABEL_PERCENT else ' class="late"'
     return (
-        f'<svg class="f {_CLASSES.get(node.kind, "lib")}" role="listitem" x="{x:.3f}%" y="{depth * _ROW}" '
+        f'<svg class="f {kind}" role="listitem" x="{x:.3f}%" y="{depth * _ROW}" '
         f'width="{width:.3f}%" height="{_ROW - 1}" data-d="{depth}" data-b="{node.size}">'
-        f"<title>{escape(name)}: {held(node.size)}, {width:.1f} %{where}</title>"
-        f'<rect width="100%" height="100%"/><text x="4" y="13"{late}>{escape(_short(name))}</text></svg>'
+        f"<title>{escape(name)}: {words}{where}</title>"
+        f'<rect width="100%" height="100%"/><text x="4" y="13"{late}>{sign}{escape(_short(name))}</text></svg>'
     )
 
 
@@ -149,6 +189,11 @@ def _short(name: str) -> str:
 def held(nbytes: int) -> str:
     """Bytes in words."""
     return size(nbytes / MB)
+
+
+def grown(nbytes: int) -> str:
+    """A change of bytes in words, with its sign."""
+    return signed(held(nbytes)) if nbytes else held(0)
 
 
 def by_own_code(stacks: Iterable[Stack], most: int = 10) -> list[tuple[str, int]]:

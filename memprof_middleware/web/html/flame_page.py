@@ -11,6 +11,8 @@ from memprof_middleware.flame.queue import MAX_SECONDS
 from memprof_middleware.model.flame import ENGINES, FlameOrder, FlameResult, FlameSummary
 from memprof_middleware.text.words import clock, clock_seconds, count, duration
 from memprof_middleware.web.html.flame import by_own_code, by_place, draw, held
+from memprof_middleware.web.html.flame_compared import compare_form
+from memprof_middleware.web.html.flame_tools import picture_tools
 
 DEFAULT_SECONDS = 30
 _CHOICES = (10, DEFAULT_SECONDS, round(MAX_SECONDS))
@@ -82,7 +84,7 @@ def _earlier(results: Sequence[FlameSummary]) -> str:
         'role="region" aria-label="Earlier flame graphs"><table class="data"><thead><tr><th>Ended</th>'
         '<th class="num">PID</th><th class="num">Window</th><th>Engine</th><th class="num">Still held</th>'
         "<th>Remark</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table></div></section>"
+        f"<tbody>{rows}</tbody></table></div>{compare_form(results)}</section>"
     )
 
 
@@ -164,12 +166,8 @@ def _actions(summary: FlameSummary, downloads: bool) -> str:
         files = [("collapsed", "Collapsed stacks"), ("speedscope.json", "speedscope JSON")]
         files += [("bin", "memray file")] if summary.has_bin else []
         links = "".join(f'<a class="btn" href="{summary.id}.{name}" download>{text}</a> ' for name, text in files)
-        links += '<a class="btn" href="../flame">Another one</a>'
-    return (
-        '<p class="do"><button class="btn" id="reset" type="button" hidden>Reset zoom</button> '
-        '<label id="findl" hidden>Find <input id="find" type="search" autocomplete="off" spellcheck="false"></label> '
-        f'<span id="crumb" role="status"></span><span class="grow"></span>{links}</p>'
-    )
+        links += '<a class="btn" href="../flame#earlier">Compare</a> <a class="btn" href="../flame">Another one</a>'
+    return picture_tools(links)
 
 
 def _table(title: str, explained: str, rows: Sequence[tuple[str, int]], summary: FlameSummary) -> str:

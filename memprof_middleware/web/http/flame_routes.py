@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 
 from memprof_middleware.errors import FlameError
+from memprof_middleware.flame.comparing import collapsed_pair
 from memprof_middleware.flame.export import collapsed, speedscope
 from memprof_middleware.flame.queue import MAX_SECONDS, MIN_SECONDS, FlameDesk, FlameRestError
 from memprof_middleware.model.flame import ENGINES, Engine, FlameOrder, FlameResult, FlameSummary
@@ -17,6 +18,7 @@ from memprof_middleware.text.version import package_version
 from memprof_middleware.text.words import size
 from memprof_middleware.web.html import shell
 from memprof_middleware.web.html.assets import address
+from memprof_middleware.web.html.flame_compared import compared_section
 from memprof_middleware.web.html.flame_page import DEFAULT_SECONDS, Candidate, ask_section, result_section, wait_section
 from memprof_middleware.web.http import messages
 from memprof_middleware.web.http.messages import Request, Response
@@ -46,6 +48,8 @@ class FlameRoutes:
         if request.method not in _GET:
             return messages.text(request, "use GET or HEAD\n", 405, ("Allow", "GET, HEAD"))
         order_id, _, kind = name.partition(".")
+        if order_id == "compare":
+            return _compared(request, desk, kind)
         order = desk.order()
         if order is not None and order.id == order_id and not kind:
             return _waiting(request, order, self._profiler.now())
@@ -117,11 +121,8 @@ def _result(request: Request, result: FlameResult, kind: str) -> Response:
     summary = result.summary
     name = f"worker {summary.pid}, {summary.seconds:.0f} s, {summary.engine}"
     if not kind:
-        head = (
-            f'<link rel="stylesheet" href="{request.up}{address("flame.css")}">'
-            f'<script src="{request.up}{address("flame.js")}" defer></script>'
-        )
-        return messages.html(request, _page(request, f"memprof: flame graph, {name}", result_section(result), head))
+        page = _page(request, f"memprof: flame graph, {name}", result_section(result), _picture_head(request))
+        return messages.html(request, page)
     if kind == "json":
         return messages.data(request, summary.to_dict())
     if kind == "collapsed":
@@ -131,6 +132,29 @@ def _result(request: Request, result: FlameResult, kind: str) -> Response:
         body = json.dumps(data, separators=(",", ":")).encode()
         return _file(request, summary, kind, body, "application/json")
     return messages.text(request, "there is .collapsed, .speedscope.json, .json, and of memray .bin\n", 404)
+
+
+def _compared(request: Request, desk: FlameDesk, kind: str) -> Response:
+    """Two windows beside each other: ``before`` and ``after``, their names in the query."""
+    pair = [desk.results.get(request.argument(name)) for name in ("before", "after")]
+    first, second = pair
+    if first is None or second is None:
+        return messages.text(request, "name two flame graphs that are kept, as before and after\n", 404)
+    if kind == "collapsed":
+        body = collapsed_pair(first.stacks, second.stacks).encode()
+        name = f"memprof-{first.summary.id}-{second.summary.id}.collapsed"
+        return messages.answer(request, body, "text/plain; charset=utf-8", 200, _download(name))
+    if kind:
+        return messages.text(request, "there is compare and compare.collapsed\n", 404)
+    main = compared_section(first, second)
+    return messages.html(request, _page(request, "memprof: two flame graphs compared", main, _picture_head(request)))
+
+
+def _picture_head(request: Request) -> str:
+    return (
+        f'<link rel="stylesheet" href="{request.up}{address("flame.css")}">'
+        f'<script src="{request.up}{address("flame.js")}" defer></script>'
+    )
 
 
 def _bin(request: Request, desk: FlameDesk, order_id: str) -> Response:

@@ -96,7 +96,7 @@
     }
     graph.classList.toggle("searched", number > 0);
     return wanted && `${number} ${number === 1 ? "frame matches" : "frames match"}` +
-      (number ? `: ${bytes(sum)}, ${((100 * sum) / root.bytes).toFixed(1)} %` : "");
+      (number && !("compared" in graph.dataset) ? `: ${bytes(sum)}, ${((100 * sum) / root.bytes).toFixed(1)} %` : "");
   }
 
   function tell() {

@@ -63,6 +63,40 @@ def graph(served, look):
     return made
 
 
+@pytest.fixture
+def compared(served, look):
+    """``compared(...)``: the page of two windows; arguments are of the browser's context."""
+
+    def made(**options):
+        scene = Scene()
+        site = served("wsgi", scene)
+        desk = site.endpoint.profiler.flames.desk
+        ids = []
+        for stacks in (STACKS[1:], STACKS):
+            order = desk.ask(PID, "tracemalloc", 30)
+            desk.claim(PID)
+            summary = FlameSummary(
+                id=order.id,
+                pid=PID,
+                worker="1",
+                engine="tracemalloc",
+                asked_seconds=30.0,
+                seconds=30.0,
+                ended_at=scene.clock(),
+                size=sum(stack.size for stack in stacks),
+                blocks=14_018,
+                requests=812,
+            )
+            desk.hand_back(summary, stacks)
+            scene.clock.advance(120)
+            ids.append(order.id)
+        seen = look(site, **options)
+        seen.page.goto(f"{site.url}flame")
+        return seen
+
+    return made
+
+
 def shown(page):
     """The labels of the frames that are shown, with their widths in percent."""
     return page.eval_on_selector_all(
@@ -264,3 +298,26 @@ class TestReports:
         evil = "<img src=x onerror='document.title=1'><script>document.title=2</script>"
         page, _ = opened(bundle_report({}).replace("</main>", f"{evil}</main>"))
         assert page.title() == "memprof: Evidence"
+
+
+def test_two_windows_are_compared_without_scripts(compared):
+    """The form leads to the difference, with signs in the frames, and needs no script."""
+    seen = compared(java_script_enabled=False)
+    seen.page.get_by_role("button", name="Show the difference").click()
+    expect(seen.page.get_by_role("heading", level=1)).to_have_text("Two flame graphs compared")
+    labels = seen.page.locator("#flame text").all_text_contents()
+    assert "+ copy.py:deepcopy" in labels
+    assert "= __init__.py:loads" in labels or "= json/__init__.py:loads" in labels
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_comparison_is_accessible(compared, scheme):
+    """No violation is found on the page of two windows, and the script's zoom works there too."""
+    seen = compared(color_scheme=scheme)
+    seen.page.get_by_role("button", name="Show the difference").click()
+    expect(seen.page.locator("#reset")).to_be_visible()
+    assert Axe().run(seen.page).response["violations"] == []
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    seen.page.screenshot(path=PICTURES / f"flame-compared-{scheme}.png", full_page=True)
+    seen.page.locator("#find").fill("deepcopy")
+    expect(seen.page.locator("#crumb")).to_have_text("1 frame matches")
