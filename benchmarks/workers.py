@@ -131,7 +131,7 @@ def _beside(number: int, rounds: int, *, leads: bool) -> dict[str, Any]:
         if not leads:
             worker = Worker(0, folder)
             for one in (worker, alone):
-                one.profiler._monitor.route_watch.judge = _nothing  # type: ignore[method-assign]
+                one.profiler._monitor.features.routes.judge = _nothing  # type: ignore[method-assign]
         for _ in range(2):  # the first ones write what is written once, and begin to judge
             worker.step()
             alone.step()
@@ -153,7 +153,7 @@ def _fit(routes: tuple[int, int], steps: int) -> dict[str, Any]:
     taken, answers = [], 0
     for _ in range(steps):
         taken.append(worker.step())
-        answers += worker.profiler._monitor.route_watch._judged
+        answers += worker.profiler._monitor.features.routes._judged
     worker.profiler.stop()
     return {
         "routes": routes[0],

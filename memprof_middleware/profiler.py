@@ -130,7 +130,7 @@ class MemoryProfiler:
             RuntimeError: the process may not start threads.
         """
         if self.config.enabled:
-            self._entered.open_probes()
+            self._entered.snapshots.open()
         self._start()
 
     def stop(self) -> None:
@@ -161,7 +161,7 @@ class MemoryProfiler:
     @property
     def running(self) -> bool:
         """Whether the background thread runs in this process."""
-        return self._monitor.sampler.running
+        return self._monitor.schedule.sampler.running
 
     def charge_shown(self, seconds: float) -> None:
         """Pay, from the budget, for processor time that showing something has taken; a part of ours calls it."""
@@ -175,7 +175,7 @@ class MemoryProfiler:
 
     def step_if_overdue(self) -> None:
         """Where the thread does not run (uWSGI without threads), a scrape takes its place, once an interval."""
-        self._entered.step_if_overdue()
+        self._entered.schedule.step_if_overdue()
 
     def take_snapshot(self) -> MemorySnapshot:
         """Look at this process now and keep the result in the history.
@@ -183,7 +183,7 @@ class MemoryProfiler:
         What cannot be measured is ``None`` in the snapshot, counted and logged once; nothing is raised. Objects are
         counted exactly: who asks for a snapshot gets one, whatever the budget.
         """
-        return self._entered.take_snapshot(by_hand=True)
+        return self._entered.snapshots.take(by_hand=True)
 
     def detect_leaks(self) -> list[Leak]:
         """Judge the history and return the open leaks, confirmed ones first, then the fastest-grown.
@@ -191,14 +191,14 @@ class MemoryProfiler:
         A leak begins as a suspicion: once it is notable, it is logged, counted and passed to the leak callbacks. When
         it is confirmed, it is an alert, and so is its end.
         """
-        return self._entered.detect_leaks()
+        return self._entered.evaluator.detect_leaks()
 
     def check_thresholds(self) -> list[Alert]:
         """Judge the last snapshot against the thresholds and return the conditions that hold, leaks included.
 
         A condition is logged and passed to the callbacks once when it begins and once when it ends.
         """
-        return self._entered.check_thresholds()
+        return self._entered.evaluator.check_thresholds()
 
     def judge_routes(self) -> list[RouteGrowth]:
         """What a request keeps, by route, over all workers of the server; the routes that keep most first.
@@ -206,7 +206,7 @@ class MemoryProfiler:
         One worker finds it out and tells the others. A route that begins to leak is logged and passed to the alert
         callbacks, once; and so is its end.
         """
-        return self._entered.judge_routes()
+        return self._entered.evaluator.judge_routes()
 
     def evidence(self, cause: str = "it was asked for") -> Path | None:
         """Write an evidence bundle now, to be read with ``memprof explain``; never raises.
@@ -221,7 +221,7 @@ class MemoryProfiler:
 
     def route_growth(self) -> list[RouteGrowth]:
         """What was found out last by :meth:`judge_routes`, in this worker or in the one that does it for all."""
-        return self._entered.route_growth()
+        return self._entered.evaluator.route_growth()
 
     def route_of(self, type_name: str) -> RouteGrowth | None:
         """The route whose requests make a type grow in this worker, with its share of the growth and its interval.
@@ -231,12 +231,12 @@ class MemoryProfiler:
         Args:
             type_name: the type, as :class:`Leak` names it.
         """
-        return self._entered.route_of(type_name)
+        return self._entered.evaluator.route_of(type_name)
 
     @property
     def triage(self) -> Triage:
         """What people decided about incidents: acknowledge one, ignore something, watch it again."""
-        return self._entered.triage
+        return self._entered.features.triage
 
     def serves(self, *faces: str) -> None:
         """Note where a host shows what is found, in words, for the first log line."""
@@ -282,19 +282,19 @@ class MemoryProfiler:
     @property
     def baseline(self) -> MemorySnapshot | None:
         """What drift is measured against; ``None`` until one is set, loaded or taken after warm-up."""
-        return self._monitor.baseline
+        return self._monitor.snapshots.baseline
 
     def set_baseline(self, snapshot: MemorySnapshot | None = None) -> MemorySnapshot:
         """Measure drift from this snapshot on; by default from the last one, or from one taken now."""
         monitor = self._entered
         if snapshot is None:
-            snapshot = self.take_snapshot() if monitor.snapshot is None else monitor.snapshot
+            snapshot = monitor.snapshots.last or self.take_snapshot()
         self._given.baseline = snapshot
         return snapshot
 
     def compare_to_baseline(self) -> DriftReport | None:
         """How far the last snapshot is from the baseline; ``None`` while one of them is missing."""
-        return self._monitor.drift
+        return self._monitor.snapshots.drift
 
     def save_baseline(self, path: str | os.PathLike[str]) -> None:
         """Write the baseline to a JSON file that only this user can read.
@@ -340,7 +340,7 @@ class MemoryProfiler:
     @property
     def history(self) -> History:
         """The last snapshots, oldest first."""
-        return self._monitor.history
+        return self._monitor.snapshots.history
 
     @property
     def logger(self) -> logging.Logger:
@@ -364,7 +364,7 @@ class MemoryProfiler:
         Of this worker too it is what was published last: otherwise a counter would run ahead when its own worker
         answers a scrape and fall back when another one does. One that was not published yet shows what there is.
         """
-        return self._entered.workers()
+        return self._entered.publisher.workers()
 
     def settle(self) -> None:
         """Be seen, before a scrape: a young worker takes its place, and one without a thread publishes each time."""
@@ -372,7 +372,7 @@ class MemoryProfiler:
 
     def publish(self) -> None:
         """Let a scrape, whichever worker answers it, see the state as it is now."""
-        self._entered.publish()
+        self._entered.publisher.publish()
 
     def metrics(self) -> MemoryMetrics:
         """Everything this process tells the outside, as of the last snapshot; measures nothing."""
@@ -390,7 +390,7 @@ class MemoryProfiler:
     @property
     def tuner(self) -> FixedTuner:
         """The thresholds in force, each with its reason, and what this release changed."""
-        return self._monitor.tuner
+        return self._monitor.features.tuner
 
     @property
     def flames(self) -> FlameRecorder:

@@ -613,8 +613,8 @@ def test_a_signal_handler_that_raises_in_a_step(rig: Rig) -> None:
     with pytest.raises(KeyboardInterrupt):
         rig.profiler.step()
     rig.probes.process = process  # type: ignore[method-assign]
-    assert not rig.profiler._monitor.stepping
-    assert not rig.profiler._monitor._lock.locked()
+    assert not rig.profiler._monitor.schedule.stepping
+    assert not rig.profiler._monitor.snapshots.lock.locked()
     rig.step()
     assert rig.profiler.metrics().snapshots_taken == 2
 

@@ -17,7 +17,7 @@ def begin(grows: bool) -> str:
     """Forget the run before."""
     work.clear()
     rss_delta.blamed.clear()
-    profiler._monitor.route_watch = route_watch.RouteWatch(
+    profiler._monitor.features.routes = route_watch.RouteWatch(
         profiler.traffic,
         profiler._given.probes,
         profiler.now,
@@ -37,11 +37,11 @@ def found() -> str:
         {
             "growth": growth,
             "rss": dict(rss_delta.blamed),
-            "windows": profiler._monitor.route_watch.published().to_dict(),
+            "windows": profiler._monitor.features.routes.published().to_dict(),
         }
     )
 
 
 def windows() -> str:
     """How many windows have passed."""
-    return str(len(profiler._monitor.route_watch._spans))
+    return str(len(profiler._monitor.features.routes._spans))

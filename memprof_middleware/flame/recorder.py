@@ -37,6 +37,7 @@ class FlameRecorder:
         tight: why memory is too short for a window, in words; ``None``: it is not.
         clock: seconds since the epoch.
         failures: where a failure is counted.
+        pay: charged with the CPU seconds of each graph.
     """
 
     def __init__(
@@ -48,15 +49,15 @@ class FlameRecorder:
         tight: Callable[[], str | None],
         clock: Callable[[], float],
         failures: Failures,
+        pay: Callable[[float], object],
     ) -> None:
         self._shared, self._worker, self._requests = folder, worker, requests
-        self._tight, self._clock, self._failures = tight, clock, failures
+        self._tight, self._clock, self._failures, self._pay = tight, clock, failures, pay
         self._own_folder: Path | None = None
         self._thread: threading.Thread | None = None
         self._ending = threading.Event()
         self._lock = threading.Lock()
         self._desk: tuple[Path, FlameDesk] | None = None
-        self._cpu_seconds = 0.0
 
     @property
     def desk(self) -> FlameDesk:
@@ -115,11 +116,6 @@ class FlameRecorder:
         """Whether a window is open in this process, or being folded."""
         return self._thread is not None and self._thread.is_alive()
 
-    def take_cost(self) -> float:
-        """Processor seconds that folding took since this was asked last."""
-        cost, self._cpu_seconds = self._cpu_seconds, 0.0
-        return cost
-
     def _alone(self) -> Path:
         if self._own_folder is None or not self._own_folder.exists():
             self._own_folder = _new_folder()
@@ -131,7 +127,7 @@ class FlameRecorder:
 
             making = Making(order, ending, self._requests, self._tight, self._clock)
             summary, stacks = making.done(self._worker(), desk.results.bin_path(order.id), self._failures)
-            self._cpu_seconds += making.cpu_seconds
+            self._pay(making.cpu_seconds)
             desk.hand_back(summary, stacks)
 
 

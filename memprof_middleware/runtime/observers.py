@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from memprof_middleware.analysis.sharing import shared_memory
 from memprof_middleware.config import Config
-from memprof_middleware.leaks.triage import Triage
-from memprof_middleware.leaks.watch import LeakWatch
 from memprof_middleware.limits.capacity import CONDITION as EXHAUSTION
-from memprof_middleware.limits.capacity import Capacity
-from memprof_middleware.limits.levels import FixedTuner
 from memprof_middleware.limits.thresholds import CONDITIONS, heap_growth, measured
 from memprof_middleware.model import Condition, FedBy, Leak, MemorySnapshot
 from memprof_middleware.routes.growth import route_conditions
-from memprof_middleware.routes.watch import RouteWatch
 from memprof_middleware.runtime.beat import Beat, Conditions, Observer
+from memprof_middleware.runtime.features import Features
 from memprof_middleware.text.conditions import leak_message, restart
 from memprof_middleware.text.headline import holder
-from memprof_middleware.workers.group import WorkerGroup
 
 LEAK, ROUTE_LEAK = "leak", "route_leak"
-
-
-class Features(NamedTuple):
-    """What observes."""
-
-    leaks: LeakWatch
-    routes: RouteWatch
-    capacity: Capacity
-    tuner: FixedTuner
-    triage: Triage
-    config: Config
-    group: WorkerGroup
 
 
 class Observers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -16,6 +17,8 @@ from memprof_middleware.model import MemoryMetrics, RouteWindows, WorkerSummary
 from memprof_middleware.probes.replacement import will_be_replaced
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from memprof_middleware.probes import Listener
     from memprof_middleware.workers.slot import WorkerSlot
 
@@ -65,6 +68,24 @@ class WorkerGroup:
     def slot(self) -> WorkerSlot | None:
         """The slot; ``None`` while alone."""
         return self._slot
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the workers' files; ``None`` while alone."""
+        slot = self._slot
+        return None if slot is None else slot.folder
+
+    @property
+    def shared_folder(self) -> Path | None:
+        """The folder of what all workers write; ``None`` while alone."""
+        slot = self._slot
+        return None if slot is None else slot.shared
+
+    @property
+    def run(self) -> str:
+        """The name of this run of the server; while alone, of this process."""
+        slot = self._slot
+        return str(os.getpid()) if slot is None else slot.run
 
     def join(self) -> MemoryMetrics | None:
         """Take a slot, once the server listens; the predecessor's figures if there was one. May be called again."""

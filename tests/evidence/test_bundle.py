@@ -25,7 +25,7 @@ SECRET = "s3cret-token"
 def profiler_in(tmp_path: Path, **settings: Any) -> MemoryProfiler:
     config = {"evidence_dir": str(tmp_path), "leak_confirm_hours": 0.05, "token": SECRET, "metrics_token": SECRET}
     made = MemoryProfiler(Config(**config | settings), clock=FakeClock(), probes=FakeProbes(heap_mb=400))
-    made._monitor.sampler.background = False  # stepped by the test, as its thread would
+    made._monitor.schedule.sampler.background = False  # stepped by the test, as its thread would
     return made
 
 
@@ -114,7 +114,7 @@ def test_one_leak_leaves_one_file_for_all_workers(tmp_path: Path) -> None:
     servers = ["one", "one", "another"]
     made = [profiler_in(tmp_path) for _ in servers]
     for profiler, server in zip(made, servers, strict=True):
-        profiler._monitor.evidence_watch._run = lambda server=server: server  # type: ignore[misc]
+        profiler._monitor.evidence_writer.watch._run = lambda server=server: server  # type: ignore[misc]
         leak(profiler, 30)
         # Two in the same second of the same process have one name; here each has a second of its own.
         for path in written(tmp_path):

@@ -196,7 +196,7 @@ def test_a_walk_may_take_what_the_budget_gives(budget: float, seconds: float) ->
 
 def test_what_a_part_of_a_walk_did_not_look_at_is_not_forgotten(shop: Shop) -> None:
     """A container keeps its bound and what it holds while other parts have their turn."""
-    watch = shop.profiler._monitor.leak_watch
+    watch = shop.profiler._monitor.features.leaks
     parts = [Containers((Container(path, "dict", 10, 500, False, ("shop.Session",)),), complete=False) for path in "ab"]
     for part in (*parts, parts[0]):
         shop.probes.kept = part

@@ -16,6 +16,7 @@ from memprof_middleware.probes import AllocatorStats
 from memprof_middleware.routes.work import Task
 from memprof_middleware.testing import FakeClock, FakeProbes
 from memprof_middleware.web.http.exposition import MetricsEndpoint
+from memprof_middleware.workers.group import WorkerGroup
 from tests.asking import scrape
 
 LEAK, SMALL, FINE = "POST /cart", "POST /track", "GET /help"
@@ -146,24 +147,25 @@ def test_workers_are_judged_together(monkeypatch):
     """The worker with the lowest number judges the windows of all, as the slots bring them; the others pass it on."""
     first, second = Server(seed=1), Server(seed=2)
     for server, name in ((first, "0"), (second, "1")):
-        monkeypatch.setattr(type(server.profiler._monitor), "worker", property(lambda self: self._name), raising=False)
-        server.profiler._monitor._name = name
+        monkeypatch.setattr(WorkerGroup, "worker", property(lambda self: self._name), raising=False)
+        server.profiler._monitor.group._name = name
     for server in (first, second):
         other, group = {first: second, second: first}[server], server.profiler._monitor.group
-        monkeypatch.setattr(server.profiler._monitor, "workers", lambda: [over_the_wire(s) for s in (first, second)])
+        publisher = server.profiler._monitor.publisher
+        monkeypatch.setattr(publisher, "workers", lambda: [over_the_wire(s) for s in (first, second)])
         monkeypatch.setattr(group, "siblings", lambda pid, other=other: [summary(other)])
         monkeypatch.setattr(
             group,
             "windows",
-            lambda worker, other=other: RouteWindows.unpack(other.profiler._monitor.route_watch.published().pack()),
+            lambda worker, other=other: RouteWindows.unpack(other.profiler._monitor.features.routes.published().pack()),
         )
         for _ in range(9):
             server.window()
-    assert len(first.profiler._monitor.route_watch.published()) == 6
+    assert len(first.profiler._monitor.features.routes.published()) == 6
     assert growth(first.profiler, "bytes") == []
     first.window()  # now the two have more than ten windows together
     assert growth(first.profiler, "bytes") == [(LEAK, 20_000)]
-    assert second.profiler._monitor.route_watch.growth == ()
+    assert second.profiler._monitor.features.routes.growth == ()
     assert growth(second.profiler, "bytes") == [(LEAK, 20_000)]
 
 
@@ -195,7 +197,7 @@ def test_calm_moment_is_awaited(server):
     probes.allocator = allocator
     server.profiler.take_snapshot()
     assert readings == [1, 1, 1, 0]
-    assert server.profiler._monitor.route_watch._last.memory == 1_000_000
+    assert server.profiler._monitor.features.routes._last.memory == 1_000_000
 
 
 def test_broken_allocator_probe_harms_nothing(server):
@@ -244,21 +246,21 @@ def test_a_judgement_over_many_steps_is_the_same(monkeypatch):
         task.go_on()
 
     monkeypatch.setattr("memprof_middleware.routes.work.Ration.go_on", one_bit)
-    before = bit_by_bit.profiler._monitor.route_watch.growth
+    before = bit_by_bit.profiler._monitor.features.routes.growth
     bit_by_bit.window()
     steps = 1
-    while bit_by_bit.profiler._monitor.route_watch.growth is before:
+    while bit_by_bit.profiler._monitor.features.routes.growth is before:
         bit_by_bit.window(kept=0)
         steps += 1
     assert steps > 20
-    assert bit_by_bit.profiler._monitor.route_watch.growth == at_once.profiler._monitor.route_watch.growth
+    assert bit_by_bit.profiler._monitor.features.routes.growth == at_once.profiler._monitor.features.routes.growth
 
 
 def test_a_question_that_takes_long_is_answered_later(server, monkeypatch):
     """A type whose route takes more than a ration to find is asked for again, and has its answer then."""
     for _ in range(20):
         server.window()
-    watch, history = server.profiler._monitor.route_watch, server.profiler.history
+    watch, history = server.profiler._monitor.features.routes, server.profiler.history
     monkeypatch.setattr("memprof_middleware.routes.work.Ration.go_on", lambda ration, task: task.go_on())
     answers = [watch.ask("objects", "shop.Line", history)]
     while not answers[-1][0]:

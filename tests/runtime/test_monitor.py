@@ -51,7 +51,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def rests(profiler: MemoryProfiler) -> bool:
     """Whether the thread waits for the next snapshot: a fork in the middle of its work leaves the child its frames."""
-    thread = profiler._monitor.sampler._thread
+    thread = profiler._monitor.schedule.sampler._thread
     frame = sys._current_frames().get(thread.ident or 0) if thread is not None else None
     return frame is not None and frame.f_code.co_name == "wait" and frame.f_locals.get("seconds", 0.0) > 60
 
@@ -155,13 +155,13 @@ def test_an_observer_that_fails_harms_no_other(make: Make, monkeypatch: pytest.M
     """Each failure is counted under its own kind, and what the others find is judged, told and published."""
     profiler = make(background=False)
     profiler._given.probes.heap_mb = 990  # type: ignore[attr-defined]
-    for watch, name in (("leak_watch", "judge"), ("capacity", "see"), ("route_watch", "judge")):
-        monkeypatch.setattr(getattr(profiler._monitor, watch), name, lambda *_args, **_kwargs: 1 / 0)
+    for watch, name in (("leaks", "judge"), ("capacity", "see"), ("routes", "judge")):
+        monkeypatch.setattr(getattr(profiler._monitor.features, watch), name, lambda *_args, **_kwargs: 1 / 0)
     profiler.step()
     assert profiler.failures.counts == {"leaks": 1, "capacity": 1, "route_growth": 1}
     assert {alert.name for alert in profiler.alerts} == {"heap_warning", "heap_critical"}
-    assert profiler._monitor.published is not None
-    assert profiler._monitor.published.snapshots_taken == 1
+    assert profiler._monitor.publisher.published is not None
+    assert profiler._monitor.publisher.published.snapshots_taken == 1
     assert (profiler.detect_leaks(), profiler.judge_routes()) == ([], [])
 
 
@@ -192,7 +192,9 @@ def test_a_child_has_a_monitor_of_its_own(make: Make, read: list[int]) -> None:
 
 
 @fork_test
-@pytest.mark.parametrize("lock", ["sampler._lock", "_entrance", "_lock", "_publishing", "group._lock"])
+@pytest.mark.parametrize(
+    "lock", ["schedule.sampler._lock", "_entrance", "snapshots.lock", "publisher.lock", "group._lock"]
+)
 def test_a_fork_while_a_lock_is_held(make: Make, lock: str, without_hook: Callable[..., Any]) -> None:
     """A fork in the middle of a start does not leave the child before a lock that nobody opens, hook or no hook."""
     profiler = make()
@@ -249,7 +251,7 @@ def test_what_is_due_at_exit_is_the_parents(make: Make, without_hook: Callable[.
         return called
 
     try:
-        with profiler._monitor.group._lock, profiler._monitor.sampler._lock:
+        with profiler._monitor.group._lock, profiler._monitor.schedule.sampler._lock:
             with children() as child:
                 assert child(check).result == []
             assert without_hook(check) == []

@@ -16,6 +16,8 @@ from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.failures import Failures
 from memprof_middleware.model import MemoryMetrics
 from memprof_middleware.probes import Listener
+from memprof_middleware.runtime import monitor
+from memprof_middleware.runtime.report import figures_of
 from memprof_middleware.testing import FakeClock, FakeProbes, Recorder
 from memprof_middleware.workers import locked_file as slot_file
 from memprof_middleware.workers import pasts
@@ -231,14 +233,14 @@ class TestProfiler:
         self.predecessor(make, child)
         profiler = make(background=True, interval=3600)
         inheriting, go_on, answers = threading.Event(), threading.Event(), []
-        inherit = profiler._monitor.inherit
+        inherit = profiler._monitor.evaluator.inherit
 
         def slow(predecessor: MemoryMetrics) -> None:
             inheriting.set()
             assert go_on.wait(60)
             inherit(predecessor)
 
-        monkeypatch.setattr(profiler._monitor, "inherit", slow)
+        monkeypatch.setattr(profiler._monitor.evaluator, "inherit", slow)
         start = threading.Thread(target=profiler.publish)
         start.start()
         assert inheriting.wait(60)
@@ -389,7 +391,7 @@ class TestWithoutThread:
         for _ in range(3):
             profiler.step_if_overdue()
         assert profiler.workers()[0].snapshots_taken == 1
-        profiler._monitor.stepped_at -= 61
+        profiler._monitor.schedule.stepped_at -= 61
         profiler.step_if_overdue()
         assert profiler.workers()[0].snapshots_taken == 2
         told = [record for record in caplog.records if "no background thread in process" in record.getMessage()]
@@ -400,7 +402,7 @@ class TestWithoutThread:
         profiler.ensure_running()
         profiler.step_if_overdue()
         for _ in range(2):
-            profiler._monitor.beat()
+            profiler._monitor.schedule.beat()
         told = [record.levelname for record in caplog.records if "runs after all" in record.getMessage()]
         assert told == ["WARNING"]
         assert profiler.workers()[0].snapshots_taken == 3
@@ -409,7 +411,7 @@ class TestWithoutThread:
         """Who stopped the profiler does not get a snapshot from a late scrape."""
         profiler.ensure_running()
         profiler.stop()
-        profiler._monitor.stepped_at -= 3600
+        profiler._monitor.schedule.stepped_at -= 3600
         profiler.step_if_overdue()
         assert profiler.metrics().snapshots_taken == 0
 
@@ -428,7 +430,7 @@ def test_a_scrape_leaves_its_work_to_a_thread_that_is_late(tmp_path, caplog):
     profiler = MemoryProfiler(Config(run_dir=str(tmp_path), interval=60), probes=probes)
     profiler.start()
     assert inside.wait(60)
-    profiler._monitor.stepped_at -= 3600
+    profiler._monitor.schedule.stepped_at -= 3600
     for _ in range(10):
         profiler.step_if_overdue()
     assert profiler.metrics().snapshots_taken == 0
@@ -558,7 +560,7 @@ class TestAStepBesideOthers:
 
     def test_only_the_leading_worker_reads_windows(self, profiler, reads, monkeypatch):
         """The worker with the lowest number reads the windows of the others; here it is told that it is that one."""
-        monkeypatch.setattr(type(profiler._monitor), "worker", property(lambda _: "-1"))
+        monkeypatch.setattr(type(profiler._monitor.group), "worker", property(lambda _: "-1"))
         profiler.judge_routes()
         assert [section for _, section in reads if section == 2] == []  # it has no windows of its own yet
         for _ in range(profiler.config.warmup_snapshots + 2):
@@ -571,17 +573,17 @@ class TestAStepBesideOthers:
 
     def test_a_look_at_the_workers_changes_nothing(self, profiler, monkeypatch):
         """``workers()`` and ``metrics()`` publish nothing and take no slot, whoever asks and when."""
-        monkeypatch.setattr(profiler._monitor, "publish", lambda: pytest.fail("published"))
+        monkeypatch.setattr(profiler._monitor.publisher, "publish", lambda: pytest.fail("published"))
         monkeypatch.setattr(profiler._monitor.group, "join", lambda: pytest.fail("joined"))
-        profiler._monitor.published = None
+        profiler._monitor.publisher.published = None
         assert len(profiler.workers()) == 3
         assert profiler._monitor.live_workers == 3
         assert profiler.metrics().worker == "2"
 
     def test_one_report_a_step(self, profiler, monkeypatch):
         """What is published, kept, judged for evidence and given to sinks is one report, built once."""
-        built, metrics = [], profiler._monitor.metrics
-        monkeypatch.setattr(profiler._monitor, "metrics", lambda: built.append(1) or metrics())
+        built: list[object] = []
+        monkeypatch.setattr(monitor, "figures_of", lambda one: built.append(one) or figures_of(one))
         profiler._monitor.given.clock.advance(60)
         profiler.step()
         assert len(built) == 1

@@ -1,0 +1,129 @@
+"""The evaluation of one process: the features look at a beat, and the changes of what they find are reported."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+
+from memprof_middleware.failures import Failures
+from memprof_middleware.model import Alert, Leak, MemoryMetrics, RouteGrowth
+from memprof_middleware.purse import Purse
+from memprof_middleware.routes.growth import group_growth
+from memprof_middleware.routes.watch import most_growth
+from memprof_middleware.runtime.alerts import AlertManager
+from memprof_middleware.runtime.beat import Beat, Conditions, Observer
+from memprof_middleware.runtime.features import Features
+from memprof_middleware.runtime.given import Given
+from memprof_middleware.runtime.observers import Observers, leak_condition
+from memprof_middleware.runtime.publisher import Publisher
+from memprof_middleware.runtime.reporting import Reporter
+from memprof_middleware.runtime.snapshots import Snapshots
+from memprof_middleware.workers.reported import Reported
+
+
+class Evaluator:
+    """Have the observers look at a beat, and report what begins, rises and ends.
+
+    Args:
+        given: the settings and the callbacks.
+        features: the features.
+        snapshots: the snapshots of this process.
+        publisher: knows what the other workers have found.
+        purse: the CPU budget.
+        failures: where the failure of an observer is counted.
+
+    Attributes:
+        reporter: reports each change.
+    """
+
+    def __init__(
+        self,
+        given: Given,
+        features: Features,
+        snapshots: Snapshots,
+        publisher: Publisher,
+        purse: Purse,
+        failures: Failures,
+    ) -> None:
+        self._features, self._snapshots, self._publisher = features, snapshots, publisher
+        self._purse, self._failures, group = purse, failures, features.group
+        self._reported = Reported(lambda: group.shared_folder, failures)
+        page = f"{given.config.page_path}/" if given.config.page_path and given.config.token is not None else ""
+        callbacks = given.alert_callbacks, given.leak_callbacks
+        self.reporter = Reporter(given.logger, failures, self._reported, features.triage, page, *callbacks)
+        self._alerts = AlertManager(self.reporter)
+        self._observers = Observers(features)
+
+    def beat(self, *, counted: bool = True, by_hand: bool = False) -> Beat:
+        """Put together what is judged now; the siblings are read once for all observers."""
+        siblings = tuple(self._features.group.siblings(os.getpid()))
+        self._reported.live = [sibling.pid for sibling in siblings]
+        self._features.triage.read()
+        taken, worker = self._snapshots, self._features.group.worker
+        return Beat(taken.last_time, taken.last, taken.history, worker, siblings, counted, by_hand)
+
+    def observe(self, beat: Beat, observers: Iterable[Observer] | None = None) -> list[Conditions]:
+        """Have each observer look, by default all of a step, and pay for it; one that fails harms no other."""
+        found = []
+        for observer in self._observers.all() if observers is None else observers:
+            lock = contextlib.nullcontext() if observer.waits else self._snapshots.lock
+            with self._failures.caught(observer.kind), lock, self._purse.paying("judging"):
+                found.append(observer.observe(beat))
+        return found
+
+    def report(self, found: Iterable[Conditions], now: float) -> None:
+        """Report what has changed since the last beat."""
+        for conditions in found:
+            with self._failures.caught("alerts"):
+                self._alerts.update(conditions, now)
+
+    def _ask(self, *observers: Observer) -> None:
+        """Have observers look now, for a caller who waits for the answer."""
+        beat = self.beat(by_hand=True)
+        self.report(self.observe(beat, observers), beat.now)
+
+    def detect_leaks(self) -> list[Leak]:
+        """Judge the history; the open leaks, the worst first."""
+        self._ask(self._observers.leaks)
+        return list(self.leaks)
+
+    def check_thresholds(self) -> list[Alert]:
+        """Judge the last snapshot against the thresholds; the conditions that are met, leaks included."""
+        self._ask(*self._observers.thresholds)
+        return self.alerts
+
+    def judge_routes(self) -> list[RouteGrowth]:
+        """Judge the memory that requests of each route leave behind, in all workers; the largest first."""
+        self._ask(self._observers.routes)
+        return self.route_growth()
+
+    def route_growth(self) -> list[RouteGrowth]:
+        """The last result of :meth:`judge_routes`, of this worker or of the one that judges for all."""
+        return list(self._features.routes.growth) or list(group_growth(self._publisher.workers()))
+
+    def route_of(self, type_name: str) -> RouteGrowth | None:
+        """The route whose requests make a type grow in this worker; ``None`` if none is found."""
+        with self._snapshots.lock:
+            windows = self._features.routes.windows_of("objects", type_name, self._snapshots.history)
+        return most_growth(type_name, windows)
+
+    @property
+    def leaks(self) -> tuple[Leak, ...]:
+        """The open leaks that are not ignored, the worst first."""
+        return self._features.triage.reported(self._features.leaks.leaks)
+
+    @property
+    def alerts(self) -> list[Alert]:
+        """The conditions that are met, as they were reported last."""
+        return self._alerts.active
+
+    def inherit(self, predecessor: MemoryMetrics) -> None:
+        """Go on with the baseline of the worker that had this place before, and with its leaks until they are over."""
+        with self._snapshots.lock:
+            self._snapshots.inherit_baseline(predecessor.baseline)
+            self._features.leaks.inherit(predecessor.leaks)
+        now, config = self._snapshots.last_time, self._features.config
+        confirmed = [leak for leak in predecessor.leaks if leak.state == "confirmed"]
+        self._alerts.adopt([leak_condition(leak, config) for leak in confirmed], now)
+        self._alerts.adopt(self._features.capacity.inherit(predecessor), now)

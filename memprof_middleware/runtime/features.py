@@ -1,0 +1,86 @@
+"""The features of one process, made and wired to one another."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from memprof_middleware.leaks.triage import FILE_NAME, Triage
+from memprof_middleware.leaks.watch import LeakWatch
+from memprof_middleware.limits.capacity import Capacity
+from memprof_middleware.routes.watch import RouteWatch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from memprof_middleware.config import Config
+    from memprof_middleware.failures import Failures
+    from memprof_middleware.limits.levels import FixedTuner
+    from memprof_middleware.model.urgency import Urgency
+    from memprof_middleware.purse import Purse
+    from memprof_middleware.runtime.given import Given
+    from memprof_middleware.workers.group import WorkerGroup
+
+
+@dataclasses.dataclass(slots=True)
+class Features:
+    """The features that look at each beat, and what they need of the process.
+
+    Attributes:
+        leaks: objects, containers and memory that grow and stay.
+        routes: the memory that requests of each route leave behind.
+        capacity: the time to the limits.
+        tuner: the thresholds, with or without learning.
+        triage: the decisions of people about incidents.
+        config: the settings.
+        group: the workers of the server.
+    """
+
+    leaks: LeakWatch
+    routes: RouteWatch
+    capacity: Capacity
+    tuner: FixedTuner
+    triage: Triage
+    config: Config
+    group: WorkerGroup
+
+
+def features(
+    given: Given,
+    group: WorkerGroup,
+    failures: Failures,
+    purse: Purse,
+    *,
+    is_halted: Callable[[], object],
+    urgency_of: Callable[[str], Urgency | None],
+) -> Features:
+    """Make the features of one process. Nothing is started or read.
+
+    Args:
+        given: what outlives the process.
+        group: the workers of the server.
+        failures: where a failure is counted.
+        purse: the CPU budget.
+        is_halted: whether a step under way is no longer wanted.
+        urgency_of: the urgency of an incident in all workers.
+    """
+    config, probes = given.config, given.probes
+    triage = Triage(config.ignore, lambda: _triage_path(config, group), urgency_of, given.clock, failures)
+    leaks = LeakWatch(probes, config, failures, is_halted, purse)
+    leaks.is_ignored = triage.is_ignored
+    return Features(
+        leaks=leaks,
+        routes=RouteWatch(given.traffic, probes, given.clock, config.warmup_snapshots, failures, purse),
+        capacity=Capacity(failures),
+        tuner=given.tuner(config, failures),
+        triage=triage,
+        config=config,
+        group=group,
+    )
+
+
+def _triage_path(config: Config, group: WorkerGroup) -> Path | None:
+    """The file of decisions about incidents: beside what was learned, else as long as the server runs."""
+    folder = config.state_folder or group.shared_folder
+    return folder and folder / FILE_NAME

@@ -1,0 +1,104 @@
+"""The figures of this worker for the other workers of the server, and theirs for this one."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+
+from memprof_middleware.model import MemoryMetrics
+from memprof_middleware.model.urgency import URGENCIES, Urgency
+from memprof_middleware.runtime.features import Features
+from memprof_middleware.text.headline import subject
+from memprof_middleware.workers.pasts import Pasts
+
+# The longest time from the start of an application to the moment at which its server listens.
+_BIND_SECONDS = 60.0
+
+
+class Publisher:
+    """Publish the figures of one process, and read those of its siblings.
+
+    Args:
+        features: have the group of workers, and what of the routes is published.
+        pasts: the past of each worker.
+        age: seconds since the start of this process.
+        figures: builds the figures of now; ``None``: the profiler is gone.
+        inherit: called with the figures of the worker that had this place before; ``None``: it is not looked for.
+
+    Attributes:
+        lock: held while figures are built and published: older ones must not overwrite newer ones.
+        published: what the other workers see; a scrape answered here shows the same.
+    """
+
+    def __init__(
+        self,
+        features: Features,
+        pasts: Pasts,
+        age: Callable[[], float],
+        figures: Callable[[], MemoryMetrics | None],
+        inherit: Callable[[MemoryMetrics], object] | None,
+    ) -> None:
+        self._features, self._group, self._pasts = features, features.group, pasts
+        self._age, self._figures, self._inherit = age, figures, inherit
+        self.lock = threading.Lock()
+        self.published: MemoryMetrics | None = None
+
+    def join(self) -> None:
+        """Take a place among the workers, if there is none yet, and inherit from the worker that had it before."""
+        with self.lock:
+            self._join()
+
+    def _join(self) -> None:
+        if self._inherit is not None:
+            predecessor = self._group.join()
+            # A worker that joins late, because there was no folder for it before, has a past of its own.
+            if predecessor is not None and self._age() <= _BIND_SECONDS:
+                self._inherit(predecessor)
+
+    def publish(self) -> None:
+        """Let a scrape, whichever worker answers it, see the state as it is now."""
+        with self.lock:
+            self._join()  # in here: a scrape must not see the place taken and what comes with it not yet inherited
+            figures = self._figures()
+            if figures is not None:
+                self.published = figures
+                self._group.publish(figures, self._features.routes.published)
+
+    def wait_for_server(self) -> bool:
+        """Publish until it is known where the server listens: some bind after they have started the application.
+
+        Returns:
+            Whether to ask again.
+        """
+        if self._group.settled or self._age() > _BIND_SECONDS:
+            return False
+        self.publish()
+        return not self._group.settled
+
+    def keep_past(self) -> None:
+        """Add what was published last to the past of this worker.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        with self.lock:  # a step by hand may run beside the thread's
+            self._pasts.keep(self.published)
+
+    def workers(self) -> list[MemoryMetrics]:
+        """The figures of each live worker of the server, this one included; measures and publishes nothing."""
+        with self.lock:  # not between the others' seeing new figures and our own
+            own = self.published
+        own = own or self._figures()
+        return [] if own is None else self._group.workers(own)
+
+    @property
+    def live_workers(self) -> int:
+        """The number of workers of the server, this one included."""
+        return 1 + len(self._group.siblings(os.getpid()))
+
+    def urgency_of(self, incident: str) -> Urgency:
+        """The urgency of an incident now, in the worker that has it worst."""
+        leaks = (leak for worker in self.workers() for leak in worker.leaks)
+        named = (leak.urgency for leak in leaks if incident in {subject(leak), leak.name})
+        return max(named, key=URGENCIES.index, default="none")
