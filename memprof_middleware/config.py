@@ -156,7 +156,8 @@ class Config:
     )
     cpu_budget: float = setting(
         0.5,
-        "CPU time that the profiler may use, in percent of one core. Measurements above it are skipped or sampled.",
+        "CPU time that the profiler may use, in percent of one core, in the long run: a young process may spend up to "
+        "1.5 s ahead, once. Measurements above it are skipped or sampled.",
         lambda v: 0.01 <= v <= 100,
         "0.01 to 100",
     )

@@ -13,8 +13,10 @@ Kind = Literal["count", "walk", "search", "routes", "shown", "judging"]
 # order, which is that in which an open verdict needs them. Judging is never put off: it is paid before all.
 _SHARES: dict[Kind, float] = {"count": 0.4, "walk": 0.2, "search": 0.15, "routes": 0.15, "shown": 0.1}
 # So many seconds' income may be saved up: it bounds what any window sees beyond the budget. A young process has most
-# to look at, and somebody may be watching: once it has more.
+# to look at, and somebody may be watching: once it has more, but no more than its first looks take. A larger budget
+# needs no larger credit: 300 s of 5 % would let a process of one minute take a quarter of a core.
 _CREDIT_SECONDS, _START_SECONDS = 60.0, 300.0
+_START_CPU_SECONDS = 1.5
 
 
 class Purse:
@@ -37,7 +39,7 @@ class Purse:
         self.now, self.rate = clock, percent / 100
         self.cpu_seconds = 0.0
         self._most = {kind: share * self.rate * _CREDIT_SECONDS for kind, share in _SHARES.items()}
-        self._left = {kind: share * self.rate * _START_SECONDS for kind, share in _SHARES.items()}
+        self._left = {kind: share * start_credit(percent) for kind, share in _SHARES.items()}
         self._owed = 0.0  # for judging
         self._earned_at = clock()
         self._lock = threading.Lock()  # requests pay for what they are shown
@@ -97,3 +99,12 @@ class Purse:
         put = min(seconds, max(0.0, self._most[kind] - self._left[kind]))
         self._left[kind] += put
         return put
+
+
+def start_credit(percent: float) -> float:
+    """Processor seconds that a young process may spend ahead, once.
+
+    Args:
+        percent: the budget, in percent of one core.
+    """
+    return min(_START_CPU_SECONDS, percent / 100 * _START_SECONDS)

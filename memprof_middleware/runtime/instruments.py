@@ -33,10 +33,11 @@ from memprof_middleware.runtime.shared_census import shared_census
 
 if TYPE_CHECKING:
     from memprof_middleware.heap.grown import GrownContainers
+    from memprof_middleware.probes.replaced import Replacements
 
 
 # What only a forked worker needs, with and without the compiled count.
-_FORKED = {True: ("grown", "held"), False: ("near",)}
+_FORKED = {True: ("heap.grown", "heap.held"), False: ("heap.near", "probes.replaced")}
 
 
 @before_fork
@@ -44,7 +45,7 @@ def _load_for_child() -> None:
     """Have in the parent what its children need: there it is shared, and no thread of them has to import."""
     allocator_stats()  # which looks once for what allocates
     for name in _FORKED[is_installed()]:
-        import_module(f"memprof_middleware.heap.{name}")
+        import_module(f"memprof_middleware.{name}")
 
 
 class ProcessInstruments(Instruments, Protocol):
@@ -97,6 +98,7 @@ class Probes:
         self._turn = Turn()
         self._census = CensusTaker()
         self._grown: GrownContainers | None = None
+        self._replacements: Replacements | None = None
 
     def process(self) -> ProcessMemory:
         """Resident, virtual and anonymous memory."""
@@ -136,7 +138,14 @@ class Probes:
 
     def census(self, stride: int = 1) -> Census:
         """Live objects by type, counted in slices; every ``stride``-th of them, or all where C counts."""
-        return self._census.take(stride)
+        found = self._census.take(stride)
+        if not self._is_frozen:
+            return found
+        if self._replacements is None:
+            from memprof_middleware.probes.replaced import Replacements
+
+            self._replacements = Replacements.of_this_process()
+        return self._replacements.less(found)
 
     def shared_census(self, stride: int, max_age: float) -> Census:
         """The same, or what another profiler of this process counted within so many seconds."""

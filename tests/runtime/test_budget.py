@@ -67,6 +67,20 @@ def test_the_budget_holds(interval: float, objects: int) -> None:
         assert {stride for _, stride, _ in done} == {1}
 
 
+@pytest.mark.parametrize(("percent", "ahead"), [(0.1, 0.3), (0.5, 1.5), (5.0, 1.5), (50.0, 1.5)])
+def test_a_young_process_may_spend_no_more_ahead_than_its_first_looks_take(percent: float, ahead: float) -> None:
+    """Whatever the budget, a process that takes all that it may is at most 1.5 s of processor time above it."""
+    clock = FakeClock(0.0)
+    purse = Purse(percent, clock)
+    kinds: tuple[Kind, ...] = ("count", "walk", "search", "routes", "shown")
+    for second in range(75):
+        for kind in kinds:
+            purse.charge(kind, max(0.0, purse.left(kind)))
+        assert purse.cpu_seconds <= ahead + percent / 100 * second + 1e-9
+        clock.advance(1)
+    assert purse.cpu_seconds >= ahead + percent / 100 * 70
+
+
 def test_a_heap_that_explodes_costs_one_census_too_much() -> None:
     """From 100 k to 5 M objects under a 1 s interval: after the first big census nothing runs until it is paid for."""
     config = Config(interval=1.0)

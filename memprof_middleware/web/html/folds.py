@@ -162,7 +162,11 @@ def _cost(state: Mapping[str, Any]) -> str:
     share = DASH if cost["page_cpu_percent"] is None else f"{cost['page_cpu_percent']:.2f} %"
     allowed = f"{1000 * cost['pause_allowed_seconds']:g} ms allowed"
     figures = [
-        _pair("Processor", f"{cost['cpu_percent']:.2f} %", f"of one core; {cost['cpu_budget_percent']:g} % allowed"),
+        _pair(
+            "Processor",
+            f"{cost['cpu_percent']:.2f} %",
+            f"of one core; {cost['cpu_budget_percent']:g} % allowed in the long run",
+        ),
         _pair("Longest pause of a count", milliseconds(cost["count_pause_seconds"]), allowed),
         _pair("Object count", milliseconds(cost["count_cpu_seconds"]), "of processor time, the last one"),
         _pair("Snapshot", milliseconds(cost["snapshot_seconds"]), "the last one"),

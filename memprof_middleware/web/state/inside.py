@@ -152,7 +152,7 @@ def cost(metrics: Sequence[MemoryMetrics], config: Config, now: float, about: Ma
     lived = [(one.cpu_seconds, max(1.0, now - one.start_time)) for one in metrics]
     used = max((100 * used / age for used, age in lived), default=0.0)
     return {
-        "answer": f"{used:.2f} % of one core, {config.cpu_budget:g} % allowed",
+        "answer": f"{used:.2f} % of one core, {config.cpu_budget:g} % allowed in the long run",
         "cpu_percent": used,
         "cpu_budget_percent": config.cpu_budget,
         "snapshot_seconds": max((one.duration_seconds for one in seen), default=None),
