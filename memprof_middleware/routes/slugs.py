@@ -55,7 +55,9 @@ def _most(prefix: str, plain: bool) -> int | None:
 
 
 def _folded(route: str, names_things: Callable[[str, bool, str], bool]) -> str:
-    prefix, _, path = route.partition(" /")
+    prefix, found, path = route.partition(" /")
+    if not found:  # a job's name, which is no path
+        return route
     for place, part in enumerate(path.split("/")):
         plain = _PLAIN_WORD.fullmatch(part) is not None
         kept = not part or part.startswith(("{", "<")) or not names_things(prefix, plain, part)
