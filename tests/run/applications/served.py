@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -130,7 +130,7 @@ def served(
             process.wait()
 
 
-def until(condition, what: str, found: Served) -> None:  # type: ignore[no-untyped-def]
+def until(condition: Callable[[], bool], what: str, found: Served) -> None:
     """Wait for something that must come to pass.
 
     Raises:

@@ -103,8 +103,10 @@ SIX = (
     Application(
         "mlflow",
         ("mlflow",),
-        ("mlflow", "server", "--host", "127.0.0.1", "--port", "{port}", "--workers", "2")
-        + ("--backend-store-uri", "sqlite:///mlflow.db"),
+        (
+            *("mlflow", "server", "--host", "127.0.0.1", "--port", "{port}"),
+            *("--workers", "2", "--backend-store-uri", "sqlite:///mlflow.db"),
+        ),
         (
             Ask("/health", "OK"),
             Ask(f"{_EXPERIMENTS}/get?experiment_id=0", "Default"),
