@@ -2,7 +2,7 @@
 
 Each runs twice in its environment. First without the profiler, to see how much memory it gains once it is warm; then
 with it, hours of service with a snapshot each minute, below a limit of which the leak takes half: twice the gain is
-left. A leak that gains next to nothing has the room of an ordinary worker instead. A fixed twin has the room of its leak.
+left. A leak that gains next to nothing has the room of an ordinary worker. A fixed twin has the room of its leak.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def row_of(one: Scenario, variant: str, lines: Lines, room: float) -> dict[str, 
 def _is_right(one: Scenario, route: str) -> bool:
     """Whether a route is the one that the label names; without any there, one route is as good as another."""
     path = str(one.label.get("culprit_path", "")).split("?")[0]
-    literal = [part for part in path.replace("(", " ").split()[-1:] or [""]]
+    literal = path.replace("(", " ").split()[-1:]
     stem = literal[0].partition("{")[0].rstrip("/") if literal else ""
     return bool(route) and (not stem or stem in route)
 

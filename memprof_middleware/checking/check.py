@@ -22,7 +22,7 @@ from memprof_middleware.model.value import valueclass
 # Rounds that nobody judges, in which modules are loaded and small caches fill; then those that are judged.
 _WARM_UP, _ROUNDS = 2, 5
 # Of its requests, so many leave something behind, and at least two a round.
-_SHARE, _LEAST = 0.01, 2
+_SHARE, _LEAST = 0.002, 2
 # Blocks that each request leaves behind; a list that is made larger now and then, or a free list, takes some.
 _BLOCKS = 0.5
 # A test has time, and its process may hold what all tests have imported.

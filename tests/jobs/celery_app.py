@@ -14,7 +14,7 @@ app = Celery("shop", broker="filesystem://")
 app.conf.update(
     broker_transport_options={
         "data_folder_in": str(folder / "queue"),
-        "data_folder_out": str(folder / "queue"),
+        "data_folder_out": str(folder / "outbox"),  # the test moves whole messages: a worker would read half of one
         "polling_interval": 0.05,
         "control_folder": str(folder / "control"),
     },

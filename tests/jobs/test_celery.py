@@ -29,8 +29,8 @@ class Worker:
     """One run of ``celery worker``."""
 
     def __init__(self, folder: Path, port: int, *options: str) -> None:
-        self.port, self.log_file = port, folder / "log"
-        for name in ("queue", "control", "run"):
+        self.port, self.folder, self.log_file = port, folder, folder / "log"
+        for name in ("outbox", "queue", "control", "run"):
             (folder / name).mkdir(exist_ok=True)
         self.environ = {name: value for name, value in os.environ.items() if not name.startswith("MEMPROF_")}
         self.environ |= {"CELERY_FOLDER": str(folder), "METRICS_PORT": str(port), "PYTHONPATH": str(HERE)}
@@ -47,6 +47,8 @@ class Worker:
     def send(self, name: str, times: int) -> None:
         program = f"from celery_app import app\nfor _ in range({times}): app.send_task({name!r})"
         subprocess.run([sys.executable, "-c", program], cwd=HERE, env=self.environ, check=True)
+        for message in (self.folder / "outbox").glob("*.celery.msg"):
+            message.rename(self.folder / "queue" / message.name)
 
     def children(self) -> list[int]:
         return [child.pid for child in psutil.Process(self.process.pid).children()]

@@ -159,6 +159,7 @@ def test_a_file_is_private_whole_and_as_it_is_now(profiler: MemoryProfiler, tmp_
     assert write_textfile(path, profiler=profiler)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert 'memory_requests_total{worker="0"} 1.0' in path.read_text()
+    assert 'memory_route_requests_total{route="TASK import",worker="0"} 1.0' in path.read_text()
     assert write_textfile(path, mode=0o644, profiler=profiler)
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     assert list(tmp_path.iterdir()) == [path]
@@ -185,6 +186,8 @@ def test_a_push_arrives(profiler: MemoryProfiler) -> None:
         def log_message(self, *args: object) -> None:
             """Nothing."""
 
+    with task("import", profiler=profiler):
+        pass
     with http.server.HTTPServer(("127.0.0.1", 0), Gateway) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"127.0.0.1:{server.server_address[1]}"
@@ -193,6 +196,7 @@ def test_a_push_arrives(profiler: MemoryProfiler) -> None:
     [(command, path, body)] = got
     assert (command, path) == ("PUT", "/metrics/job/import/shop/north")
     assert b"fogcompute_memory_heap_used_mb" in body
+    assert b'memory_route_requests_total{route="TASK import",worker="0"} 1.0' in body
 
 
 def test_two_processes_share_a_port_and_another_application_is_refused(profiler: MemoryProfiler) -> None:

@@ -128,6 +128,16 @@ def test_an_error_needs_some_visits() -> None:
     assert counts == {UNMATCHED: 304, "GET /login": 2}
 
 
+def test_a_job_keeps_its_count_when_names_are_reviewed() -> None:
+    """Its name is no path, of which parts would be folded: from snapshot to snapshot it goes on."""
+    traffic = Traffic()
+    for _ in range(3):
+        traffic.end("TASK import")
+        traffic.end("TASK import/{id}")
+        traffic.review()
+    assert traffic.read()[0] == {"TASK import": 3, "TASK import/{id}": 3}
+
+
 def test_reviews_beside_other_threads() -> None:
     """Names change hands under load, and still each request counts exactly once."""
     traffic, over = Traffic(3), threading.Event()

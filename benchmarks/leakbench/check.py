@@ -1,0 +1,96 @@
+"""``memprof check`` on the labelled applications: what it says of each, and of its twin without the leak.
+
+``python -m benchmarks.leakbench.check`` runs the command as a build would, in each scenario's own environment, with the
+options that its user would give. A number that rises stands where the label's traffic has ids or words.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from benchmarks import harness
+from benchmarks.leakbench.environments import python_for
+from benchmarks.leakbench.scenario import Scenario, find, folders
+
+_SECONDS = 300
+_RISING = re.compile(r"\{(?:u|hex|Z|W|n)\}")
+# One request of so many leaks, or an answer that is an error is the one that leaks.
+_OPTIONS = {
+    "hl-error-path": ("--requests", "200", "--accept", "402"),
+    "hl-one-of-six-routes": ("--accept", "404"),
+    "hl-slow-one-in-200": ("--requests", "1000", "--confirm", "5000"),
+    "nl-django-warmup": ("--requests", "50"),
+    "real-aiohttp-405-cache": ("--accept", "405"),
+    "real-starlette-exc-singleton": ("--accept", "401"),
+}
+# Native memory is not what it counts, which docs/testing.md says.
+_NATIVE = "native"
+
+
+def main() -> int:
+    """Print a row for each; returns 1 if one is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.leakbench.check", description=__doc__)
+    parser.add_argument("names", nargs="*", help="scenarios; by default all of which no native memory leaks")
+    names = parser.parse_args().names
+    scenarios = [one for folder in folders() for one in find(folder)]
+    chosen = [one for one in scenarios if (one.name in names if names else one.label["kind"] != _NATIVE)]
+    print("| application | has a leak | status | right | s | says |\n|---|---|---|---|---|---|")
+    wrong = 0
+    for one in chosen:
+        for variant in one.variants:
+            wrong += not _row(one, variant)
+    print(f"{wrong} wrong")
+    return int(wrong > 0)
+
+
+def _row(scenario: Scenario, variant: str) -> bool:
+    expected = int(scenario.leaks and variant == "buggy")
+    began = time.monotonic()
+    status, said = _check(scenario, variant)
+    name = scenario.name if variant == "buggy" else f"{scenario.name}, fixed"
+    seconds = time.monotonic() - began
+    right = status == expected
+    print(f"| {name} | {expected} | {status} | {right} | {seconds:.1f} | {said} |", flush=True)
+    return right
+
+
+def _check(scenario: Scenario, variant: str) -> tuple[int | str, str]:
+    """The exit status, and the line that a reader looks for."""
+    environ = {key: value for key, value in os.environ.items() if not key.startswith(("MEMPROF_", "PYTHON"))}
+    environ |= {
+        "PYTHONPATH": os.pathsep.join((str(harness.ROOT), str(harness.ROOT / "integrations"))),
+        "SCENARIO_VARIANT": variant,
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    command = [str(python_for(scenario, variant)), "-W", "ignore", "-m", "memprof_middleware.cli", "check", "app:app"]
+    for path in _paths(scenario):
+        command += ["--path", path]
+    try:
+        done = subprocess.run(
+            [*command, *_OPTIONS.get(scenario.name, ())],
+            cwd=scenario.folder,
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return "none", f"took more than {_SECONDS} s"
+    told = [line.strip() for line in done.stdout.splitlines() if " keeps " in line]
+    return done.returncode, (told or done.stderr.strip().splitlines()[-1:] or [""])[0][:160]
+
+
+def _paths(scenario: Scenario) -> Sequence[str]:
+    paths = [f"{one.get('method', 'GET')} {_RISING.sub('{n}', one['path'])}" for one in scenario.label["paths"]]
+    return list(dict.fromkeys(paths))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
