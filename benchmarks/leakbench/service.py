@@ -134,14 +134,15 @@ def line(row: dict[str, Any]) -> str:
         marks = {"right": row["right"], "named": row["named"], "held": row["held"], "route": row["route_right"]}
         wrong = ", ".join(what for what, is_so in marks.items() if not is_so)
         told = (
-            f"{verdict['state'] or 'MISSED'} {verdict['kind']} {verdict['name']}, holder {verdict['holder'] or '-'}, route "
-            f"{verdict['route'] or '-'}, found {row['found']}, confirmed {row['confirmed']}"
+            f"{verdict['state'] or 'MISSED'} {verdict['kind']} {verdict['name']}, holder {verdict['holder'] or '-'}, "
+            f"route {verdict['route'] or '-'}, found {row['found']}, confirmed {row['confirmed']}"
             + (f", NOT {wrong}" if wrong else "")
             + told
         )
     what = f"{row['scenario']} ({row['variant']})"
     failures = f"; FAILURES {row['failures']}" if row["failures"] else ""
-    return f"{what:<42} room {row['room_mb']:.0f}, gained {row['gained_mb']:.1f} MB: {told}{failures}, {row['seconds']:.0f} s"
+    sizes = f"room {row['room_mb']:.0f}, gained {row['gained_mb']:.1f} MB"
+    return f"{what:<42} {sizes}: {told}{failures}, {row['seconds']:.0f} s"
 
 
 def tables(results: dict[str, Any]) -> str:

@@ -6,8 +6,7 @@ import tracemalloc
 
 import pytest
 
-from memprof_middleware.routes.counter import Traffic
-from memprof_middleware.routes.labels import FOLDED, LABELS, below, job
+from memprof_middleware.routes.labels import FOLDED, LABELS, below
 
 
 def test_methods_are_bounded() -> None:
@@ -78,11 +77,3 @@ def test_labels_of_long_paths_are_not_kept() -> None:
 def test_prefixes_end_at_a_slash(path: str, root: str, rest: str) -> None:
     """A prefix is taken off where it is one; a path that only begins alike stays."""
     assert below(path, root) == rest
-
-
-def test_a_job_is_no_path_and_keeps_its_name() -> None:
-    """A review of the routes gives no job's name up: its requests stay countable."""
-    traffic = Traffic()
-    traffic.end(job("shop.receipt"))
-    traffic.review()
-    assert traffic.read()[0] == {"TASK shop.receipt": 1}

@@ -1,4 +1,4 @@
-"""Six applications of other people under ``memprof run``, and without: are the answers, the output and the end the same?
+"""Six applications of other people under ``memprof run``, and without: same answers, same output, same end?
 
 ``make apps`` installs each into an environment of its own, runs its command three times either way, prints a table.
 ``make apps ARGS="--hour"`` lets all of them run for an hour with the settings as they are by default, under light
