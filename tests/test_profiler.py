@@ -8,6 +8,8 @@ import json
 import logging
 import os
 import stat
+import subprocess
+import sys
 import threading
 import time
 import tracemalloc
@@ -260,19 +262,28 @@ def test_a_leak_is_told_once_and_ends(rig: Rig) -> None:
     assert rig.profiler.metrics().leaks == ()
 
 
+_IDLE = """
+import json
+from memprof_middleware import Config, MemoryProfiler
+from memprof_middleware.testing import FakeClock
+clock, named = FakeClock(), set()
+profiler = MemoryProfiler(Config(background=False, cpu_budget=100, max_stall=1000), clock=clock)
+for _ in range(150):
+    clock.advance(60)
+    profiler.step()
+    named |= {leak.name for leak in profiler.detect_leaks() if "memprof" in leak.name}
+counted = profiler.take_snapshot().object_counts
+metrics = profiler.metrics()
+profiler.stop()
+own = [name for name in counted if name.startswith("memprof_middleware.")]
+print(json.dumps([metrics.snapshots_taken, metrics.censuses_taken, sorted(named), own]))
+"""
+
+
 def test_the_profilers_own_windows_are_no_leak() -> None:
     """Over the hours in which its own bounded buffers fill, a profiler in an idle process calls none of its types."""
-    clock = FakeClock()
-    profiler = MemoryProfiler(Config(background=False, cpu_budget=100, max_stall=1000), clock=clock)
-    try:
-        for _ in range(150):
-            clock.advance(60)
-            profiler.step()
-            assert [leak.name for leak in profiler.detect_leaks() if "memprof" in leak.name] == []
-        names = profiler.take_snapshot().object_counts
-    finally:
-        profiler.stop()
-    assert not [name for name in names if name.startswith("memprof_middleware.")]
+    done = subprocess.run([sys.executable, "-c", _IDLE], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [151, 151, [], []]
 
 
 def test_a_leak_that_gets_worse_counts_again(rig: Rig) -> None:

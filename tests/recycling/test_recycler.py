@@ -121,7 +121,7 @@ def test_a_crash_loop_is_impossible(make, child, clock) -> None:
 
     def life() -> list[str]:
         worker = make(recycle_cooldown=1, recycle_min_lifetime=1, recycle_patience=1, recycle_per_hour=3)
-        for _ in range(60):
+        for _ in range(15):
             worker.step(600, seconds=2)
             if worker.retired:
                 break
