@@ -31,6 +31,7 @@ _OPTIONS = {
 }
 # Native memory is not what it counts, which docs/testing.md says.
 _NATIVE = "native"
+_COMMAND = "import sys; from memprof_middleware.cli import main; sys.exit(main())"
 
 
 def main() -> int:
@@ -68,7 +69,7 @@ def _check(scenario: Scenario, variant: str) -> tuple[int | str, str]:
         "SCENARIO_VARIANT": variant,
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    command = [str(python_for(scenario, variant)), "-W", "ignore", "-m", "memprof_middleware.cli", "check", "app:app"]
+    command = [str(python_for(scenario, variant)), "-W", "ignore", "-c", _COMMAND, "check", "app:app"]
     for path in _paths(scenario):
         command += ["--path", path]
     try:

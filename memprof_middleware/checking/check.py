@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -110,7 +111,10 @@ class _Stage:
 
     def _walk(self) -> None:
         collect()
+        before = sys.getallocatedblocks()
         self._walks.append(_containers())
+        collect()
+        self._series.own += sys.getallocatedblocks() - before
 
     def _find(self) -> dict[str, float]:
         found = {}
