@@ -19,13 +19,18 @@ from benchmarks.leakbench.environments import python_for
 from benchmarks.leakbench.scenario import Scenario, find, folders
 
 _SECONDS = 300
-_RISING = re.compile(r"\{(?:u|hex|Z|W|n)\}")
-# One request of so many leaks, or an answer that is an error is the one that leaks.
+# What the traffic of a label has in its paths: ids that are ever new, and some that come again.
+_OURS = {"{u}": "{n%200}", "{W}": "{n%2500}", "{hex}": "{n}", "{Z}": "{n}", "{n}": "{n}"}
+_THEIRS = re.compile("|".join(map(re.escape, _OURS)))
+# One request of so many leaks, a buffer holds more than the two thousand requests that are usual would show, or the
+# answer that leaks is an error.
 _OPTIONS = {
-    "hl-error-path": ("--requests", "200", "--accept", "402"),
+    "hl-error-path": ("--requests", "200", "--confirm", "12000", "--accept", "402"),
     "hl-one-of-six-routes": ("--accept", "404"),
     "hl-slow-one-in-200": ("--requests", "1000", "--confirm", "5000"),
     "nl-django-warmup": ("--requests", "50"),
+    "own-nl-bounded-dict": ("--confirm", "20000"),
+    "own-nl-flush": ("--confirm", "10000"),
     "real-aiohttp-405-cache": ("--accept", "405"),
     "real-starlette-exc-singleton": ("--accept", "401"),
 }
@@ -89,7 +94,10 @@ def _check(scenario: Scenario, variant: str) -> tuple[int | str, str]:
 
 
 def _paths(scenario: Scenario) -> Sequence[str]:
-    paths = [f"{one.get('method', 'GET')} {_RISING.sub('{n}', one['path'])}" for one in scenario.label["paths"]]
+    paths = [
+        f"{one.get('method', 'GET')} {_THEIRS.sub(lambda found: _OURS[found[0]], one['path'])}"
+        for one in scenario.label["paths"]
+    ]
     return list(dict.fromkeys(paths))
 
 
