@@ -8,6 +8,7 @@ import inspect
 import io
 import itertools
 import os
+import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
@@ -18,6 +19,8 @@ from memprof_middleware.model.value import valueclass
 
 Message = MutableMapping[str, Any]
 _FAILS = 400
+# A number that rises with each request; with a count, it begins again after so many.
+_RISING = re.compile(r"\{n(?:%([1-9]\d{0,8}))?\}")
 
 
 class CheckError(MemprofError):
@@ -34,7 +37,7 @@ class Asked:
 
     Attributes:
         method: such as ``GET``.
-        path: with its query; ``{n}`` in it is a number that rises with each request.
+        path: with its query; ``{n}`` in it is a number that rises with each request, ``{n%200}`` begins again at 200.
         headers: names in lower case.
         body: bytes.
         accepted: statuses of errors that count as right: a leak may lie on the way of an error.
@@ -99,7 +102,7 @@ def client(app: Any) -> AsgiClient | WsgiClient:
 
 def _paths(path: str) -> Iterator[str]:
     for number in itertools.count(1):
-        yield path.replace("{n}", str(number))
+        yield _RISING.sub(lambda found: str(number % int(found[1]) if found[1] else number), path)  # noqa: B023
 
 
 class WsgiClient:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -92,25 +93,29 @@ class _Stage:
         self._work, self._requests, self._before = work, requests, before
         self._series = Series(_ROUNDS + 1)
         self._walks: list[Containers] = []
+        self._walked: list[int] = []  # how many rounds had been before each walk
         self.grown: dict[str, float] = {}
 
     def run(self, ignore: tuple[str, ...], *, early: bool = False) -> None:
-        """All rounds; ``early``: no more of them once nothing grows."""
-        self._walk()
+        """All rounds; ``early``: no more of them once nothing grows, and the containers are looked at after each."""
+        self._walk(0)
         self._series.take()
-        for number in range(_ROUNDS):
+        for number in range(1, _ROUNDS + 1):
             self._work.repeat(self._requests)
-            if number in {_ROUNDS // 2, _ROUNDS - 1}:
-                self._walk()
+            if early or number in {_ROUNDS // 2 + 1, _ROUNDS}:
+                self._walk(number)
             self._series.take()
             self.grown = {name: pace for name, pace in self._find().items() if not _is_named(name, ignore)}
-            # Not before the containers have been seen twice: what they keep may be nothing that is counted.
-            if early and not self.grown and len(self._walks) > 1:
+            if early and not self.grown:
                 break
 
-    def _walk(self) -> None:
+    def _walk(self, rounds: int) -> None:
         collect()
+        self._walked.append(rounds)
+        before = sys.getallocatedblocks()
         self._walks.append(_containers())
+        collect()
+        self._series.own += sys.getallocatedblocks() - before
 
     def _find(self) -> dict[str, float]:
         found = {}
@@ -133,15 +138,15 @@ class _Stage:
         if len(self._walks) < 2:
             return {}
         walks = [{one.path: one.length for one in walk.found} for walk in self._walks]
-        # The first walk lies before the first round, the second in the middle, the third after the last.
-        rounds = (_ROUNDS // 2 + 1, _ROUNDS - _ROUNDS // 2 - 1)
+        rounds = increments(self._walked)
         found = {}
         for path in walks[-1]:
             lengths = [walk.get(path, 0) for walk in walks]
             added = increments(lengths)
-            paces = [one / (number * self._requests) for one, number in zip(added, rounds, strict=False)]
-            least = max(_SHARE, 0.5 * self._before.get(path, 0.0))
-            if min(added) >= _LEAST and min(paces) >= least and min(paces) >= 0.5 * max(paces):
+            paces = sorted(one / (number * self._requests) for one, number in zip(added, rounds, strict=True))
+            median = paces[len(paces) // 2]
+            least = max(_SHARE, 0.5 * self._before.get(path, 0.0), 0.5 * median)
+            if min(added) >= _LEAST and paces[0] >= least and paces[-1] <= 2 * median:
                 found[path] = lengths
         return found
 

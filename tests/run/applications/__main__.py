@@ -1,6 +1,7 @@
-"""Six applications of other people under ``memprof run``, and without: same answers, same output, same end?
+"""Six applications of other people with ``memprof run`` and without: are answers, output and end the same?
 
-``make apps`` installs each into an environment of its own, runs its command three times either way, prints a table.
+``make apps`` installs each into an environment of its own, runs its command three times either
+way and prints a table.
 ``make apps ARGS="--hour"`` lets all of them run for an hour with the settings as they are by default, under light
 traffic, and prints each line that the profiler has logged: each of them is a false alarm, or a leak of theirs.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -29,6 +31,7 @@ HOUR = 3600
 def main() -> int:
     """Run the job; returns 1 if something is not as it must be."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # no server is left behind
     chosen = [one for one in SIX if not options.only or one.name in options.only]
     for one in chosen:
         _install(one, options.folder / one.name)
@@ -73,7 +76,7 @@ def _compare(application: Application, folder: Path, runs: int) -> bool:
                     before = _settled(found)
                 right[watched] += _ask(found)
                 if watched:
-                    counted.append((_settled(found) - before).total())
+                    counted.append(_counted(found, before))
                     sent.append(REQUESTS)
                 ends[watched].append(found.stop())
                 prints[watched] |= shapes(found.said())
@@ -100,6 +103,13 @@ def _ask(found: Served) -> int:
     for one in {one for one, right in answers if not right}:
         print(f"    not as expected: {one.path}", file=sys.stderr)
     return sum(right for _, right in answers)
+
+
+def _counted(found: Served, before: Counter[str]) -> int:
+    """The requests that are counted, once all that were sent can be: what is shown is as of the last snapshot."""
+    with contextlib.suppress(TimeoutError):
+        until(lambda: (found.counted() - before).total() >= REQUESTS, "the requests", found, seconds=30)
+    return (_settled(found) - before).total()
 
 
 def _settled(found: Served) -> Counter[str]:

@@ -130,13 +130,13 @@ def served(
             process.wait()
 
 
-def until(condition: Callable[[], bool], what: str, found: Served) -> None:
+def until(condition: Callable[[], bool], what: str, found: Served, *, seconds: float = START_SECONDS) -> None:
     """Wait for something that must come to pass.
 
     Raises:
         TimeoutError: it has not, or the process has ended before.
     """
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + seconds
     while True:
         with contextlib.suppress(OSError, http.client.HTTPException):
             if condition():

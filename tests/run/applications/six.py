@@ -90,14 +90,21 @@ SIX = (
     Application(
         "litellm",
         ("litellm[proxy]",),
-        ("litellm", "--config", "config.yaml", "--host", "127.0.0.1", "--port", "{port}", "--num_workers", "2"),
+        (
+            *("litellm", "--config", "config.yaml", "--host", "127.0.0.1", "--port", "{port}"),
+            # On a busy machine its workers load for longer than the five seconds after which uvicorn replaces them.
+            *("--num_workers", "2", "--timeout_worker_healthcheck", "90"),
+        ),
         (
             Ask("/health/liveliness", "alive"),
             Ask("/v1/models", "parrot"),
             Ask("/v1/chat/completions", "hello from the parrot", body=_CHAT),
         ),
         workers=2,
-        settings={"LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+        settings={
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # asks nobody on the network
+            "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+        },
         prepare=_models,
     ),
     Application(
