@@ -92,9 +92,8 @@ class OnTheWay(Walk):
         super()._expand(entry)
 
     def _start(self) -> None:
-        for name, space, rank in roots.modules():
-            if name in self._modules:
-                self.root(name, space, rank)
+        for name, space, rank in roots.modules_named(self._modules):
+            self.root(name, space, rank)
 
     def add(self, child: object, path: str, label: str, entry: Entry, bound: int | None = None) -> None:
         """A child under a name, if it is on the way."""
