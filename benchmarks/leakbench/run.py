@@ -77,9 +77,7 @@ def run_all(
         yield from zip(pairs, pool.map(one, pairs, environs or [{}] * len(pairs)), strict=True)
 
 
-def _run(
-    scenario: Scenario, variant: str, detector: str, batch: int, requests: int, more: Mapping[str, str]
-) -> Lines:
+def _run(scenario: Scenario, variant: str, detector: str, batch: int, requests: int, more: Mapping[str, str]) -> Lines:
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("MEMPROF_", "PYTHON"))}
     environ |= {
         "PYTHONPATH": os.pathsep.join((str(harness.ROOT), str(harness.ROOT / "integrations"))),

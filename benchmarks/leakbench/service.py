@@ -60,6 +60,7 @@ def row_of(one: Scenario, variant: str, lines: Lines, room: float) -> dict[str, 
         "leaks": outcome.leaks,
         "room_mb": room,
         "matters": room != _ORDINARY_MB,
+        "hours": round(len(lines) / 60, 1),
         "requests": lines[-1]["requests"],
         "gained_mb": gain_of(lines),
         "found": outcome.found,
@@ -155,7 +156,12 @@ def tables(results: dict[str, Any]) -> str:
         ("leaks that matter: confirmed, and told at WARNING or above, by name, holder or kind", told, big, "95 %"),
         ("- with the route", [row for row in told if row["route_right"]], big, "85 %"),
         ("- something else confirmed beside them", [row for row in big if row["accused"]], big, "0"),
-        ("leaks too small to matter: listed with the right name", [row for row in small if row["named"]], small, "95 %"),
+        (
+            "leaks too small to matter: listed with the right name",
+            [row for row in small if row["named"]],
+            small,
+            "95 %",
+        ),
         ("- told at WARNING or above", [row for row in small if row["told"]], small, "0"),
         ("healthy applications: confirmed", [row for row in healthy if row["accused"]], healthy, "0"),
         ("- told anything at WARNING or above of a leak or growth", [r for r in healthy if r["told"]], healthy, "5 %"),
@@ -175,9 +181,13 @@ def _leak(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         row["scenario"],
         f"{row['room_mb']:.0f}",
-        f"{verdict['kind']} `{verdict['name']}`" + ("" if row["right"] else " (wrong)") if verdict["name"] else "**missed**",
+        f"{verdict['kind']} `{verdict['name']}`" + ("" if row["right"] else " (wrong)")
+        if verdict["name"]
+        else "**missed**",
         f"`{verdict['holder']}`" if verdict["holder"] else "-",
-        f"`{verdict['route']}`".replace("|", "/") + ("" if row["route_right"] else " (wrong)") if verdict["route"] else "-",
+        f"`{verdict['route']}`".replace("|", "/") + ("" if row["route_right"] else " (wrong)")
+        if verdict["route"]
+        else "-",
         "-" if at is None else f"{at // 60}:{at % 60:02d}",
     )
 
