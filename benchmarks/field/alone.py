@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +16,7 @@ from memprof_middleware.leaks.room import Room, room_of
 from memprof_middleware.model import MB, MemorySnapshot
 
 WARMUP, LOOK_SECONDS = 3, 300.0
+_ERROR = 0.3
 Event = tuple[float, str, str, tuple[str, ...], str]
 
 
@@ -27,12 +30,12 @@ def events(worker: Any, *, shared_by: int = 0) -> Iterator[Event]:
     past, room, due = Past(worker.interval), None, 0.0
     lives: dict[str, Life] = {}
     sums = [list(itertools.accumulate(column)) for column in worker.by_route]
-    same_root = _roots(worker)
+    same_root, samples = _roots(worker), _samples(worker)
     for index, seconds in enumerate(worker.times):
         if index < WARMUP:
             continue
         room = room or _room(worker, index, shared_by)
-        past.add(_reading(worker, index, [column[index] for column in sums]))
+        past.add(_reading(worker, index, [column[index] for column in sums], samples))
         if seconds >= due:
             due = seconds + LOOK_SECONDS
             found = look(past, room, same_root, told=bool(lives))
@@ -61,7 +64,13 @@ def _roots(worker: Any) -> Callable[[str, str], bool]:
     return same
 
 
-def _reading(worker: Any, index: int, sums: list[int]) -> Reading:
+def _samples(worker: Any) -> dict[str, float]:
+    """What samples say that an entry weighs, by path: they err by a third."""
+    chance = random.Random(worker.seed)
+    return {one.path: one.weight * math.exp(chance.gauss(0, _ERROR)) for one in worker.series if one.path}
+
+
+def _reading(worker: Any, index: int, sums: list[int], samples: dict[str, float]) -> Reading:
     counts: dict[str, int] = {"builtins.function": 4000}
     containers: dict[str, Seen] = {}
     for one in worker.series:
@@ -71,7 +80,7 @@ def _reading(worker: Any, index: int, sums: list[int]) -> Reading:
         if one.path and value >= 8:
             oldest = one.oldest[index] if one.oldest else None
             holds = (one.type or "builtins.str",)
-            containers[one.path] = Seen(value, None if one.starred else one.bound, one.weight, oldest, holds)
+            containers[one.path] = Seen(value, None if one.starred else one.bound, samples[one.path], oldest, holds)
     return Reading(
         time=worker.times[index],
         requests=dict(zip(worker.routes, sums, strict=True)),

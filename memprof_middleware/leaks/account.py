@@ -30,6 +30,8 @@ _OTHERS = 0.6
 _IN_STEP = 0.03
 # and if both grow more at some looks and less at others: any two straight lines are in step.
 _TOGETHER = 0.6
+# What a sample says is right within these factors; it is set right by no fewer stretches than these.
+_SAMPLED, _FEWEST_ROWS = (0.4, 1.8), 12
 # So many feeds are taken out before it is asked what a population adds; additions that vary by so little do not vary.
 _MOST_FEEDS, _EVEN = 4, 1e-6
 
@@ -118,6 +120,7 @@ def account(past: Past, populations: Sequence[Population], feeds: Iterable[Seque
     rest = list(map(sub, total, mapped)) if mapped is not None and carries else list(total)
     for item in items:
         rest = _less(rest, item)
+    items, rest = _set_right(items, rest, rows)
     for one, each in _weigh(unknown, rest, rows, list(feeds)).items():
         items.append(Item(unknown[one], each, False))
         rest = _less(rest, items[-1])
@@ -125,6 +128,35 @@ def account(past: Past, populations: Sequence[Population], feeds: Iterable[Seque
     if mapped is not None and carries:
         hidden.append(Population(MAPPED, "mapped", mapped))
     return Account(tuple(items), tuple(hidden), total, tuple(unknown))
+
+
+def _set_right(items: list[Item], rest: list[float], rows: Sequence[int]) -> tuple[list[Item], list[float]]:
+    """The items by what memory gains with them, and what they leave: a sample sees only what is near to an entry.
+
+    A list of records of dicts weighs twice what one level of it does; what all entries share counts in each sample.
+    Only what memory gains more of at the same looks is an item's, and the sample remains a bound.
+    """
+    found = []
+    for item in sorted(items, key=lambda item: -item.gained(0, rows[-1])):
+        own = item.population.values
+        memory = [left + item.each * own[min(row, len(own) - 1)] for row, left in enumerate(rest)]
+        right = item
+        if len(rows) > _FEWEST_ROWS and together(own, memory) >= _TOGETHER:
+            more = _slope(_steps(own, rows), _steps(rest, rows))
+            low, high = (factor * item.each for factor in _SAMPLED)
+            right = Item(item.population, min(high, max(low, item.each + more)), True)
+        rest = _less(rest, Item(item.population, right.each - item.each, True))
+        found.append(right)
+    return found, rest
+
+
+def _slope(x: Sequence[float], y: Sequence[float]) -> float:
+    """By how much the second adds more where the first adds one more; 0 where that does not vary."""
+    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
+    square = sum((step - mean_x) ** 2 for step in x)
+    if square <= _EVEN * len(x) * mean_x**2:
+        return 0.0
+    return sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / square
 
 
 def _less(rest: Sequence[float], item: Item) -> list[float]:

@@ -23,6 +23,8 @@ from memprof_middleware.model.value import valueclass
 CONFIRM_SECONDS, CONFIRM_ROWS = 25 * 60.0, 12
 # Memory that nothing explains is judged only beside known growth of no more than this part of it.
 _KNOWN = 1.0
+# All memory is no leak if so much of its growth has a bound that is named.
+_MOST_BOUNDED = 0.5
 
 
 @valueclass(frozen=True, slots=True)
@@ -127,7 +129,22 @@ def whole(past: Past, space: Room) -> Finding | None:
     found = _Looker(past, space, Account((), (), everything.values), None, told=True).all(everything)
     if found is None or found.growth is None or not found.passed:
         return found
-    return dataclasses.replace(found, against=line.straight(found.growth.over_time()))
+    against = line.straight(found.growth.over_time()) or _bounded(past, space, found.growth.begin, found.gained)
+    return dataclasses.replace(found, against=against)
+
+
+def _bounded(past: Past, space: Room, begin: int, gained: float) -> str:
+    """Whether most of what all memory has gained is of populations that end by their own word, and fit."""
+    feeding = feeds(past.column("times"), past.column("requests"), past.routes())
+    books = account(past, populations(past, lambda _a, _b: False), feeding.values())
+    ends = [item for item in books.items if _fits(item.population, item.each, space)]
+    bounded = sum(max(0.0, item.gained(begin, past.size - 1)) for item in ends)
+    return "most of it is what has a bound, by its own word" if bounded >= _MOST_BOUNDED * gained else ""
+
+
+def _fits(one: Population, each: float, space: Room) -> bool:
+    """Whether something ends by its own word before it fills the room."""
+    return one.bound is not None and one.bound * each <= space.total and one.values[-1] <= one.bound
 
 
 class _Looker:
@@ -232,7 +249,7 @@ class _Looker:
         return choose(self._times[begin:last], values[begin:last], candidates)
 
     def _against(self, one: Population, each: float, growth: Growth, floor: Sequence[float], *, stepped: bool) -> str:
-        if one.bound is not None and one.bound * each <= self._space.total and one.values[-1] <= one.bound:
+        if _fits(one, each, self._space):
             return f"it takes {one.bound:,} at the most, by its own word"
         if not stepped and (bent := line.straight(growth)):
             return bent

@@ -64,12 +64,44 @@ def _homes(lives: Mapping[str, Life], incidents: Sequence[Incident]) -> dict[str
     return homes
 
 
-def led(case: Case, past: Past, history: History) -> Incident | None:
-    """Return the incident of a case, led by what it is reported by; made of the past if nothing else shows it."""
+def named_anew(case: Case, own: Mapping[str, Leak]) -> Case:
+    """The case, to be named anew if it was only suspected as memory and what the memory is of is known when it is confirmed.
+
+    Args:
+        case: what was reported.
+        own: the last verdicts by name.
+    """
+    before = own.get(case.told)
+    suspected = before is not None and before.state == "suspected"
+    known = case.life.state == "confirmed" and case.life.name not in MEMORY
+    return dataclasses.replace(case, told="") if suspected and known and case.told in MEMORY else case
+
+
+def led(case: Case, past: Past, history: History, rank: Callable[[str], float]) -> Incident | None:
+    """Return the incident of a case, led by what it is reported by; made of the past if nothing else shows it.
+
+    Where a type stands for memory, the memory belongs to the incident.
+
+    Args:
+        case: what was reported, or is for the first time.
+        past: the past of the process.
+        history: the last snapshots.
+        rank: of a name, the most telling first.
+    """
+    incident = _led(case, past, history, rank)
+    if incident is None or case.life.finding.population.discrete or incident.leader.name in MEMORY:
+        return incident
+    memory = growth_of(case.life, past, history)
+    if memory is None or memory.name in incident.names:
+        return incident
+    return dataclasses.replace(incident, others=(*incident.others, memory))
+
+
+def _led(case: Case, past: Past, history: History, rank: Callable[[str], float]) -> Incident | None:
     incident, life = case.incident, case.life
     if incident is not None:
         if not case.told:
-            return _led_by_member(incident, life)
+            return _led_by_member(incident, life, rank)
         if case.told in incident.names:
             return incident.led_by(case.told)
     growth = growth_of(life, past, history)
@@ -93,13 +125,14 @@ def _by_name(growth: Growth, told: str, past: Past) -> Growth:
     return dataclasses.replace(growth, name=told, kind=kind, last=values[-1])
 
 
-def _led_by_member(incident: Incident, life: Life) -> Incident:
-    """The incident, led by a member of what has passed the tests."""
+def _led_by_member(incident: Incident, life: Life, rank: Callable[[str], float]) -> Incident:
+    """The incident, led by a member of what has passed the tests, unless its leader says more than all of these."""
     population = life.finding.population
-    if incident.leader.name in population.names:
+    passed = [name for name in (population.name, *population.also) if name in incident.names]
+    leader = incident.leader.name
+    if not passed or leader in passed or rank(leader) < min(map(rank, passed)):
         return incident
-    names = (population.name, *population.also)
-    return next((incident.led_by(name) for name in names if name in incident.names), incident)
+    return incident.led_by(passed[0])
 
 
 def unseen(lives: Iterable[Life], growths: Sequence[Growth], past: Past, history: History) -> list[Growth]:

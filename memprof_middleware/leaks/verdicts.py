@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
+from memprof_middleware.analysis.history import History
+from memprof_middleware.analysis.median import median
 from memprof_middleware.analysis.retention import Load, stalled_for
 from memprof_middleware.config import Config
 from memprof_middleware.leaks.detector import severity_of
@@ -13,7 +17,7 @@ from memprof_middleware.leaks.incidents import Incident
 from memprof_middleware.leaks.judge import CONFIRM_SECONDS
 from memprof_middleware.leaks.life import Life
 from memprof_middleware.leaks.room import CONFIRM
-from memprof_middleware.model import FedBy, Leak, LeakState, Severity
+from memprof_middleware.model import MB, FedBy, Leak, LeakState, Severity
 from memprof_middleware.model.urgency import hours_left
 
 # How sure each state is.
@@ -35,6 +39,7 @@ def verdict_of(
     route: FedBy,
     life: Life | None = None,
     left: float | None = None,
+    heap_per_hour: float = 0.0,
 ) -> Leak:
     """The verdict on an incident.
 
@@ -48,6 +53,7 @@ def verdict_of(
         route: whose requests make it grow.
         life: what was told of it.
         left: bytes until the limit.
+        heap_per_hour: bytes that the heap gained an hour meanwhile: what a leak takes that no test has weighed.
     """
     growth = incident.leader
     percent = 100.0 * growth.amount / max(growth.first, 1)
@@ -57,7 +63,7 @@ def verdict_of(
     confirmed = by_setting or (life is not None and life.state == "confirmed")
     confirmed = confirmed or (before is not None and before.state == "confirmed")
     state: LeakState = "confirmed" if confirmed else "suspected"
-    per_hour = 0.0 if life is None else life.bytes_per_hour
+    per_hour = life.bytes_per_hour if life is not None else max(0.0, heap_per_hour) if confirmed else 0.0
     requests, seconds = (None, None) if confirmed else _decided(growth, life, config)
     if not route.route and before is not None:
         route = FedBy(before.route, before.route_share, before.route_per_request)
@@ -88,6 +94,19 @@ def verdict_of(
         detected_at=before.detected_at if before else growth.since + 3600 * _hours(growth),
         snapshots=growth.snapshots,
     )
+
+
+def heap_per_hour(history: History, since: float) -> float:
+    """Bytes that the heap gained an hour since a moment, from the middle of the first third to that of the last."""
+    times, heap = history.series("timestamp"), history.series("heap_used_mb")
+    known = [index for index in range(bisect_left(times, since), len(times)) if not math.isnan(heap[index])]
+    third = len(known) // 3
+    if not third:
+        return 0.0
+    first, last = known[:third], known[-third:]
+    hours = (median(times[index] for index in last) - median(times[index] for index in first)) / 3600
+    gained = median(heap[index] for index in last) - median(heap[index] for index in first)
+    return gained * MB / hours if hours > 0 else 0.0
 
 
 def has_ended(leak: Leak, values: Sequence[float], load: Load) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.leaks.collecting import Collecting
 from memprof_middleware.leaks.detector import still_open
 from memprof_middleware.leaks.feed import REQUESTS, TIME
-from memprof_middleware.leaks.grouping import BUILTIN, Scene
+from memprof_middleware.leaks.grouping import BUILTIN, Scene, telling_rank
 from memprof_middleware.leaks.growth import Growth, find_growths
 from memprof_middleware.leaks.holders import Holders
 from memprof_middleware.leaks.incidents import Incident, find_incidents, to_search
@@ -26,9 +27,9 @@ from memprof_middleware.leaks.measuring import Measuring
 from memprof_middleware.leaks.pausing import pausing
 from memprof_middleware.leaks.populations import lockstep, twins
 from memprof_middleware.leaks.present import present
-from memprof_middleware.leaks.reported import Case, cases, is_better, led, unseen
+from memprof_middleware.leaks.reported import Case, cases, is_better, led, named_anew, unseen
 from memprof_middleware.leaks.room import Room, room_of
-from memprof_middleware.leaks.verdicts import has_ended, verdict_of
+from memprof_middleware.leaks.verdicts import has_ended, heap_per_hour, verdict_of
 from memprof_middleware.leaks.whereabouts import Whereabouts
 from memprof_middleware.model import SEVERITIES, FedBy, Leak, MemorySnapshot
 from memprof_middleware.purse import Purse
@@ -174,12 +175,17 @@ class LeakWatch:
     ) -> dict[str, Leak]:
         """The verdicts on all that was reported and is not over: the same names, whatever becomes known."""
         leaks: dict[str, Leak] = {}
-        for case in found:
-            incident = led(case, self._past, history)
+        rank = functools.partial(telling_rank, scene=self._scene())
+        for given in found:
+            case = named_anew(given, own)
+            incident = led(case, self._past, history, rank)
             if incident is None:
                 continue
             if not case.told:
-                incident = self._renamed(incident, own)
+                # What was only watched beside it lends no name to what has passed the tests.
+                names = {*case.life.finding.population.names, incident.leader.name} - {given.told}
+                passed = {name: leak for name, leak in own.items() if leak.state == "confirmed" or name in names}
+                incident = self._renamed(incident, passed)
             leak = self._verdict(incident, own.get(incident.leader.name), case.life, history, route_of)
             leaks.setdefault(leak.name, leak)
             for key in case.keys:
@@ -231,7 +237,8 @@ class LeakWatch:
         route = self._route(incident.leader, route_of)
         if not route.route and life is not None and life.finding.feed not in {REQUESTS, TIME}:
             route = FedBy(life.finding.feed)
-        leak = verdict_of(incident, self._config, before, route, life, self.left(history))
+        heap = heap_per_hour(history, incident.leader.since) if life is None else 0.0
+        leak = verdict_of(incident, self._config, before, route, life, self.left(history), heap)
         return self._whereabouts.filled(leak, incident.root, self._holders, before)
 
     def _route(self, growth: Growth, route_of: RouteOf) -> FedBy:

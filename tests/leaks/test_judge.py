@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 
@@ -167,6 +168,45 @@ def test_all_memory_together_is_judged_by_the_same_tests() -> None:
     assert found is not None
     assert warm is not None
     assert (found.confirmed, warm.passed) == (True, False)
+
+
+def test_what_has_a_bound_makes_no_leak_of_all_memory() -> None:
+    """Query logs of 9,000 entries grow in a line until they are full: nobody hears of memory that grows meanwhile."""
+    bounded, open_ended = Process(), Process()
+    for process, bound in ((bounded, 25_000), (open_ended, None)):
+        process.keeps("app.logs", lambda minute: 100 * minute, 10_000, bound=bound)
+        process.run(160)
+    found, leak = whole(bounded.past, ROOM), whole(open_ended.past, ROOM)
+    assert found is not None
+    assert leak is not None
+    assert found.against == "most of it is what has a bound, by its own word"
+    assert leak.confirmed
+
+
+@pytest.mark.parametrize(
+    ("sampled", "least", "most"), [(10_000, 9_000, 11_000), (6_000, 9_000, 10_800), (2_000, 3_600, 3_600)]
+)
+def test_a_sample_is_set_right_by_what_memory_gains_with_it(sampled: int, least: int, most: int) -> None:
+    """A record of records weighs more than one level of it: memory tells, within 1.8 times what was sampled."""
+    process = Process()
+    kept = list(itertools.accumulate(random.Random(3).randrange(200) for _ in range(400)))
+    process.keeps("app.RECORDS", lambda minute: kept[minute], sampled)
+    process.native = lambda minute: (10_000.0 - sampled) * kept[minute]
+    process.run(160)
+    [found] = [one for one in look(process.past, ROOM, told=True) if one.population.name == "app.RECORDS"]
+    assert least <= found.each <= most
+
+
+def test_memory_that_grows_by_itself_is_no_part_of_a_container() -> None:
+    """A leak in C at a steady rate beside a small dict that grows by chance: the dict weighs what its sample says."""
+    process = Process()
+    kept = list(itertools.accumulate(random.Random(3).randrange(20) for _ in range(400)))
+    process.keeps("app.PARTNERS", lambda minute: kept[minute], 100)
+    process.native = lambda minute: 1.0 * MB * minute
+    process.run(160)
+    weights = {one.population.name: one.each for one in look(process.past, ROOM, told=True)}
+    assert weights.get("app.PARTNERS", 100) <= 180
+    assert NATIVE in passing(look(process.past, ROOM))
 
 
 def test_a_platform_without_figures_of_the_c_library_is_judged_by_its_memory() -> None:

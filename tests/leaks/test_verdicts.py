@@ -6,7 +6,8 @@ import dataclasses
 
 import pytest
 
-from memprof_middleware import Config, Leak
+from memprof_middleware import Config, Leak, MemorySnapshot
+from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.retention import Load
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident
@@ -14,7 +15,7 @@ from memprof_middleware.leaks.judge import Finding
 from memprof_middleware.leaks.life import Life, State
 from memprof_middleware.leaks.line import Growth as Growing
 from memprof_middleware.leaks.populations import Population
-from memprof_middleware.leaks.verdicts import has_ended, verdict_of
+from memprof_middleware.leaks.verdicts import has_ended, heap_per_hour, verdict_of
 from memprof_middleware.model import FedBy
 
 GROWTH = Growth(
@@ -161,3 +162,22 @@ def test_the_end_without_requests() -> None:
     idle = [0.0] * 45
     assert ended([*[100.0 * n for n in range(21)], *[2000.0] * 24], idle)
     assert not ended([50.0 * n for n in range(45)], idle)
+
+
+def test_a_leak_that_a_setting_confirmed_is_as_urgent_as_the_growth_of_the_heap() -> None:
+    """Nobody has weighed it, so the heap's own growth says when the limit is reached; a suspicion has no such figure."""
+    given = (HELD, LABORATORY, None, FedBy(), None, 80e6, 40e6)
+    leak = verdict_of(*given)
+    assert (leak.state, leak.bytes_per_hour, leak.hours_left) == ("confirmed", 40e6, 2.0)
+    leak = verdict_of(HELD, Config(), *given[2:])
+    assert (leak.state, leak.bytes_per_hour, leak.hours_left) == ("suspected", 0.0, None)
+
+
+def test_the_growth_of_the_heap_is_measured_from_when_the_leak_began() -> None:
+    """Level for an hour, then 30 MB an hour: a moment at which much more is in use moves nothing."""
+    history = History(1000, 10)
+    for minute in range(120):
+        heap = 100 + 0.5 * max(0, minute - 60) + 50 * (minute == 119)
+        history.append(MemorySnapshot(timestamp=60.0 * minute, pid=1, heap_used_mb=heap), None)
+    assert heap_per_hour(history, 3600.0) == pytest.approx(30 * 2**20, rel=0.02)
+    assert heap_per_hour(history, 7140.0) == 0.0

@@ -139,6 +139,14 @@ class Stack:
         }
         return {name for (name, _), status in last.items() if status == "firing"}
 
+    def ended(self, until: float) -> list[dict[str, str]]:
+        """The labels of the alerts about some worker that were told to be over, up to then."""
+        return [
+            alert["labels"]
+            for when, _, alert in self._of_one_worker()
+            if when <= until and alert["status"] == "resolved"
+        ]
+
     def _of_one_worker(self) -> list[tuple[float, str, dict[str, Any]]]:
         """What arrived, without what is about all workers together: others use this machine's memory too."""
         return [message for message in list(self.deliveries) if message[2]["labels"].get("worker", "all") != "all"]
