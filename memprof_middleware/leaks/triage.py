@@ -39,6 +39,7 @@ class Triage:
         urgency_of: how urgent an incident is now, in all workers.
         clock: seconds since the epoch.
         failures: where a failure is counted.
+        run: the name of this run of the server.
     """
 
     def __init__(
@@ -48,9 +49,10 @@ class Triage:
         urgency_of: Callable[[str], Urgency | None],
         clock: Callable[[], float],
         failures: Failures,
+        run: Callable[[], str] = str,
     ) -> None:
         self._by_setting = tuple(map(ignored_item, items))
-        self._path, self._urgency_of, self._clock, self._failures = path, urgency_of, clock, failures
+        self._path, self._urgency_of, self._clock, self._failures, self._run = (path, urgency_of, clock, failures, run)
         self._file: SharedFile | None = None
         self._decisions = _Decisions()
 
@@ -80,12 +82,13 @@ class Triage:
         known = Acknowledged(incident=name, urgency=urgent, since=self._clock())
         self._change(lambda now: _with(now, acknowledged=(*_others(now, name), known)[-_MOST:]))
 
-    def ignore(self, item: str, reason: str = "") -> None:
+    def ignore(self, item: str, reason: str = "", *, until_restart: bool = False) -> None:
         """Report nothing more about a holder, a type or a route.
 
         Args:
             item: as in the setting ``ignore``.
             reason: why, for people.
+            until_restart: no longer than this run of the server.
 
         Raises:
             ValueError: that is nothing to ignore, or too much is ignored.
@@ -93,10 +96,11 @@ class Triage:
         """
         parsed = ignored_item(item)
         why = clean(reason or parsed.reason, LONGEST)
-        known = Ignored(item=parsed.item, reason=why, by="page", since=self._clock())
+        run = self._run() if until_restart else ""
+        known = Ignored(item=parsed.item, reason=why, by="page", since=self._clock(), run=run)
 
         def added(now: _Decisions) -> _Decisions:
-            kept = tuple(one for one in now.ignored if one.item != known.item)
+            kept = tuple(one for one in self._of_now(now) if one.item != known.item)
             if len(kept) >= _MOST:
                 raise ValueError(f"{_MOST} things are ignored on the page already: move some to the setting ignore")
             return _with(now, ignored=(*kept, known))
@@ -146,6 +150,7 @@ class Triage:
                 reason=one.reason,
                 by=one.by,
                 since=one.since,
+                run=one.run,
                 leaks=tuple(leak for leak in known if one.covers(leak)),
             )
             for one in self._all()
@@ -173,7 +178,12 @@ class Triage:
     # -- keep ----------------------------------------------------------------------------------------------------
 
     def _all(self) -> tuple[Ignored, ...]:
-        return (*self._by_setting, *self._decisions.ignored)
+        return (*self._by_setting, *self._of_now(self._decisions))
+
+    def _of_now(self, decisions: _Decisions) -> tuple[Ignored, ...]:
+        """What is ignored for good, or in this run of the server."""
+        run = self._run()
+        return tuple(one for one in decisions.ignored if one.run in {"", run})
 
     def _found(self) -> SharedFile | None:
         path = self._path()

@@ -16,6 +16,7 @@ from memprof_middleware.failures import Failures
 from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.leaks.collecting import Collecting
 from memprof_middleware.leaks.detector import still_open
+from memprof_middleware.leaks.ended import resolved
 from memprof_middleware.leaks.feed import REQUESTS, TIME
 from memprof_middleware.leaks.grouping import BUILTIN, Scene, telling_rank
 from memprof_middleware.leaks.growth import Growth, find_growths
@@ -31,7 +32,7 @@ from memprof_middleware.leaks.reported import Case, cases, is_better, led, named
 from memprof_middleware.leaks.room import Room, room_of
 from memprof_middleware.leaks.verdicts import has_ended, heap_per_hour, verdict_of
 from memprof_middleware.leaks.whereabouts import Whereabouts
-from memprof_middleware.model import SEVERITIES, FedBy, Leak, MemorySnapshot
+from memprof_middleware.model import SEVERITIES, FedBy, Leak, MemorySnapshot, Resolved
 from memprof_middleware.purse import Purse
 
 # All memory has grown for so long before that is an alert.
@@ -58,6 +59,7 @@ class LeakWatch:
     ) -> None:
         self._probes, self._config, self._failures = probes, config, failures
         self.leaks: tuple[Leak, ...] = ()
+        self._resolved: tuple[Resolved, ...] = ()
         self.detections: Counter[str] = Counter()  # by severity; a leak counts under each that it reaches
         self.others: Sequence[MemorySnapshot] = ()  # the last snapshots of the server's other workers
         self.reasons: dict[str, str] = {}  # why verdicts are over, by name
@@ -122,7 +124,14 @@ class LeakWatch:
         now = {leak.name: leak for leak in self.leaks}
         ended = [leak for leak in before if leak.name not in now or (leak.notable and not now[leak.name].notable)]
         self.reasons = {life.told: life.reason for life in gone.values()}
+        reported = {leak.name for leak in self.leaks if leak.notable}
+        at = 0.0 if history.latest is None else history.latest.timestamp
+        self._resolved = resolved(self._resolved, ended, self.reasons, reported, at)
         return list(self.leaks), [dataclasses.replace(leak, state="resolved") for leak in ended]
+
+    def resolved(self) -> tuple[Resolved, ...]:
+        """The confirmed leaks that were over within the last hour and are not ignored."""
+        return tuple(one for one in self._resolved if not self.is_ignored(one.leak))
 
     def is_pressing(self) -> bool:
         """Whether so much of the room is taken, or reported, that each snapshot is judged."""

@@ -6,7 +6,7 @@ from memprof_middleware.model.condition import Condition
 from memprof_middleware.model.drift import DriftReport
 from memprof_middleware.model.forecast import Forecast, Outlook
 from memprof_middleware.model.ignored import Acknowledged, Ignored
-from memprof_middleware.model.leak import FedBy, Leak, LeakKind, LeakState
+from memprof_middleware.model.leak import FedBy, Leak, LeakKind, LeakState, Resolved
 from memprof_middleware.model.route import Estimate, RouteGrowth, RouteWindows, WindowRow
 from memprof_middleware.model.severity import SEVERITIES, Severity
 from memprof_middleware.model.snapshot import CensusKind, MemorySnapshot
@@ -32,6 +32,7 @@ __all__ = [
     "MemorySnapshot",
     "Moment",
     "Outlook",
+    "Resolved",
     "RouteGrowth",
     "RouteWindows",
     "Severity",

@@ -27,6 +27,7 @@ class Ignored(_Value):
         reason: why, for people; may be empty.
         by: who decided it: the ``setting``, or somebody on the ``page``.
         since: when, on the page; ``None``: with the start.
+        run: the run of the server that it ends with; empty: for good.
         leaks: the leaks that are not reported because of it.
     """
 
@@ -34,6 +35,7 @@ class Ignored(_Value):
     reason: str = ""
     by: Decider = "setting"
     since: Moment | None = None
+    run: str = ""
     leaks: tuple[Leak, ...] = ()
 
     def covers(self, leak: Leak) -> bool:

@@ -122,3 +122,18 @@ class Leak(_Value):
     def growth(self) -> int:
         """What was gained from first to last."""
         return self.last - self.first
+
+
+@valueclass(frozen=True, kw_only=True, slots=True)
+class Resolved(_Value):
+    """A confirmed leak that is over.
+
+    Attributes:
+        leak: the last verdict on it.
+        at: when it was over, seconds since the epoch.
+        why: what ended it, as ``was freed``; empty: not known.
+    """
+
+    leak: Leak
+    at: Moment
+    why: str = ""

@@ -10,7 +10,7 @@ from memprof_middleware.model.codec import Moment, _SlotNumber, _Value
 from memprof_middleware.model.drift import DriftReport
 from memprof_middleware.model.forecast import Forecast
 from memprof_middleware.model.ignored import Acknowledged, Ignored
-from memprof_middleware.model.leak import Leak
+from memprof_middleware.model.leak import Leak, Resolved
 from memprof_middleware.model.route import RouteGrowth
 from memprof_middleware.model.snapshot import MemorySnapshot
 from memprof_middleware.model.value import valueclass
@@ -45,6 +45,7 @@ class MemoryMetrics(_Value):
         start_time: when the profiler began to watch this process, seconds since the epoch.
         snapshot: the last snapshot; ``None`` before the first.
         leaks: open leaks.
+        resolved: confirmed leaks that were over within the last hour.
         ignored: what is not reported, with the leaks that it would be.
         acknowledged: incidents that somebody knows of, quiet until their urgency rises.
         drift: distance from the baseline, where there is one.
@@ -75,6 +76,7 @@ class MemoryMetrics(_Value):
     start_time: Moment
     snapshot: MemorySnapshot | None = None
     leaks: tuple[Leak, ...] = ()
+    resolved: tuple[Resolved, ...] = ()
     ignored: tuple[Ignored, ...] = ()
     acknowledged: tuple[Acknowledged, ...] = ()
     drift: DriftReport | None = None

@@ -66,7 +66,9 @@ def features(
         urgency_of: the urgency of an incident in all workers.
     """
     config, probes = given.config, given.probes
-    triage = Triage(config.ignore, lambda: _triage_path(config, group), urgency_of, given.clock, failures)
+    triage = Triage(
+        config.ignore, lambda: _triage_path(config, group), urgency_of, given.clock, failures, lambda: group.run
+    )
     leaks = LeakWatch(probes, config, failures, is_halted, purse)
     leaks.is_ignored = triage.is_ignored
     return Features(

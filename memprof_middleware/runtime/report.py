@@ -18,6 +18,7 @@ def figures_of(monitor: ProcessMonitor) -> MemoryMetrics:
         start_time=monitor.start_time,
         snapshot=monitor.snapshots.last,
         leaks=monitor.evaluator.leaks,
+        resolved=monitor.features.leaks.resolved(),
         ignored=monitor.features.triage.ignored(monitor.features.leaks.leaks),
         acknowledged=monitor.features.triage.acknowledged,
         drift=monitor.snapshots.drift,

@@ -196,3 +196,16 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="state_dir"):
         found.acknowledge("shop.ROWS")
     assert found.acknowledged == ()
+
+
+def test_until_restart_ends_with_this_run_of_the_server(tmp_path):
+    """The next run of the server reports it again; what is ignored for good stays so."""
+    before = triage(tmp_path)
+    before._run = lambda: "one"
+    before.ignore("shop.geo.CITIES", until_restart=True)
+    before.ignore("type:shop.Row")
+    assert before.is_ignored(LEAK)
+    after = triage(tmp_path)
+    after._run = lambda: "two"
+    after.read()
+    assert [one.item for one in after.ignored()] == ["type:shop.Row"]

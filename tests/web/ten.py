@@ -10,7 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from memprof_middleware import Config, MemoryProfiler
-from memprof_middleware.model import Estimate, Forecast, Leak, MemoryMetrics, MemorySnapshot, Outlook, RouteGrowth
+from memprof_middleware.model import (
+    Estimate,
+    Forecast,
+    Leak,
+    MemoryMetrics,
+    MemorySnapshot,
+    Outlook,
+    Resolved,
+    RouteGrowth,
+)
 from memprof_middleware.model.ignored import Acknowledged, Ignored
 from memprof_middleware.testing import FakeClock, FakeProbes
 from memprof_middleware.web.state.build import build_state
@@ -74,6 +83,7 @@ class Server:
         requests: in each worker.
         acknowledged: incidents that somebody knows of.
         ignored: what is not judged.
+        resolved: what is over.
     """
 
     workers: Sequence[Worker]
@@ -87,6 +97,7 @@ class Server:
     requests: int = 21_630
     acknowledged: tuple[Acknowledged, ...] = ()
     ignored: tuple[Ignored, ...] = ()
+    resolved: tuple[Resolved, ...] = ()
 
     def state(self) -> dict[str, Any]:
         """The state that its page shows."""
@@ -181,6 +192,7 @@ class Server:
             forecast=Forecast(worker=outlook),
             acknowledged=self.acknowledged,
             ignored=self.ignored,
+            resolved=self.resolved,
         )
 
 
@@ -379,7 +391,8 @@ def two_incidents() -> Server:
         also=(),
     )
     over = leak(name="shop.mail.OUTBOX", kind="container", path="", holder="", state="resolved", confidence=0.9)
-    return dataclasses.replace(first, leaks=(*first.leaks, (handlers, ()), (over, ())))
+    ended = Resolved(leak=over, at=NOW - 1860, why="was freed")
+    return dataclasses.replace(first, leaks=(*first.leaks, (handlers, ())), resolved=(ended,))
 
 
 def nearly_full() -> Server:

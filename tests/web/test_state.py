@@ -256,7 +256,8 @@ class TestLimits:
         first, second, over = ten.two_incidents().state()["incidents"]
         assert (first["urgency"], second["urgency"]) == ("now", "plan")
         assert second["limit"]["words"].endswith("by this leak alone")
-        assert plain(over["resolved"]).startswith("shop.mail.OUTBOX does not grow any more.")
+        assert plain(over["resolved"]).startswith("shop.mail.OUTBOX was freed. It grew for ")
+        assert over["when"].startswith("at 16:20 UTC")
 
 
 def test_workers_are_in_the_order_of_their_end():

@@ -104,3 +104,26 @@ def test_a_clock_for_decisions(page):
     """The time of a decision is the profiler's."""
     page("acknowledge", {"incident": HOLDER})
     assert page.profiler.triage.acknowledged[0].since == FakeClock(ten.NOW).now
+
+
+def test_ignored_until_the_server_restarts(tmp_path):
+    """With a place to keep decisions, the form offers both, and the list says which one it was."""
+    profiler = ten.leak_urgent().profiler(state_dir=str(tmp_path))
+    endpoint = PageEndpoint(profiler)
+
+    def ask(path, fields=None, query=""):
+        method, body = "GET" if fields is None else "POST", urlencode(fields or {}).encode()
+        return endpoint.respond(
+            Request(method=method, path=f"/memprof/{path}", headers=BEARER, body=body, size=len(body), query=query)
+        )
+
+    identity = re.search(r"ignore\?id=([0-9a-f]{12})", ask("").body.decode())[1]
+    form = ask("ignore", query=f"id={identity}").body.decode()
+    assert 'name="until" value="restart"' in form
+    assert "until the server restarts" in form
+    assert ask("ignore", {"item": HOLDER, "until": "restart"}).status == 303
+    assert ask("ignore", {"item": "type:shop.models.Session", "until": ""}).status == 303
+    runs = {one.item: one.run for one in profiler.triage.ignored()}
+    assert runs[HOLDER]
+    assert not runs["type:shop.models.Session"]
+    profiler.stop()

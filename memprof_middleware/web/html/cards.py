@@ -76,7 +76,7 @@ def _closed(state: Mapping[str, Any], one: Mapping[str, Any], number: int) -> st
 
 
 def _over(one: Mapping[str, Any], number: int) -> str:
-    words = f"<b>Resolved:</b> <span>{worded(one['resolved'])}</span>"
+    words = f"<b>Resolved {text(one['when'])}:</b> <span>{worded(one['resolved'])}</span>"
     return f'<section id="resolved-{number}"><p class="status ok over">{words}</p></section>'
 
 

@@ -79,6 +79,7 @@ def _ignored(state: Mapping[str, Any]) -> str:
 
 def _why(one: Mapping[str, Any]) -> str:
     by = "by the setting ignore" if one["by"] == "setting" else "on this page"
+    by += ", until the server restarts" * (one["until"] == "restart")
     return f"{one['why']} ({by})" if one["why"] else by
 
 

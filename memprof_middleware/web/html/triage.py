@@ -9,23 +9,36 @@ from typing import Any
 from memprof_middleware.web.html.marks import worded
 
 
-def ignore_section(incident: Mapping[str, Any]) -> str:
+def ignore_section(incident: Mapping[str, Any], *, lasts: bool) -> str:
     """The choices that an incident has, and the setting for who wants it for good.
 
     Args:
         incident: as the state has it.
+        lasts: decisions are kept beyond a restart of the server.
     """
     choices = "".join(_choice(one, " checked" * (not number)) for number, one in enumerate(incident["ignorable"]))
     items = ", ".join(repr(one["item"]) for one in incident["ignorable"][:1])
     return (
         f'<section class="card paper" id="ignore"><h1>Ignore</h1><p class="lead">{worded(incident["headline"])}</p>'
         f'<form method="post" action="ignore"><fieldset><legend>What is not judged and not reported</legend>{choices}'
-        '</fieldset><p><label>Why <input name="reason" type="text" maxlength="200" autocomplete="off"></label></p>'
+        f'</fieldset>{_until(lasts=lasts)}<p><label>Why <input name="reason" type="text" maxlength="200" autocomplete="off"></label></p>'
         '<p class="do"><button class="btn primary" type="submit">Ignore</button> '
         '<a class="btn" href="./">Cancel</a></p>'
         "</form><p>Its growth still counts against the limit. To keep it in the configuration:</p>"
         f'<pre tabindex="0">ignore=[{escape(items)}]</pre></section>'
     )
+
+
+def _until(*, lasts: bool) -> str:
+    """How long; where nothing is kept beyond a restart, that is said."""
+    if not lasts:
+        return "<p>Until the server restarts: <code>state_dir</code> is not set.</p>"
+    choices = (("restart", "until the server restarts"), ("", "for good"))
+    rows = "".join(
+        f'<p><label><input type="radio" name="until" value="{value}"{" checked" * (not value)}> {words}</label></p>'
+        for value, words in choices
+    )
+    return f"<fieldset><legend>For how long</legend>{rows}</fieldset>"
 
 
 def _choice(one: Mapping[str, str], checked: str) -> str:

@@ -45,7 +45,8 @@ class TriageRoutes:
         if request.path == ACKNOWLEDGE:
             triage.acknowledge(request.field("incident"))
         elif request.path == IGNORE:
-            triage.ignore(request.field("item"), request.field("reason"))
+            until_restart = request.field("until") == "restart"
+            triage.ignore(request.field("item"), request.field("reason"), until_restart=until_restart)
         elif request.path == WATCH:
             triage.watch_again(request.field("item"))
         else:
@@ -59,5 +60,5 @@ class TriageRoutes:
         incident = next((one for one in incidents if one["id"] == wanted), None)
         if incident is None:
             return messages.text(request, "there is no such incident (any more)\n", 404)
-        main = ignore_section(incident)
+        main = ignore_section(incident, lasts=self._profiler.config.state_folder is not None)
         return messages.html(request, shell.page("memprof: ignore", main, links=(("./", "Memory"),)))

@@ -52,6 +52,7 @@ def ignored(metrics: Sequence[MemoryMetrics]) -> list[dict[str, Any]]:
             "item": name,
             "why": next((one.reason for one in items if one.reason), ""),
             "by": items[0].by,
+            "until": "restart" if items[0].run else "",
             "growth": _growth([leak for one in items for leak in one.leaks]),
         }
         for name, items in found.items()

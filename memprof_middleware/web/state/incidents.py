@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from memprof_middleware.model import SEVERITIES, Leak, MemoryMetrics
+from memprof_middleware.model import SEVERITIES, Leak, MemoryMetrics, Resolved
 from memprof_middleware.model.holders import NO_PATH
 from memprof_middleware.model.urgency import URGENCIES, URGENCY_WORDS, Urgency, urgency
 from memprof_middleware.model.value import valueclass
@@ -39,11 +39,13 @@ class Incident:
         leak: the verdict of the worker that has it worst.
         pairs: worker and verdict of each that has it.
         row: the live worker that has it worst; ``None``: all are silent or gone.
+        over: that it is over, and since when; ``None``: it is not.
     """
 
     leak: Leak
     pairs: tuple[tuple[str, Leak], ...]
     row: Mapping[str, Any] | None
+    over: Resolved | None = None
 
     @property
     def is_open(self) -> bool:
@@ -57,7 +59,23 @@ def found(metrics: Sequence[MemoryMetrics], rows: Sequence[Mapping[str, Any]]) -
     for one in metrics:
         for leak in one.leaks:
             gathered.setdefault((leak.kind, leak.name), []).append((one.worker, leak))
-    return [_gathered(pairs, rows) for pairs in gathered.values()]
+    over = _over(metrics, {key for key, pairs in gathered.items() if any(leak.notable for _, leak in pairs)})
+    return over + [_gathered(pairs, rows) for pairs in gathered.values()]
+
+
+def _over(metrics: Sequence[MemoryMetrics], open_: Collection[tuple[str, str]]) -> list[Incident]:
+    """What is over in every worker that had it; the last one to see that says when, and why."""
+    last: dict[tuple[str, str], list[tuple[str, Resolved]]] = {}
+    for one in metrics:
+        for over in one.resolved:
+            last.setdefault((over.leak.kind, over.leak.name), []).append((one.worker, over))
+    found = []
+    for key, pairs in last.items():
+        if key not in open_:
+            newest = max((over for _, over in pairs), key=lambda over: over.at)
+            leaks = tuple((worker, over.leak) for worker, over in pairs)
+            found.append(Incident(leak=newest.leak, pairs=leaks, row=None, over=newest))
+    return found
 
 
 def _gathered(pairs: Sequence[tuple[str, Leak]], rows: Sequence[Mapping[str, Any]]) -> Incident:
@@ -147,7 +165,7 @@ def described(
         "acknowledged": acknowledged(leak, urgent, metrics, now),
         "subject": subject(leak),
         "ignorable": ignorable(leak),
-        "resolved": _resolved(leak, now) if leak.state == "resolved" else [],
+        "resolved": [] if one.over is None else _resolved(one.over),
     }
 
 
@@ -220,7 +238,9 @@ def _tag(leak: Leak) -> str:
 def _when(one: Incident, asked: Asked, started: float) -> str:
     leak, config = one.leak, asked.config
     found = []
-    if leak.state == "suspected":
+    if one.over is not None:
+        found.append(f"at {at(one.over.at, asked.now)}")
+    elif leak.state == "suspected":
         found.append(f"a leak, or a cache that is filling{_decided(leak)}")
     else:
         after = leak.since - started
@@ -273,7 +293,9 @@ def _grows_with(one: Incident, asked: Asked) -> Parts:
     return marked(" ".join(told))
 
 
-def _resolved(leak: Leak, now: float) -> Parts:
-    seconds = now - leak.since
+def _resolved(over: Resolved) -> Parts:
+    leak = over.leak
+    seconds = over.at - leak.since
     grew = f" It grew for {span(seconds)}." if seconds > 0 else ""
-    return marked(f"{code(leak.path or leak.name)} does not grow any more.{grew}")
+    name = leak.path or holder(leak) or leak.name
+    return marked(f"{code(name)} {over.why or 'does not grow any more'}.{grew}")
