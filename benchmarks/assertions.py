@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import resource
+import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def repeat(work):
 # The limit of pytest-memray is of one place that allocates: what 140 calls keep of the smallest leak is some 4 kB.
 _MEMRAY = """
 @EACH
-@pytest.mark.limit_leaks("{limit}", warmups=1)
+@pytest.mark.limit_leaks("{limit}")
 def test_work(work):
     repeat(work)
 """
@@ -79,11 +80,22 @@ TOOLS: dict[str, tuple[str, str, tuple[str, ...]]] = {
 }
 """By name, the distribution that it needs, its test, and its options of pytest."""
 _REPORT = """
-import json, os
+import json, os, pytest, time
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item):
+    began = time.process_time()
+    yield
+    _write(cpu=item.nodeid, seconds=time.process_time() - began)
+    return True
+
 def pytest_runtest_logreport(report):
     if report.when == "call":
-        with open(os.environ["OUTCOMES"], "a") as file:
-            file.write(json.dumps([report.nodeid, report.outcome, str(report.longrepr or "")[:4000]]) + "\\n")
+        _write(node=report.nodeid, outcome=report.outcome, text=str(report.longrepr or "")[:4000])
+
+def _write(**line):
+    with open(os.environ["OUTCOMES"], "a") as file:
+        file.write(json.dumps(line) + chr(10))
 """
 
 
@@ -103,15 +115,18 @@ def _measured(needs: str, test: str, options: tuple[str, ...]) -> dict[str, Any]
         outcomes = Path(folder, "outcomes")
         environ = {**os.environ, "PYTHONPATH": str(harness.ROOT), "OUTCOMES": str(outcomes)}
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *options]
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([*command, "test_work.py"], cwd=folder, env=environ, check=False, capture_output=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        lines = [json.loads(line) for line in outcomes.read_text().splitlines()] if outcomes.exists() else []
+        done = subprocess.run(
+            [*command, "test_work.py"], cwd=folder, env=environ, check=False, capture_output=True, text=True
+        )
+        if not outcomes.exists():
+            raise RuntimeError(f"no test was run:\n{done.stdout[-2000:]}")
+        lines = [json.loads(line) for line in outcomes.read_text().splitlines()]
+    tests = [line for line in lines if "node" in line]
     return {
         "version": found,
-        "cpu_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        "failed": {_name(node): outcome == "failed" for node, outcome, _ in lines},
-        "named": [_name(node) for node, _, text in lines if _names_holder(_name(node), text)],
+        "cpu_seconds": {_name(line["cpu"]): line["seconds"] for line in lines if "cpu" in line},
+        "failed": {_name(line["node"]): line["outcome"] == "failed" for line in tests},
+        "named": [_name(line["node"]) for line in tests if _names_holder(_name(line["node"]), line["text"])],
     }
 
 
@@ -128,9 +143,10 @@ def _names_holder(name: str, text: str) -> bool:
 
 def show(results: dict[str, Any]) -> str:
     """A table."""
-    rows = ["| tool | leaks found | of them with holder | false alarms | right of 20 | cpu s | times no tool |"]
-    rows.append("|---|---|---|---|---|---|---|")
-    base = results["no tool"]["cpu_seconds"]
+    rows = [
+        "| tool | leaks found | of them with holder | false alarms | right of 20 | cpu s of a healthy test | of a leaking one |",
+        "|---|---|---|---|---|---|---|",
+    ]
     wrong = []
     for name, one in results.items():
         if one["version"] is None:
@@ -140,9 +156,14 @@ def show(results: dict[str, Any]) -> str:
         found = {test for test in leaks if one["failed"][test]}
         false = {test for test, failed in one["failed"].items() if failed} - leaks
         right = len(one["failed"]) - len(leaks - found) - len(false)
+        cost = one["cpu_seconds"]
         rows.append(
             f"| {name} {one['version']} | {len(found)} of {len(leaks)} | {len(one['named'])} | {len(false)} | {right} "
-            f"| {one['cpu_seconds']:.1f} | {one['cpu_seconds'] / base:.1f} |"
+            f"| {_median(cost, cost.keys() - leaks):.3f} | {_median(cost, leaks):.3f} |"
         )
         wrong.append(f"{name}: missed {sorted(leaks - found)}, false alarms {sorted(false)}")
     return "\n".join([*rows, "", *wrong])
+
+
+def _median(seconds: dict[str, float], tests: Iterable[str]) -> float:
+    return statistics.median(seconds[test] for test in tests)

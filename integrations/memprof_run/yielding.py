@@ -44,8 +44,9 @@ class YieldingAsgi(asgi_memprof.MemProfMiddleware):
         """Serve one ASGI connection."""
         path = self.profiler.config.metrics_path
         if self._taken is None and path is not None and scope["type"] == "http" and scope["path"].endswith(path):
+            found = await self._answer(scope, scope["path"])
             nowhere = scope["path"].removesuffix(path) + _NOWHERE
-            self._taken = _is_own(await self._answer(scope, scope["path"]), await self._answer(scope, nowhere))
+            self._taken = _is_there(found) and found != await self._answer(scope, nowhere)
         await super().__call__(scope, receive, send)
 
     def _is_taken(self, path: str, scope: Any) -> bool:  # noqa: ARG002 - as the base has it
@@ -87,7 +88,8 @@ class YieldingWsgi(wsgi_memprof.MemProfMiddleware):
         """Serve one request."""
         path = self.profiler.config.metrics_path
         if self._taken is None and path is not None and environ.get("PATH_INFO") == path:
-            self._taken = _is_own(self._answer(environ, path), self._answer(environ, _NOWHERE))
+            found = self._answer(environ, path)
+            self._taken = _is_there(found) and found != self._answer(environ, _NOWHERE)
             if self._taken:
                 self._own = tuple(one for one in self._own if one != path)
         return super().__call__(environ, start_response)
@@ -111,8 +113,9 @@ class YieldingWsgi(wsgi_memprof.MemProfMiddleware):
         return found
 
 
-def _is_own(found: list[tuple[int, str]], nowhere: list[tuple[int, str]]) -> bool:
-    return bool(found) and found[-1][0] not in _NOT_THERE and found != nowhere
+def _is_there(found: list[tuple[int, str]]) -> bool:
+    """Whether it answers at all: one that has no such path is not asked for another, which its log would show."""
+    return bool(found) and found[-1][0] not in _NOT_THERE
 
 
 def exported(app: Any, serve: Callable[[], None]) -> Any:

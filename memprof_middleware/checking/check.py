@@ -72,7 +72,7 @@ def findings(
         first.run(ignore)
         if not first.grown:
             return []
-        second = _Stage(repeated, confirm // _ROUNDS, first.grown)
+        second = _Stage(repeated, confirm // _ROUNDS, first.grown, first.last_walk)
         second.run(ignore, early=True)
         return [one for one in second.findings() if not _is_ignored(one.incident, ignore)] if second.grown else []
 
@@ -84,38 +84,42 @@ class _Stage:
         work: is repeated.
         requests: of one round.
         before: what each request had added before, by name.
+        walk: the containers as they are now, if somebody has just looked.
 
     Attributes:
         grown: what each request adds, by the name of a type or the path of a container.
     """
 
-    def __init__(self, work: Work, requests: int, before: Mapping[str, float]) -> None:
+    def __init__(self, work: Work, requests: int, before: Mapping[str, float], walk: Containers | None = None) -> None:
         self._work, self._requests, self._before = work, requests, before
         self._series = Series(_ROUNDS + 1)
-        self._walks: list[Containers] = []
-        self._walked: list[int] = []  # how many rounds had been before each walk
+        self._walks = [] if walk is None else [walk]
+        self._walked = [0] * len(self._walks)  # how many rounds had been before each walk
         self.grown: dict[str, float] = {}
 
     def run(self, ignore: tuple[str, ...], *, early: bool = False) -> None:
         """All rounds; ``early``: no more of them once nothing grows, and the containers are looked at after each."""
-        self._walk(0)
-        self._series.take()
+        self._read(0, walk=not self._walks)
         for number in range(1, _ROUNDS + 1):
             self._work.repeat(self._requests)
-            if early or number in {_ROUNDS // 2 + 1, _ROUNDS}:
-                self._walk(number)
-            self._series.take()
+            self._read(number, walk=early or number in {_ROUNDS // 2 + 1, _ROUNDS})
             self.grown = {name: pace for name, pace in self._find().items() if not _is_named(name, ignore)}
             if early and not self.grown:
                 break
 
-    def _walk(self, rounds: int) -> None:
-        collect()
-        self._walked.append(rounds)
-        before = sys.getallocatedblocks()
-        self._walks.append(_containers())
-        collect()
-        self._series.own += sys.getallocatedblocks() - before
+    @property
+    def last_walk(self) -> Containers:
+        """The containers as they were after the last round."""
+        return self._walks[-1]
+
+    def _read(self, rounds: int, *, walk: bool) -> None:
+        self._series.take()
+        if walk:
+            before = sys.getallocatedblocks()
+            self._walks.append(_containers())
+            self._walked.append(rounds)
+            collect()
+            self._series.own += sys.getallocatedblocks() - before
 
     def _find(self) -> dict[str, float]:
         found = {}
