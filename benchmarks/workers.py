@@ -153,7 +153,7 @@ def _fit(routes: tuple[int, int], steps: int) -> dict[str, Any]:
     taken, answers = [], 0
     for _ in range(steps):
         taken.append(worker.step())
-        answers += worker.profiler._monitor.features.routes._judged
+        answers += worker.profiler._monitor.features.routes.judged
     worker.profiler.stop()
     return {
         "routes": routes[0],

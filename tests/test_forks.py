@@ -68,7 +68,7 @@ def our_locks() -> Iterator[Any]:
     for place in places:
         for name, value in list(place.items()):
             for found in (value, getattr(value, "_lock", None), getattr(getattr(value, "_cond", None), "_lock", None)):
-                if isinstance(found, LOCKS) and name != "_silence":  # that one is held while all is well
+                if isinstance(found, LOCKS) and name != "_wait_lock":  # that one is held while all is well
                     yield found
 
 

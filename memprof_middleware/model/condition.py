@@ -49,7 +49,7 @@ class Condition:
 
     @property
     def suspected(self) -> bool:
-        """Whether it is a suspicion, of which the log hears and nobody else."""
+        """Whether it is a suspicion, which is only logged."""
         return self.leak is not None and self.leak.state == "suspected"
 
     @property

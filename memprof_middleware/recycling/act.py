@@ -18,7 +18,7 @@ _LOOP_SECONDS = 5.0
 
 
 def retire(mechanism: Mechanism) -> None:
-    """Begin to end. Called once in a process's life, from any thread; requests in flight are finished by the server.
+    """End this worker gracefully: the server finishes its requests. Called once in a process, from any thread.
 
     Raises:
         RecycleError: the server has not what the mechanism needs; nothing has happened.

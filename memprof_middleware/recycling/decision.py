@@ -44,7 +44,7 @@ class Breach:
 
 @valueclass(frozen=True, kw_only=True, slots=True)
 class Situation:
-    """What is known, at one moment.
+    """The input of a decision at one moment.
 
     Attributes:
         now: by the machine's monotonic clock, as all times here.
@@ -75,7 +75,7 @@ class Situation:
 
 @valueclass(frozen=True, slots=True)
 class Decision:
-    """What to do now.
+    """The decision, with its reason.
 
     Attributes:
         reason: ``retire``; else what is in the way: for good (``server``, ``limit``, ``fresh``), until a human looks
@@ -105,7 +105,7 @@ def decide(situation: Situation, rules: Rules) -> Decision:
 
 
 def hindrance(situation: Situation, rules: Rules) -> Decision | None:
-    """What is in the way for good, breach or not: known long before it matters, so it can be told at the start."""
+    """The lasting reason against recycling, breach or not; it is logged at the start."""
     if situation.plan.mechanism is None:
         return Decision("server", f"{situation.plan.server}: {situation.plan.why}")
     fresh, threshold, limit = situation.fresh_mb, rules.threshold_mb, situation.limit_mb

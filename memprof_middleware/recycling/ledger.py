@@ -62,7 +62,7 @@ class Ledger:
         self._file = SlotFile(folder / f"{_PREFIX}{digest}")
 
     def read(self) -> Past:
-        """What is known; an empty past at first, or if the file is of another version."""
+        """Read the file; empty at first, or if the file is of another version."""
         return _past(self._file) or Past(master=self.master)
 
     @property
@@ -79,7 +79,7 @@ class Ledger:
         return self._file.acquire()
 
     def release(self) -> None:
-        """Let go; also in a child after a fork, where the lock is the parent's."""
+        """Release the lock; also in a child after a fork, where the lock is the parent's."""
         self._file.release()
 
     def record(self, now: float, workers: int) -> None:

@@ -10,20 +10,20 @@ from memprof_middleware.model import MemorySnapshot
 
 if TYPE_CHECKING:
     from memprof_middleware.heap.instruments import Instruments
+    from memprof_middleware.recycling.effects import Watched
     from memprof_middleware.recycling.recycler import Recycler
-    from memprof_middleware.recycling.world import Watched
 
 
 class NoRecycler:
-    """Stands where a recycler would, while neither ``remedies`` nor ``recycle`` is set. Arguments as there."""
+    """The recycler while neither ``remedies`` nor ``recycle`` is set. Arguments as those of the recycler."""
 
     def __init__(
         self, watched: Watched, probes: Instruments, *, callbacks: list[Callable[[], object]] | None = None
     ) -> None:
         """Nothing is kept."""
 
-    def told(self) -> dict[str, Any]:
-        """Nothing is told."""
+    def figures(self) -> dict[str, Any]:
+        """No figures."""
         return {}
 
     def step(self, snapshot: MemorySnapshot | None) -> None:
@@ -31,7 +31,7 @@ class NoRecycler:
 
 
 def recycler_class(config: Config) -> type[Recycler | NoRecycler]:
-    """What looks after a worker whose memory is high, as the settings want it."""
+    """The class of the recycler that the settings ask for."""
     if not config.remedies and config.recycle is None:
         return NoRecycler
     from memprof_middleware.recycling.recycler import Recycler

@@ -13,9 +13,9 @@ from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.model import MemorySnapshot
 from memprof_middleware.recycling import act, detection
 from memprof_middleware.recycling.decision import Breach, Decision, Rules, Situation, decide, lasts
+from memprof_middleware.recycling.effects import Effects, Watched
+from memprof_middleware.recycling.messages import Refusals, what_follows, why
 from memprof_middleware.recycling.remedies import REMEDIES, Remedies, Remedy
-from memprof_middleware.recycling.telling import Refusals, what_follows, why
-from memprof_middleware.recycling.world import Watched, World
 from memprof_middleware.text.words import several
 
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ _HIGH = frozenset({"heap_warning", "heap_critical", "shared_warning", "shared_cr
 
 
 class Recycler:
-    """One step after each snapshot.
+    """Judge the memory of this worker after each snapshot, and act.
 
     Args:
         watched: the profiler.
         probes: its instruments.
-        world: what it touches outside.
+        effects: what it touches outside.
         callbacks: remedies of the application's own.
 
     Attributes:
@@ -47,10 +47,10 @@ class Recycler:
         self,
         watched: Watched,
         probes: Instruments,
-        world: World | None = None,
+        effects: Effects | None = None,
         callbacks: list[Callable[[], object]] | None = None,
     ) -> None:
-        self._watched, self._probes, self._world = watched, probes, world or World()
+        self._watched, self._probes, self._effects = watched, probes, effects or Effects()
         config = watched.config
         self._wanted = _wanted(config)
         self._rules = Rules(
@@ -66,8 +66,8 @@ class Recycler:
             lambda: watched.traffic.in_flight,
             watched.failures,
             callbacks,
-            trim=self._world.trim,
-            clock=self._world.clock,
+            trim=self._effects.trim,
+            clock=self._effects.clock,
         )
         self._ledger: Ledger | None = None
         self._born: float | None = None
@@ -78,8 +78,8 @@ class Recycler:
         self._total: int | None = None
         self._drain: threading.Thread | None = None
 
-    def told(self) -> dict[str, Any]:
-        """Its part of :class:`~memprof_middleware.MemoryMetrics`."""
+    def figures(self) -> dict[str, Any]:
+        """The figures of recycling for :class:`~memprof_middleware.MemoryMetrics`."""
         if not self._wanted:
             return {}
         return {
@@ -93,7 +93,7 @@ class Recycler:
         """Judge the last snapshot, and act. Never waits: remedies run in a thread of their own."""
         if not self._wanted or self._retiring or snapshot is None or snapshot.heap_used_mb is None:
             return
-        now = self._world.clock()
+        now = self._effects.clock()
         if self._born is None:
             self._born = now
         self.remedies.watch()
@@ -160,7 +160,7 @@ class Recycler:
         return Situation(
             now=now,
             born=born,
-            plan=detection.plan(self._world.surroundings(), supervised=self._watched.config.recycle_supervised),
+            plan=detection.plan(self._effects.surroundings(), supervised=self._watched.config.recycle_supervised),
             breach=breach,
             remedied=self._samples_after >= _SAMPLES_AFTER,
             fresh_mb=past.fresh_mb,
@@ -194,7 +194,7 @@ class Recycler:
         # The lock, and this, are kept until the process is dead: a second signal can hang a server.
         self._retiring = True
         try:
-            self._world.retire(mechanism)
+            self._effects.retire(mechanism)
         except Exception:
             ledger.take_back()
             raise
@@ -224,10 +224,10 @@ class Recycler:
         )
         with self._watched.failures.caught("log"):
             self._watched.logger.warning("%s", text, extra={"memprof_recycle": "drain"})
-        self._world.exit(status)
+        self._effects.exit(status)
 
 
 def _wanted(config: Config) -> tuple[Remedy, ...]:
-    """What to try: what was chosen; before a worker is replaced also what costs less than a new worker."""
+    """The remedies to try: those that were chosen; with ``recycle`` also those that cost less than a new worker."""
     implied = {"collect", "trim"} if config.recycle is not None else set()
     return tuple(remedy for remedy in REMEDIES if remedy in implied | set(config.remedies))

@@ -102,7 +102,7 @@ class Remedies:
         self._overdue = False
 
     def watch(self) -> None:
-        """Note what is held at first, which growth is measured from. Cheap after the first call."""
+        """Note the memory at first, from which growth is measured. Cheap after the first call."""
         if self._first is None:
             self._first = self._held()
 
@@ -186,7 +186,7 @@ class Remedies:
         return Outcome(remedy, before, after, seconds)
 
     def _excuse(self, remedy: Remedy, objects: int) -> str:
-        """Why a remedy would be of no use or do harm now; empty if it would not."""
+        """The reason against a remedy now: no use, or harm; empty if there is none."""
         if remedy == "callbacks":
             return "" if self.callbacks else "no callback is registered"
         if remedy == "collect" and objects > _MOST_OBJECTS:

@@ -1,1 +1,1 @@
-"""Which route keeps memory."""
+"""Attribution of memory growth to routes."""

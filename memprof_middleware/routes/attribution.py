@@ -30,12 +30,12 @@ _SURE = 0.2
 
 
 def attribute(windows: Sequence[Window]) -> list[RouteGrowth] | None:
-    """What comes out of :func:`attribution`, at once."""
+    """The result of :func:`attribution`, without a pause."""
     return finished(attribution(windows))
 
 
 def attribution(windows: Sequence[Window]) -> Work[list[RouteGrowth] | None]:
-    """Share the growth out among the routes.
+    """Attribute the growth to the routes.
 
     Robust in four ways: windows that one burst or load step spoils weigh less (Huber's weights, iterated); what is
     given back later is set against what was taken (:mod:`.givebacks`); a cache that was filled is over when the route
@@ -65,7 +65,7 @@ def attribution(windows: Sequence[Window]) -> Work[list[RouteGrowth] | None]:
 
 
 def attribute_workers(windows: Sequence[Window]) -> list[RouteGrowth] | None:
-    """What comes out of :func:`attribution_of_workers`, at once."""
+    """The result of :func:`attribution_of_workers`, without a pause."""
     return finished(attribution_of_workers(windows))
 
 
@@ -121,7 +121,7 @@ class _Verdict:
         self._fit, self._released = fit, released
 
     def growths(self) -> Work[list[RouteGrowth]]:
-        """The routes that keep something, alone or together."""
+        """The routes that keep memory, alone or together."""
         fit = self._fit
         noise = fit.noise() * NEEDED
         kept = [j for j in range(fit.free, fit.free + len(fit.routes)) if fit.solution[j] > 0]
@@ -186,7 +186,7 @@ class _Verdict:
         return sorted(found, key=lambda growth: -growth.kept)
 
     def _range(self, group: list[int], value: float, error: float) -> Work[tuple[float, float]]:
-        """The values that the windows allow, with every other route free to keep what it likes."""
+        """The values that the windows allow, if every other route may keep any amount."""
         fit = self._fit
         columns = [column for j, column in enumerate(fit.columns) if j not in group]
         normal = Normal.of([*columns, self._summed(group)], fit.y, fit.weights)

@@ -1,4 +1,4 @@
-"""Requests by route: what the adapters count and the attribution of growth rests on."""
+"""Count requests by route: adapters count, and the attribution of growth reads."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Traffic:
     exact; on a build without the GIL a few in a million may be lost, which no figure made of them would show.
 
     The names belong to the routes that are asked for most of late. While there is room, a route has its name at
-    once. Later newcomers count as ``<other>`` and are heard of in a table of limited size (Misra and Gries 1982), and
+    once. Later newcomers count as ``<other>`` and are counted in a table of limited size (Misra and Gries 1982), and
     :meth:`review` gives them the names of routes that hardly anybody asks for any more. Their counts end there:
     joined to ``<other>`` they would look like a burst of requests now. The total keeps them.
 
@@ -45,7 +45,7 @@ class Traffic:
         self.forget()
 
     def forget(self) -> None:
-        """Begin anew: what was counted before a fork belongs to the parent."""
+        """Reset. Called in the child after a fork."""
         self.started = 0
         self._ended: dict[str, int] = {UNMATCHED: 0, OTHER: 0}
         self._given_up = 0  # requests of routes that have no name any more
@@ -88,7 +88,7 @@ class Traffic:
             self._count(route)
 
     def take_back(self) -> None:
-        """Leave a request out that had begun: the profiler answered it itself."""
+        """Remove a request that had begun, as the profiler answered it itself."""
         self.started -= 1
 
     def knows(self, route: str) -> bool:

@@ -1,4 +1,4 @@
-"""A robust fit of growth to requests: windows in, what each route keeps out, with the size of the noise."""
+"""A robust fit of growth to requests: from windows to the memory that each route keeps, with the noise."""
 
 from __future__ import annotations
 

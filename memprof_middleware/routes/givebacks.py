@@ -1,4 +1,4 @@
-"""What is given back later was not kept: windows that a release ties together become one."""
+"""Join windows that a later release of memory belongs to: what is given back later was not kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a route that keeps memory is a leak to be told of."""
+"""Decide when a route that keeps memory is reported as a leak."""
 
 from __future__ import annotations
 
@@ -56,6 +56,6 @@ def route_conditions(
 
 
 def group_growth(workers: Sequence[MemoryMetrics]) -> tuple[RouteGrowth, ...]:
-    """What was found for all workers: the one with the lowest number tells."""
+    """The growth by route of all workers, as the worker with the lowest number found it."""
     first = min(workers, key=lambda worker: int(worker.worker), default=None)
     return () if first is None else first.route_growth

@@ -1,4 +1,4 @@
-"""The name that a request's route is counted and told under; the one place where names of routes are made."""
+"""The label of a request's route; the one place where names of routes are made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Watches which route makes memory grow: takes a reading with each snapshot and has the windows between them judged."""
+"""Watch which route makes memory grow: take a reading at each snapshot, and judge the windows between readings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from memprof_middleware.purse import Purse
 from memprof_middleware.routes.attribution import attribution, attribution_of_workers
 from memprof_middleware.routes.counter import Traffic, ended_between
 from memprof_middleware.routes.fit import Window
-from memprof_middleware.routes.work import Ration, Task, Work, finished, pauses
+from memprof_middleware.routes.work import Quota, Task, Work, finished, pauses
 
 # Windows kept: an hour or two at the usual intervals, long enough for a small leak and short enough to forget a cache.
 MOST_WINDOWS = 120
@@ -45,7 +45,7 @@ class _Reading:
 
 @valueclass(frozen=True, slots=True)
 class _Span:
-    """What happened between two readings, and the number of the snapshot at its end."""
+    """One window between two readings, and the number of the snapshot at its end."""
 
     number: int
     seconds: float
@@ -60,7 +60,7 @@ class _Span:
 
 
 class RouteWatch:
-    """The readings of one process and what is made of them.
+    """Read the memory of one process at each snapshot, and attribute its growth to routes.
 
     Args:
         traffic: the requests by route.
@@ -68,7 +68,7 @@ class RouteWatch:
         clock: seconds since the epoch.
         warmup: readings at the start that nothing rests on: imports and first requests.
         failures: where a failure is counted.
-        purse: what pays for judging.
+        purse: the CPU budget.
 
     Attributes:
         growth: what requests keep, by route; empty where another worker finds it out.
@@ -91,7 +91,7 @@ class RouteWatch:
         self._last: _Reading | None = None
         self._collected = 0  # requests that had ended at the last full collection
         self._source = "in use"
-        self._ration = Ration(purse)
+        self._quota = Quota(purse)
         self._judgement: Task[tuple[RouteGrowth, ...]] | None = None
         self._questions: dict[tuple[str, str], Task[RouteGrowth | None]] = {}  # by kind and name
         self.growth: tuple[RouteGrowth, ...] = ()
@@ -121,9 +121,9 @@ class RouteWatch:
         *,
         by_hand: bool = False,
     ) -> None:
-        """Find out what requests keep, by route, in all workers together; kept in ``growth``.
+        """Attribute the growth of all workers to routes; the result is in ``growth``.
 
-        One worker does it for all. A step spends a ration of processor time on it and goes on in the next one where
+        One worker does it for all. A step spends a quota of processor time on it and goes on in the next one where
         that is not enough.
 
         Args:
@@ -140,13 +140,13 @@ class RouteWatch:
         self, own: str, others: Sequence[str], windows_of: Callable[[str], RouteWindows | None], *, by_hand: bool
     ) -> None:
         for question in list(self._questions.values()):
-            self._ration.go_on(question)
+            self._quota.go_on(question)
         self.judges = all(int(other) > int(own) for other in others)
         if not self.judges:
             self.growth, self._judgement = (), None
             return
         if self._judgement is None or by_hand:
-            if not self._spans or (self._ration.spent and not by_hand):
+            if not self._spans or (self._quota.spent and not by_hand):
                 return
             self._judgement = Task(self._growth(own, {other: windows_of(other) for other in others}))
         self._go_on(self._judgement, by_hand=by_hand)
@@ -156,7 +156,7 @@ class RouteWatch:
             if by_hand:
                 judgement.finish()
             else:
-                self._ration.go_on(judgement)
+                self._quota.go_on(judgement)
         finally:
             if judgement.done:
                 self._judgement = None
@@ -192,7 +192,7 @@ class RouteWatch:
             self._questions[asked] = Task(growth_of(name, self.windows_of(kind, name, history)))
         question = self._questions[asked]
         try:
-            self._ration.go_on(question)
+            self._quota.go_on(question)
         finally:
             if question.done:
                 del self._questions[asked]

@@ -1,4 +1,4 @@
-"""Work that can rest: a fit over many windows takes seconds, and a step may spend some tens of milliseconds."""
+"""Work in slices: a fit over many windows takes seconds, and a step may spend some tens of milliseconds."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def finished(work: Work[_T], rest: Callable[[], object] = bool) -> _T:
 
 
 class Task(Generic[_T]):
-    """Some work under way.
+    """Work that was begun and is continued in slices.
 
     Attributes:
         done: whether it has ended.
@@ -65,11 +65,11 @@ class Task(Generic[_T]):
             rest()
 
 
-class Ration:
-    """The processor time that a step may spend on such work.
+class Quota:
+    """The CPU time that a step may spend on such work.
 
     Args:
-        purse: what pays for it.
+        purse: the CPU budget.
     """
 
     def __init__(self, purse: Purse) -> None:
@@ -81,7 +81,7 @@ class Ration:
         return not self._purse.may("routes")
 
     def go_on(self, task: Task[_T]) -> None:
-        """Work until the task is done or the ration is spent, with real pauses for the other threads."""
+        """Work until the task is done or the quota is spent, with real pauses for the other threads."""
         rest, began, most = pauses(), time.thread_time(), min(MOST_SECONDS, self._purse.left("routes"))
         with self._purse.paying("routes"):
             while not task.done and time.thread_time() - began < most:
@@ -90,7 +90,7 @@ class Ration:
 
 
 def pauses() -> Callable[[], None]:
-    """Lets the other threads run after each stretch of work, with a real pause."""
+    """Let other threads run after each slice of work, with a real pause."""
     since = time.perf_counter()
 
     def pause() -> None:

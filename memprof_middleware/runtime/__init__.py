@@ -1,1 +1,1 @@
-"""What lives and dies with the process."""
+"""The parts of the profiler that belong to one process."""

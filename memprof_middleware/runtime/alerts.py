@@ -28,7 +28,7 @@ Step = Literal["begins", "rises", "goes on", "ends"]
 
 
 class Change(NamedTuple):
-    """What is to be reported.
+    """A change of a condition: it begins, rises, goes on or ends.
 
     Attributes:
         step: what happened to the condition.
@@ -75,7 +75,7 @@ class _Entry:
 
 
 class Reports(Protocol):
-    """Who reports the changes."""
+    """Receiver of the changes."""
 
     def record(self, change: Change) -> Alert:
         """The record of a change."""
@@ -120,7 +120,7 @@ class AlertManager:
                 self._reports.adopt(condition)
 
     def update(self, conditions: Conditions, now: float) -> None:
-        """Compare what is found now with what was, and report the difference.
+        """Compare the conditions of this beat with those of the last, and report the difference.
 
         Args:
             conditions: what an observer found.
@@ -251,7 +251,7 @@ def alert_of(change: Change, message: str, *, page: str = "", leading: bool = Tr
 
 
 def rank_of(condition: Condition) -> int:
-    """How urgent it is, from a suspicion up."""
+    """The urgency of a condition as a number, the lowest for a suspicion."""
     return 0 if condition.suspected else 1 + URGENCIES.index(condition.urgency)
 
 

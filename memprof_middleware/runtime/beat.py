@@ -1,4 +1,4 @@
-"""What is judged at one moment, read once and observed by every feature, and what an observer finds."""
+"""The input of all observers at one moment, and the conditions that they return."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from memprof_middleware.model import Condition, MemorySnapshot, WorkerSummary
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Beat:
-    """This process and its siblings, as they are now.
+    """This process and its siblings at one moment.
 
     Attributes:
         now: when the last snapshot was taken; before the first, the time.
@@ -39,13 +39,13 @@ class Beat:
 
     @property
     def first(self) -> bool:
-        """Whether this is the worker that does for all what one alone has to do."""
+        """Whether this worker has the lowest number, and so does the work that is done once for all."""
         return all(int(self.worker) < int(sibling.worker) for sibling in self.siblings)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Conditions:
-    """What an observer finds.
+    """The conditions that an observer has judged and found.
 
     Attributes:
         judged: names of the conditions that were judged; only these can end.

@@ -1,4 +1,4 @@
-"""Keeps the count of objects within the budget: when the next one may run, and how closely it looks."""
+"""Keep the object count within the CPU budget: when objects are counted, and exactly or by sample."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _COST = {1: 1.0, 7: 0.5, 17: 0.43, 31: 0.41}
 
 
 class Governor:
-    """Says when objects are counted.
+    """Decide when objects are counted.
 
-    A census runs when the purse has something left for counting. Exact counts come first: they are taken less often, up
+    A count runs when the budget has time left for counting. Exact counts come first: they are taken less often, up
     to five minutes, before they become samples. At five minutes or four intervals there is one whatever is owed:
     without counts no verdict can begin or end.
 
     Args:
         config: ``cpu_budget``, ``max_stall`` and ``interval``.
-        purse: what pays for it.
+        purse: the CPU budget.
         say: told why objects are counted less often than the interval says, and what helps.
 
     Attributes:
@@ -48,7 +48,7 @@ class Governor:
         self._put_off = False  # since the last census, for the budget
 
     def counted(self, census: Census) -> None:
-        """Learn from a census what an exact one costs, and whether it held other threads up."""
+        """Learn the cost of an exact count from one that was taken, and how long it paused other threads."""
         now = self._purse.now()
         self._exact_cost = census.cpu_seconds / _COST.get(census.stride, 1.0)
         since = now - self._counted_at
@@ -69,7 +69,7 @@ class Governor:
         self._counted_at, self._put_off = now, False
 
     def stride(self) -> int | None:
-        """Look at every how-many-th object in a census now; ``None``: no census yet.
+        """The stride of a count that may run now: every how-many-th object. ``None``: no count yet.
 
         The atomic part of a census cannot be sliced, so where it holds other threads up for longer than ``max_stall``
         it comes the less often: one stall of that length per interval on average, and at least every five minutes.

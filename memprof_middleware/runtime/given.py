@@ -1,4 +1,4 @@
-"""What users gave: all of a profiler that outlives a fork, beside the counter of requests."""
+"""The settings and callbacks of a profiler: all that it keeps across a fork, beside the counter of requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Given:
-    """What a :class:`~memprof_middleware.MemoryProfiler` hands each of its processes' monitors.
+    """The settings and callbacks that the monitor of each process is made from.
 
     Attributes:
         config: the settings.

@@ -1,4 +1,4 @@
-"""The instruments of one process, each reading by its name: what the runtime asks for, and what reads it."""
+"""The instruments of one process: the protocol that the runtime asks, and the probes behind it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class ProcessInstruments(Instruments, Protocol):
         """The smallest memory limit that holds for this process."""
 
     def share(self) -> MemoryShare:
-        """How much of the resident memory is this process's own."""
+        """The share of the resident memory that only this process maps."""
 
     def gc(self) -> GcStats:
         """Collections and pauses since ``start()``."""
@@ -113,15 +113,15 @@ class Probes:
         return self._container.read()
 
     def share(self) -> MemoryShare:
-        """How much of the resident memory is this process's own; dear, so not at every interval."""
+        """The share of the resident memory that only this process maps. Expensive: not read at every interval."""
         return in_real_thread(functools.partial(memory_share, self._proc))
 
     def listener(self) -> Listener | None:
-        """Where the server listens; ``None`` while it does not."""
+        """The address that the server listens at; ``None`` while it does not."""
         return listener(self._proc)
 
     def allocator(self) -> AllocatorStats:
-        """What the allocators have given out."""
+        """The memory that the allocators have handed out."""
         return allocator_stats()
 
     def gc(self) -> GcStats:
@@ -182,7 +182,7 @@ class Probes:
     def holders(
         self, type_names: Sequence[str], *, pause: Callable[[float], object] = real_sleep
     ) -> Mapping[str, Holding]:
-        """Who holds the young instances of some types; dear, so for suspects only. Arguments as for containers."""
+        """The holders of young instances of some types. Expensive: for suspects only. Arguments as for containers."""
         if self._is_frozen:
             from memprof_middleware.heap.near import find_near
 
@@ -194,7 +194,7 @@ class Probes:
         return find_held(type_names, pause=pause)
 
     def define(self, path: str, *, pause: Callable[[float], object] = real_sleep) -> Definition:
-        """Where the beginning of a retaining path is in the source, and who adds to it. Pauses as for containers."""
+        """The place in the source where a retaining path begins, and the code that adds to it."""
         return define(path, pause=pause)
 
     @property
@@ -212,7 +212,7 @@ class Probes:
         return count_populations(self._proc)
 
     def rank(self, name: str) -> int:
-        """Whose a type or container is: 0 the application's, 1 a library's, 2 the standard library's, 3 builtin."""
+        """The origin of a type or container: 0 the application, 1 a library, 2 the standard library, 3 builtin."""
         return rank_of(name)
 
     def module(self, name: str) -> str:

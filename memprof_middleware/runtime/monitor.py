@@ -26,7 +26,7 @@ from memprof_middleware.runtime.report import figures_of
 from memprof_middleware.runtime.reporting import borrow_server_log
 from memprof_middleware.runtime.schedule import Schedule
 from memprof_middleware.runtime.snapshots import Snapshots
-from memprof_middleware.runtime.snapshotter import Camera
+from memprof_middleware.runtime.snapshotter import Snapshotter
 from memprof_middleware.sinks.group import Sinks
 from memprof_middleware.weakly import weakly
 from memprof_middleware.workers.group import WorkerGroup
@@ -103,7 +103,7 @@ class ProcessMonitor:
             failures=self.failures,
             pay=functools.partial(self.purse.charge, "shown"),
         )
-        self._let_go = functools.partial(_let_go, self.sinks, self.flames, snapshots.camera, group)
+        self._release = functools.partial(_release, self.sinks, self.flames, snapshots.snapshotter, group)
         self.schedule = Schedule(
             self.config,
             self._notices,
@@ -111,7 +111,7 @@ class ProcessMonitor:
             has_begun=lambda: snapshots.last is not None,
             on_start=weakly(self._on_start),
             between_steps=weakly(self.between_steps),
-            on_abandoned=self._let_go,
+            on_abandoned=self._release,
         )
         # The thread holds the sampler; where there is none, all goes together.
         weakref.finalize(self, self.schedule.sampler.abandon).atexit = False
@@ -147,7 +147,7 @@ class ProcessMonitor:
         """Stop, and leave the process as it was found; within a second."""
         deadline = time.monotonic() + _STOP_SECONDS
         self.schedule.stop()
-        self._let_go(deadline)
+        self._release(deadline)
 
     def _on_start(self) -> None:
         # The probes open with the first snapshot: behind an adapter, who takes none has nothing of ours in the process.
@@ -247,11 +247,11 @@ class ProcessMonitor:
         return tightness(self.snapshots.last, self.given.probes, self.config)
 
 
-def _let_go(
-    sinks: Sinks, flames: FlameRecorder, camera: Camera, group: WorkerGroup, deadline: float | None = None
+def _release(
+    sinks: Sinks, flames: FlameRecorder, snapshotter: Snapshotter, group: WorkerGroup, deadline: float | None = None
 ) -> None:
     """Give back what the process was asked for, up to a moment of the monotonic clock."""
     sinks.close(deadline)
     flames.stop()
-    camera.close()
+    snapshotter.close()
     group.leave()

@@ -10,7 +10,7 @@ from memprof_middleware.failures import Failures
 
 
 class Notices:
-    """What one process's profiler says of itself.
+    """Log each fact about the profiler of one process once.
 
     Args:
         pid: the process.
@@ -22,12 +22,12 @@ class Notices:
         self._said: set[str] = set()
 
     def started(self, interval: float, faces: Sequence[str]) -> None:
-        """The profiler starts; where what it finds is shown."""
+        """Log the start of the profiler, and where its results are shown."""
         where = f", {', '.join(faces)}" if faces else ""
         self._log(logging.INFO, f"started in process {self._pid}: a snapshot every {interval:g} s{where}")
 
     def no_thread(self) -> None:
-        """No background thread runs."""
+        """Log that no background thread runs."""
         hint = " uWSGI: set enable-threads = true." if "uwsgi" in sys.modules else ""
         self._once(
             "missing",
@@ -35,11 +35,11 @@ class Notices:
         )
 
     def thread_runs(self) -> None:
-        """The thread that was believed not to run does."""
+        """Log that the background thread runs after all."""
         self._once("runs", f"the background thread of process {self._pid} runs after all: it takes the snapshots again")
 
     def counted_rarely(self, text: str) -> None:
-        """Objects are counted less often than the interval says: once at INFO, then at DEBUG."""
+        """Log that objects are counted less often than at the interval: once at INFO, then at DEBUG."""
         level = logging.DEBUG if "rarely" in self._said else logging.INFO
         self._said.add("rarely")
         self._log(level, text)

@@ -1,4 +1,4 @@
-"""The features as observers: each looks at a beat and returns the conditions that it finds."""
+"""The features as observers: each evaluates a beat and returns conditions."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Observers:
         self.routes = Observer("route_growth", self._routes, waits=True)
 
     def all(self) -> tuple[Observer, ...]:
-        """Those of a step."""
+        """All observers of a step, in their order."""
         return (self.leaks, *self.thresholds, self.routes)
 
     def _leaks(self, beat: Beat) -> Conditions:
-        """What grows and stays: the confirmed leaks, and the suspicions that matter."""
+        """The leaks: confirmed ones, and suspicions that matter."""
         watch, triage = self._features.leaks, self._features.triage
         # Without a new count nothing is learned of types; of memory, if it grows, there may be.
         if not beat.counted and not beat.by_hand and not watch.is_pressing():
@@ -59,7 +59,7 @@ class Observers:
         return FedBy(" or ".join((found.route, *found.together_with)), found.share, found.per_request)
 
     def _thresholds(self, beat: Beat) -> Conditions:
-        """The figures that are compared with a threshold."""
+        """The thresholds: each figure that is compared with one."""
         watch = self._features.leaks
         watch.others = beat.others
         self._growing = watch.is_growing()
@@ -67,13 +67,13 @@ class Observers:
         return Conditions(CONDITIONS, measured(beat.history, self._config, beat.others, levels, growing=self._growing))
 
     def _capacity(self, beat: Beat) -> Conditions:
-        """The limits that will be reached within a day."""
+        """The forecast: each limit that will be reached within a day."""
         if beat.snapshot is None:
             return Conditions()
         return Conditions((EXHAUSTION,), self._features.capacity.see(beat.snapshot, beat.siblings, beat.worker))
 
     def _habits(self, beat: Beat) -> Conditions:
-        """What is usual for the application: learned, and no condition."""
+        """The usual figures of the application: learned for the thresholds, and no condition."""
         tuner = self._features.tuner
         if beat.snapshot is not None and tuner.active:
             shared = shared_memory([beat.snapshot, *beat.others])
@@ -87,7 +87,7 @@ class Observers:
         return Conditions()
 
     def _routes(self, beat: Beat) -> Conditions:
-        """The routes that leak, over all workers; found out by the first of them.
+        """The routes that leak, over all workers; judged by the worker with the lowest number.
 
         A route that keeps memory is a leak only beside the evidence that something leaks: a young process keeps much
         with each request.

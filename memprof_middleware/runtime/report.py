@@ -1,4 +1,4 @@
-"""What a monitor tells of its process, put together from all that it has."""
+"""The figures of one process, put together from all parts of its monitor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def figures_of(monitor: ProcessMonitor) -> MemoryMetrics:
-    """Everything that the outside is told, as of the last snapshot; measures nothing."""
+    """The figures of this process as of the last snapshot; measures nothing."""
     return MemoryMetrics(
         worker=monitor.worker,
         pid=monitor.pid,
@@ -37,7 +37,7 @@ def figures_of(monitor: ProcessMonitor) -> MemoryMetrics:
         route_growth=monitor.features.routes.growth,
         forecast=monitor.features.capacity.forecast,
         sinks=monitor.sinks.health(),
-        **monitor.recycler.told(),
+        **monitor.recycler.figures(),
     )
 
 

@@ -1,4 +1,4 @@
-"""How a change of a condition is reported: to the log, to callbacks and to sinks, once for the whole server."""
+"""Report the changes of conditions to the log, to callbacks and to sinks, once for the whole server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LeakCallback = Callable[[Leak], object]
 
 
 class Reporter:
-    """Reports the changes of one process's conditions.
+    """Report the changes of the conditions of one process.
 
     Args:
         logger: where the lines go.
@@ -132,7 +132,7 @@ class Reporter:
 
 
 def borrow_server_log(logger: logging.Logger) -> None:
-    """Let records reach the server's log where nobody has set up a handler for them: not all hosts configure one."""
+    """Use the handlers of the server's log if the logger has none: not all hosts configure one."""
     if logger.name == "memprof" and not logger.hasHandlers():
         servers = map(logging.getLogger, _SERVER_LOGGERS)
         logger.handlers.extend(next((server.handlers for server in servers if server.handlers), []))
@@ -158,7 +158,7 @@ def _known_as(condition: Condition) -> set[str]:
 
 
 def _names(condition: Condition) -> list[str]:
-    """What the workers call it: by its holder, and by its type where that is not anybody's."""
+    """The names that the workers give a condition: its holder, and its type unless that is a builtin."""
     vague = condition.holder and condition.subject.startswith(_ANYBODYS)
     known = {condition.incident} if vague else {condition.incident, condition.subject}
     return [f"{condition.name} {name}" for name in sorted(known)]

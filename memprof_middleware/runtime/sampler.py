@@ -1,4 +1,4 @@
-"""The one thread of a process: started by the first event in it, stopped with it."""
+"""The background thread. One per process; started by the first event in it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SETTLE_SECONDS = 1.0
 
 
 class Sampler:
-    """Calls a function at a steady interval in a thread of its own.
+    """Call a function at an interval in a thread.
 
     The thread holds the sampler and no more: whoever is behind the functions passes them so that they do not hold him,
     and says with :meth:`abandon` when he is gone.
@@ -48,7 +48,7 @@ class Sampler:
         self._lock = threading.Lock()  # held while it starts or stops
         self._started = self._abandoned = False
         self._thread: threading.Thread | None = None
-        self._bell = _Bell()
+        self._signal = _StopSignal()
 
     @property
     def running(self) -> bool:
@@ -72,9 +72,9 @@ class Sampler:
                 return
             self._on_start()
             if self.background:
-                self._bell = _Bell()
+                self._signal = _StopSignal()
                 # A daemon: a thread that waits for a minute must not keep a finished process alive.
-                thread = threading.Thread(target=self._run, args=(self._bell,), name=THREAD_NAME, daemon=True)
+                thread = threading.Thread(target=self._run, args=(self._signal,), name=THREAD_NAME, daemon=True)
                 thread.start()
                 self._thread = thread
                 at_exit(self.stop)
@@ -85,19 +85,19 @@ class Sampler:
         with self._lock:
             thread, self._thread = self._thread, None
             self._started = False
-            self._bell.ring()
+            self._signal.set()
         not_at_exit(self.stop)
         if thread is not None and thread is not threading.current_thread():
             thread.join(_STOP_SECONDS)
 
     def abandon(self) -> None:
-        """Have the thread end by itself: nobody is there any more. Safe in the collector, which may call anywhere."""
+        """Let the thread end by itself, as the profiler is gone. Safe in the collector, which may call anywhere."""
         self._abandoned = True
-        self._bell.ring()
+        self._signal.set()
 
-    def _run(self, bell: _Bell) -> None:
+    def _run(self, signal: _StopSignal) -> None:
         due = time.monotonic()
-        while not bell.rung:
+        while not signal.is_set:
             self._tick()
             # From the last due time, so that the work's own time adds no drift. A beat that was missed is left out:
             # on a heap so large that the work takes longer than the interval, it must not fill the processor.
@@ -105,30 +105,30 @@ class Sampler:
             now = time.monotonic()
             if due < now:
                 due = now + self._interval
-            while (left := due - time.monotonic()) > 0 and not bell.rung:
-                bell.wait(min(left, _SETTLE_SECONDS) if self._unsettled() else left)
+            while (left := due - time.monotonic()) > 0 and not signal.is_set:
+                signal.wait(min(left, _SETTLE_SECONDS) if self._unsettled() else left)
         if self._abandoned:
             not_at_exit(self.stop)
             self._on_abandoned()
 
 
-class _Bell:
-    """Rung once, it wakes who waits for it.
+class _StopSignal:
+    """A flag that one thread waits for, set once.
 
-    An ``Event`` has a lock of Python's inside: rung by the collector in the very thread that waits, it would wait for
-    itself.
+    ``Event`` has a lock that is written in Python: set by the collector in the very thread that waits, it would wait
+    for itself.
     """
 
     def __init__(self) -> None:
-        self.rung = False
-        self._silence = threading.Lock()
-        self._silence.acquire()
+        self.is_set = False
+        self._wait_lock = threading.Lock()
+        self._wait_lock.acquire()
 
-    def ring(self) -> None:
-        self.rung = True
-        with contextlib.suppress(RuntimeError):  # it was rung before
-            self._silence.release()
+    def set(self) -> None:
+        self.is_set = True
+        with contextlib.suppress(RuntimeError):  # it was set before
+            self._wait_lock.release()
 
     def wait(self, seconds: float) -> None:
-        if not self.rung:
-            self._silence.acquire(timeout=seconds)
+        if not self.is_set:
+            self._wait_lock.acquire(timeout=seconds)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from memprof_middleware.runtime.pulse import Pulse
+from memprof_middleware.runtime.heartbeat import Heartbeat
 from memprof_middleware.runtime.sampler import Sampler
 from memprof_middleware.weakly import weakly
 
@@ -48,7 +48,7 @@ class Schedule:
         self._interval, self._notices, self._step, self._has_begun = config.interval, notices, step, has_begun
         self.stepped_at = time.monotonic()
         self.stopped = self.stepping = False
-        self._pulse = Pulse(config.interval, self.stepped_at)
+        self._heartbeat = Heartbeat(config.interval, self.stepped_at)
         self.sampler = Sampler(
             weakly(self.beat),
             config.interval,
@@ -74,10 +74,10 @@ class Schedule:
 
     def beat(self) -> None:
         """Do a step in the thread."""
-        if self._pulse.beat(time.monotonic()):
+        if self._heartbeat.beat(time.monotonic()):
             self._notices.thread_runs()
         self.step()
-        self._pulse.beat(time.monotonic())
+        self._heartbeat.beat(time.monotonic())
 
     def step(self) -> None:
         """Do a step now. Never raises."""
@@ -93,7 +93,7 @@ class Schedule:
         if not self.sampler.background or self.stopped or self.stepping:
             return
         now = time.monotonic()
-        if self._pulse.is_missing(now, alive=self.sampler.running or self.sampler.starting):
+        if self._heartbeat.is_missing(now, alive=self.sampler.running or self.sampler.starting):
             self._notices.no_thread()
             if not self._has_begun() or now - self.stepped_at >= self._interval:
                 self.step()

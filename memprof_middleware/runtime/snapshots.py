@@ -13,7 +13,7 @@ from memprof_middleware.runtime.baseline_file import read_baseline
 from memprof_middleware.runtime.budget import Governor
 from memprof_middleware.runtime.features import Features
 from memprof_middleware.runtime.given import Given
-from memprof_middleware.runtime.snapshotter import Camera
+from memprof_middleware.runtime.snapshotter import Snapshotter
 
 
 class Snapshots:
@@ -28,7 +28,7 @@ class Snapshots:
 
     Attributes:
         lock: held while a snapshot is taken and while the history is judged.
-        camera: takes one snapshot.
+        snapshotter: takes one snapshot.
         history: the last snapshots.
         last: the last one; ``None`` before the first.
         heap_start_mb: the memory in use at the first one.
@@ -38,7 +38,7 @@ class Snapshots:
         self._given, self._config, self._purse, self._governor = given, given.config, purse, governor
         self._failures, self._features = failures, features
         self.lock = threading.Lock()
-        self.camera = Camera(given.probes, given.config, given.clock, failures, given.traffic, given.trace)
+        self.snapshotter = Snapshotter(given.probes, given.config, given.clock, failures, given.traffic, given.trace)
         self.history = History(self._config.history_size, self._config.top_types)
         self.last: MemorySnapshot | None = None
         self.heap_start_mb: float | None = None
@@ -47,7 +47,7 @@ class Snapshots:
     def open(self) -> None:
         """Open the probes at once, and not with the first snapshot."""
         with self.lock:
-            self.camera.open()
+            self.snapshotter.open()
 
     def take(self, stride: int | None = 1, *, by_hand: bool = False) -> MemorySnapshot:
         """Take a snapshot now and keep it in the history.
@@ -60,7 +60,7 @@ class Snapshots:
             with self._purse.paying("judging"):
                 allocator = self._features.routes.read(self.history.seen + 1)  # before the count, which allocates
             max_age = 0.0 if by_hand else self._config.interval / 2
-            snapshot, census, cpu_seconds = self.camera.take(stride, allocator, max_age=max_age)
+            snapshot, census, cpu_seconds = self.snapshotter.take(stride, allocator, max_age=max_age)
             self._purse.charge("judging", cpu_seconds)
             if census is not None:
                 if not census.age_seconds:  # else another profiler has paid

@@ -1,4 +1,4 @@
-"""One look at this process: every probe asked, what fails left out, the figures put together."""
+"""Take one snapshot: ask each probe, leave out those that fail, and put the figures together."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _T = TypeVar("_T")
 _RECENT_SECONDS = 60.0
 
 
-class Picture(NamedTuple):
-    """A snapshot, the census it rests on if there was one, and the processor seconds that all but this took."""
+class Measurement(NamedTuple):
+    """A snapshot, its object count if there was one, and the CPU seconds of all but the count."""
 
     snapshot: MemorySnapshot
     census: Census | None
@@ -31,7 +31,7 @@ class Picture(NamedTuple):
 
 
 class Trace:
-    """The trace of allocations, as far as it is ours: a child inherits it, and ends it as its parent would.
+    """The trace of allocations. A child inherits it, and ends it as its parent would.
 
     Args:
         wanted: whether there is to be one.
@@ -54,8 +54,8 @@ class Trace:
             self._is_ours = False
 
 
-class Camera:
-    """Takes the snapshots of one process.
+class Snapshotter:
+    """Take the snapshots of one process.
 
     Args:
         probes: the instruments.
@@ -79,11 +79,11 @@ class Camera:
         self._traffic, self._trace = traffic, trace
         self._has_opened = self._is_refused = False
         self._before: tuple[float, int] | None = None  # time and full collections of the previous snapshot
-        self._read: dict[str, tuple[float, Any]] = {}  # dear figures: when they were read, and what
+        self._read: dict[str, tuple[float, Any]] = {}  # expensive figures: when they were read, and what
         self._census: tuple[float, Census, dict[str, int]] | None = None  # when, what it counted, and the most of that
 
     def open(self) -> None:
-        """Begin to watch, if it does not yet."""
+        """Open the probes, if they are not open yet."""
         if not self._has_opened:
             self._has_opened = True
             if self._config.freeze_after_fork:
@@ -107,8 +107,10 @@ class Camera:
         self._probes.stop()
         self._trace.stop()
 
-    def take(self, stride: int | None = 1, allocator: AllocatorStats | None = None, *, max_age: float = 0.0) -> Picture:
-        """Look at everything now.
+    def take(
+        self, stride: int | None = 1, allocator: AllocatorStats | None = None, *, max_age: float = 0.0
+    ) -> Measurement:
+        """Take a snapshot now.
 
         Args:
             stride: count every how-many-th object; ``None``: none, the last count goes on.
@@ -161,10 +163,10 @@ class Camera:
             duration_seconds=time.perf_counter() - began,
             **self._counted(),
         )
-        return Picture(snapshot, census, cpu)
+        return Measurement(snapshot, census, cpu)
 
     def _counted(self) -> dict[str, Any]:
-        """What the snapshot says of the last census."""
+        """The fields of a snapshot about the last object count."""
         if self._census is None:
             return {}
         timestamp, census, most = self._census

@@ -13,10 +13,10 @@ from memprof_middleware import Alert, Config
 from memprof_middleware.failures import Failures
 from memprof_middleware.probes import AllocatorStats
 from memprof_middleware.recycling.detection import Surroundings
+from memprof_middleware.recycling.effects import Effects
 from memprof_middleware.recycling.recycler import Recycler
-from memprof_middleware.recycling.world import World
 from memprof_middleware.routes.counter import Traffic
-from memprof_middleware.runtime.snapshotter import Camera, Trace
+from memprof_middleware.runtime.snapshotter import Snapshotter, Trace
 from memprof_middleware.testing import FakeClock, FakeProbes
 from tests.workers.processes import Child, children
 
@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 10.0
 
 
 class Worker:
-    """What a recycler asks of the profiler, and what it did to the world."""
+    """What a recycler asks of the profiler, and what it did outside of the process."""
 
     def __init__(self, run_dir: Path, clock: FakeClock, **settings: Any) -> None:
         self.config = Config(**{"recycle": 500, "run_dir": str(run_dir), **settings})
@@ -43,15 +43,17 @@ class Worker:
         self.probes.address = "127.0.0.1:8000"
         self.probes.allocated = AllocatorStats(in_use=0, retained=0, blocks=0, name="glibc")
         self.clock = clock
-        self._camera = Camera(self.probes, self.config, FakeClock(), self.failures, Traffic(), Trace(wanted=False))
-        world = World(
+        self._snapshotter = Snapshotter(
+            self.probes, self.config, FakeClock(), self.failures, Traffic(), Trace(wanted=False)
+        )
+        effects = Effects(
             clock=clock,
             surroundings=lambda: self.surroundings,
             retire=self._retire,
             exit=self.exits.append,
             trim=self._trim,
         )
-        self.recycler = Recycler(self, self.probes, world)  # type: ignore[arg-type]
+        self.recycler = Recycler(self, self.probes, effects)  # type: ignore[arg-type]
 
     @property
     def live_workers(self) -> int:
@@ -61,9 +63,9 @@ class Worker:
         """So many snapshots with this heap, so far apart; remedies end before the next."""
         for _ in range(steps):
             self.probes.heap_mb = heap_mb
-            self._camera._read.clear()
+            self._snapshotter._read.clear()
             with self.failures.caught("recycle"):
-                self.recycler.step(self._camera.take().snapshot)
+                self.recycler.step(self._snapshotter.take().snapshot)
             self.recycler.remedies.join(PATIENCE_SECONDS)
             self.clock.advance(seconds)
 

@@ -42,7 +42,7 @@ def test_off_by_default(make, tmp_path) -> None:
     """Without the setting nothing is looked at, tried or written, however large the worker is."""
     worker = make(recycle=None)
     worker.step(9000, steps=10)
-    assert (worker.retired, worker.recycler.told()) == ([], {})
+    assert (worker.retired, worker.recycler.figures()) == ([], {})
     assert not worker.recycler.remedies.counts
     assert not (tmp_path / "run").exists()
 
@@ -55,7 +55,7 @@ def test_a_peak_is_no_breach(make) -> None:
         worker.step(600, steps=3)
         worker.step(100)
     assert worker.retired == []
-    assert worker.recycler.told()["remedies"] == {}
+    assert worker.recycler.figures()["remedies"] == {}
 
 
 def test_a_remedy_that_helps_keeps_the_worker(make) -> None:
@@ -64,7 +64,7 @@ def test_a_remedy_that_helps_keeps_the_worker(make) -> None:
     worker.recycler.remedies.callbacks.append(lambda: setattr(worker.probes, "heap_mb", 150.0))
     worker.step(100, steps=4)
     worker.step(600, steps=4)
-    assert worker.recycler.told()["remedy_freed_mb"]["callbacks"] == pytest.approx(450)
+    assert worker.recycler.figures()["remedy_freed_mb"]["callbacks"] == pytest.approx(450)
     worker.step(150, steps=10)
     assert worker.retired == []
 
@@ -73,9 +73,9 @@ def test_recycling_tries_the_harmless_remedies_by_itself(make) -> None:
     """A collection costs less than a new worker, so it comes first, when a breach lasts; once."""
     worker = make()
     worker.step(100, steps=4)
-    assert worker.recycler.told()["remedies"] == {}
+    assert worker.recycler.figures()["remedies"] == {}
     worker.step(600, steps=10)
-    assert worker.recycler.told()["remedies"] == {"collect": 1}
+    assert worker.recycler.figures()["remedies"] == {"collect": 1}
 
 
 def test_two_workers_never_at_once(make, child) -> None:
@@ -90,7 +90,7 @@ def test_two_workers_never_at_once(make, child) -> None:
     def second() -> list[object]:
         worker = grown(make)
         worker.step(600, steps=5)
-        return [worker.retired, worker.recycler.told()["recycle_refusals"]]
+        return [worker.retired, worker.recycler.figures()["recycle_refusals"]]
 
     assert child(second).result == [[], {"busy": 6}]
     holder.kill()
@@ -102,7 +102,7 @@ def test_state_survives_the_worker(make, child, clock) -> None:
 
     def life() -> list[object]:
         worker = grown(make, recycle_per_hour=2, recycle_cooldown=1)
-        return [worker.retired, worker.recycler.told()]
+        return [worker.retired, worker.recycler.figures()]
 
     for total in (1, 2):
         done = child(life)
@@ -150,7 +150,7 @@ def test_a_threshold_under_a_fresh_worker(make, caplog) -> None:
         "memprof: recycling is off: recycle=110 is too near to the 100 MiB that a fresh worker uses. "
         "Set it to at least 125"
     )
-    assert worker.recycler.told()["recycle_refusals"] == {"fresh": 27}
+    assert worker.recycler.figures()["recycle_refusals"] == {"fresh": 27}
 
 
 def test_a_threshold_above_the_limit(make, caplog) -> None:
@@ -169,7 +169,7 @@ def test_a_server_that_replaces_nobody(make, caplog) -> None:
     worker.step(600, steps=10)
     assert worker.retired == []
     assert caplog.text.count("recycling is off") == 1
-    assert worker.recycler.told()["recycle_refusals"] == {"server": 7}
+    assert worker.recycler.figures()["recycle_refusals"] == {"server": 7}
 
 
 def test_evidence_is_taken_before(make) -> None:
@@ -201,7 +201,7 @@ def test_a_retirement_that_cannot_begin(make, child) -> None:
     def failing() -> list[object]:
         worker = make()
         worker._retire = lambda mechanism: 1 / 0
-        object.__setattr__(worker.recycler._world, "retire", worker._retire)
+        object.__setattr__(worker.recycler._effects, "retire", worker._retire)
         worker.step(100, steps=4)
         worker.step(600, steps=10)
         return [dict(worker.failures.counts)]
@@ -210,7 +210,7 @@ def test_a_retirement_that_cannot_begin(make, child) -> None:
 
     def sibling() -> list[object]:
         worker = grown(make)
-        return [worker.retired, worker.recycler.told()["recycles"]]
+        return [worker.retired, worker.recycler.figures()["recycles"]]
 
     assert child(sibling).result == [["SIGTERM"], 0]
 
@@ -222,7 +222,7 @@ def test_nowhere_to_write(make) -> None:
     worker.step(600, steps=10)
     assert worker.retired == []
     assert worker.failures.counts["recycle"] == 14
-    assert worker.recycler.told()["remedies"] == {"collect": 1}
+    assert worker.recycler.figures()["remedies"] == {"collect": 1}
 
 
 def test_it_waits_until_the_server_listens(make) -> None:
@@ -242,7 +242,7 @@ def test_a_jump_of_the_clock(make) -> None:
     """The date plays no part: all times are the machine's monotonic ones, so a snapshot of 1970 changes nothing."""
     worker = make()
     worker.step(100, steps=4)
-    worker._camera._clock.now = 0.0
+    worker._snapshotter._clock.now = 0.0
     worker.step(600, steps=6)
     assert worker.retired == ["SIGTERM"]
 
@@ -316,11 +316,11 @@ def test_remedies_alone(make) -> None:
 
     worker = make(recycle=None, remedies=("collect",), remedies_per_hour=2)
     worker.step(600, steps=3)
-    assert worker.recycler.told()["remedies"] == {}
+    assert worker.recycler.figures()["remedies"] == {}
     alert = Alert(name="heap_warning", severity="medium", message="", value=0, threshold=0, since=0, timestamp=0)
     worker.alerts.append(alert)
     worker.step(600, steps=3)
-    assert worker.recycler.told()["remedies"] == {"collect": 1}
+    assert worker.recycler.figures()["remedies"] == {"collect": 1}
     worker.step(600, steps=100, seconds=60)
-    assert worker.recycler.told()["remedies"] == {"collect": 4}
+    assert worker.recycler.figures()["remedies"] == {"collect": 4}
     assert worker.retired == []

@@ -240,12 +240,12 @@ def test_a_judgement_over_many_steps_is_the_same(monkeypatch):
         for _ in range(20):
             server.window()
     at_once.window()
-    monkeypatch.setattr("memprof_middleware.routes.work.Ration.spent", property(lambda ration: False))
+    monkeypatch.setattr("memprof_middleware.routes.work.Quota.spent", property(lambda quota: False))
 
-    def one_bit(ration, task):
+    def one_bit(quota, task):
         task.go_on()
 
-    monkeypatch.setattr("memprof_middleware.routes.work.Ration.go_on", one_bit)
+    monkeypatch.setattr("memprof_middleware.routes.work.Quota.go_on", one_bit)
     before = bit_by_bit.profiler._monitor.features.routes.growth
     bit_by_bit.window()
     steps = 1
@@ -257,11 +257,11 @@ def test_a_judgement_over_many_steps_is_the_same(monkeypatch):
 
 
 def test_a_question_that_takes_long_is_answered_later(server, monkeypatch):
-    """A type whose route takes more than a ration to find is asked for again, and has its answer then."""
+    """A type whose route takes more than a quota to find is asked for again, and has its answer then."""
     for _ in range(20):
         server.window()
     watch, history = server.profiler._monitor.features.routes, server.profiler.history
-    monkeypatch.setattr("memprof_middleware.routes.work.Ration.go_on", lambda ration, task: task.go_on())
+    monkeypatch.setattr("memprof_middleware.routes.work.Quota.go_on", lambda quota, task: task.go_on())
     answers = [watch.ask("objects", "shop.Line", history)]
     while not answers[-1][0]:
         answers.append(watch.ask("objects", "shop.Line", history))

@@ -16,25 +16,27 @@ from memprof_middleware.failures import Failures
 from memprof_middleware.probes import Census
 from memprof_middleware.routes.counter import Traffic
 from memprof_middleware.runtime.instruments import Probes, ProcessInstruments
-from memprof_middleware.runtime.snapshotter import Camera, Trace
+from memprof_middleware.runtime.snapshotter import Snapshotter, Trace
 from memprof_middleware.testing import FakeClock, FakeProbes
 
 
-def camera(probes: ProcessInstruments, config: Config | None = None, clock: FakeClock | None = None) -> Camera:
+def snapshotter(
+    probes: ProcessInstruments, config: Config | None = None, clock: FakeClock | None = None
+) -> Snapshotter:
     failures = Failures(logging.getLogger("memprof.test"))
     config = config or Config()
     trace = Trace(wanted=config.tracemalloc)
-    return Camera(probes, config, clock or FakeClock(), failures, Traffic(), trace)
+    return Snapshotter(probes, config, clock or FakeClock(), failures, Traffic(), trace)
 
 
 @pytest.fixture
-def real() -> Iterator[Camera]:
-    real = camera(Probes(), Config(tracemalloc=True))
+def real() -> Iterator[Snapshotter]:
+    real = snapshotter(Probes(), Config(tracemalloc=True))
     yield real
     real.close()
 
 
-def test_a_real_snapshot(real: Camera) -> None:
+def test_a_real_snapshot(real: Snapshotter) -> None:
     """On this machine every figure is measured, and the figures fit one another."""
     snapshot, census, _ = real.take()
     assert census is not None
@@ -58,19 +60,19 @@ class Refusing(FakeProbes):
 def test_who_counts_is_in_the_snapshot(caplog: pytest.LogCaptureFixture) -> None:
     """The snapshot says whether the compiled census counted; a refusal is logged once, with its reason."""
     probes = Refusing()
-    watching = camera(probes)
+    watching = snapshotter(probes)
     with caplog.at_level("WARNING", "memprof.test"):
         kinds = [watching.take().snapshot.census_kind for _ in range(3)]
     assert kinds == ["pure"] * 3
     assert [record.getMessage().partition(". ")[0] for record in caplog.records] == [
         "memprof: internal error in native_census: its layout is odd"
     ]
-    assert camera(FakeProbes()).take(None).snapshot.census_kind == ""
+    assert snapshotter(FakeProbes()).take(None).snapshot.census_kind == ""
 
 
 def test_the_setting_overrides_the_limit() -> None:
     """``heap_size_mb`` is the heap size, and the snapshot says so."""
-    snapshot, _, _ = camera(FakeProbes(heap_mb=50), Config(heap_size_mb=200)).take()
+    snapshot, _, _ = snapshotter(FakeProbes(heap_mb=50), Config(heap_size_mb=200)).take()
     assert (snapshot.heap_size_mb, snapshot.heap_size_source, snapshot.heap_percent) == (200, "setting", 25)
 
 
@@ -78,7 +80,7 @@ def test_types_of_one_number_are_named_in_order() -> None:
     """Equal counts are ordered by name, so that the same heap gives the same snapshot."""
     probes = FakeProbes()
     probes.counts = {"b.B": 5, "a.A": 5, "c.C": 9, "d.D": 1}
-    snapshot, census, _ = camera(probes, Config(top_types=3)).take()
+    snapshot, census, _ = snapshotter(probes, Config(top_types=3)).take()
     assert list(snapshot.object_counts) == ["c.C", "a.A", "b.B"]
     assert census is not None
     assert census.counts == probes.counts
@@ -87,7 +89,7 @@ def test_types_of_one_number_are_named_in_order() -> None:
 def test_collections_per_hour() -> None:
     """The rate is of the time since the last snapshot; the first has none, and a clock that goes back gives none."""
     probes, clock = FakeProbes(), FakeClock()
-    eye = camera(probes, clock=clock)
+    eye = snapshotter(probes, clock=clock)
     assert eye.take()[0].gc_per_hour is None
     clock.advance(60)
     probes.collections = (0, 0, 2)
@@ -98,7 +100,7 @@ def test_collections_per_hour() -> None:
 
 def test_a_trace_of_our_own_ends_with_us() -> None:
     """With ``tracemalloc`` on, the trace is one frame deep and stopped at the end."""
-    eye = camera(FakeProbes(), Config(tracemalloc=True))
+    eye = snapshotter(FakeProbes(), Config(tracemalloc=True))
     eye.open()
     assert tracemalloc.is_tracing()
     assert tracemalloc.get_traceback_limit() == 1
@@ -110,7 +112,7 @@ def test_a_trace_of_somebody_else_goes_on() -> None:
     """What the application began is never stopped, and is measured."""
     tracemalloc.start(2)
     try:
-        eye = camera(Probes(), Config(tracemalloc=True))
+        eye = snapshotter(Probes(), Config(tracemalloc=True))
         assert eye.take()[0].tracemalloc_current_mb is not None
         eye.close()
         assert tracemalloc.is_tracing()
@@ -122,7 +124,7 @@ def test_a_trace_of_somebody_else_goes_on() -> None:
 def test_open_and_close_may_be_repeated() -> None:
     """Opening twice and closing twice leaves nothing."""
     before = list(gc.callbacks)
-    eye = camera(Probes())
+    eye = snapshotter(Probes())
     eye.open()
     eye.open()
     assert len(gc.callbacks) == len(before) + 1

@@ -16,7 +16,7 @@ from memprof_middleware.recycling import act, detection
 
 
 class InFlight(Protocol):
-    """What is asked of the counter of requests."""
+    """The counter of requests, as recycling sees it."""
 
     @property
     def in_flight(self) -> int:
@@ -24,7 +24,7 @@ class InFlight(Protocol):
 
 
 class Watched(Protocol):
-    """What is asked of the :class:`~memprof_middleware.MemoryProfiler`."""
+    """The profiler, as recycling sees it."""
 
     config: Config
     failures: Failures
@@ -35,11 +35,11 @@ class Watched(Protocol):
 
     @property
     def logger(self) -> logging.Logger:
-        """Where acts and refusals are told."""
+        """The logger of acts and refusals."""
 
     @property
     def worker(self) -> str:
-        """This worker's slot."""
+        """The number of this worker."""
 
     @property
     def alerts(self) -> list[Alert]:
@@ -47,11 +47,11 @@ class Watched(Protocol):
 
     @property
     def live_workers(self) -> int:
-        """How many workers the server has."""
+        """The number of workers of the server."""
 
 
 @valueclass(frozen=True)
-class World:
+class Effects:
     """Effects outside of the process's own memory; a test passes its own.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Whether the background thread runs, by proof: on a busy or throttled machine a thread is late, and runs."""
+"""Decide whether the background thread runs. On a busy machine a thread that runs may be late."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ _INTERVALS, _SECONDS = 3.0, 30.0
 _QUESTIONS, _APART_SECONDS = 3, 1.0
 
 
-class Pulse:
-    """The beats of one process's thread. Times are of the monotonic clock.
+class Heartbeat:
+    """The heartbeat of the background thread. Times are of the monotonic clock.
 
     Args:
         interval: seconds between two beats.
@@ -24,13 +24,13 @@ class Pulse:
         self._is_missing = False
 
     def beat(self, now: float) -> bool:
-        """The thread is at work; whether it was believed not to run."""
+        """Note that the thread is at work. Returns whether it was believed not to run."""
         was_missing, self._is_missing = self._is_missing, False
         self._beat_at, self._questions = now, 0
         return was_missing
 
     def is_missing(self, now: float, *, alive: bool) -> bool:
-        """Whether it is proved that no thread does the work.
+        """Whether the thread is proved not to run.
 
         Args:
             now: when this is asked.

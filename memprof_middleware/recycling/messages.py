@@ -28,7 +28,7 @@ def why(situation: Situation, rules: Rules, tried: Sequence[Outcome]) -> str:
 
 
 def what_follows(situation: Situation, in_flight: int) -> str:
-    """What becomes of the worker: its requests, and who replaces it."""
+    """Return what happens to the worker's requests, and what replaces it."""
     requests = "has no request" if not in_flight else f"finishes {several(in_flight, 'request')}"
     return f"It {requests}, then it ends; {situation.plan.server}: {situation.plan.why}"
 
