@@ -32,9 +32,9 @@ brackets the interval that holds the median with 95 % confidence (bootstrap). Th
 itself: what they show is noise."""
 _OF_OUR_OWN = """\
 The target was 5 MiB, and it is not reached. Nearly all of it is code: memprof's modules and the two packages that it
-needs. What it keeps of an application after twelve snapshots, its history among it, is 0.1 MiB (tracemalloc); a walk
-leaves 1 MiB of free memory behind. In a forked worker the code is shared until it runs: then the reference counts of
-what it refers to are written, and these pages are the 6 MiB of the table before."""
+needs. The first walk adds 1 MiB. What is kept after twelve snapshots, the history among it, is 0.1 MiB (tracemalloc, in
+the forked worker). There the code is shared until it runs: then the reference counts of what it refers to are written,
+and these pages are most of the 6 MiB of the table before."""
 _TITLES = {
     "request_cost": "A request",
     "load": "A server under load",
