@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib.util
 import itertools
 import json
 import random
@@ -159,16 +160,6 @@ def measure(work: Callable[[], object]) -> dict[str, float]:
 
 def works() -> dict[str, Callable[[], object]]:
     """Everything that is measured, by its name in the table."""
-    import dozer
-    import guppy
-    import objgraph
-    from pympler import muppy, summary
-
-    class Unstarted(dozer.Dozer):  # type: ignore[misc]
-        def _start_thread(self) -> None:
-            """Its tick is called by hand."""
-
-    ticking = Unstarted(None)
     profiler = MemoryProfiler(Config(background=False, cpu_budget=100, max_stall=100_000))
 
     def with_own_hash() -> None:
@@ -188,6 +179,25 @@ def works() -> dict[str, Callable[[], object]]:
         "ours, exact, where a metaclass has its own hash": with_own_hash,
         "ours, whole snapshot": profiler.take_snapshot,
         **{f"ours, every {stride}th": _sampled(stride) for stride in STRIDES},
+        **_others(),
+    }
+
+
+def _others() -> dict[str, Callable[[], object]]:
+    """What other tools do; they are in the benchmarks' own environment (``make bench``)."""
+    if importlib.util.find_spec("dozer") is None:
+        return {}
+    import dozer
+    import guppy
+    import objgraph
+    from pympler import muppy, summary
+
+    class Unstarted(dozer.Dozer):  # type: ignore[misc]
+        def _start_thread(self) -> None:
+            """Its tick is called by hand."""
+
+    ticking = Unstarted(None)
+    return {
         "objgraph": objgraph.typestats,
         "dozer": ticking.tick,
         "pympler": lambda: summary.summarize(muppy.get_objects()),
@@ -246,7 +256,7 @@ def _measured(size: int, rounds: int, *, quick: bool) -> dict[str, Any]:
             seen[name].append(measure(todo[name]))
         for stride, found in errors.items():
             found.append(worst_error(stride))
-    for name in () if quick else _SLOW:
+    for name in () if quick else (name for name in _SLOW if name in todo):
         seen[name].append(measure(todo[name]))
     result: dict[str, Any] = {}
     for name, figures in seen.items():

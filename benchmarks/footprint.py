@@ -1,4 +1,4 @@
-"""What the package weighs: time to import, resident memory, the history, and the time of a scrape."""
+"""What the package weighs: in a real application, time to import, resident memory, the history, and a scrape."""
 
 from __future__ import annotations
 
@@ -27,6 +27,49 @@ _IMPORTS = {
         "made = asgi_memprof.MemProfMiddleware(None, config=Config(background=False)); made.profiler.step()"
     ),
 }
+# A Flask application, as its worker has it without preloading: imported, some requests served, ten snapshots taken in
+# a thread of their own, as the profiler's is.
+_APPLICATION = """
+import gc, sys, threading
+from flask import Flask, jsonify, render_template_string
+{imports}
+app = Flask("shop")
+kept = {{}}
+@app.get("/items/<int:number>")
+def item(number):
+    kept[number] = {{"number": number, "tags": [str(number)]}}
+    return jsonify(kept[number])
+@app.get("/page")
+def page():
+    return render_template_string("<p>{{{{ title }}}}</p>" * 20, title="shop")
+{begin}
+client = app.test_client()
+def serve(first):
+    for number in range(first, first + 50):
+        if client.get(f"/items/{{number}}").status_code != 200 or client.get("/page").status_code != 200:
+            raise RuntimeError("the application does not answer")
+for turn in range({snapshots}):
+    serve(50 * turn)
+    {step}
+gc.collect()
+lines = open("/proc/self/smaps_rollup").read().splitlines()
+private = sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean", "Private_Dirty")))
+print(private / 1024)
+"""
+_IN_APPLICATION = {
+    "bare": {"imports": "", "begin": "", "step": ""},
+    "the two dependencies": {"imports": "import psutil, prometheus_client", "begin": "", "step": ""},
+    "ours, imported and attached": {
+        "imports": "from flask_memprof import MemProf; from memprof_middleware import Config",
+        "begin": "memprof = MemProf(app, config=Config(background=False))",
+        "step": "",
+    },
+    "ours, after ten snapshots": {
+        "imports": "from flask_memprof import MemProf; from memprof_middleware import Config, get_memory_profiler",
+        "begin": "memprof = MemProf(app, config=Config(background=False, cpu_budget=100))",
+        "step": "one = threading.Thread(target=get_memory_profiler().step); one.start(); one.join()",
+    },
+}
 _PROBE = """
 import time
 began = time.process_time()
@@ -44,6 +87,7 @@ def run(*, quick: bool) -> dict[str, Any]:
     """Everything, each in fresh processes."""
     rounds = 5 if quick else 15
     return {
+        "application": _in_application(rounds),
         "imports": _imports(rounds),
         "history": harness.in_process("benchmarks.footprint", "history"),
         "scrape": harness.in_process("benchmarks.footprint", "scrape", rounds),
@@ -51,7 +95,8 @@ def run(*, quick: bool) -> dict[str, Any]:
 
 
 def show(found: dict[str, Any]) -> str:
-    """The three tables."""
+    """The tables; a run from before there was that of an application has the others."""
+    tables = [show_application(found["application"])] if "application" in found else []
     imports = harness.table(
         ("imported", "CPU, ms", "resident, MB"),
         [(name, harness.spread(row["ms"], 1), harness.spread(row["mb"], 1)) for name, row in found["imports"].items()],
@@ -69,7 +114,25 @@ def show(found: dict[str, Any]) -> str:
             ("ratio", harness.spread(row["ratio"])),
         ],
     )
-    return f"{imports}\n\n{history}\n\n{scrape}"
+    return "\n\n".join([*tables, imports, history, scrape])
+
+
+def show_application(found: dict[str, Any]) -> str:
+    """What an application's process has to itself."""
+    bare = found["bare"]["mb"][0]
+    return harness.table(
+        ("a Flask application", "private memory, MiB", "added"),
+        [(name, harness.spread(row["mb"], 1), harness.number(row["mb"][0] - bare)) for name, row in found.items()],
+    )
+
+
+def _in_application(rounds: int) -> dict[str, Any]:
+    """Private memory of an application's process, each variant in fresh ones."""
+    seen: dict[str, list[float]] = {name: [] for name in _IN_APPLICATION}
+    for _ in range(rounds):
+        for name, parts in _IN_APPLICATION.items():
+            seen[name].append(harness.in_process(None, _APPLICATION.format(snapshots=10, **parts)))
+    return {name: {"mb": harness.interval(found)} for name, found in seen.items()}
 
 
 def _imports(rounds: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import harness
+from benchmarks import census, footprint, harness, preload
 from benchmarks.__main__ import NAMES
 from benchmarks.census import COUNTER, FLOOR
 from benchmarks.targets import targets
@@ -30,6 +30,11 @@ page from it.
 How it is measured: a variant and what it is compared with take turns, next to each other. Shown are medians, and in
 brackets the interval that holds the median with 95 % confidence (bootstrap). The rows *again* compare a thing with
 itself: what they show is noise."""
+_OF_OUR_OWN = """\
+The target was 5 MiB, and it is not reached. Nearly all of it is code: memprof's modules and the two packages that it
+needs. The first walk adds 1 MiB. What is kept after twelve snapshots, the history among it, is 0.1 MiB (tracemalloc, in
+the forked worker). There the code is shared until it runs: then the reference counts of what it refers to are written,
+and these pages are most of the 6 MiB of the table before."""
 _TITLES = {
     "request_cost": "A request",
     "load": "A server under load",
@@ -60,7 +65,31 @@ def page(results: dict[str, Any]) -> str:
     for name in NAMES:
         module = importlib.import_module(f"benchmarks.{name}")
         parts += [f"## {_TITLES[name]}", (module.__doc__ or "").strip(), module.show(results[name])]
+    if "later" in results:
+        parts += _later(results["later"])
     return "\n\n".join(parts) + "\n"
+
+
+def _later(found: dict[str, Any]) -> list[str]:
+    """What was measured by itself, after the run: of some benchmarks a part, on a machine busy with other work."""
+    machine = found["machine"]
+    where = (
+        f"{machine['processor']}, {machine['cores']} cores, both busy with other work (load average "
+        f"{machine['load_before']:.0f}); {found['taken']}. Pages and processor time count; of the pauses the ratios "
+        "say more than the milliseconds do."
+    )
+    parts = ["## Measured later", where]
+    if "census" in found:
+        parts.append("An object count, compiled and in Python, beside what one call of the interpreter takes:")
+        for python, sizes in found["census"].items():
+            parts += [f"### {python}", census.show(sizes)]
+    if "preload" in found:
+        parts += ["### A worker that was forked from a loaded application", (preload.__doc__ or "").strip()]
+        parts.append(preload.show(found["preload"]))
+    if "application" in found:
+        parts += ["### A worker that loads the application itself", footprint.show_application(found["application"])]
+        parts.append(_OF_OUR_OWN)
+    return parts
 
 
 def readme_figures(results: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import time
 from collections.abc import Callable
 from importlib import import_module
@@ -20,6 +21,11 @@ from memprof_middleware.runtime.instruments import ProcessInstruments
 
 _T = TypeVar("_T")
 _RECENT_SECONDS = 60.0
+
+
+def holds_interpreter_lock() -> bool:
+    """Whether one thread runs at a time: not in the free-threaded build, unless it was switched on there."""
+    return getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 class Measurement(NamedTuple):
@@ -86,6 +92,11 @@ class Snapshotter:
         """Open the probes, if they are not open yet."""
         if not self._has_opened:
             self._has_opened = True
+            if not holds_interpreter_lock():
+                self._failures.logger.warning(
+                    "memprof: the free-threaded build of Python is not supported: counts, holders and pauses were not "
+                    "tried without the interpreter lock. Use the ordinary build of Python."
+                )
             if self._config.freeze_after_fork:
                 self._freeze_inherited()
         with self._failures.caught("probe_start"):

@@ -6,6 +6,7 @@ import dataclasses
 import gc
 import logging
 import os
+import sys
 import tracemalloc
 from collections.abc import Iterator
 
@@ -131,3 +132,16 @@ def test_open_and_close_may_be_repeated() -> None:
     eye.close()
     eye.close()
     assert gc.callbacks == before
+
+
+def test_the_free_threaded_build_is_not_supported_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once in a process, at the first look; with the interpreter lock nothing is said."""
+    for enabled in (True, False):
+        monkeypatch.setattr(sys, "_is_gil_enabled", lambda enabled=enabled: enabled, raising=False)
+        eye = camera(FakeProbes())
+        eye.open()
+        eye.open()
+        assert [record.levelname for record in caplog.records] == ([] if enabled else ["WARNING"])
+    assert "the free-threaded build of Python is not supported" in caplog.text
