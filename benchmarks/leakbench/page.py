@@ -31,8 +31,8 @@ The tables of the corpus are of 2026-11-25, of the version before verdicts kept 
 is listed, not what is confirmed. How often somebody is told, rightly or falsely, in hours and days of service, is
 measured on [a simulated field](#the-simulated-field), and on [cases](#cases) in which verdicts were once wrong."""
 _SERVICE = """\
-The same applications as a service runs them (`python -m benchmarks.leakbench.service`): {requests:,} requests or more in
-{hours} hours, more in one minute than in another, the profiler's own step each minute with its budget, no collection
+The same applications as a service runs them (`python -m benchmarks.leakbench.service`): {requests:,} requests or more
+in {hours} hours, more in one minute than in another, the profiler's own step each minute with its budget, no collection
 but its own, no setting of a laboratory. Only time is made fast. The limit is such that the leak takes half of what is
 left, as is measured without the profiler; what gains less than 6 MB in the run has the room of an ordinary worker. A
 healthy application has twice what it gains itself, its fixed twin the room of the leak. *Told* is a line at WARNING or
