@@ -65,7 +65,9 @@ def _homes(lives: Mapping[str, Life], incidents: Sequence[Incident]) -> dict[str
 
 
 def named_anew(case: Case, own: Mapping[str, Leak]) -> Case:
-    """The case, to be named anew if it was only suspected as memory and what the memory is of is known when it is confirmed.
+    """The case, to be named anew if it was suspected as memory and it is known what the memory is of.
+
+    A suspicion is a line at INFO; what is confirmed wakes somebody, and has the best name that is known then.
 
     Args:
         case: what was reported.

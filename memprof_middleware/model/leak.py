@@ -63,7 +63,7 @@ class Leak(_Value):
         growth_percent: growth from first to last (a first of 0 counts as 1).
         growth_per_hour: growth per hour over that period.
         growth_per_request: growth per request served over that period; ``None`` without requests.
-        bytes_per_hour: what it takes an hour; 0 while it is only watched. Where it was not weighed, what the heap gained.
+        bytes_per_hour: what it takes an hour, by the heap where it was not weighed; 0 while it is only watched.
         hours_left: until the limit is reached at that rate; ``None``: not known.
         decided_requests: of a suspicion, after how many more requests it is decided at this pace; ``None``: not known.
         decided_seconds: the same in time.

@@ -137,7 +137,7 @@ def test_a_wsgi_application_gets_every_request(mode):
 
 
 def test_minutes_of_a_service_vary():
-    """Traffic of one size says nothing about what feeds a growth, so minutes differ and end at the total."""
+    """Traffic of one size says nothing about what feeds a growth, so the minutes differ and end at the total."""
     ends = drive.uneven(25_000, 240)
     sizes = [b - a for a, b in itertools.pairwise((0, *ends))]
     assert ends[-1] == 25_000
