@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 
-import states  # noqa: E402
+import states
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
 SECONDS = 45.0
