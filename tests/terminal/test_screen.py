@@ -330,7 +330,7 @@ class TestCommand:
 
 
 def test_of_many_workers_the_fix_is_read_first():
-    """At 80x24 with 16 workers the command stands on a line of its own, and the fix before the workers that are fine."""
+    """At 80x24 with 16 workers the command has a line of its own, and the fix comes before workers that are fine."""
     client = FakeClient()
     client.state = ten.workers16().state
     screen = Screen(client, 5.0)

@@ -121,10 +121,10 @@ def _seconds(
         return "pace", 3600 * hours, 3600 * hours, per_hour, max(0.0, watched)
     if asked.verdict_at is not None and not leaks:
         return "early", None, None, growth_mb, seen_seconds
-    if not leaks and growth_mb and growth_mb > 0 and (seen_seconds or 0.0) < ROUGH_SECONDS:
+    grows = growth_mb is not None and growth_mb > 0 and 3600 * room / growth_mb <= _LATEST_SECONDS
+    if not leaks and grows and (seen_seconds or 0.0) < ROUGH_SECONDS:
         # What a young process needs looks like growth; to say that it goes on, or that it does not, is to guess.
-        if 3600 * room / growth_mb <= _LATEST_SECONDS:
-            return "early", None, None, growth_mb, seen_seconds
+        return "early", None, None, growth_mb, seen_seconds
     return "none", None, None, growth_mb, seen_seconds
 
 

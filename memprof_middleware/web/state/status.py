@@ -152,7 +152,8 @@ def _said(
         return f"{len(suspected)} suspected{when}: a leak, or a cache that is filling.{alert}"
     if key == "started":
         figures = at(started + config.interval, now)
-        return f"{span(now - started)} ago. First figures of growth at {figures}, first verdict at {at(learning.due, now)}."
+        due = at(learning.due, now)
+        return f"{span(now - started)} ago. First figures of growth at {figures}, first verdict at {due}."
     if key == "learning":
         return _learning(learning, config, now)
     requests = sum(row["requests"] for row in live)
