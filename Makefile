@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
-.PHONY: demo check test test-all e2e tools dashboard picture bench performance bench-routes bench-forecast leakbench fieldbench accuracy lint docs clean
+.PHONY: demo check test test-all e2e tools dashboard picture states bench performance bench-routes bench-forecast leakbench fieldbench accuracy lint docs clean
 
 demo: $(VENV)/demo.stamp $(VENV)/native.stamp
 	$(BIN)/memprof demo --host $(HOST) $(if $(KEEP),--keep)
@@ -41,6 +41,10 @@ dashboard: $(VENV)/dev.stamp
 # The README's picture of the page, from the demo's real data; needs Chromium.
 picture: $(VENV)/dev.stamp
 	$(BIN)/python tools/picture.py
+
+# The page's states from real servers, as pictures and text, into build/states; needs Chromium. Six minutes.
+states: $(VENV)/dev.stamp
+	$(BIN)/python tools/states.py
 
 # The tests on every interpreter that the machine has, each in an environment of its own.
 test-all:

@@ -194,5 +194,3 @@ def _evidence(incident: Incident, life: Life | None) -> Iterator[str]:
         yield f"Each request adds {growth.per_request:.3g}, over {growth.served:,.0f} requests"
     if growth.collections:
         yield f"Survived {growth.collections} full collection{'s' * (growth.collections > 1)}"
-    if incident.others:
-        yield f"{len(incident.others)} more grow with it"

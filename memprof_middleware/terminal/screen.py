@@ -128,12 +128,13 @@ class Screen:
         layout = next(layout for layout in _LAYOUTS if width >= layout.least)
         found = view(self._state, SORTS[self._sort], layout.spark)
         blocks = [_Block(1, _head(found, self._client.address, width))]
+        many = len(found.workers) > _FEW
         if found.cards:
-            blocks += _first(found.cards[0])
+            blocks += _first(found.cards[0], many=many)
         blocks += [_Block(6, _brief(card), "incident") for card in found.cards[1:]]
         blocks += [_Block(2, _calm(found))] if found.overview or found.todo or found.steps else []
         if found.workers:
-            blocks.append(_Block(4, Group(Text(), _workers(found, layout)), "worker", least=3))
+            blocks.append(_Block(5 if many else 4, Group(Text(), _workers(found, layout)), "worker", least=3))
         if found.types:
             blocks.append(_Block(7, Group(Text(), _types(found)), "type", least=4))
         return [*blocks, _Block(0, _keys(found, SORTS[(self._sort + 1) % len(SORTS)], self._told, width))]
@@ -165,6 +166,8 @@ class _Layout(NamedTuple):
 
 
 _ALL = WORKERS[:-1]  # a remark stands where the limit would
+# So many workers are all looked at; of more, those that differ.
+_FEW = 4
 _LAYOUTS = (
     _Layout(116, _ALL, 10, 20),
     _Layout(96, tuple(name for name in _ALL if name != "UP"), 8, 14),
@@ -209,8 +212,11 @@ def _head(found: View, address: str, width: int) -> RenderableType:
     )
 
 
-def _first(card: Card) -> list[_Block]:
-    """The first incident, as it is read; a low screen cuts the example of the fix first, then the fix."""
+def _first(card: Card, *, many: bool) -> list[_Block]:
+    """The first incident, as it is read; a low screen cuts the example of the fix first, then the fix.
+
+    Of many workers most are alike: rather than them the fix is shown.
+    """
     style = _STATES.get(card.state, "")
     title = Text.assemble((card.tag, style), "  ", (card.when, "bright_black"))
     blocks = [_Block(2, Group(Text(), title, Text(card.title, "bold")))]
@@ -219,7 +225,7 @@ def _first(card: Card) -> list[_Block]:
     facts = [_fact(name, value, note, card.urgency) for name, value, note in card.facts]
     blocks.append(_Block(2, _grid(facts)))
     for number, step in enumerate(card.steps):
-        blocks.append(_Block(3 if not number else 5, _grid([_doing(step)]), "line"))
+        blocks.append(_Block(3 if not number else 4 if many else 5, _grid([_doing(step)]), "line"))
         if number and step.code:
             blocks.append(_Block(8, _grid([("", Text("\n".join(step.code), "green"))]), least=len(step.code)))
     return blocks
@@ -234,7 +240,7 @@ def _fact(name: str, value: str, note: str, urgency: str) -> tuple[str, Text]:
 def _doing(step: Step, *, code: bool = True) -> tuple[str, Text]:
     told = Text(step.text)
     if code and len(step.code) == 1:
-        told.append(f"  {step.code[0]}", "green")
+        told.append(f"\n{step.code[0]}", "green")  # a line of its own: a command that is broken cannot be copied
     return step.label, told
 
 

@@ -15,7 +15,7 @@ from memprof_middleware.text.headline import (
     subject,
     watched,
 )
-from memprof_middleware.text.words import duration
+from memprof_middleware.text.words import duration, several
 
 # The first words of a line, which never change, so that it can be searched.
 KEYWORDS = {
@@ -195,7 +195,7 @@ def describe(leak: Leak) -> str:
 def _decided(leak: Leak) -> str:
     """When a suspicion is decided, at this pace."""
     if leak.decided_requests is not None:
-        return f"decided after about {_rounded(leak.decided_requests):,} more requests"
+        return f"decided after about {several(_rounded(leak.decided_requests), 'more request')}"
     if leak.decided_seconds is not None:
         return f"decided in about {hours_in_words(leak.decided_seconds / 3600)}"
     return ""

@@ -206,7 +206,7 @@ pool.submit(send, mail)
         "{holder} is a dict that lives as long as the process: entries are added[ in {filled}] and never removed. "
         "Delete an entry when it is no longer needed, or give the dict a maximum size or a lifetime.",
         """\
-SESSIONS = TTLCache(maxsize=10_000, ttl=1800)  # was {}
+SESSIONS = TTLCache(10_000, ttl=1800)  # was {}
 # or, by hand:
 SESSIONS.pop(session.id, None)
 """,

@@ -97,4 +97,4 @@ def percent(share: float | None) -> str:
 
 def several(number: int, thing: str) -> str:
     """``1 worker``, ``4 workers``."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

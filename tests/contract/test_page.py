@@ -32,7 +32,7 @@ def test_open_with_a_token(open_):
     client, _ = open_
     answer = client.get("/memprof/", BEARER)
     assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
-    assert "Learning" in answer.text
+    assert "Just started" in answer.text
     assert json.loads(client.get("/memprof/api/state.json", BEARER).text)["schema"] == 2
     assert client.get("/memprof/api/state.json").status == 401
     redirect = client.get("/memprof")

@@ -327,3 +327,18 @@ class TestCommand:
                 process.wait()
                 os.close(master)
                 os.close(slave)
+
+
+def test_of_many_workers_the_fix_is_read_first():
+    """At 80x24 with 16 workers the command has a line of its own, and the fix comes before workers that are fine."""
+    client = FakeClient()
+    client.state = ten.workers16().state
+    screen = Screen(client, 5.0)
+    screen._refresh()
+    console = Console(width=80, height=24, file=io.StringIO(), force_terminal=False)
+    console.print(screen.draw())
+    lines = [line.strip() for line in console.file.getvalue().splitlines()]
+    assert len(lines) <= 25
+    assert "kill -TERM 20061" in lines
+    assert any(line.startswith("Fix ") for line in lines)
+    assert any(line.endswith("more workers") for line in lines)

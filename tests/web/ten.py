@@ -443,7 +443,7 @@ def healthy() -> Server:
 
 
 def learning() -> Server:
-    """Four of nine minutes."""
+    """Three of eight minutes."""
     one = Worker(pid=4242, start_mb=38, per_hour=200.0, hours=0.07, noise=0.2)
     return Server(workers=[one], snapshots=4, requests=214)
 

@@ -141,7 +141,7 @@ def test_the_more_pressing_status_is_said():
     assert sentence(found[1]).startswith("Worker 4242 uses 90 % of the limit.")
     assert found[1]["status"]["urgency"] == "now"
     assert sentence(found[2]) == "1 suspected: a leak, or a cache that is filling. No alert was sent."
-    assert sentence(found[3]).startswith("4 of 9 min. The first verdict is due at ")
+    assert sentence(found[3]).startswith("3 of 8 min. The first verdict is due at ")
     assert sentence(found[4]).startswith("Memory grows by 8.6 MiB an hour at most, and nothing grows as a leak does.")
     assert sentence(ten.healthy().state()) == "Memory is level. Watched for 6 h 12 min and 1.31 M requests."
 

@@ -58,9 +58,10 @@ def links(state: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
 
 def content(state: Mapping[str, Any]) -> str:
     """What stands between header and end, for a page or a report."""
-    if state["status"]["key"] == "started":  # there is nothing to show yet, but what a predecessor has left
-        left = folds(state) if state["bundles"] else ""
-        return "".join((status(state), calm(state), left, _end(state)))
+    if state["status"]["key"] == "started":  # no growth yet, so no chart; but what a predecessor has left
+        seen = any(row["used_mb"] is not None for row in state["workers"])
+        left = folds(state) if seen or state["bundles"] else ""
+        return "".join((status(state), calm(state), workers(state) if seen else "", left, _end(state)))
     many = len(state["workers"]) > FEW
     below = [workers(state), _memory(state)] if many else [_memory(state), workers(state)]
     return "".join((status(state), incidents(state), calm(state), *below, folds(state), _end(state)))

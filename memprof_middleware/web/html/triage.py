@@ -21,7 +21,8 @@ def ignore_section(incident: Mapping[str, Any], *, lasts: bool) -> str:
     return (
         f'<section class="card paper" id="ignore"><h1>Ignore</h1><p class="lead">{worded(incident["headline"])}</p>'
         f'<form method="post" action="ignore"><fieldset><legend>What is not judged and not reported</legend>{choices}'
-        f'</fieldset>{_until(lasts=lasts)}<p><label>Why <input name="reason" type="text" maxlength="200" autocomplete="off"></label></p>'
+        f"</fieldset>{_until(lasts=lasts)}"
+        '<p><label>Why <input name="reason" type="text" maxlength="200" autocomplete="off"></label></p>'
         '<p class="do"><button class="btn primary" type="submit">Ignore</button> '
         '<a class="btn" href="./">Cancel</a></p>'
         "</form><p>Its growth still counts against the limit. To keep it in the configuration:</p>"

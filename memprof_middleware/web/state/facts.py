@@ -53,8 +53,10 @@ def _held(leak: Leak) -> tuple[Parts, Parts]:
     notes = []
     if leak.file:
         notes.append(code(f"{leak.file}:{leak.line}" if leak.line else leak.file))
-    if leak.filled_in:
-        notes.append(f"filled in {listed([_filled(where) for where in leak.filled_in])}")
+    # What a decorator makes of a function is filled where it is defined.
+    filled = [where for where in leak.filled_in if not leak.line or not where.endswith(f", line {leak.line}")]
+    if filled:
+        notes.append(f"filled in {listed([_filled(where) for where in filled])}")
     if leak.path.removeprefix(place).replace("[*]", ""):
         notes.append(f"path {code(leak.path)}")
     if leak.share is not None:

@@ -158,7 +158,7 @@ def described(
         "workers": [worker for worker, _ in one.pairs],
         "pid": None if one.row is None else one.row["pid"],
         "also": list(leak.also),
-        "grows_with": _grows_with(one, asked),
+        "grows_with": _grows_with(leak),
         "why": list(leak.evidence),
         "confirmed_by": _confirmed_by(leak, asked),
         "decided_in": _decided_in(leak),
@@ -260,7 +260,8 @@ def _decided(leak: Leak) -> str:
         return ""
     about = "" if left["seconds"] is None else ahead(left["seconds"])
     if left["requests"] is not None:
-        return f": decided after about {left['requests']:,} more requests{f' (about {about})' if about else ''}"
+        more = several(left["requests"], "more request")
+        return f": decided after about {more}{f' (about {about})' if about else ''}"
     return f": decided in about {about}"
 
 
@@ -280,16 +281,13 @@ def _confirmed_by(leak: Leak, asked: Asked) -> str:
     return "hours" if asked.config.leak_confirm_hours is not None else "share"
 
 
-def _grows_with(one: Incident, asked: Asked) -> Parts:
-    leak = one.leak
+def _grows_with(leak: Leak) -> Parts:
     told = []
     place = holder(leak)
     # What lies inside of the holder, and the holder itself, are named already.
     beside = [name for name in leak.also if not place or name.partition("[")[0] != place]
     if beside:
         told.append(f"Grows with it: {listed([code(name.removeprefix('builtins.')) for name in beside])}.")
-    if asked.workers > 1:
-        told.append(f"In {len(one.pairs)} of {several(asked.workers, 'worker')}.")
     return marked(" ".join(told))
 
 
@@ -297,5 +295,5 @@ def _resolved(over: Resolved) -> Parts:
     leak = over.leak
     seconds = over.at - leak.since
     grew = f" It grew for {span(seconds)}." if seconds > 0 else ""
-    name = leak.path or holder(leak) or leak.name
+    name = holder(leak) or leak.name
     return marked(f"{code(name)} {over.why or 'does not grow any more'}.{grew}")

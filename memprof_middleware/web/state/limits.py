@@ -121,6 +121,10 @@ def _seconds(
         return "pace", 3600 * hours, 3600 * hours, per_hour, max(0.0, watched)
     if asked.verdict_at is not None and not leaks:
         return "early", None, None, growth_mb, seen_seconds
+    grows = growth_mb is not None and growth_mb > 0 and 3600 * room / growth_mb <= _LATEST_SECONDS
+    if not leaks and grows and (seen_seconds or 0.0) < ROUGH_SECONDS:
+        # What a young process needs looks like growth; to say that it goes on, or that it does not, is to guess.
+        return "early", None, None, growth_mb, seen_seconds
     return "none", None, None, growth_mb, seen_seconds
 
 
@@ -132,7 +136,8 @@ def _worded(found: Mapping[str, Any], asked: Asked) -> dict[str, str]:
     if basis == "unknown":
         return {"words": "no limit known", "note": "set `heap_size_mb`", "short": "no limit known"}
     if basis == "early":
-        due = "" if asked.verdict_at is None else f"from {at(asked.verdict_at, now)}"
+        seen = f"watched {span(watched)} so far" if watched else ""
+        due = seen if asked.verdict_at is None else f"from {at(asked.verdict_at, now)}"
         return {"words": "too early to say", "note": due, "short": "too early to say"}
     if low is None:
         judged = "" if not watched else f"judged over {span(watched)}"

@@ -45,7 +45,8 @@ class Learning:
 
     def __init__(self, rows: Sequence[Mapping[str, Any]], config: Config, now: float) -> None:
         self.learned = max((row["counts"] for row in rows), default=0)
-        self.started = any(row["snapshots"] for row in rows)
+        # One snapshot says what is used, and nothing of growth.
+        self.started = any(row["snapshots"] > 1 for row in rows)
         self.needed = config.warmup_snapshots + config.leak_min_snapshots
         self.due = now + max(0, self.needed - self.learned) * config.interval
         ages = [row["counts_age_seconds"] for row in rows if row["counts_age_seconds"] is not None]
@@ -150,8 +151,9 @@ def _said(
         alert = "" if alerted else " No alert was sent."
         return f"{len(suspected)} suspected{when}: a leak, or a cache that is filling.{alert}"
     if key == "started":
-        first_figures = at(started + config.interval, now)
-        return f"{span(now - started)} ago. First figures at {first_figures}, first verdict at {at(learning.due, now)}."
+        figures = at(started + config.interval, now)
+        due = at(learning.due, now)
+        return f"{span(now - started)} ago. First figures of growth at {figures}, first verdict at {due}."
     if key == "learning":
         return _learning(learning, config, now)
     requests = sum(row["requests"] for row in live)
@@ -171,7 +173,8 @@ def _said(
 def _learning(learning: Learning, config: Config, now: float) -> str:
     if learning.stale is not None and learning.learned >= learning.needed:
         return f"Objects were counted {span(learning.stale)} ago: too long ago to say anything of now."
-    done, all_ = (span(count * config.interval) for count in (learning.learned, learning.needed))
+    # The first snapshot is taken at the start.
+    done, all_ = (span(max(0, count - 1) * config.interval) for count in (learning.learned, learning.needed))
     unit = all_.rpartition(" ")[2]
     done = done.removesuffix(f" {unit}") if done.endswith(f" {unit}") else done
     return f"{done} of {all_}. The first verdict is due at {at(learning.due, now)}."

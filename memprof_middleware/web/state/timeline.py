@@ -7,6 +7,7 @@ from typing import Any
 
 from memprof_middleware.text.words import several
 from memprof_middleware.web.state.fleet import FEW, is_level
+from memprof_middleware.web.state.limits import ROUGH_SECONDS
 from memprof_middleware.web.state.series import (
     BUCKETS,
     SPAN_SECONDS,
@@ -91,6 +92,8 @@ def _picture(
 def _sentence(rows: Sequence[Mapping[str, Any]]) -> str:
     live = [row for row in rows if row["live"] and row["growth_mb_per_hour"] is not None]
     if not live:
+        return "Since the start."
+    if all((row["growth_seen_seconds"] or 0.0) < ROUGH_SECONDS for row in live):
         return "Since the start."
     growing = [row for row in live if not is_level(row) and row["growth_mb_per_hour"] > 0]
     level = [row for row in live if is_level(row)]
