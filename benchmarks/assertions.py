@@ -144,7 +144,7 @@ def _names_holder(name: str, text: str) -> bool:
 def show(results: dict[str, Any]) -> str:
     """A table."""
     rows = [
-        "| tool | leaks found | of them with holder | false alarms | right of 20 | cpu s of a healthy test | of a leaking one |",
+        "| tool | leaks found | with holder | false alarms | right of 20 | cpu s, healthy | cpu s, leaking |",
         "|---|---|---|---|---|---|---|",
     ]
     wrong = []

@@ -30,10 +30,12 @@ _OPTIONS = {
     "hl-slow-one-in-200": ("--requests", "1000", "--confirm", "5000"),
     "nl-django-warmup": ("--requests", "50"),
     "own-nl-bounded-dict": ("--confirm", "20000"),
+    "own-nl-jinja": ("--confirm", "8000"),
     "own-nl-users": ("--confirm", "20000"),
     "own-not-found": ("--accept", "404"),
     "own-nl-flush": ("--confirm", "10000"),
     "own-rare-large-bytes": ("--requests", "600", "--confirm", "3000"),
+    "real-aiocache-redlock": ("--requests", "200"),  # timers of 50 ms come and go in between
     "real-aiohttp-405-cache": ("--accept", "405"),
     "real-starlette-exc-singleton": ("--accept", "401"),
 }

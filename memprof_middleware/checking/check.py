@@ -228,8 +228,9 @@ def _grown(
 
 
 def _only_bounded(lengths: Mapping[str, list[int]], places: Mapping[str, Container]) -> bool:
-    """Whether containers grow, and each of them says itself how large it may become: a cache that is still filling."""
-    return bool(lengths) and all(places[path].bound is not None for path in lengths)
+    """Whether containers grow, and each says itself how large it may become, or lies in one that does."""
+    bounded = [path for path in lengths if places[path].bound is not None]
+    return bool(lengths) and all(any(path == one or path.startswith(f"{one}[") for one in bounded) for path in lengths)
 
 
 def _is_ignored(incident: Incident, ignore: tuple[str, ...]) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import collections
+import itertools
 import json
 import subprocess
 import sys
@@ -193,3 +195,17 @@ def _is_registered() -> bool:
     from importlib.metadata import entry_points
 
     return any(one.name == "memprof" for one in entry_points(group="pytest11"))
+
+
+queries: collections.deque[dict[str, str]] = collections.deque(maxlen=9000)
+numbers = itertools.count()
+
+
+def test_what_lies_in_a_container_with_a_maximum_is_no_leak() -> None:
+    """As Django keeps its last 9,000 queries with DEBUG: texts in dictionaries in a deque that says how long it is."""
+
+    def work() -> None:
+        number = next(numbers)
+        queries.append({"sql": f"select {number}", "time": f"0.{number}"})
+
+    assert_no_leak(work)
