@@ -4,23 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from memprof_middleware.model import LeakKind, MemorySnapshot
+from memprof_middleware.model import MemorySnapshot
 from memprof_middleware.model.value import valueclass
 
 # A line carries the growth if it has more than half of it; growth below this is none, in MB.
 _MOST, _LEAST_MB = 0.5, 1.0
-
-ADVICE: dict[LeakKind, str] = {
-    "objects": "Look at what holds them and let go of them there, or bound it.",
-    "container": "Bound this container, or let its entries expire.",
-    "untracked": "Bytes, strings or numbers are kept. If no container of the program grows, a C extension keeps them: "
-    "compare its version with its changelog, or record with memray's native mode.",
-    "native": "Memory of a C library or large buffers: memray with native traces shows who asked for it.",
-    "mapped": "Pages that no allocator gave out: stacks of threads or greenlets, or what a C extension maps; "
-    "look at what was installed or upgraded last, and record with memray's native mode.",
-    "fragmentation": "Freed and not given back to the system: fewer arenas (MALLOC_ARENA_MAX=2), another allocator "
-    "such as jemalloc, or a trim at a quiet moment.",
-}
 
 
 @valueclass(frozen=True, slots=True)

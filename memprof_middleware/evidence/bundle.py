@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from memprof_middleware.analysis.history import History
-from memprof_middleware.analysis.ledger import ADVICE, answer, ledger
+from memprof_middleware.analysis.ledger import answer, ledger
 from memprof_middleware.config import Config
 from memprof_middleware.model import Leak, MemoryMetrics, Moment, RouteGrowth
 from memprof_middleware.model.codec import _Value
 from memprof_middleware.model.foreign import parsed_object
 from memprof_middleware.model.value import valueclass
+from memprof_middleware.text.advice import advice_for
+from memprof_middleware.text.headline import headline, plain
 from memprof_middleware.text.version import package_version
 from memprof_middleware.workers.run_directory import run_directory
 
@@ -171,7 +173,9 @@ def _leak(leak: Leak, history: History) -> dict[str, Any]:
         numbers = history.counts(leak.name)
     elif leak.kind == "container":
         numbers = history.lengths(leak.name)
-    return leak.to_dict() | {"advice": ADVICE[leak.kind], "series": _thinned([float(number) for number in numbers])}
+    advice = advice_for(leak)
+    words = {"headline": plain(headline(leak)), "advice": advice.plain, "example": advice.code}
+    return leak.to_dict() | words | {"series": _thinned([float(number) for number in numbers])}
 
 
 def _changes(grown: list[tuple[str, int, int]]) -> list[dict[str, Any]]:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from memprof_middleware.errors import EvidenceError
+from memprof_middleware.evidence.card import lines
 from memprof_middleware.model import Leak, Moment, RouteGrowth
 from memprof_middleware.model.codec import _Value
 from memprof_middleware.model.foreign import parsed_object
 from memprof_middleware.model.value import valueclass
-from memprof_middleware.text.conditions import describe
 from memprof_middleware.text.moments import utc
 from memprof_middleware.text.sparkline import sparkline
 
@@ -31,7 +31,6 @@ _Values = tuple[float | None, ...]
 
 @valueclass(frozen=True, kw_only=True, slots=True)
 class _LeakOfBundle(Leak):
-    advice: str = ""
     series: _Values = ()
 
 
@@ -104,7 +103,7 @@ def render_bundle(data: Mapping[str, Any]) -> str:
 
 def _lines(found: _Bundle) -> Iterator[str]:
     yield f"Evidence of {utc(found.time)}, worker {found.worker}, process {found.pid or '?'}"
-    yield f"Written because {found.cause}"
+    yield f"{found.cause[:1].upper()}{found.cause[1:]}"
     yield ", ".join(f"{name} {version}" for name, version in found.versions.items())
     yield ""
     yield f"Leaks: {len(found.leaks) or 'none'}"
@@ -132,16 +131,10 @@ def _lines(found: _Bundle) -> Iterator[str]:
 
 
 def _leak(leak: _LeakOfBundle) -> Iterator[str]:
-    yield f"  [{leak.severity}] {leak.state}, {100 * leak.confidence:.0f} % sure: {describe(leak)}"
-    for sentence in leak.evidence:
-        yield f"      {sentence}"
-    if leak.also:
-        yield f"      with it: {', '.join(leak.also)}"
+    yield from lines(leak)
     values = [value for value in leak.series if value is not None]
     if values:
         yield f"      {sparkline(values)}"
-    if leak.advice:
-        yield f"      {leak.advice}"
 
 
 def _changes(rows: Sequence[_Change]) -> Iterator[str]:

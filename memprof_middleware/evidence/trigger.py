@@ -13,6 +13,7 @@ from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.model import MemoryMetrics, RouteGrowth, WorkerSummary
+from memprof_middleware.text.headline import headline, plain
 
 # Percent of the limit at which a bundle is written, and below which the next breach is a new one.
 _BREACH, _OVER = 85.0, 80.0
@@ -112,12 +113,18 @@ class EvidenceWatch:
                 began[name] = min(detected_at, began.get(name, hour_ago))
         for leak in own.leaks:
             if leak.state == "confirmed":
-                yield _Cause(f"{_LEAK}{leak.name}", f"the leak {leak.name} is confirmed", began[leak.name], leak.name)
+                yield _Cause(
+                    f"{_LEAK}{leak.name}", f"leak confirmed: {plain(headline(leak))}", began[leak.name], leak.name
+                )
         heap = own.snapshot.heap_percent if own.snapshot else None
         shared = shared_memory([told.snapshot for told in workers if told.snapshot])
         for subject, percent, what in (
-            (f"limit of worker {own.worker}", heap, "this worker is at {:.0f} % of its limit"),
-            ("limit of all", shared.percent if shared else None, "all workers together are at {:.0f} % of their limit"),
+            (f"limit of worker {own.worker}", heap, f"worker {own.worker} uses {{:.0f}} % of its memory limit"),
+            (
+                "limit of all",
+                shared.percent if shared else None,
+                "all workers together use {:.0f} % of their memory limit",
+            ),
         ):
             if percent is not None and percent >= (_OVER if subject in self._told else _BREACH):
                 yield _Cause(subject, what.format(percent), hour_ago)

@@ -7,8 +7,7 @@ import dataclasses
 import pytest
 
 from memprof_middleware import MemorySnapshot
-from memprof_middleware.analysis.ledger import ADVICE, answer, grown, ledger
-from memprof_middleware.model import LeakKind
+from memprof_middleware.analysis.ledger import answer, grown, ledger
 
 NOW = MemorySnapshot(
     timestamp=0.0,
@@ -66,9 +65,3 @@ def test_changes_by_line() -> None:
     changes = {line.name: line.mb for line in grown(NOW, dataclasses.replace(NOW, file_mb=30.0))}
     assert changes["files"] == 5
     assert grown(MemorySnapshot(timestamp=0.0, pid=1), NOW) == []
-
-
-def test_each_kind_has_advice_of_its_own() -> None:
-    """What to do differs by kind of growth."""
-    assert set(ADVICE) == set(LeakKind.__args__)  # type: ignore[attr-defined]
-    assert len(set(ADVICE.values())) == len(ADVICE)

@@ -6,11 +6,16 @@ Run as a program it prints every offender: ``python tests/docs/test_words.py``.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+
+from memprof_middleware import Config
 
 ROOT = Path(__file__).parents[2]
 # Pages for maintainers, and a page that is written by a program which has its own words.
@@ -48,6 +53,9 @@ _PATTERNS = {re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE): instead for patte
 _FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"`[^`]*`")
 _MARKUP = re.compile(r"<[^>]*(>|$)")
+_PLACEHOLDER = re.compile(r"\{\{.*?\}\}")
+# The fields of alert rules and dashboards that are texts.
+_SHOWN = frozenset({"summary", "description", "title", "legendFormat", "name", "content", "displayName", "label"})
 _TARGET = re.compile(r"\]\([^)]*\)")
 
 
@@ -62,6 +70,13 @@ def pages() -> list[Path]:
 def modules() -> list[Path]:
     """Where texts for users are made."""
     return sorted([*(ROOT / "memprof_middleware").rglob("*.py"), *(ROOT / "integrations").rglob("*.py")])
+
+
+def monitoring() -> list[Path]:
+    """Alert rules, configurations and dashboards."""
+    folder = ROOT / "monitoring"
+    found = (file for file in folder.rglob("*") if file.suffix in {".yml", ".yaml", ".json"})
+    return sorted(file for file in found if "tests" not in file.parts[-2:])
 
 
 def prose(page: Path) -> Iterator[tuple[int, str]]:
@@ -86,6 +101,24 @@ def sentences(module: Path) -> Iterator[tuple[int, str]]:
                 yield node.lineno, text
 
 
+def shown(file: Path) -> Iterator[tuple[int, str]]:
+    """Each text of a rule file or a dashboard that is read, without code and placeholders, by its place in it."""
+    for document in yaml.safe_load_all(file.read_text(encoding="utf-8")):
+        for number, text in enumerate(_readable(document), 1):
+            yield number, " ".join(_PLACEHOLDER.sub("~", _CODE.sub("~", text)).split())
+
+
+def _readable(value: Any, key: str = "") -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _readable(item, str(name))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _readable(item, key)
+    elif isinstance(value, str) and key in _SHOWN:
+        yield value
+
+
 def offenders(texts: Iterator[tuple[int, str]]) -> list[str]:
     """What is not to be written, each with its line and what is written instead."""
     return [
@@ -108,6 +141,25 @@ def test_a_text_of_the_package_has_the_words_of_the_glossary(module: Path) -> No
     assert offenders(sentences(module)) == []
 
 
+@pytest.mark.parametrize("file", monitoring(), ids=lambda file: file.name)
+def test_an_alert_or_a_panel_has_the_words_of_the_glossary(file: Path) -> None:
+    """No annotation of an alert, no title and no description of a dashboard holds a replaced term."""
+    assert offenders(shown(file)) == []
+
+
+def test_the_rules_and_the_dashboard_have_texts() -> None:
+    """The check above reads something: a summary of each alert, a title of each panel."""
+    texts = {file.name: [text for _, text in shown(file)] for file in monitoring()}
+    assert len(texts["memory_alerts.yml"]) > 40
+    assert max(len(found) for name, found in texts.items() if name.endswith(".json")) > 40
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(Config), ids=lambda field: field.name)
+def test_the_help_of_a_setting_has_the_words_of_the_glossary(field: dataclasses.Field[Any]) -> None:
+    """The sentence of a setting holds no replaced term, as it is read at run time."""
+    assert offenders(iter([(1, _CODE.sub("~", str(field.metadata["doc"])))])) == []
+
+
 def test_the_check_finds_what_it_is_for(tmp_path: Path) -> None:
     """A replaced term in a sentence is found, over the end of a line too, and one in code is not."""
     page = tmp_path / "page.md"
@@ -119,7 +171,7 @@ def test_the_check_finds_what_it_is_for(tmp_path: Path) -> None:
 
 
 if __name__ == "__main__":
-    for kind, files in ((prose, pages()), (sentences, modules())):
+    for kind, files in ((prose, pages()), (sentences, modules()), (shown, monitoring())):
         for file in files:
             for line in offenders(kind(file)):
                 print(f"{file.relative_to(ROOT)}:{line}")

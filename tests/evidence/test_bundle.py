@@ -52,7 +52,7 @@ def test_a_confirmed_leak_leaves_one_private_file(tmp_path: Path, caplog: pytest
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert f"memprof explain {path}" in caplog.text
     data = json.loads(path.read_text())
-    assert data["cause"] == "the leak shop.Session is confirmed"
+    assert data["cause"].startswith("leak confirmed: Session objects are never freed: +")
     assert [found["name"] for found in data["leaks"]] == ["shop.Session"]
     assert data["leaks"][0]["advice"]
     assert data["series"]["heap_used_mb"]
@@ -72,7 +72,7 @@ def test_memory_that_runs_out_leaves_one(tmp_path: Path) -> None:
         causes.append(len(written(tmp_path)))
     profiler.stop()
     assert causes == [0, 1, 1, 1, 1, 1, 2]
-    assert "85 % of its limit" in json.loads(written(tmp_path)[0].read_text())["cause"]
+    assert "85 % of its memory limit" in json.loads(written(tmp_path)[0].read_text())["cause"]
 
 
 def test_switched_off_nothing_is_written(tmp_path: Path) -> None:
@@ -142,9 +142,10 @@ def test_explain_prints_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["explain", str(written(tmp_path)[0])]) == 0
     text = capsys.readouterr().out
     for words in (
-        "Written because the leak shop.Session is confirmed",
-        "[medium] confirmed, 90 % sure: Session objects are never freed: ",
-        "Look at what holds them",
+        "Leak confirmed: Session objects are never freed: ",
+        "Leak confirmed, 90 % sure: Session objects are never freed: ",
+        "Held by               not found",
+        "Fix                   No holder was found for Session. ",
         "Where the memory is",
         "Types that grew most",
         "shop.Session  (100 ->",

@@ -1,4 +1,4 @@
-"""An evidence bundle as markup.
+"""An evidence file as markup.
 
 Tolerant: a bundle may come from another version, so what is missing is left out, and what is not known here is shown as
 a table all the same.
@@ -6,17 +6,17 @@ a table all the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
 from memprof_middleware.model import RouteGrowth
 from memprof_middleware.text.moments import utc
-from memprof_middleware.text.words import DASH, count, number_of, percent, signed
-from memprof_middleware.web.html.anything import cell, form_of, items_of, moment, nbytes, section, title
-from memprof_middleware.web.html.charts import lines, spark
+from memprof_middleware.text.words import number_of
+from memprof_middleware.web.html.anything import cell, form_of, items_of, section, title
+from memprof_middleware.web.html.charts import lines
+from memprof_middleware.web.html.evidence_card import card
 
-_BADGES = {"confirmed": "bad", "suspected": "warn", "resolved": "ok"}
 _MOST_CHARTS = 40
 # What stands in the head or has a section of its own.
 _TOLD = frozenset(
@@ -67,45 +67,7 @@ def _head(bundle: Mapping[str, Any]) -> str:
 
 
 def _leaks(bundle: Mapping[str, Any]) -> str:
-    leaks = [leak for leak in items_of(bundle.get("leaks")) if isinstance(leak, Mapping)]
-    return _paper("leaks", "What leaks", "".join(map(_leak, leaks)))
-
-
-def _leak(leak: Mapping[str, Any]) -> str:
-    state = str(leak.get("state", ""))
-    badge = f'<span class="badge {_BADGES.get(state, "warn")}">{escape(state)}</span> ' if state else ""
-    in_bytes = leak.get("unit") == "bytes" or leak.get("kind") in {"native", "mapped", "fragmentation"}
-    write: Callable[[Any], str] = nbytes if in_bytes else _count
-    facts = [
-        (
-            "Grows by",
-            f"{signed(write(leak.get('growth_per_hour')))} an hour",
-            f"from {write(leak.get('first'))} to {write(leak.get('last'))}",
-        ),
-        ("Held by", str(leak.get("holder") or "not known"), ""),
-        ("Comes from", str(leak.get("route") or "not known"), _kept(leak, write)),
-        ("Since", moment(leak.get("since")), f"confidence {percent(number_of(leak.get('confidence')))}"),
-    ]
-    listed = "".join(
-        f"<div><dt>{name}</dt><dd><b>{escape(value)}</b>{escape(note)}</dd></div>" for name, value, note in facts
-    )
-    why = "".join(f"<li>{escape(str(sentence))}</li>" for sentence in items_of(leak.get("evidence")))
-    also = ", ".join(map(str, items_of(leak.get("also"))))
-    advice = f"<p>{escape(str(leak['advice']))}</p>" if leak.get("advice") else ""
-    numbers = [number_of(value) for value in items_of(leak.get("series"))]
-    shape = spark(list(enumerate(numbers)), 160, 24, "out") if len(numbers) > 1 else ""
-    name, kind = escape(str(leak.get("name", DASH))), escape(str(leak.get("kind", "")))
-    return (
-        f'<h3>{badge}<code>{name}</code> <small>{kind}</small> {shape}</h3><dl class="facts">{listed}</dl>{advice}'
-        f"{f'<p>With it grow: {escape(also)}</p>' if also else ''}{f'<ul>{why}</ul>' if why else ''}"
-    )
-
-
-def _kept(leak: Mapping[str, Any], write: Callable[[Any], str]) -> str:
-    kept = number_of(leak.get("growth_per_request"))
-    if kept is None:
-        return ""
-    return f"{write(kept) if kept >= 10 else f'{kept:.2g}'} kept per request"
+    return "".join(card(leak) for leak in items_of(bundle.get("leaks")) if isinstance(leak, Mapping))
 
 
 def _routes(bundle: Mapping[str, Any]) -> str:
@@ -153,7 +115,3 @@ def _points(pairs: Iterable[Any]) -> list[tuple[float, float | None]]:
     known = (pair for pair in pairs if isinstance(pair, (list, tuple)) and len(pair) > 1)
     found = [(at, number_of(pair[1])) for pair in known if (at := number_of(pair[0])) is not None]
     return sorted(found, key=lambda point: point[0])
-
-
-def _count(value: object) -> str:
-    return count(number_of(value))
