@@ -6,7 +6,6 @@ import contextlib
 import os
 from pathlib import Path
 
-
 # Elsewhere there is no O_NONBLOCK, and no pipe in a folder.
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0)
 
@@ -21,7 +20,7 @@ def read_start(path: str | os.PathLike[str], largest: int) -> bytes:
     Raises:
         OSError: it cannot be read.
     """
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | _AT_ONCE)) as file:  # noqa: PTH123 - an opener
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | _AT_ONCE)) as file:
         return file.read(largest) or b""
 
 
