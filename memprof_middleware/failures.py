@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 import traceback
 from collections import Counter
 from collections.abc import Iterator
@@ -30,6 +31,20 @@ class Failures:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - this is the wall between the profiler and its host
+            self.record(kind, error)
+
+    @contextlib.contextmanager
+    def contained(self, kind: str) -> Iterator[None]:
+        """The same around code of the application, in a thread of ours: ``sys.exit()`` in it ends no thread either.
+
+        In the main thread it does what it says: there it may come from a signal, and is meant for the host.
+        """
+        try:
+            with self.caught(kind):
+                yield
+        except BaseException as error:
+            if threading.current_thread() is threading.main_thread():
+                raise
             self.record(kind, error)
 
     def record(self, kind: str, error: BaseException) -> None:

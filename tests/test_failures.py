@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 
 import pytest
 
@@ -59,3 +61,29 @@ def test_a_failure_without_a_place(failures: Failures, caplog: pytest.LogCapture
     """An error that was never raised has no place to tell."""
     failures.record("odd", ValueError("customer"))
     assert "internal error in odd: ValueError. " in caplog.text
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+def test_what_ends_a_thread_ends_none_of_ours(failures: Failures, kind: type[BaseException]) -> None:
+    """In a thread of ours, whatever the application's code raises is counted, and the thread goes on."""
+    went_on = threading.Event()
+
+    def work() -> None:
+        with failures.contained("alert_callback"):
+            raise kind
+        went_on.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert went_on.is_set()
+    assert failures.counts == {"alert_callback": 1}
+
+
+def test_an_exit_in_the_main_thread_is_the_hosts(failures: Failures) -> None:
+    """A signal may come while the main thread is in a callback: the server that it ends is not kept."""
+    with pytest.raises(SystemExit), failures.contained("alert_callback"):
+        raise SystemExit
+    with failures.contained("alert_callback"):
+        raise ValueError
+    assert failures.counts == {"alert_callback": 1}

@@ -18,6 +18,7 @@ from memprof_middleware.errors import FlameError
 from memprof_middleware.flame.store import FlameResults, write_private
 from memprof_middleware.model.flame import Engine, FlameOrder, FlameSummary, Stack
 from memprof_middleware.model.foreign import parsed_object
+from memprof_middleware.workers.atomic_file import read_start
 from memprof_middleware.workers.run_directory import FLAME
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 60.0
@@ -27,7 +28,7 @@ CLAIM_SECONDS = 20.0
 _FOLD_SECONDS = 60.0
 # A window slows the worker down: the workers rest for twice as long as one was looked at, and at least so long.
 _REST_FACTOR, _LEAST_REST_SECONDS = 2.0, 5.0
-_ORDER = "order"
+_ORDER, _LARGEST_ORDER = "order", 1 << 16
 
 
 class FlameBusyError(FlameError):
@@ -158,7 +159,7 @@ class FlameDesk:
 
     def _any_order(self) -> FlameOrder | None:
         with contextlib.suppress(OSError, ValueError):
-            return FlameOrder.from_dict(parsed_object((self._folder / _ORDER).read_bytes()))
+            return FlameOrder.from_dict(parsed_object(read_start(self._folder / _ORDER, _LARGEST_ORDER)))
         return None
 
     def _is_current(self, order: FlameOrder) -> bool:

@@ -12,10 +12,12 @@ from pathlib import Path
 
 from memprof_middleware.model.flame import FlameResult, FlameSummary, Stack, stacks_from_dict, stacks_to_dict
 from memprof_middleware.model.foreign import parsed_object
+from memprof_middleware.workers.atomic_file import read_start
 
 # Files in memory that count against the container: the last few results are kept, of memray's files fewer.
+# None is larger.
 _MOST_RESULTS, _MOST_BINS = 8, 2
-_LARGEST_BIN = 32 * 2**20
+_LARGEST = 32 * 2**20
 # Begins with the time of the order, so that names sort by it.
 _ID = re.compile(r"[0-9a-f]{20}")
 
@@ -43,7 +45,7 @@ class FlameResults:
         if stacks:
             packed = gzip.compress(json.dumps(stacks_to_dict(stacks)).encode(), compresslevel=5, mtime=0)
             write_private(self.folder, f"{summary.id}.stacks", packed)
-        has_bin = 0 < _size(self.bin_path(summary.id)) <= _LARGEST_BIN
+        has_bin = 0 < _size(self.bin_path(summary.id)) <= _LARGEST
         if not has_bin:
             self.bin_path(summary.id).unlink(missing_ok=True)
         data = {**summary.to_dict(), "has_bin": has_bin}
@@ -63,14 +65,16 @@ class FlameResults:
         with contextlib.suppress(
             OSError, ValueError, EOFError, zlib.error
         ):  # none were written, or it was cleared away meanwhile
-            stacks = stacks_from_dict(parsed_object(gzip.decompress((self.folder / f"{order_id}.stacks").read_bytes())))
+            stacks = stacks_from_dict(
+                parsed_object(gzip.decompress(read_start(self.folder / f"{order_id}.stacks", _LARGEST)))
+            )
         return FlameResult(summary, stacks)
 
     def bin(self, order_id: str) -> bytes | None:
         """Memray's own file of a window; ``None`` if there is none or it is not kept any more."""
         with contextlib.suppress(OSError):
             if _ID.fullmatch(order_id):
-                return self.bin_path(order_id).read_bytes()
+                return read_start(self.bin_path(order_id), _LARGEST)
         return None
 
     def prune(self, pending: str | None) -> None:
@@ -88,7 +92,7 @@ class FlameResults:
 
     def _summary(self, order_id: str) -> FlameSummary | None:
         with contextlib.suppress(OSError, ValueError):  # another version's
-            data = parsed_object((self.folder / f"{order_id}.json").read_bytes())
+            data = parsed_object(read_start(self.folder / f"{order_id}.json", _LARGEST))
             data["has_bin"] = bool(data.get("has_bin")) and self.bin_path(order_id).exists()
             return FlameSummary.from_dict(data)
         return None

@@ -9,7 +9,7 @@ from memprof_middleware.config import Config
 from memprof_middleware.errors import StateError
 from memprof_middleware.model.foreign import parsed_object
 from memprof_middleware.model.learned import Learned
-from memprof_middleware.workers.atomic_file import write_private
+from memprof_middleware.workers.atomic_file import read_start, write_private
 
 FILE_NAME = "memprof-learned.json"
 # Five releases of 72 hours are some 60 kB.
@@ -30,8 +30,7 @@ def read_state(path: Path) -> Learned:
         StateError: it cannot be read, or it makes no sense.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST + 1)
+        data = read_start(path, _LARGEST + 1)
     except FileNotFoundError:
         return Learned()
     except OSError as error:

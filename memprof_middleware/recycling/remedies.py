@@ -175,10 +175,8 @@ class Remedies:
         elif remedy == "trim":
             in_real_thread(self._trim)
         for callback in self.callbacks if remedy == "callbacks" else ():
-            try:
+            with self._failures.contained("remedy"):
                 callback()
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - the application's: it must harm nothing
-                self._failures.record("remedy", error)
         seconds = time.perf_counter() - began
         after = self._held().heap_mb
         self.counts[remedy] += 1

@@ -107,6 +107,7 @@ class ProcessMonitor:
         self.schedule = Schedule(
             self.config,
             self._notices,
+            self.failures,
             step=weakly(self._step),
             has_begun=lambda: snapshots.last is not None,
             on_start=weakly(self._on_start),

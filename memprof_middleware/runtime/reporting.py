@@ -127,7 +127,7 @@ class Reporter:
 
     def _call(self, kind: str, callbacks: Iterable[Callable[[_Told], object]], told: _Told) -> None:
         for callback in list(callbacks):
-            with self._failures.caught(kind):
+            with self._failures.contained(kind):
                 callback(told)
 
 

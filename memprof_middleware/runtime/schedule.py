@@ -12,6 +12,7 @@ from memprof_middleware.weakly import weakly
 
 if TYPE_CHECKING:
     from memprof_middleware.config import Config
+    from memprof_middleware.failures import Failures
     from memprof_middleware.runtime.notices import Notices
 
 
@@ -20,9 +21,10 @@ class Schedule:
 
     Args:
         config: the interval, and whether there is to be a thread.
+        notices: logs that no thread runs.
+        failures: where it is counted that code of the application wanted to end the thread.
         step: does one step; never raises.
         has_begun: whether there is a snapshot.
-        notices: logs that no thread runs.
         on_start: called by each start, before the thread is there.
         between_steps: called once a second as long as it returns true.
         on_abandoned: called by the thread at its end if the profiler is gone.
@@ -38,6 +40,7 @@ class Schedule:
         self,
         config: Config,
         notices: Notices,
+        failures: Failures,
         *,
         step: Callable[[], object],
         has_begun: Callable[[], bool],
@@ -46,6 +49,7 @@ class Schedule:
         on_abandoned: Callable[[], object],
     ) -> None:
         self._interval, self._notices, self._step, self._has_begun = config.interval, notices, step, has_begun
+        self._failures = failures
         self.stepped_at = time.monotonic()
         self.stopped = self.stepping = False
         self._heartbeat = Heartbeat(config.interval, self.stepped_at)
@@ -76,7 +80,8 @@ class Schedule:
         """Do a step in the thread."""
         if self._heartbeat.beat(time.monotonic()):
             self._notices.thread_runs()
-        self.step()
+        with self._failures.contained("step"):  # a handler of the host's log may raise what is no Exception
+            self.step()
         self._heartbeat.beat(time.monotonic())
 
     def step(self) -> None:

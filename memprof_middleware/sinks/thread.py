@@ -172,7 +172,7 @@ class SinkThread:
     def _attempt(self, what: str, call: Callable[[], object]) -> bool:
         try:
             call()
-        except Exception as error:  # noqa: BLE001 - a sink is often the user's code, and its fault is its own
+        except BaseException as error:  # noqa: BLE001 - a sink is often the user's code: it ends no thread of ours
             self._failed += 1
             self._successes = 0
             if self._trouble is None:
@@ -201,7 +201,7 @@ class SinkThread:
                     extra={"memprof_sink": self.sink.name},
                 )
 
-    def _log_failure(self, error: Exception) -> None:
+    def _log_failure(self, error: BaseException) -> None:
         with self._failures.caught("log"):
             self._failures.logger.warning(
                 "memprof: sink %s cannot deliver: %s. Retrying; the application is not affected.",

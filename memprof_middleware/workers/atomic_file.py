@@ -6,6 +6,23 @@ import contextlib
 import os
 from pathlib import Path
 
+# Elsewhere there is no O_NONBLOCK, and no pipe in a folder.
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0)
+
+
+def read_start(path: str | os.PathLike[str], largest: int) -> bytes:
+    """The first bytes of a file. A pipe that lies there in its place is empty: nobody waits for who would write in it.
+
+    Args:
+        path: where.
+        largest: bytes that are read.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | _AT_ONCE)) as file:
+        return file.read(largest) or b""
+
 
 def write_private(path: str | os.PathLike[str], text: str, mode: int = 0o600) -> None:
     """Write beside the file and move into place: a reader never sees half of it, and no link is followed.

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from memprof_middleware.workers.atomic_file import write_private
+from memprof_middleware.workers.atomic_file import read_start, write_private
 
 # A change takes less than a millisecond; a process that was stopped in the middle of one must not stop the others.
 _TRIES, _PAUSE_SECONDS = 20, 0.005
@@ -44,8 +44,7 @@ class SharedFile:
             ValueError: it is too long.
         """
         try:
-            with self.path.open("rb") as file:
-                data = file.read(self._largest + 1)
+            data = read_start(self.path, self._largest + 1)
         except FileNotFoundError:
             return b""
         if len(data) > self._largest:

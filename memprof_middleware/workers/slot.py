@@ -281,8 +281,9 @@ def _remove_if_dead(folders: list[Path]) -> None:
         with contextlib.suppress(OSError):  # somebody else removes or claims at the same time
             for file in found:
                 file.remove()
-            for inner in (FLAME, SHARED):
-                shutil.rmtree(folder / inner, ignore_errors=True)
+            for inner in (folder / FLAME, folder / SHARED):
+                if inner.is_dir():  # of a pipe, it would wait for a writer
+                    shutil.rmtree(inner, ignore_errors=True)
             for past in folder.glob(f"*{PAST}*"):
                 past.unlink()
             folder.rmdir()

@@ -39,8 +39,8 @@ _ONES = 0xFFFFFFFFFFFFFFFF
 _MOST_ROWS = 1 << 48
 _EARLIEST, _LATEST = -62135596800.0, 253402300799.0
 _LOOKS = 10
-# Elsewhere there is no O_NOFOLLOW; the folder is private in any case.
-_SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+# Elsewhere there are no such flags; the folder is private in any case. A pipe in a file's place is not waited for.
+_SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 class _Ring(NamedTuple):

@@ -165,6 +165,24 @@ def test_an_observer_that_fails_harms_no_other(make: Make, monkeypatch: pytest.M
     assert (profiler.detect_leaks(), profiler.judge_routes()) == ([], [])
 
 
+def test_a_callback_that_ends_its_thread_ends_nothing(make: Make) -> None:
+    """``sys.exit()`` in a callback is counted; the thread goes on, and the next callback is called."""
+    profiler = make(background=True, warmup_snapshots=1, heap_warning_percent=50)
+    probes: Any = profiler._given.probes
+    probes.heap_mb, probes.limit_mb = 900.0, 1000.0
+    heard = threading.Event()
+
+    @profiler.register_alert_callback
+    def leave(_: object) -> None:
+        raise SystemExit
+
+    profiler.register_alert_callback(lambda _: heard.set())
+    profiler.start()
+    assert heard.wait(60)
+    assert profiler.running
+    assert profiler.failures.counts["alert_callback"] >= 1
+
+
 @fork_test
 def test_a_child_has_a_monitor_of_its_own(make: Make, read: list[int]) -> None:
     """The parent's is dropped at once, and freed; the first event in the child makes another and brings a thread."""

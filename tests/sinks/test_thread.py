@@ -28,7 +28,7 @@ class Taker(Sink):
         self.go = threading.Event()
         self.go.set()
         self.busy = threading.Event()
-        self.errors: list[Exception] = []
+        self.errors: list[BaseException] = []
         self.threads: set[str] = set()
 
     def _take(self, what: str) -> None:
@@ -132,6 +132,17 @@ def test_an_alert_survives_failures(source: Source, running: Running, caplog: py
     [told] = caplog.messages
     assert told.startswith("memprof: sink taker cannot deliver: ImportError (test_thread.py:")
     assert "no such library" not in told, "a foreign error's text may hold the program's data"
+
+
+def test_a_sink_that_ends_its_thread_is_one_that_fails(source: Source, running: Running) -> None:
+    """``sys.exit()`` in a sink is counted as a failure, and tried again in the same thread."""
+    taker = Taker()
+    taker.errors = [SystemExit(), SystemExit()]
+    sinks = running(taker)
+    source.publish(sinks)
+    wait_for(lambda: "snapshot 1" in taker.taken, "the figures")
+    assert taker.taken == ["open", "snapshot 1"]
+    assert sinks.health()[0].failed == 2
 
 
 def test_trouble_and_its_end_are_told_once(source: Source, running: Running, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,6 +10,7 @@ import gzip
 import json
 import os
 import random
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,37 @@ def test_pasts_with_odd_names(server, answers):
     assert answers() == [200, 200, 200]
     assert set(server.failures.counts) == {"read_timeline"}
     (folder / "9.past").rmdir()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+@pytest.mark.timeout(120)
+def test_a_pipe_is_not_waited_for(server, answers, tmp_path):
+    """Where a pipe lies in a file's place, neither the page nor a step nor the end waits for who would write in it."""
+    folder = server._monitor.group.slot.folder
+    names = ("7", "7.past", "flame/order", f"flame/{'0' * 20}.json", "shared/memprof-triage.json", "shared/odd")
+    for path in (tmp_path / "memprof-learned.json", *(folder / name for name in names)):
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        os.mkfifo(path)
+    server.step()
+    assert answers() == [200, 200, 200]
+    assert server.flames.desk.order() is None
+    assert server.flames.desk.results.get("0" * 20) is None
+    with pytest.raises(StateError, match="makes no sense"):
+        read_state(tmp_path / "memprof-learned.json")
+    server.stop()
+    assert not folder.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+@pytest.mark.timeout(120)
+def test_a_pipe_in_the_place_of_a_folder(server):
+    """A worker that leaves last waits for nothing there either."""
+    folder = server._monitor.group.slot.folder
+    for name in ("flame", "shared"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+        os.mkfifo(folder / name)
+    server.stop()
+    assert server._monitor.group.slot is None
 
 
 def test_learned_thresholds(tmp_path):
