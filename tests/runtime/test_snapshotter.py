@@ -140,8 +140,8 @@ def test_the_free_threaded_build_is_not_supported_and_says_so(
     """Once in a process, at the first look; with the interpreter lock nothing is said."""
     for enabled in (True, False):
         monkeypatch.setattr(sys, "_is_gil_enabled", lambda enabled=enabled: enabled, raising=False)
-        eye = camera(FakeProbes())
-        eye.open()
-        eye.open()
+        shots = snapshotter(FakeProbes())
+        shots.open()
+        shots.open()
         assert [record.levelname for record in caplog.records] == ([] if enabled else ["WARNING"])
     assert "the free-threaded build of Python is not supported" in caplog.text
