@@ -33,7 +33,9 @@ class Turn:
 
     def takes(self, one: Any, parts: int) -> bool:
         """Return whether it is an object's turn, where each walk looks at one of so many parts."""
-        return parts == 1 or id(one) // _ALIGNMENT % _PRIME % parts == self.number % parts
+        # One further in each round: where every other walk has other parts, one half would never have its turn.
+        turn = (self.number + self.number // parts) % parts
+        return parts == 1 or id(one) // _ALIGNMENT % _PRIME % parts == turn
 
     def following(self, *, used: float, before: float, easily: int) -> Turn:
         """Whose turn it is after this one.
