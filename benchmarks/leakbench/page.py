@@ -65,8 +65,9 @@ worker-days, 37 suspicions told a worker-day, 8 of 12 leaks confirmed in time, 3
 In time, by kind of leak: {kinds}.
 
 In this table the samples of what entries weigh are exact. Real ones err, so the bench has them err by a third since
-(not yet in the table): then, of 77 leaks, 97 % are confirmed and 83 % in time, with 2 false confirmations in 63 healthy
-worker-days (seed 13). Before memory set the samples right it was 95 % and 71 %, with 1; so few days do not tell 1 from 2.
+(not yet in the table): then, of 77 leaks, 97 % are confirmed and 83 % in time, with 2 false confirmations in 63
+healthy worker-days (seed 13). Before memory set the samples right it was 95 % and 71 %, with 1 false one; so few days
+do not tell 1 from 2.
 With exact samples and another seed (11): 99 % and 92 % of 76, none in 72 days.
 
 What cannot be told, by any rule, before when:
