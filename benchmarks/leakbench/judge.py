@@ -13,11 +13,11 @@ Line = Mapping[str, Any]
 _KINDS = {
     "python-objects": {"objects", "container"},
     "bytes": {"untracked", "container"},
-    "native": {"native"},
+    "native": {"native", "mapped"},  # what C code asked for, of whomever
     "fragmentation": {"fragmentation"},
 }
 OUTSIDE = "held outside python"
-_SHAPELESS = {"untracked", "native", "fragmentation"}
+_SHAPELESS = {"untracked", "native", "mapped", "fragmentation"}
 # A culprit is visible once its count has set a record as often as this.
 _RECORDS = 3
 

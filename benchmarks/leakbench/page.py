@@ -41,7 +41,14 @@ above about a leak or growth; that memory is above 80 % of so small a limit is n
 {tables}
 
 One healthy application is accused that no rule can tell from a leak: the tokenizer's cache in C, of texts of which
-none comes twice, takes half of the room in a straight line before it is full."""
+none comes twice, takes half of the room in a straight line before it is full.
+
+The runs are of one evening in which the judge was changed between them, and not of one version: those of 4 and 6 hours
+came before samples were set right by memory, and before memory that has a bound was left alone (`hl-builtins-only`,
+`hl-asyncio-tasks` and `nl-django-debug-queries` are such runs, and were not repeated). Not driven yet: the project's
+own applications and all but one of the fixed twins. One run is left out: `real-greenlet-py311` was confirmed as mapped
+memory after 1:30, which the bench then took for a wrong kind; it counts mapped memory as C code's now, and the run was
+not repeated. Of `real-openai-with-options` several parts of one client were confirmed instead of the client."""
 _FIELD = """\
 `make fieldbench` makes worker processes of numbers: ten shapes of traffic from 0.1 to 300 requests a second, sixteen
 kinds of healthy populations (caches, stores with a lifetime, pools, batches, query logs), fourteen kinds of leaks that
@@ -56,6 +63,12 @@ Before the evidence was asked for (d9d50a2), on 18 such workers and 12 leaks: 10
 worker-days, 37 suspicions told a worker-day, 8 of 12 leaks confirmed in time, 36 all-clears while a leak went on.
 
 In time, by kind of leak: {kinds}.
+
+In this table the samples of what entries weigh are exact. Real ones err, so the bench has them err by a third since
+(not yet in the table): then, of 77 leaks, 97 % are confirmed and 83 % in time, with 2 false confirmations in 63
+healthy worker-days (seed 13). Before memory set the samples right it was 95 % and 71 %, with 1 false one; so few days
+do not tell 1 from 2.
+With exact samples and another seed (11): 99 % and 92 % of 76, none in 72 days.
 
 What cannot be told, by any rule, before when:
 
