@@ -427,3 +427,4 @@ def test_what_is_ignored_counts_against_the_limit():
     assert not found["incidents"]
     assert found["limits"][0]["seconds_low"] <= 2 * 3600
     assert found["status"]["key"] == "now"
+    assert sentence(found).endswith("The leak that causes it is ignored.")
