@@ -103,7 +103,7 @@ _LEAK: Sequence[Step] = (CART, LOOK, LOOK)
 STATES: Mapping[str, State] = {
     "urgent": State(
         until=leaking("objects", "now"),
-        settings={"STATES_BYTES": "40000", "MEMPROF_HEAP_SIZE_MB": "100"},
+        settings={"STATES_BYTES": "40000", "MEMPROF_HEAP_SIZE_MB": "52"},
         visits=_LEAK,
         workers=2,
     ),

@@ -19,6 +19,7 @@ from memprof_middleware.leaks.life import Life
 from memprof_middleware.leaks.room import CONFIRM
 from memprof_middleware.model import MB, FedBy, Leak, LeakState, Severity
 from memprof_middleware.model.urgency import hours_left
+from memprof_middleware.text.words import count, size
 
 # How sure each state is.
 _WATCHED, _SUSPECTED, _CONFIRMED = 0.6, 0.8, 0.9
@@ -179,6 +180,14 @@ def _severity(growth: Growth, percent: float, config: Config) -> Severity:
     return severity_of(percent, config.leak_growth_percent) or "low"
 
 
+def _each(growth: Growth) -> str:
+    """What a request adds: things, or of memory how much."""
+    value = growth.per_request or 0.0
+    if growth.kind in {"native", "mapped", "fragmentation"}:
+        return size(value / MB)
+    return count(value) if value >= 1000 else f"{value:.3g}"
+
+
 def _evidence(incident: Incident, life: Life | None) -> Iterator[str]:
     growth = incident.leader
     if life is not None:
@@ -191,6 +200,6 @@ def _evidence(incident: Incident, life: Life | None) -> Iterator[str]:
     else:
         yield f"Steady growth over {growth.snapshots} snapshots (last third {100 * growth.pace:.0f} % of the first)"
     if growth.per_request is not None and growth.served:
-        yield f"Each request adds {growth.per_request:.3g}, over {growth.served:,.0f} requests"
+        yield f"Each request adds {_each(growth)}, over {growth.served:,.0f} requests"
     if growth.collections:
         yield f"Survived {growth.collections} full collection{'s' * (growth.collections > 1)}"

@@ -47,6 +47,7 @@ class Observers:
         watch.judge(beat.history, lambda kind, name: self._fed_by(kind, name, beat), by_hand=beat.by_hand)
         reported = [leak for leak in triage.reported(watch.leaks) if leak.notable or leak.state == "confirmed"]
         reasons = {name: reason.removeprefix("it ") for name, reason in watch.reasons.items()}
+        reasons |= {leak.name: "is ignored from now on" for leak in watch.leaks if triage.is_ignored(leak)}
         return Conditions((LEAK,), [leak_condition(leak, self._config, beat.snapshot) for leak in reported], reasons)
 
     def _fed_by(self, kind: str, name: str, beat: Beat) -> FedBy | None:

@@ -12,7 +12,7 @@ import pytest
 
 import memprof_middleware.web as web
 from memprof_middleware import Config
-from memprof_middleware.model import Estimate, Forecast, Outlook, RouteGrowth
+from memprof_middleware.model import Estimate, Forecast, Ignored, Outlook, RouteGrowth
 from memprof_middleware.terminal.view import view
 from memprof_middleware.web.html.folds import folds
 from memprof_middleware.web.state.build import SCHEMA, build_state
@@ -414,3 +414,17 @@ def test_names_stand_between_backticks(text, names):
     found = marked(text)
     assert [part["text"] for part in found if part["as"] == "code"] == names
     assert plain(found) == (text.replace("`", "") if names or text == "``" else text)
+
+
+def test_what_is_ignored_counts_against_the_limit():
+    """Nothing is reported of it, and the limit that it leads to is: the page says how soon it is reached."""
+    server = ten.leak_urgent()
+    [leaking] = [one for one, _ in server.leaks if one.notable]
+    known = dataclasses.replace(leaking, hours_left=2.0)
+    workers = [dataclasses.replace(one, forecast=None) for one in server.workers]
+    ignored = (Ignored(item="shop.cart.SESSIONS", by="page", since=NOW, leaks=(known,)),)
+    found = dataclasses.replace(server, workers=workers, leaks=(), ignored=ignored).state()
+    assert not found["incidents"]
+    assert found["limits"][0]["seconds_low"] <= 2 * 3600
+    assert found["status"]["key"] == "now"
+    assert sentence(found).endswith("The leak that causes it is ignored.")

@@ -94,7 +94,10 @@ def _live(metrics: MemoryMetrics, track: Track | None, asked: Asked) -> dict[str
     growth = None if past is None else per_hour(past)
     seen = past.times[-1] - past.times[0] if past is not None and past.times else None
     forecast = None if metrics.forecast is None else metrics.forecast.worker
-    leaks = [leak for leak in metrics.leaks if leak.notable and leak.state != "resolved"]
+    # What is ignored is not reported, and fills the memory all the same.
+    timed = [leak for one in metrics.ignored for leak in one.leaks if leak.hours_left is not None]
+    every = (*metrics.leaks, *timed)
+    leaks = [leak for leak in every if leak.notable and leak.state != "resolved"]
     row = _row(metrics.worker, metrics.pid, track)
     return row | {
         "live": True,

@@ -133,6 +133,9 @@ def _said(
     alerted: bool,
 ) -> str:
     if key in {"now", "today"} and first is not None:
+        # Without a forecast, and without a leak that is reported, it is one that is ignored.
+        if first["basis"] == "pace" and first["counts"] and not confirmed:
+            return f"{_reaches(first, confirmed, live)} The leak that causes it is ignored."
         return f"{_reaches(first, confirmed, live)} {_cause(confirmed, suspected)}"
     if key == "full" and first is not None:
         level = "Memory is level, and no" if all(map(is_level, live)) else "No"
