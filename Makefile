@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
-.PHONY: demo check test test-all e2e tools dashboard picture states bench performance bench-routes bench-forecast leakbench fieldbench accuracy lint docs clean
+.PHONY: demo check test test-all e2e tools dashboard picture states bench performance bench-routes bench-forecast leakbench fieldbench accuracy apps lint docs clean
 
 demo: $(VENV)/demo.stamp $(VENV)/native.stamp
 	$(BIN)/memprof demo --host $(HOST) $(if $(KEEP),--keep)
@@ -81,6 +81,11 @@ accuracy: $(VENV)/dev.stamp
 bench-forecast: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.forecast $(if $(QUICK),--quick)
 	$(BIN)/python -m benchmarks.forecast.novelty
+
+# Six applications from PyPI under `memprof run`, each in an environment of its own: half an hour, and 3 GB of disk.
+# ARGS="--only datasette": one of them. ARGS="--hour": all side by side for an hour, and what the profiler says of them.
+apps: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.run.applications $(ARGS)
 
 docs: $(VENV)/dev.stamp
 	$(BIN)/sphinx-build --fail-on-warning --quiet docs docs/_build
