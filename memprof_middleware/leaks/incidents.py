@@ -25,8 +25,8 @@ _FAR = 1000
 _PATH_PER_REQUEST, _PATH_PER_SNAPSHOT = 0.02, 2.0
 # One leaked object or entry explains so many bytes, if nobody has weighed it; else so many times its weight.
 _BYTES_EACH, _AROUND = 16_384.0, 3.0
-# Bytes of a block of Python's allocator, rather many.
-_BLOCK_BYTES = 256.0
+# Bytes of a block of Python's allocator, rather many; and how many blocks an entry has at least, with its key.
+_BLOCK_BYTES, _BLOCKS_EACH = 256.0, 2
 
 
 @valueclass(frozen=True, slots=True)
@@ -163,14 +163,14 @@ def _is_explained(growth: Growth, incidents: Sequence[Incident], scene: Scene) -
         return True
     if growth.kind == "fragmentation":
         return False
+    each, least = (_BLOCK_BYTES, _BLOCKS_EACH * _BLOCK_BYTES) if growth.kind == "untracked" else (1.0, 0.0)
     known = [
-        _weight(member, scene) * member.rate
+        max(least, _weight(member, scene)) * member.rate
         for incident in incidents
         if incident.leader.kind in {"objects", "container"}
         for member in (incident.leader, *incident.others)
         if (member.per_request is None) == (growth.per_request is None)
     ]
-    each = _BLOCK_BYTES if growth.kind == "untracked" else 1.0
     return sum(known) >= each * growth.rate / 2
 
 

@@ -21,6 +21,7 @@ from memprof_middleware.model import MB, FedBy, Leak, LeakState, Severity
 from memprof_middleware.model.urgency import hours_left
 from memprof_middleware.text.words import count, size
 
+_SETTLED_SECONDS = 30.0
 # How sure each state is.
 _WATCHED, _SUSPECTED, _CONFIRMED = 0.6, 0.8, 0.9
 # What grows ever more slowly is a cache that fills; so is what grows by fits and starts.
@@ -98,11 +99,14 @@ def verdict_of(
 
 
 def heap_per_hour(history: History, since: float) -> float:
-    """Bytes that the heap gained an hour since a moment, from the middle of the first third to that of the last."""
+    """Bytes that the heap gained an hour since a moment, from the middle of the first third to that of the last.
+
+    0 for half a minute: what a process loads at its start would make each leak urgent.
+    """
     times, heap = history.series("timestamp"), history.series("heap_used_mb")
     known = [index for index in range(bisect_left(times, since), len(times)) if not math.isnan(heap[index])]
     third = len(known) // 3
-    if not third:
+    if not third or times[known[-1]] - times[known[0]] < _SETTLED_SECONDS:
         return 0.0
     first, last = known[:third], known[-third:]
     hours = (median(times[index] for index in last) - median(times[index] for index in first)) / 3600
