@@ -183,8 +183,12 @@ def _thinned(values: Sequence[float], load: Load) -> Iterator[_Point]:
     calm = max(load.in_flight, default=0.0) - min(load.in_flight, default=0.0) <= _CALM
     number = min(_POINTS, len(values))
     for index in range(number):
-        stretch = range(len(values) * index // number, len(values) * (index + 1) // number)
-        best = min(stretch, key=lambda i: (values[i] if calm else load.in_flight[i], values[i]))
+        begin, end = len(values) * index // number, len(values) * (index + 1) // number
+        if calm:
+            part = values[begin:end]
+            best = begin + part.index(min(part))
+        else:
+            best = min(range(begin, end), key=lambda i: (load.in_flight[i], values[i]))
         yield load.requests[best], load.in_flight[best], values[best]
 
 

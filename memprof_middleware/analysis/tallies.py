@@ -7,8 +7,10 @@ own.
 from __future__ import annotations
 
 import struct
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
+from itertools import chain, repeat
+from operator import sub
 
 # Programs that make classes as they run would otherwise fill the history with names.
 MAX_NAMES = 5_000
@@ -119,20 +121,21 @@ class _Steps:
         return count
 
     def at(self, number: int) -> int:
+        since, count = _PAIR.unpack_from(self.pairs, len(self.pairs) - _PAIR.size)
+        if number >= since:  # what is asked most
+            return int(count)
         numbers, counts = self._columns()
         index = bisect_right(numbers, number) - 1
         return counts[index] if index >= 0 else 0
 
     def expand(self, first: int, end: int) -> list[int]:
+        if end <= first:
+            return []
         numbers, counts = self._columns()
-        values: list[int] = []
-        index = bisect_right(numbers, first) - 1
-        number = first
-        while number < end:
-            until = min(end, numbers[index + 1] if index + 1 < len(numbers) else end)
-            values.extend([counts[index] if index >= 0 else 0] * (until - number))
-            number, index = until, index + 1
-        return values
+        begin, stop = bisect_right(numbers, first), bisect_left(numbers, end)
+        edges = [first, *numbers[begin:stop], end]
+        levels = [counts[begin - 1] if begin else 0, *counts[begin:stop]]
+        return list(chain.from_iterable(map(repeat, levels, map(sub, edges[1:], edges))))
 
     def forget_before(self, number: int) -> bool:
         """Cut what is older than a snapshot that is kept; true if nothing but zeros is left."""

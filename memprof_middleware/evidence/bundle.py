@@ -89,7 +89,8 @@ def bundle(
             "memprof": package_version(),
             "python": platform.python_version(),
             "implementation": platform.python_implementation(),
-            "system": platform.platform(),
+            # Not platform(): it forks for the processor's name, and under gevent the child would serve requests.
+            "system": f"{platform.system()}-{platform.release()}-{platform.machine()}",
             "allocator": allocator,
         },
         "settings": _settings(config),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,17 @@ def test_memory_that_runs_out_leaves_one(tmp_path: Path) -> None:
     profiler.stop()
     assert causes == [0, 1, 1, 1, 1, 1, 2]
     assert "85 % of its memory limit" in json.loads(written(tmp_path)[0].read_text())["cause"]
+
+
+def test_no_process_is_forked_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child of a gevent worker would serve requests until it runs its command."""
+    started: list[object] = []
+    monkeypatch.setattr(platform, "_uname_cache", None)  # what was found out once would be known
+    monkeypatch.setattr(subprocess, "Popen", lambda *command, **_: started.append(command))
+    path = profiler_in(tmp_path).evidence()
+    assert path is not None
+    assert started == []
+    assert json.loads(path.read_text())["versions"]["system"].startswith(platform.system())
 
 
 def test_switched_off_nothing_is_written(tmp_path: Path) -> None:
