@@ -67,7 +67,7 @@ def _homes(lives: Mapping[str, Life], incidents: Sequence[Incident]) -> dict[str
 def named_anew(case: Case, own: Mapping[str, Leak]) -> Case:
     """The case, to be named anew if it was suspected as memory and it is known what the memory is of.
 
-    A suspicion is a line at INFO; what is confirmed wakes somebody, and has the best name that is known then.
+    A suspicion is a line at INFO; a confirmed leak is a warning, and has the best name that is known then.
 
     Args:
         case: what was reported.

@@ -33,6 +33,26 @@ STACKS = (
 )
 
 
+def hand_back(desk, stacks, ended_at):
+    """Ask for a window of 30 s and hand its stacks back as the worker does; the window's id."""
+    order = desk.ask(PID, "tracemalloc", 30)
+    desk.claim(PID)
+    summary = FlameSummary(
+        id=order.id,
+        pid=PID,
+        worker="1",
+        engine="tracemalloc",
+        asked_seconds=30.0,
+        seconds=30.0,
+        ended_at=ended_at,
+        size=sum(stack.size for stack in stacks),
+        blocks=14_018,
+        requests=812,
+    )
+    desk.hand_back(summary, stacks)
+    return order.id
+
+
 @pytest.fixture
 def graph(served, look):
     """``graph(...)``: a page with a graph on it, after a whole window; arguments are of the browser's context."""
@@ -41,23 +61,9 @@ def graph(served, look):
         scene = Scene()
         site = served("wsgi", scene)
         desk = site.endpoint.profiler.flames.desk
-        order = desk.ask(PID, "tracemalloc", 30)
-        desk.claim(PID)
-        summary = FlameSummary(
-            id=order.id,
-            pid=PID,
-            worker="1",
-            engine="tracemalloc",
-            asked_seconds=30.0,
-            seconds=30.0,
-            ended_at=NOW,
-            size=sum(stack.size for stack in STACKS),
-            blocks=14_018,
-            requests=812,
-        )
-        desk.hand_back(summary, STACKS)
+        order_id = hand_back(desk, STACKS, NOW)
         seen = look(site, **options)
-        seen.page.goto(f"{site.url}flame/{order.id}")
+        seen.page.goto(f"{site.url}flame/{order_id}")
         return seen
 
     return made
@@ -73,23 +79,8 @@ def compared(served, look):
         desk = site.endpoint.profiler.flames.desk
         ids = []
         for stacks in (STACKS[1:], STACKS):
-            order = desk.ask(PID, "tracemalloc", 30)
-            desk.claim(PID)
-            summary = FlameSummary(
-                id=order.id,
-                pid=PID,
-                worker="1",
-                engine="tracemalloc",
-                asked_seconds=30.0,
-                seconds=30.0,
-                ended_at=scene.clock(),
-                size=sum(stack.size for stack in stacks),
-                blocks=14_018,
-                requests=812,
-            )
-            desk.hand_back(summary, stacks)
+            ids.append(hand_back(desk, stacks, scene.clock()))
             scene.clock.advance(120)
-            ids.append(order.id)
         seen = look(site, **options)
         seen.page.goto(f"{site.url}flame")
         return seen
