@@ -72,7 +72,7 @@ class _Known:
 
 
 class Attributes:
-    """Cache of each class's attribute names for one walk; holds no class and no object."""
+    """Cache of each class's attribute names for one walk; holds the classes and no instance."""
 
     def __init__(self) -> None:
         self._known: dict[int, _Known] = {}

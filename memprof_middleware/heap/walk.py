@@ -124,14 +124,17 @@ class Walk:
         self._pieces: Iterator[None] = iter(())
         self.next = self._pending[0]
         self._expander = Expander(self)
+        # By the type's address, since a metaclass may have a hash of its own.
         self._expanders: dict[int, Callable[[Entry], None]] = {}
         self._roles: dict[int, int] = dict.fromkeys(LEAVES, _LEAF)
+        self._types: list[type] = []  # of these addresses; else a class made meanwhile could get one of them
 
     def clear(self) -> None:
         """Drop all objects that are still to be visited."""
         self._pending.clear()
         self.next = Level()
         self._expanders.clear()
+        self._types.clear()
         self._pieces = iter(())
         del self._expander  # which refers to this walk
 
@@ -205,6 +208,7 @@ class Walk:
         if expander is None:
             self._work += 32
             expander = self._expanders[id(kind)] = self._expander.for_type(kind)
+            self._types.append(kind)
         expander(entry)
 
     def _into(self, level: Level, child: Any, path: str) -> None:
@@ -218,6 +222,7 @@ class Walk:
         role = self._roles.get(id(kind))
         if role is None:
             role = self._roles[id(kind)] = _role(kind)
+            self._types.append(kind)
         if role == _LEAF and label and is_large_text(child):
             self._text(child, path if label == ENTRY else f"{path}.{label}", entry[2])
         if role == _LEAF or id(child) in self.seen or len(path) > _LONGEST_PATH:

@@ -50,6 +50,23 @@ def found(path: str, **options: Any) -> Container:
     return containers[path]
 
 
+def test_no_class_gets_the_address_of_one_that_the_walk_knows(shop: types.ModuleType) -> None:
+    """What a walk knows of a type it knows by its address, so that type lives until the walk ends, and no longer."""
+    # Classes of classes: of these it reads no attributes, which would keep them too.
+    kind = type("Passing", (type,), {})
+    shop.one, alive = kind("One", (), {}), weakref.ref(kind)
+    going = walk_module.Walk(walk_module.Budget(objects=100_000, seconds=10.0, size=64 * 2**20), 64, Turn())
+    for _ in going.steps():
+        pass
+    del kind, shop.one
+    gc.collect()
+    assert alive() is not None
+    going.clear()
+    del going
+    gc.collect()
+    assert alive() is None
+
+
 class Holder:
     def __init__(self, **attributes: Any) -> None:
         for name, value in attributes.items():

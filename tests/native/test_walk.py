@@ -258,6 +258,16 @@ def test_lengths_of_what_is_not_tracked() -> None:
         assert id(texts) not in lengths(walked(minimum=200))
 
 
+def test_below_a_long_list_only_its_end_is_looked_at() -> None:
+    """A list of millions holds other threads up no longer than one of 100,000 entries; what came last is seen."""
+    first, last = bytearray(300 * 1024), bytearray(300 * 1024)
+    kept = [first, *[None] * 100_000, last]
+    found = lengths(walked(500, minimum=200, deep=True))
+    assert id(first) not in found
+    assert id(last) in found
+    assert found[id(kept)] == (id(list), 100_002)
+
+
 def test_no_more_containers_than_asked_for() -> None:
     """Where there are too many the short ones go, and the walk says from which length on it is complete."""
     kept = [[None] * size for size in range(10, 1010)]

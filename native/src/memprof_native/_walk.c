@@ -375,11 +375,20 @@ static Py_ssize_t length_of(PyObject *object, uint8_t shape)
 }
 
 #define BYTES 1024 /* of a bytearray count as one entry */
+/* Entries of one object that are looked through for untracked containers. A list of millions cannot be left half way
+ * and gone on with later, and other threads wait for as long: here a millisecond. A list begins with its end. */
+#define MOST_BELOW 100000
+#define ENOUGH 1 /* for a visitor: leave the object */
+
+typedef struct { Walk *walk; size_t left; } Below;
 
 /* Containers that the collector does not track, found as what a tracked object refers to. */
-static int visit_untracked(PyObject *child, void *walk)
+static int visit_untracked(PyObject *child, void *argument)
 {
-    Containers *containers = &((Walk *)walk)->containers;
+    Below *below = argument;
+    Containers *containers = &below->walk->containers;
+    if (below->left-- == 0)
+        return ENOUGH;
     if (PyDict_CheckExact(child))
         return PyObject_GC_IsTracked(child) ? 0 : note_length(containers, child, ((PyDictObject *)child)->ma_used);
     /* It has bytes and no entries; by each byte it would take the place of thousands of containers. */
@@ -428,7 +437,8 @@ static int look_below(Walk *walk, PyObject *object, size_t row)
     if (traverse == NULL)
         return 0;
     /* What modules refer to may have been freed (3.12.1), so it is not looked at; their dict is tracked itself. */
-    if (walk->deep && !PyModule_Check(object) && traverse(object, visit_untracked, walk) < 0)
+    Below below = {walk, MOST_BELOW};
+    if (walk->deep && !PyModule_Check(object) && traverse(object, visit_untracked, &below) < 0)
         return -1;
     Visit visit = {walk, object, row, walk->references.used};
     return walk->references.target_count && traverse(object, visit_target, &visit) < 0 ? -1 : 0;
