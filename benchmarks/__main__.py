@@ -13,7 +13,7 @@ from benchmarks import harness
 
 NAMES = ("request_cost", "load", "census", "steady", "footprint")
 # Not on the page of figures yet.
-OTHERS = ("holders", "web_page", "strangers", "preload", "workers", "assertions")
+OTHERS = ("holders", "web_page", "strangers", "preload", "preforked", "workers", "assertions")
 
 
 def main() -> None:

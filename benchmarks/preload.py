@@ -61,7 +61,8 @@ def _worker(variant: str, case: str) -> float:
     return found["uss_mb"]
 
 
-def _preload(variant: str) -> Any:
+def load(variant: str, **settings_of_ours: Any) -> Any:
+    """The application, as its parent has it before it forks; each step of the profiler as if it came in time."""
     import django
     from django.conf import settings
     from django.core.handlers.wsgi import WSGIHandler
@@ -77,7 +78,7 @@ def _preload(variant: str) -> Any:
         ROOT_URLCONF=urls,
         LOGGING_CONFIG=None,
         INSTALLED_APPS=[*(f"django.contrib.{app}" for app in _APPS), *ours],
-        MEMPROF={"interval": 60, "background": False, "cpu_budget": 100},  # each step as if it came in time
+        MEMPROF={"interval": 60, "background": False, "cpu_budget": 100} | settings_of_ours,
     )
     django.setup()
     handler = WSGIHandler()
@@ -119,7 +120,7 @@ def main(variant: str, case: str) -> None:
     """Load, fork, and print what the child has measured."""
     if variant == "pure":
         sys.modules["memprof_native"] = None  # type: ignore[assignment]
-    handler = _preload(variant)
+    handler = load(variant)
     gc.collect()
     if case == "frozen":
         gc.freeze()
