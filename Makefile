@@ -94,9 +94,10 @@ docs: $(VENV)/dev.stamp
 bench: $(VENV)/bench.stamp $(VENV)/native.stamp
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(ONLY)
 
-# The page and the README's table, from benchmarks/measured.json; FROM=benchmarks/results/full.json takes a run over.
+# The page and the README's table, from benchmarks/measured.json; FROM=benchmarks/results/full.json takes a run over,
+# ALSO="FILE ..." the object counts of runs on other interpreters.
 performance: $(VENV)/bench.stamp
-	$(BIN)/python -m benchmarks.page $(FROM)
+	$(BIN)/python -m benchmarks.page $(FROM) $(ALSO)
 
 clean:
 	rm -rf .venv* .coverage build native/build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

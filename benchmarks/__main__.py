@@ -11,9 +11,9 @@ import time
 
 from benchmarks import harness
 
-NAMES = ("request_cost", "load", "census", "steady", "footprint")
-# Not on the page of figures yet.
-OTHERS = ("holders", "web_page", "strangers", "preload", "preforked", "workers", "assertions")
+NAMES = ("request_cost", "load", "census", "steady", "ages", "preload", "preforked", "footprint", "workers")
+# Not on the page of figures.
+OTHERS = ("holders", "web_page", "strangers", "assertions")
 
 
 def main() -> None:
@@ -28,15 +28,16 @@ def main() -> None:
     # Some of them only: the figures of the others stay as they are.
     results = json.loads(path.read_text()) if given.names and path.exists() else {"seconds": 0}
     earlier = results["seconds"]
-    results |= {
-        "machine": harness.machine() | {"load_before": os.getloadavg()[0]},
-        "taken": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "quick": given.quick,
-    }
+    results |= {"machine": harness.machine(), "quick": given.quick}
     for name in given.names or (*NAMES, *OTHERS):
         module = importlib.import_module(f"benchmarks.{name}")
         print(f"\n## {name}\n\n{module.__doc__}", flush=True)
+        when = {
+            "taken": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "load_before": os.getloadavg()[0],
+        }
         results[name] = module.run(quick=given.quick)
+        results.setdefault("when", {})[name] = when
         print(module.show(results[name]), flush=True)
         results["seconds"] = earlier + time.monotonic() - began
         harness.save(results, path)  # after each: a later one that fails takes nothing away

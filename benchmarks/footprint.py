@@ -95,8 +95,7 @@ def run(*, quick: bool) -> dict[str, Any]:
 
 
 def show(found: dict[str, Any]) -> str:
-    """The tables; a run from before there was that of an application has the others."""
-    tables = [show_application(found["application"])] if "application" in found else []
+    """The tables."""
     imports = harness.table(
         ("imported", "CPU, ms", "resident, MB"),
         [(name, harness.spread(row["ms"], 1), harness.spread(row["mb"], 1)) for name, row in found["imports"].items()],
@@ -114,10 +113,10 @@ def show(found: dict[str, Any]) -> str:
             ("ratio", harness.spread(row["ratio"])),
         ],
     )
-    return "\n\n".join([*tables, imports, history, scrape])
+    return "\n\n".join([_show_application(found["application"]), imports, history, scrape])
 
 
-def show_application(found: dict[str, Any]) -> str:
+def _show_application(found: dict[str, Any]) -> str:
     """What an application's process has to itself."""
     bare = found["bare"]["mb"][0]
     return harness.table(

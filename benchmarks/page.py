@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib
 import json
-import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import census, footprint, harness, preload
+from benchmarks import census, harness
 from benchmarks.__main__ import NAMES
 from benchmarks.census import COUNTER, FLOOR
 from benchmarks.targets import targets
@@ -22,31 +22,29 @@ _INTRODUCTION = """\
 What the profiler costs, beside what others cost in the same run on the same machine. Times differ from one machine to
 the next, ratios less: compare ratios."""
 _METHOD = """\
-`make bench` makes its own environment, prints these tables and writes the figures to `benchmarks/results/` (half
-an hour; `make bench QUICK=1` takes three minutes and shows more noise). Nothing passes or fails by a time.
-`make performance FROM=benchmarks/results/full.json` takes such a run over as `benchmarks/measured.json` and writes this
-page from it.
+`make bench` makes its own environment, prints these tables and writes the figures to `benchmarks/results/` (an hour;
+`make bench QUICK=1` takes minutes and shows more noise; `ONLY=census` runs one of them). Nothing passes or fails by a
+time. `make performance FROM=benchmarks/results/full.json` takes such a run over as `benchmarks/measured.json` and
+writes this page from it; with `ALSO="FILE ..."` it adds the object count of runs on other interpreters.
 
-How it is measured: a variant and what it is compared with take turns, next to each other. Shown are medians, and in
-brackets the interval that holds the median with 95 % confidence (bootstrap). The rows *again* compare a thing with
-itself: what they show is noise."""
-_OF_OUR_OWN = """\
-The target was 5 MiB, and it is not reached. Nearly all of it is code: memprof's modules and the two packages that it
-needs. The first walk adds 1 MiB. What is kept after twelve snapshots, the history among it, is 0.1 MiB (tracemalloc, in
-the forked worker). There the code is shared until it runs: then the reference counts of what it refers to are written,
-and these pages are most of the 6 MiB of the table before."""
+A variant and what it is compared with take turns, next to each other. The tables show medians and, in brackets, the
+interval that holds the median with 95 % confidence (bootstrap). The rows *again* compare a thing with itself: what they
+show is noise."""
 _TITLES = {
     "request_cost": "A request",
     "load": "A server under load",
     "census": "An object count",
     "steady": "Day in, day out",
+    "ages": "The age of object counts",
+    "preload": "A worker that was forked from a loaded application",
+    "preforked": "The workers of a real gunicorn with --preload",
     "footprint": "Weight",
+    "workers": "A step beside other workers, and the routes",
 }
 
 
 def page(results: dict[str, Any]) -> str:
     """The page, in Markdown."""
-    machine = results["machine"]
     promised = targets(results)
     missed = [f"- {one.what}: {one.why}." for one in promised if one.met == "**no**"]
     parts = [
@@ -54,7 +52,7 @@ def page(results: dict[str, Any]) -> str:
         "<!-- Written by `make performance` from benchmarks/measured.json: change it there. -->",
         _INTRODUCTION,
         "## Measured on",
-        _machine(machine, results),
+        _machine(results["machine"], results),
         "## To repeat it",
         _METHOD,
         "## What was promised",
@@ -64,32 +62,13 @@ def page(results: dict[str, Any]) -> str:
         parts += ["What is not kept, and what stands in the way:", "\n".join(missed)]
     for name in NAMES:
         module = importlib.import_module(f"benchmarks.{name}")
-        parts += [f"## {_TITLES[name]}", (module.__doc__ or "").strip(), module.show(results[name])]
-    if "later" in results:
-        parts += _later(results["later"])
+        when = results["when"][name]
+        taken = f"Taken {when['taken']}, load average before it {when['load_before']:.1f}."
+        parts += [f"## {_TITLES[name]}", (module.__doc__ or "").strip(), taken, module.show(results[name])]
+        if name == "census":
+            for python, sizes in results.get("interpreters", {}).items():
+                parts += [f"### On {python}", census.show(sizes)]
     return "\n\n".join(parts) + "\n"
-
-
-def _later(found: dict[str, Any]) -> list[str]:
-    """What was measured by itself, after the run: of some benchmarks a part, on a machine busy with other work."""
-    machine = found["machine"]
-    where = (
-        f"{machine['processor']}, {machine['cores']} cores, both busy with other work (load average "
-        f"{machine['load_before']:.0f}); {found['taken']}. Pages and processor time count; of the pauses the ratios "
-        "say more than the milliseconds do."
-    )
-    parts = ["## Measured later", where]
-    if "census" in found:
-        parts.append("An object count, compiled and in Python, beside what one call of the interpreter takes:")
-        for python, sizes in found["census"].items():
-            parts += [f"### {python}", census.show(sizes)]
-    if "preload" in found:
-        parts += ["### A worker that was forked from a loaded application", (preload.__doc__ or "").strip()]
-        parts.append(preload.show(found["preload"]))
-    if "application" in found:
-        parts += ["### A worker that loads the application itself", footprint.show_application(found["application"])]
-        parts.append(_OF_OUR_OWN)
-    return parts
 
 
 def readme_figures(results: dict[str, Any]) -> str:
@@ -134,16 +113,23 @@ def _machine(machine: dict[str, Any], results: dict[str, Any]) -> str:
         (
             f"- {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB; {machine['system']}",
             f"- {machine['python']}; {packages}",
-            f"- {results['taken']}; it took {results['seconds']:.0f} s",
-            f"- load average before it: {machine['load_before']:.1f}; load on servers by {results['load']['client']}",
+            f"- load on servers by {results['load']['client']}",
             *([] if machine["valgrind"] else ["- no valgrind: instructions are missing"]),
         )
     )
 
 
+def taken_over(path: str, also: Sequence[str]) -> dict[str, Any]:
+    """The figures of a run, with the object count of further runs by the interpreter that each was on."""
+    results: dict[str, Any] = json.loads(Path(path).read_text())
+    others = [json.loads(Path(one).read_text()) for one in also]
+    results["interpreters"] = {one["machine"]["python"]: one["census"] for one in others}
+    return results
+
+
 def main() -> None:
     if len(sys.argv) > 1:
-        shutil.copy(sys.argv[1], MEASURED)
+        harness.save(taken_over(sys.argv[1], sys.argv[2:]), MEASURED)
     results = json.loads(MEASURED.read_text())
     PAGE.write_text(page(results))
     README.write_text(readme(README.read_text(), results))

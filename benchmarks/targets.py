@@ -48,7 +48,15 @@ class Target:
 
 def targets(results: dict[str, Any]) -> list[Target]:
     """Every promise, in the order of the page."""
-    return [*_requests(results), *_load(results), *_census(results), *_steady(results)]
+    return [
+        *_requests(results),
+        *_load(results),
+        *_compiled(results),
+        *_census(results),
+        *_steady(results),
+        *_memory(results),
+        *_steps(results),
+    ]
 
 
 def _requests(results: dict[str, Any]) -> Iterator[Target]:
@@ -88,6 +96,94 @@ def _load(results: dict[str, Any]) -> Iterator[Target]:
             f"the application does nothing: of the {base:.0f} us of a request, the {added:.1f} us for counting it are "
             f"{100 * added / base:.1f} %; the interval of this figure is {figure}, and the bare server against itself "
             f"is at {number(again[0], 3)}, {itself}",
+        )
+
+
+def _compiled(results: dict[str, Any]) -> Iterator[Target]:
+    """The object count in C, on each interpreter."""
+    own = results["machine"]["python"]
+    for python, sizes in {own: results["census"], **results.get("interpreters", {})}.items():
+        for size, short in SIZES.items():
+            if "compiled" not in sizes.get(size, {}):
+                continue
+            row, counter = sizes[size]["compiled"], sizes[size][COUNTER]
+            where = f"compiled object count, {short} objects, {python}"
+            yield Target(
+                f"longest pause by a {where}",
+                2.0,
+                row["thread_stall"],
+                "ms",
+                "a slice of the walk ends after half a millisecond of processor time; where other work takes the "
+                "processor from it meanwhile, the pause is longer",
+            )
+            yield Target(
+                f"CPU of a {where}",
+                15.0,
+                1e6 * row["cpu"] / int(size),
+                "ns an object",
+                "the processor waits for the memory in which the objects lie; in one go, without slices, it is "
+                f"{1e6 * sizes[size]['compiled, in one go']['cpu'] / int(size):.1f}",
+            )
+            yield Target(f"CPU of a {where}", 0.3, row["cpu"] / counter["cpu"], f"of `{COUNTER}`", "see the row above")
+
+
+def _memory(results: dict[str, Any]) -> Iterator[Target]:
+    """What it keeps to itself."""
+    copied = (
+        "the code of memprof is shared until it runs; then the reference counts of its functions and constants are "
+        "written, and their pages are copied: 7 MB of code at most, once. See docs/fast.md"
+    )
+    for case, row in results["preload"].items():
+        yield Target(f"private memory of a preforked worker, {case}", 1.15, row["ratio"][0], "of one without", copied)
+    for workers, row in results["preforked"].items():
+        for count in ("pure", "compiled"):
+            yield Target(
+                f"private memory of one of {workers} workers of gunicorn --preload, {count}",
+                1.15,
+                row[count][0] / row["bare"][0],
+                "of one without",
+                copied,
+            )
+    found = {name: row["mb"][0] for name, row in results["footprint"]["application"].items()}
+    attached, dependencies = found["ours, imported and attached"], found["the two dependencies"]
+    code = f"{attached - found['bare']:.1f} MiB of it is code: memprof's modules and the two packages that it needs"
+    yield Target(
+        "own memory after ten snapshots, in Flask", 5.0, found["ours, after ten snapshots"] - found["bare"], "MiB", code
+    )
+    yield Target(
+        "import beyond the two dependencies, in Flask", 4.5, attached - dependencies, "MiB", "181 modules of code"
+    )
+    imports = results["footprint"]["imports"]
+    needed = imports["the two dependencies"]["ms"][0]
+    for name in ("asgi_memprof", "wsgi_memprof"):
+        yield Target(
+            f"CPU of an import beyond the two dependencies, {name}",
+            30.0,
+            imports[name]["ms"][0] - needed,
+            "ms",
+            "181 modules of code",
+        )
+
+
+def _steps(results: dict[str, Any]) -> Iterator[Target]:
+    """One step of the background thread, with 60 routes and 120 windows."""
+    for row in results["workers"]["beside"]:
+        if row["workers"] in {8, 32}:
+            yield Target(
+                f"a step beside {row['workers'] - 1} workers"
+                + (", of the one that judges the routes" if row["leads"] else ""),
+                1.5 if row["workers"] == 8 else 2.0,
+                row["ratio"][0],
+                "of a step alone",
+                "the files of the others are read",
+            )
+    for row in results["workers"]["fit"]:
+        yield Target(
+            f"longest step with {row['routes']} routes",
+            100.0,
+            row["most"],
+            "ms",
+            "one fit is not divided: the deadline is looked at between two of them",
         )
 
 
