@@ -12,13 +12,14 @@ demo: $(VENV)/demo.stamp $(VENV)/native.stamp
 
 # Tests share the cores. Those with a server mostly wait, so more of them run side by side.
 SHARED := --dist loadgroup --no-loadscope-reorder
-COVERED := --cov --cov-report=term:skip-covered
 
-# Before each commit: lint and all tests that need no server, with the share of lines and branches that they run.
+# Before each commit: lint and all tests that need neither a server nor a browser.
 check: lint $(VENV)/native.stamp
 	$(BIN)/pytest $(SHARED) -n 2 -m "not server" $(COVERED)
 
-# Everything. ARGS="tests/docs -q": some of the tests.
+# Everything, with the share of lines and branches that the tests without a server run: to measure it takes them half as
+# long again. ARGS="tests/docs -q": some of the tests.
+test: COVERED := --cov --cov-report=term:skip-covered
 test: $(if $(CI),tools) $(if $(ARGS),lint $(VENV)/native.stamp,check)
 	$(BIN)/pytest $(or $(ARGS),$(SHARED) -n 3 -m server --ignore tests/monitoring/e2e)
 	$(if $(ARGS),,$(MAKE) e2e)

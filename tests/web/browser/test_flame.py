@@ -16,6 +16,8 @@ from tests.web.browser.conftest import PICTURES, PREFIX
 from tests.web.scene import NOW, Scene
 from tests.web.test_bundle import BUNDLE, flame
 
+pytestmark = pytest.mark.server
+
 PID = 4243
 HOSTILE = "<img src=x onerror=alert(1)>"
 SERVER = tuple(

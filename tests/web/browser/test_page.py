@@ -18,6 +18,8 @@ from tests.web import ten
 from tests.web.browser.conftest import PICTURES, PREFIX
 from tests.web.scene import LEAKING, TOKEN, Scene, leak
 
+pytestmark = pytest.mark.server
+
 HOSTS = ["asgi", "wsgi", "flask", "django"]
 SECTIONS = ["status", "incident-1", "incident-2", "resolved-1", "memory", "workers", "details"]
 
