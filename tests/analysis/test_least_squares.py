@@ -7,7 +7,8 @@ import random
 
 import pytest
 
-from memprof_middleware.analysis.least_squares import Normal, dot, median, residuals, student
+from memprof_middleware.analysis.bounded import sumprod
+from memprof_middleware.analysis.least_squares import Normal, median, residuals, student
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -20,7 +21,7 @@ def test_solution_is_the_best(seed: int) -> None:
     normal = Normal.of(columns, y, [rng.random() + 0.1 for _ in range(12)])
     solution = normal.solve_non_negative(free)
     for j in range(size):
-        slope = normal.right[j] - dot(normal.matrix[j], solution)
+        slope = normal.right[j] - sumprod(normal.matrix[j], solution)
         if j < free or solution[j] > 0:
             assert slope == pytest.approx(0, abs=1e-6)
         else:
@@ -34,7 +35,7 @@ def test_error_is_the_sum_of_squares() -> None:
     solution = Normal.of(columns, y, [1.0] * 3).solve([0, 1])
     left = residuals(columns, y, solution)
     assert solution == pytest.approx([1.5, -2 / 3])
-    assert Normal.of(columns, y, [1.0] * 3).error(solution) == pytest.approx(dot(left, left))
+    assert Normal.of(columns, y, [1.0] * 3).error(solution) == pytest.approx(sumprod(left, left))
 
 
 def test_inverse() -> None:
