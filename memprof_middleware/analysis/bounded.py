@@ -14,7 +14,8 @@ else:
 
     def sumprod(p: Iterable[float], q: Iterable[float], /) -> float:
         """The sum of the products, as the standard library has it from 3.12 on."""
-        return float(sum(map(mul, p, q)))
+        return sum(map(mul, p, q))
+
 
 Matrix = list[list[float]]
 # A column whose part that the others do not explain is smaller than this, of its square, is a combination of them.

@@ -59,12 +59,12 @@ def attribution(windows: Sequence[Window]) -> Work[list[RouteGrowth] | None]:
     if len(rows) < LEAST_WINDOWS:
         return None
     if not _are_the_same(rows, fit.windows):
-        fit = yield from RouteFit.of(rows)
+        fit = yield from RouteFit.of(rows, fit)
     fit = yield from fit.without_echo()
     if not determined(len(rows), len(fit.columns)):
         return None
     while start := (yield from fit.slows_at()):
-        fit = yield from RouteFit.of(rows := rows[start:])
+        fit = yield from RouteFit.of(rows := rows[start:], fit)
         fit = yield from fit.without_echo()
     return (yield from _Verdict(fit, released).growths())
 
@@ -114,7 +114,7 @@ def _calmer(fit: RouteFit) -> Work[RouteFit | None]:
     size = len(fit.windows)
     for start in (size // 6, size // 4, size // 3, size // 2):
         if start and size - start >= max(LEAST_WINDOWS, 1.5 * len(fit.columns)):
-            late = yield from RouteFit.of(fit.windows[start:])
+            late = yield from RouteFit.of(fit.windows[start:], fit)
             if _CALMER * late.scale < fit.scale:
                 return late
     return None

@@ -85,13 +85,17 @@ class RouteFit:
         self._normal: Normal | None = None
 
     @classmethod
-    def of(cls, windows: Sequence[Window]) -> Work[RouteFit]:
+    def of(cls, windows: Sequence[Window], near: RouteFit | None = None) -> Work[RouteFit]:
         """Fit some windows.
 
         Args:
             windows: the rows.
+            near: a fit of much the same windows: the same routes keep something, and that saves work.
         """
         fit = cls(windows)
+        if near is not None:
+            known = dict(zip(near.routes, near.solution[near.free :], strict=False))
+            fit.solution = [1.0] * fit.free + [known.get(route, 1.0) for route in fit.routes]
         yield from fit._solve()
         return fit
 

@@ -30,6 +30,8 @@ _MOST_POOLED = 600
 _TRIES, _PAUSE_SECONDS = 20, 0.001
 # Questions that wait for an answer; of more, the first are asked again later.
 _MOST_QUESTIONS = 8
+# The longest that windows wait to be judged: until so large a part of them is new.
+_NEW_PART = 0.25
 _BYTES, _BLOCKS = "bytes", "objects"
 
 
@@ -93,6 +95,7 @@ class RouteWatch:
         self._source = "in use"
         self._quota = Quota(purse)
         self._judgement: Task[tuple[RouteGrowth, ...]] | None = None
+        self._new, self._pace = 0, 0.0  # windows since the last judgement began, and how many it waits for
         self._questions: dict[tuple[str, str], Task[RouteGrowth | None]] = {}  # by kind and name
         self.growth: tuple[RouteGrowth, ...] = ()
         self.judged = self.judges = False
@@ -105,11 +108,13 @@ class RouteWatch:
             number: of the snapshot that it belongs to.
         """
         found: AllocatorStats | None = None
+        self._quota.renew()
         with self._failures.caught("probe_routes"):
             before, self._last = self._last, self._calmest()
             found = self._last.allocator
             if before is not None and number > self._warmup:
                 self._spans.append(_between(before, self._last, number))
+                self._new += 1
             self._traffic.review()  # here alone: names change hands between two windows, never twice in one
         return found
 
@@ -119,35 +124,46 @@ class RouteWatch:
         others: Sequence[str],
         windows_of: Callable[[str], RouteWindows | None],
         *,
+        pressing: bool = False,
         by_hand: bool = False,
     ) -> None:
         """Attribute the growth of all workers to routes; the result is in ``growth``.
 
         One worker does it for all. A step spends a quota of processor time on it and goes on in the next one where
-        that is not enough.
+        that is not enough. Then, as long as nothing presses, so many windows are waited for that a step spends little
+        on average.
 
         Args:
             own: the label of this worker.
             others: those of the other live workers.
             windows_of: reads the windows of another worker.
+            pressing: memory grows, so the next judgement follows at once.
             by_hand: find it out now, whatever it takes.
         """
         self.judged = False
         with self._failures.caught("route_growth"):
-            self._judge(own, others, windows_of, by_hand=by_hand)
+            self._judge(own, others, windows_of, pressing=pressing, by_hand=by_hand)
 
     def _judge(
-        self, own: str, others: Sequence[str], windows_of: Callable[[str], RouteWindows | None], *, by_hand: bool
+        self,
+        own: str,
+        others: Sequence[str],
+        windows_of: Callable[[str], RouteWindows | None],
+        *,
+        pressing: bool,
+        by_hand: bool,
     ) -> None:
         for question in list(self._questions.values()):
             self._quota.go_on(question)
         self.judges = all(int(other) > int(own) for other in others)
         if not self.judges:
-            self.growth, self._judgement = (), None
+            self.growth, self._judgement, self._pace = (), None, 0.0
             return
         if self._judgement is None or by_hand:
-            if not self._spans or (self._quota.spent and not by_hand):
+            is_due = by_hand or not (self._quota.spent or (self._new < self._pace and not pressing))
+            if not self._spans or not is_due:
                 return
+            self._new = 0
             self._judgement = Task(self._growth(own, {other: windows_of(other) for other in others}))
         self._go_on(self._judgement, by_hand=by_hand)
 
@@ -160,6 +176,7 @@ class RouteWatch:
         finally:
             if judgement.done:
                 self._judgement = None
+                self._pace = min(judgement.pace, _NEW_PART * len(self._spans))
         if judgement.found is not None:
             self.growth, self.judged = judgement.found, True
 
@@ -177,14 +194,17 @@ class RouteWatch:
             found += _named(growths, unit, source)
         return tuple(found)
 
-    def ask(self, kind: str, name: str, history: History) -> tuple[bool, RouteGrowth | None]:
+    def ask(self, kind: str, name: str, history: History, *, by_hand: bool = False) -> tuple[bool, RouteGrowth | None]:
         """Whose requests make something grow, for who asks again: whether that is found out by now, and what it is.
 
         Args:
             kind: as for :meth:`windows_of`.
             name: the same.
             history: the same.
+            by_hand: somebody waits for the answer: what the step has spent so far does not count.
         """
+        if by_hand:
+            self._quota.renew()
         asked = kind, name
         if asked not in self._questions:
             if len(self._questions) >= _MOST_QUESTIONS:

@@ -14,8 +14,10 @@ Work = Generator[None, None, _T]
 
 # A thread that computes on makes each of the others wait 5 ms whenever it asks for the interpreter back.
 _STRETCH_SECONDS, _PAUSE_SECONDS = 0.002, 0.001
-# The longest that a step works, but for what lies between two rests.
+# The longest that a step works, on all tasks together, but for what lies between two rests.
 MOST_SECONDS = 0.07
+# What is done again and again takes so much of a step on average: the rest of its cost is waited for.
+_MEAN_SECONDS = 0.01
 
 
 def finished(work: Work[_T], rest: Callable[[], object] = bool) -> _T:
@@ -40,15 +42,23 @@ class Task(Generic[_T]):
     Attributes:
         done: whether it has ended.
         found: what came out; ``None`` until then.
+        seconds: CPU time that it took so far.
     """
 
     def __init__(self, work: Work[_T]) -> None:
         self._work = work
         self.done = False
         self.found: _T | None = None
+        self.seconds = 0.0
+
+    @property
+    def pace(self) -> float:
+        """How many steps are to go by from its beginning until it is done again."""
+        return self.seconds / _MEAN_SECONDS
 
     def go_on(self) -> None:
         """Work to the next rest. Work that raises has ended."""
+        began = time.thread_time()
         try:
             next(self._work)
         except StopIteration as end:
@@ -56,6 +66,8 @@ class Task(Generic[_T]):
         except BaseException:
             self.done = True
             raise
+        finally:
+            self.seconds += time.thread_time() - began
 
     def finish(self) -> None:
         """Work to the end, with pauses for the other threads."""
@@ -74,6 +86,11 @@ class Quota:
 
     def __init__(self, purse: Purse) -> None:
         self._purse = purse
+        self._spent = 0.0  # in this step
+
+    def renew(self) -> None:
+        """Begin another step."""
+        self._spent = 0.0
 
     @property
     def spent(self) -> bool:
@@ -82,11 +99,15 @@ class Quota:
 
     def go_on(self, task: Task[_T]) -> None:
         """Work until the task is done or the quota is spent, with real pauses for the other threads."""
-        rest, began, most = pauses(), time.thread_time(), min(MOST_SECONDS, self._purse.left("routes"))
-        with self._purse.paying("routes"):
-            while not task.done and time.thread_time() - began < most:
-                task.go_on()
-                rest()
+        rest, began = pauses(), time.thread_time()
+        most = min(MOST_SECONDS - self._spent, self._purse.left("routes"))
+        try:
+            with self._purse.paying("routes"):
+                while not task.done and time.thread_time() - began < most:
+                    task.go_on()
+                    rest()
+        finally:
+            self._spent += time.thread_time() - began
 
 
 def pauses() -> Callable[[], None]:
