@@ -9,6 +9,7 @@ never undercut again.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 
@@ -33,9 +34,8 @@ _FEWEST_WINDOWS = 3
 _STRAIGHT = 0.8
 
 
-@valueclass(frozen=True, slots=True)
 class Load:
-    """What a process was asked to do, at each snapshot of a period.
+    """What a process was asked to do, at each snapshot of a period; what every series is held against is found once.
 
     Attributes:
         times: seconds since the epoch.
@@ -44,10 +44,15 @@ class Load:
         collections: full collections so far.
     """
 
-    times: Sequence[float]
-    requests: Sequence[float]
-    in_flight: Sequence[float]
-    collections: Sequence[int]
+    def __init__(
+        self,
+        times: Sequence[float],
+        requests: Sequence[float],
+        in_flight: Sequence[float],
+        collections: Sequence[int],
+    ) -> None:
+        self.times, self.requests, self.in_flight, self.collections = times, requests, in_flight, collections
+        self._later: dict[int, Load] = {}
 
     @classmethod
     def of(cls, history: History, indices: Sequence[int]) -> Load:
@@ -59,7 +64,28 @@ class Load:
 
     def since(self, begin: int) -> Load:
         """The later part of it."""
-        return Load(self.times[begin:], self.requests[begin:], self.in_flight[begin:], self.collections[begin:])
+        if begin == 0:
+            return self
+        if begin not in self._later:
+            columns = self.times, self.requests, self.in_flight, self.collections
+            self._later[begin] = Load(*(column[begin:] for column in columns))
+        return self._later[begin]
+
+    @functools.cached_property
+    def is_calm(self) -> bool:
+        """Whether the requests in flight explain nothing."""
+        return max(self.in_flight, default=0.0) - min(self.in_flight, default=0.0) <= _CALM
+
+    @functools.cached_property
+    def stretches(self) -> list[Sequence[int]]:
+        """The snapshots in stretches: of each stretch those with the fewest requests in flight, where that varies."""
+        size, number = len(self.times), min(_POINTS, len(self.times))
+        edges = [size * part // number for part in range(number + 1)] if number else [0]
+        parts = [range(begin, end) for begin, end in pairwise(edges)]
+        if self.is_calm:
+            return list(parts)
+        fewest = [min(self.in_flight[part.start : part.stop]) for part in parts]
+        return [[i for i in part if self.in_flight[i] == least] for part, least in zip(parts, fewest, strict=True)]
 
     @property
     def served(self) -> float:
@@ -112,8 +138,10 @@ def find_retention(values: Sequence[float], load: Load, *, least: float, shortes
     length = len(values) // 2
     while length >= shortest:
         begin = len(values) - length
+        if values[-1] <= max(values[:begin]):
+            return None  # nor does any shorter end break new ground
         found = _judge(values[begin:], load.since(begin), least)
-        if found is not None and values[-1] > max(values[:begin]):
+        if found is not None:
             unevenness = median(abs(after - before) for before, after in pairwise(load.unloaded(values)))
             stands_out = _judge(values[begin:], load.since(begin), max(least, _PICKED_ABOVE_NOISE * unevenness))
             return dataclasses.replace(found, begin=begin) if stands_out else None
@@ -180,15 +208,13 @@ def _judge(values: Sequence[float], load: Load, least: float) -> Retention | Non
 
 def _thinned(values: Sequence[float], load: Load) -> Iterator[_Point]:
     """A point for each stretch of snapshots: the lowest, or the calmest one where the load varies."""
-    calm = max(load.in_flight, default=0.0) - min(load.in_flight, default=0.0) <= _CALM
-    number = min(_POINTS, len(values))
-    for index in range(number):
-        begin, end = len(values) * index // number, len(values) * (index + 1) // number
-        if calm:
-            part = values[begin:end]
-            best = begin + part.index(min(part))
-        else:
-            best = min(range(begin, end), key=lambda i: (load.in_flight[i], values[i]))
+    for stretch in load.stretches:
+        best = stretch[0]
+        if isinstance(stretch, range):
+            part = values[best : stretch.stop]
+            best += part.index(min(part))
+        elif len(stretch) > 1:
+            best = min(stretch, key=values.__getitem__)
         yield load.requests[best], load.in_flight[best], values[best]
 
 

@@ -135,6 +135,8 @@ def whole(past: Past, space: Room) -> Finding | None:
 
 def _bounded(past: Past, space: Room, begin: int, gained: float) -> str:
     """Whether most of what all memory has gained is of populations that end by their own word, and fit."""
+    if gained > 0 and all(seen.bound is None for seen in past.containers.values()):
+        return ""  # nothing says so: there is no need to weigh all
     feeding = feeds(past.column("times"), past.column("requests"), past.routes())
     books = account(past, populations(past, lambda _a, _b: False), feeding.values())
     ends = [item for item in books.items if _fits(item.population, item.each, space)]

@@ -191,11 +191,11 @@ class Past:
 
     def counts(self, name: str) -> list[float]:
         """Live objects of a type, from the first row to the last at which they were counted."""
-        return _joined(self._types[name].values(), self.column("times"))
+        return self._joined(self._types[name].values())
 
     def lengths(self, path: str) -> list[float]:
         """The length of a container, in the same way."""
-        return _joined(self._lengths[path].values(), self.column("times"))
+        return self._joined(self._lengths[path].values())
 
     def oldest(self, path: str) -> list[int | None]:
         """Identities of a container's first entry, row by row; ``None`` where nobody looked."""
@@ -219,6 +219,9 @@ class Past:
             if path in self._lengths:
                 self._lengths[path].replace(self.size - 1, seen.length)
                 self._oldest[path].replace(self.size - 1, math.nan if seen.oldest is None else seen.oldest)
+
+    def _joined(self, values: list[float]) -> list[float]:
+        return _joined(values, self.column("times")) if math.isnan(sum(values)) else values
 
     def _choose(self, counts: Mapping[str, int]) -> None:
         """Begin to follow the types that have grown; what was there before is what was the least of them."""
@@ -305,8 +308,8 @@ def _is_flat(values: Sequence[float]) -> bool:
 def _joined(values: Sequence[float], times: Sequence[float]) -> list[float]:
     """The values up to the last that is known; one that is not lies on the line between its neighbours."""
     known = [index for index, value in enumerate(values) if value == value]
-    if len(known) == len(values) or not known:
-        return list(values) if known else []
+    if not known:
+        return []
     found = [values[known[0]]] * known[0]
     for a, b in pairwise(known):
         found.append(values[a])

@@ -14,6 +14,7 @@ from memprof_middleware.analysis.retention import Load
 from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.instruments import Instruments
+from memprof_middleware.leaks.candidates import Turns
 from memprof_middleware.leaks.collecting import Collecting
 from memprof_middleware.leaks.detector import still_open
 from memprof_middleware.leaks.ended import resolved
@@ -74,6 +75,7 @@ class LeakWatch:
         self._collecting = Collecting(probes, self._past, failures)
         self._routes: dict[str, tuple[float, FedBy]] = {}
         self._lives: dict[str, Life] = {}
+        self._turns = Turns()
         self._whole: dict[str, Life] = {}  # the same of all memory together
 
     def inherit(self, leaks: Sequence[Leak]) -> None:
@@ -109,7 +111,8 @@ class LeakWatch:
         self._look(history)
         lives = self._open()
         gone = {key: self._lives[key] for key in was_open if key not in lives and key in self._lives}
-        growths = find_growths(history, self._config, own)
+        growths = find_growths(history, self._config, own, None if by_hand else self._turns)
+        self._turns.growing = frozenset(growth.name for growth in growths if growth.kind == "objects")
         growths += unseen(lives.values(), growths, self._past, history)
         if by_hand or self._holders.is_due:
             self._holders.search(history, to_search(growths, self._probes.rank))
