@@ -171,7 +171,7 @@ class _Steps:
         return len(self.pairs) == _PAIR.size and self.last == 0
 
     def _changes(self, first: int, end: int) -> tuple[memoryview, list[int]]:
-        """The snapshots after ``first`` and before ``end`` at which it changed, and the counts, from the first one's on."""
+        """The snapshots after ``first`` and before ``end`` at which it changed, and its counts from ``first`` on."""
         numbers, counts = self._columns()
         begin, stop = bisect_right(numbers, first), bisect_left(numbers, end)
         return numbers[begin:stop], [counts[begin - 1] if begin else 0, *counts[begin:stop].tolist()]
