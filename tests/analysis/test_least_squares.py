@@ -8,7 +8,7 @@ import random
 import pytest
 
 from memprof_middleware.analysis.bounded import sumprod
-from memprof_middleware.analysis.least_squares import Normal, median, residuals, student
+from memprof_middleware.analysis.least_squares import Normal, Weighted, median, residuals, student
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -27,6 +27,18 @@ def test_solution_is_the_best(seed: int) -> None:
         else:
             assert slope <= 1e-6
         assert j < free or solution[j] >= 0
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_solution_without_the_whole_matrix_is_the_same(seed: int) -> None:
+    """What works out only the entries that it needs finds what the normal equations say, from any guess."""
+    rng = random.Random(seed)
+    size, free = rng.randint(2, 10), rng.randint(0, 2)
+    columns = [[float(rng.randrange(4)) for _ in range(20)] for _ in range(size)]
+    y, weights = [rng.gauss(0, 1) for _ in range(20)], [rng.random() + 0.1 for _ in range(20)]
+    guess = [float(rng.randrange(2)) for _ in range(size)]
+    solution = Weighted(columns, y, weights).solve_non_negative(free, near=guess)
+    assert solution == pytest.approx(Normal.of(columns, y, weights).solve_non_negative(free), abs=1e-9)
 
 
 def test_error_is_the_sum_of_squares() -> None:
