@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from memprof_middleware.analysis.history import History
-from memprof_middleware.analysis.retention import Load
+from memprof_middleware.analysis.load import Load
 
 # Of more types than a step can look at closely, so many that gained most are looked at each time, and so many in turn.
 _ALWAYS, _IN_TURN = 48, 48

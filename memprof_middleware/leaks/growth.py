@@ -7,8 +7,9 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 
 from memprof_middleware.analysis.history import History
+from memprof_middleware.analysis.load import Load
 from memprof_middleware.analysis.memory import MAPPED, NATIVE, RETAINED, UNTRACKED, memory_of
-from memprof_middleware.analysis.retention import Load, find_retention, pace_of
+from memprof_middleware.analysis.retention import find_retention, pace_of
 from memprof_middleware.config import Config
 from memprof_middleware.leaks.candidates import Turns, candidates, grown
 from memprof_middleware.leaks.detector import find_leaks, rises

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from memprof_middleware.analysis.history import History
+from memprof_middleware.analysis.load import Load
 from memprof_middleware.analysis.memory import memory_of
-from memprof_middleware.analysis.retention import Load
 from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.instruments import Instruments
@@ -19,11 +19,12 @@ from memprof_middleware.leaks.collecting import Collecting
 from memprof_middleware.leaks.detector import still_open
 from memprof_middleware.leaks.ended import resolved
 from memprof_middleware.leaks.feed import REQUESTS, TIME
+from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.grouping import BUILTIN, Scene, telling_rank
 from memprof_middleware.leaks.growth import Growth, find_growths
 from memprof_middleware.leaks.holders import Holders
 from memprof_middleware.leaks.incidents import Incident, find_incidents, to_search
-from memprof_middleware.leaks.judge import Finding, has_taken, look, whole
+from memprof_middleware.leaks.judge import has_taken, look, whole
 from memprof_middleware.leaks.life import Life, live
 from memprof_middleware.leaks.measuring import Measuring
 from memprof_middleware.leaks.pausing import pausing

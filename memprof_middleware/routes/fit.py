@@ -9,6 +9,7 @@ from operator import mul
 from memprof_middleware.analysis.bounded import Bounded, Factor, sumprod
 from memprof_middleware.analysis.least_squares import Normal, Weighted, median, residuals, student
 from memprof_middleware.model.value import valueclass
+from memprof_middleware.routes.echoes import echo, without_echo
 from memprof_middleware.routes.work import Work
 
 # Routes told apart in one system; the work grows with the square.
@@ -101,13 +102,13 @@ class RouteFit:
 
     def without_echo(self) -> Work[RouteFit]:
         """The same, with the noise taken out that one window hands to the next."""
-        if echo := self._echo():
+        if share := echo(self.windows, self.left, _OUTLIER * self.scale):
             # Outliers are cut before: the filter would spread them over the windows that follow.
             fitted = [y - rest for y, rest in zip(self.y, self.left, strict=True)]
             limit = _OUTLIER * self.scale
             cut = [value + min(max(rest, -limit), limit) for value, rest in zip(fitted, self.left, strict=True)]
-            self.columns = [self._filtered(column, echo) for column in self.columns]
-            self.y = self._filtered(cut, echo)
+            self.columns = [without_echo(self.windows, column, share) for column in self.columns]
+            self.y = without_echo(self.windows, cut, share)
             yield from self._solve()
         return self
 
@@ -205,36 +206,6 @@ class RouteFit:
         self.solution = yield from self.best(Weighted(self.columns, self.y, weights))
         self.left = residuals(self.columns, self.y, self.solution)
         self.scale = _scale(self.left, self.y, len(self.columns))
-
-    def _echo(self) -> float:
-        """How much of one window's noise comes back with the other sign in the next, 0 to 0.9.
-
-        What a reading happens to catch, such as garbage that waits for a collection, makes one window too large and
-        the next too small: noise of the first order of a moving average, whose coefficient this is.
-        """
-        limit = _OUTLIER * self.scale
-        last: dict[str, float] = {}
-        square = product = 0.0
-        for window, rest in zip(self.windows, self.left, strict=True):
-            tame = min(max(rest, -limit), limit)
-            square += tame**2
-            product += tame * last.get(window.worker, 0.0)
-            last[window.worker] = tame
-        correlation = product / square if square else 0.0
-        if correlation > -0.1:
-            return 0.0
-        if correlation <= -0.497:
-            return 0.9
-        return min(0.9, (1 - math.sqrt(1 - 4 * correlation**2)) / (-2 * correlation))
-
-    def _filtered(self, values: Sequence[float], echo: float) -> list[float]:
-        """The values with the echo taken out, so that what is left of the noise is independent."""
-        last: dict[str, float] = {}
-        found: list[float] = []
-        for window, value in zip(self.windows, values, strict=True):
-            last[window.worker] = value + echo * last.get(window.worker, 0.0)
-            found.append(last[window.worker])
-        return found
 
 
 def _huber(rest: float) -> float:

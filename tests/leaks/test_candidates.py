@@ -8,7 +8,8 @@ import pytest
 
 from memprof_middleware import MemorySnapshot
 from memprof_middleware.analysis.history import History
-from memprof_middleware.analysis.retention import Load, find_retention
+from memprof_middleware.analysis.load import Load
+from memprof_middleware.analysis.retention import find_retention
 from memprof_middleware.leaks.candidates import Turns, candidates, grown
 
 LEAST, SHORTEST = 8, 10
