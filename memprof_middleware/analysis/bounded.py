@@ -14,7 +14,8 @@ else:
 
     def sumprod(p: Iterable[float], q: Iterable[float], /) -> float:
         """The sum of the products, as the standard library has it from 3.12 on."""
-        return sum(map(mul, p, q))
+        found: float = sum(map(mul, p, q))
+        return found
 
 
 Matrix = list[list[float]]

@@ -104,6 +104,14 @@ class History(Sequence[MemorySnapshot]):
         """Live objects of a type, from snapshot ``start`` to the last; 0 where it was not seen."""
         return self._types.counts(name, self._first + start, self.seen)
 
+    def count(self, name: str) -> int:
+        """Live objects of a type now; 0 where it was not seen."""
+        return self._types.number(name, self.seen - 1)
+
+    def least(self, name: str) -> int:
+        """The fewest live objects of a type that there ever were; 0 for one that came later than others."""
+        return self._types.least(name)
+
     def levels(self, name: str, start: int, end: int) -> list[int]:
         """The numbers of a type's live objects from snapshot ``start`` to before ``end``, each change once."""
         return self._types.levels(name, self._first + start, self._first + end)

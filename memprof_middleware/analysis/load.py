@@ -50,8 +50,8 @@ class Load:
         if begin == 0:
             return self
         if begin not in self._later:
-            columns = self.times, self.requests, self.in_flight, self.collections
-            self._later[begin] = Load(*(column[begin:] for column in columns))
+            flights, collections = self.in_flight[begin:], self.collections[begin:]
+            self._later[begin] = Load(self.times[begin:], self.requests[begin:], flights, collections)
         return self._later[begin]
 
     @functools.cached_property

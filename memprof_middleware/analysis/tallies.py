@@ -62,6 +62,11 @@ class Tallies:
         steps = self._steps.get(name)
         return 0 if steps is None else steps.first
 
+    def least(self, name: str) -> int:
+        """The least number that a name ever had; 0 for one that was not seen from the beginning."""
+        steps = self._steps.get(name)
+        return 0 if steps is None else steps.least
+
     def levels(self, name: str, first: int, end: int) -> list[int]:
         """The numbers that a name had from one snapshot to before another, in their order, each change once."""
         steps = self._steps.get(name)

@@ -11,7 +11,7 @@ from memprof_middleware.analysis.load import Load
 from memprof_middleware.analysis.memory import MAPPED, NATIVE, RETAINED, UNTRACKED, memory_of
 from memprof_middleware.analysis.retention import find_retention, pace_of
 from memprof_middleware.config import Config
-from memprof_middleware.leaks.candidates import Turns, candidates, grown
+from memprof_middleware.leaks.candidates import Peaks, Turns, candidates, grown
 from memprof_middleware.leaks.detector import find_leaks, rises
 from memprof_middleware.model import MB, Leak, LeakKind
 from memprof_middleware.model.value import valueclass
@@ -97,10 +97,10 @@ def _types(
     if len(indices) < 2:
         return
     judge = _Judge(Load.of(history, indices), config, known)
-    names = grown(history, start, LEAST_OBJECTS)
-    always = {*by_rule, *names.intersection(known)}
-    may = candidates(names - always, history, indices, judge.load, LEAST_OBJECTS, config.leak_min_snapshots)
-    for name in sorted([*always, *(may if turns is None else turns.next(may))]):
+    peaks = Peaks() if turns is None else turns.peaks
+    may = candidates(history, start, indices, judge.load, LEAST_OBJECTS, config.leak_min_snapshots, peaks)
+    always = {*by_rule, *grown(history, start, LEAST_OBJECTS, known)}
+    for name in sorted({*always, *(may if turns is None else turns.next(may))}):
         values = _at(indices, history.counts(name))
         growth = judge.grows(name, "objects", values, LEAST_OBJECTS)
         if growth is None and name in by_rule:

@@ -10,7 +10,7 @@ from memprof_middleware import MemorySnapshot
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.load import Load
 from memprof_middleware.analysis.retention import find_retention
-from memprof_middleware.leaks.candidates import Turns, candidates, grown
+from memprof_middleware.leaks.candidates import Peaks, Turns, candidates, grown
 
 LEAST, SHORTEST = 8, 10
 
@@ -49,16 +49,32 @@ def test_none_that_grows_is_left_out(seed: int, in_flight: int) -> None:
         history.append(shot, counts)
     indices = history.counted(1)
     load = Load.of(history, indices)
-    found = candidates(grown(history, 1, LEAST), history, indices, load, LEAST, SHORTEST)
+    found = candidates(history, 1, indices, load, LEAST, SHORTEST, Peaks())
+    gained = grown(history, 1, LEAST, types)
     growing = {
         name
-        for name in grown(history, 1, LEAST)
+        for name in gained
         if find_retention([history.counts(name)[i] for i in indices], load, least=LEAST, shortest=SHORTEST)
     }
     assert growing
     assert growing <= set(found)
     if not in_flight:
-        assert len(found) < len(grown(history, 1, LEAST))
+        assert len(found) < len(gained)
+
+
+def test_what_was_seen_is_not_looked_for_again_and_changes_nothing() -> None:
+    """With what earlier looks have seen the candidates are those of a fresh look, also when a beginning is forgotten."""
+    dice, peaks, history = random.Random(5), Peaks(), History(60, 20)
+    types = {f"shop.Type{n}": series(dice, 150) for n in range(80)}
+    for number in range(150):
+        at = float(60 * number)
+        shot = MemorySnapshot(timestamp=at, census_timestamp=at, pid=1, requests=30 * number)
+        history.append(shot, {name: values[number] for name, values in types.items()})
+        if number < 12:
+            continue
+        indices = history.counted(1)
+        given = history, 1, indices, Load.of(history, indices), LEAST, SHORTEST
+        assert candidates(*given, peaks) == candidates(*given, Peaks())
 
 
 def test_each_has_its_turn() -> None:
