@@ -20,7 +20,7 @@ from memprof_middleware.purse import Purse
 from memprof_middleware.routes.attribution import attribution, attribution_of_workers
 from memprof_middleware.routes.counter import Traffic, ended_between
 from memprof_middleware.routes.fit import Window
-from memprof_middleware.routes.work import Quota, Task, Work, finished, pauses
+from memprof_middleware.routes.work import CALM_SECONDS, MOST_SECONDS, Quota, Task, Work, finished, pauses
 
 # Windows kept: an hour or two at the usual intervals, long enough for a small leak and short enough to forget a cache.
 MOST_WINDOWS = 120
@@ -30,8 +30,8 @@ _MOST_POOLED = 600
 _TRIES, _PAUSE_SECONDS = 20, 0.001
 # Questions that wait for an answer; of more, the first are asked again later.
 _MOST_QUESTIONS = 8
-# The longest that windows wait to be judged: until so large a part of them is new.
-_NEW_PART = 0.25
+# A judgement is to be done before so large a part of its windows is new.
+_NEW_PART = 0.5
 _BYTES, _BLOCKS = "bytes", "objects"
 
 
@@ -95,7 +95,7 @@ class RouteWatch:
         self._source = "in use"
         self._quota = Quota(purse)
         self._judgement: Task[tuple[RouteGrowth, ...]] | None = None
-        self._new, self._pace = 0, 0.0  # windows since the last judgement began, and how many it waits for
+        self._cost = 0.0  # CPU seconds of the last judgement
         self._questions: dict[tuple[str, str], Task[RouteGrowth | None]] = {}  # by kind and name
         self.growth: tuple[RouteGrowth, ...] = ()
         self.judged = self.judges = False
@@ -114,7 +114,6 @@ class RouteWatch:
             found = self._last.allocator
             if before is not None and number > self._warmup:
                 self._spans.append(_between(before, self._last, number))
-                self._new += 1
             self._traffic.review()  # here alone: names change hands between two windows, never twice in one
         return found
 
@@ -130,14 +129,13 @@ class RouteWatch:
         """Attribute the growth of all workers to routes; the result is in ``growth``.
 
         One worker does it for all. A step spends a quota of processor time on it and goes on in the next one where
-        that is not enough. Then, as long as nothing presses, so many windows are waited for that a step spends little
-        on average.
+        that is not enough. Where nothing presses the quota is as small as the windows allow, which must not grow old.
 
         Args:
             own: the label of this worker.
             others: those of the other live workers.
             windows_of: reads the windows of another worker.
-            pressing: memory grows, so the next judgement follows at once.
+            pressing: a leak is told, or memory grows as one does: an answer is wanted soon.
             by_hand: find it out now, whatever it takes.
         """
         self.judged = False
@@ -153,17 +151,17 @@ class RouteWatch:
         pressing: bool,
         by_hand: bool,
     ) -> None:
+        calm = max(CALM_SECONDS, self._cost / (_NEW_PART * max(1, len(self._spans))))
+        self._quota.most = MOST_SECONDS if pressing else min(calm, MOST_SECONDS)
         for question in list(self._questions.values()):
             self._quota.go_on(question)
         self.judges = all(int(other) > int(own) for other in others)
         if not self.judges:
-            self.growth, self._judgement, self._pace = (), None, 0.0
+            self.growth, self._judgement = (), None
             return
         if self._judgement is None or by_hand:
-            is_due = by_hand or not (self._quota.spent or (self._new < self._pace and not pressing))
-            if not self._spans or not is_due:
+            if not self._spans or (self._quota.spent and not by_hand):
                 return
-            self._new = 0
             self._judgement = Task(self._growth(own, {other: windows_of(other) for other in others}))
         self._go_on(self._judgement, by_hand=by_hand)
 
@@ -175,8 +173,7 @@ class RouteWatch:
                 self._quota.go_on(judgement)
         finally:
             if judgement.done:
-                self._judgement = None
-                self._pace = min(judgement.pace, _NEW_PART * len(self._spans))
+                self._judgement, self._cost = None, judgement.seconds
         if judgement.found is not None:
             self.growth, self.judged = judgement.found, True
 
@@ -205,6 +202,7 @@ class RouteWatch:
         """
         if by_hand:
             self._quota.renew()
+            self._quota.most = MOST_SECONDS
         asked = kind, name
         if asked not in self._questions:
             if len(self._questions) >= _MOST_QUESTIONS:

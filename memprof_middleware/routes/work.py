@@ -14,10 +14,9 @@ Work = Generator[None, None, _T]
 
 # A thread that computes on makes each of the others wait 5 ms whenever it asks for the interpreter back.
 _STRETCH_SECONDS, _PAUSE_SECONDS = 0.002, 0.001
-# The longest that a step works, on all tasks together, but for what lies between two rests.
-MOST_SECONDS = 0.07
-# What is done again and again takes so much of a step on average: the rest of its cost is waited for.
-_MEAN_SECONDS = 0.01
+# The longest that a step works, on all tasks together, but for what lies between two rests: where somebody waits or
+# memory grows, and where nothing presses.
+MOST_SECONDS, CALM_SECONDS = 0.07, 0.005
 
 
 def finished(work: Work[_T], rest: Callable[[], object] = bool) -> _T:
@@ -51,11 +50,6 @@ class Task(Generic[_T]):
         self.found: _T | None = None
         self.seconds = 0.0
 
-    @property
-    def pace(self) -> float:
-        """How many steps are to go by from its beginning until it is done again."""
-        return self.seconds / _MEAN_SECONDS
-
     def go_on(self) -> None:
         """Work to the next rest. Work that raises has ended."""
         began = time.thread_time()
@@ -82,10 +76,14 @@ class Quota:
 
     Args:
         purse: the CPU budget.
+
+    Attributes:
+        most: seconds of a step.
     """
 
     def __init__(self, purse: Purse) -> None:
         self._purse = purse
+        self.most = CALM_SECONDS
         self._spent = 0.0  # in this step
 
     def renew(self) -> None:
@@ -100,7 +98,7 @@ class Quota:
     def go_on(self, task: Task[_T]) -> None:
         """Work until the task is done or the quota is spent, with real pauses for the other threads."""
         rest, began = pauses(), time.thread_time()
-        most = min(MOST_SECONDS - self._spent, self._purse.left("routes"))
+        most = min(self.most - self._spent, self._purse.left("routes"))
         try:
             with self._purse.paying("routes"):
                 while not task.done and time.thread_time() - began < most:

@@ -96,8 +96,9 @@ class Observers:
         routes, leaks, triage = self._features.routes, self._features.leaks, self._features.triage
         siblings = [sibling.worker for sibling in beat.siblings]
         growing = self._growing or any(leak.state == "confirmed" for leak in triage.reported(leaks.leaks))
+        pressing = growing or any(leak.notable for leak in leaks.leaks)
         windows_of = self._features.group.windows
-        routes.judge(beat.worker, siblings, windows_of, pressing=growing, by_hand=beat.by_hand)
+        routes.judge(beat.worker, siblings, windows_of, pressing=pressing, by_hand=beat.by_hand)
         if not routes.judges:
             return Conditions((ROUTE_LEAK,), elsewhere=True)
         if not routes.judged:

@@ -63,7 +63,7 @@ def test_none_that_grows_is_left_out(seed: int, in_flight: int) -> None:
 
 
 def test_what_was_seen_is_not_looked_for_again_and_changes_nothing() -> None:
-    """With what earlier looks have seen the candidates are those of a fresh look, also when a beginning is forgotten."""
+    """With what earlier looks have seen the candidates are those of a fresh look, also when the past is cut."""
     dice, peaks, history = random.Random(5), Peaks(), History(60, 20)
     types = {f"shop.Type{n}": series(dice, 150) for n in range(80)}
     for number in range(150):
