@@ -95,7 +95,8 @@ class RouteWatch:
         self._source = "in use"
         self._quota = Quota(purse)
         self._judgement: Task[tuple[RouteGrowth, ...]] | None = None
-        self._cost = 0.0  # CPU seconds of the last judgement
+        self._begun, self._age = 0.0, 0  # what was spent before the judgement began, and the windows since
+        self._cost = 0.0  # what was spent during the last one
         self._questions: dict[tuple[str, str], Task[RouteGrowth | None]] = {}  # by kind and name
         self.growth: tuple[RouteGrowth, ...] = ()
         self.judged = self.judges = False
@@ -114,6 +115,7 @@ class RouteWatch:
             found = self._last.allocator
             if before is not None and number > self._warmup:
                 self._spans.append(_between(before, self._last, number))
+                self._age += 1
             self._traffic.review()  # here alone: names change hands between two windows, never twice in one
         return found
 
@@ -151,8 +153,7 @@ class RouteWatch:
         pressing: bool,
         by_hand: bool,
     ) -> None:
-        calm = max(CALM_SECONDS, self._cost / (_NEW_PART * max(1, len(self._spans))))
-        self._quota.most = MOST_SECONDS if pressing else min(calm, MOST_SECONDS)
+        self._quota.most = MOST_SECONDS if pressing else self._calm_seconds()
         for question in list(self._questions.values()):
             self._quota.go_on(question)
         self.judges = all(int(other) > int(own) for other in others)
@@ -162,8 +163,16 @@ class RouteWatch:
         if self._judgement is None or by_hand:
             if not self._spans or (self._quota.spent and not by_hand):
                 return
+            self._begun, self._age = self._quota.seconds, 0
             self._judgement = Task(self._growth(own, {other: windows_of(other) for other in others}))
         self._go_on(self._judgement, by_hand=by_hand)
+
+    def _calm_seconds(self) -> float:
+        """What a step spends where nothing presses: so much that the windows do not grow old before they are judged."""
+        windows = _NEW_PART * len(self._spans)
+        if self._judgement is not None and self._age > windows:
+            return MOST_SECONDS
+        return min(MOST_SECONDS, max(CALM_SECONDS, self._cost / max(1.0, windows)))
 
     def _go_on(self, judgement: Task[tuple[RouteGrowth, ...]], *, by_hand: bool) -> None:
         try:
@@ -173,7 +182,8 @@ class RouteWatch:
                 self._quota.go_on(judgement)
         finally:
             if judgement.done:
-                self._judgement, self._cost = None, judgement.seconds
+                self._judgement = None
+                self._cost = max(judgement.seconds, self._quota.seconds - self._begun)
         if judgement.found is not None:
             self.growth, self.judged = judgement.found, True
 

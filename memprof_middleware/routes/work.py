@@ -79,11 +79,12 @@ class Quota:
 
     Attributes:
         most: seconds of a step.
+        seconds: what all steps have spent.
     """
 
     def __init__(self, purse: Purse) -> None:
         self._purse = purse
-        self.most = CALM_SECONDS
+        self.most, self.seconds = CALM_SECONDS, 0.0
         self._spent = 0.0  # in this step
 
     def renew(self) -> None:
@@ -105,7 +106,9 @@ class Quota:
                     task.go_on()
                     rest()
         finally:
-            self._spent += time.thread_time() - began
+            spent = time.thread_time() - began
+            self._spent += spent
+            self.seconds += spent
 
 
 def pauses() -> Callable[[], None]:
