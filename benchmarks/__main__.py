@@ -13,7 +13,7 @@ from benchmarks import harness
 
 NAMES = ("request_cost", "load", "census", "steady", "ages", "preload", "preforked", "footprint", "workers")
 # Not on the page of figures.
-OTHERS = ("holders", "web_page", "strangers", "assertions")
+OTHERS = ("holders", "web_page", "strangers", "judging", "assertions")
 
 
 def main() -> None:

@@ -183,7 +183,7 @@ def _steps(results: dict[str, Any]) -> Iterator[Target]:
             100.0,
             row["most"],
             "ms",
-            "one fit is not divided: the deadline is looked at between two of them",
+            "all fits of a step share 70 ms; what is solved between two rests is not divided",
         )
 
 

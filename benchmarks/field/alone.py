@@ -10,7 +10,8 @@ from typing import Any
 
 from memprof_middleware.leaks.judge import look
 from memprof_middleware.leaks.life import Life, live
-from memprof_middleware.leaks.past import Past, Reading, Seen
+from memprof_middleware.leaks.past import Past
+from memprof_middleware.leaks.reading import Reading, Seen
 from memprof_middleware.leaks.present import present
 from memprof_middleware.leaks.room import Room, room_of
 from memprof_middleware.model import MB, MemorySnapshot

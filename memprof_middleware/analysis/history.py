@@ -9,7 +9,7 @@ import dataclasses
 import math
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
 from memprof_middleware.analysis.tallies import Tallies
@@ -104,9 +104,25 @@ class History(Sequence[MemorySnapshot]):
         """Live objects of a type, from snapshot ``start`` to the last; 0 where it was not seen."""
         return self._types.counts(name, self._first + start, self.seen)
 
-    def grown(self, by: int, start: int = 0) -> list[str]:
-        """Types with more than ``by`` objects more now than at snapshot ``start``."""
-        return self._types.grown(by, self._first + start, self.seen - 1)
+    def count(self, name: str) -> int:
+        """Live objects of a type now; 0 where it was not seen."""
+        return self._types.number(name, self.seen - 1)
+
+    def least(self, name: str) -> int:
+        """The fewest live objects of a type that there ever were; 0 for one that came later than others."""
+        return self._types.least(name)
+
+    def levels(self, name: str, start: int, end: int) -> list[int]:
+        """The numbers of a type's live objects from snapshot ``start`` to before ``end``, each change once."""
+        return self._types.levels(name, self._first + start, self._first + end)
+
+    def risen(self, by: int, start: int = 0) -> list[str]:
+        """Types that may have more than ``by`` objects more now than at some snapshot from ``start`` on."""
+        return self._types.risen(by, self._first + start, self.seen - 1)
+
+    def grown(self, by: int, start: int = 0, among: Iterable[str] | None = None) -> list[str]:
+        """Types with more than ``by`` objects more now than at snapshot ``start``; of some only, by default of all."""
+        return self._types.grown(by, self._first + start, self.seen - 1, among=among)
 
     def lengths(self, path: str, start: int = 0) -> list[int]:
         """The lengths of a container, from snapshot ``start`` to the last."""

@@ -1,23 +1,50 @@
-"""Weighted least squares with coefficients bound to be at least zero: plain Python, for systems of some tens."""
+"""Weighted least squares, from the rows to the normal equations: plain Python, for systems of some tens."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from operator import mul
 
+from memprof_middleware.analysis.bounded import Bounded, Factor, Matrix, sumprod
 from memprof_middleware.model.value import valueclass
 
 Columns = Sequence[Sequence[float]]
-Matrix = list[list[float]]
-# A column whose part that the others do not explain is smaller than this, of its square, is a combination of them.
-_SINGULAR = 1e-9
-# Exchanges of whole blocks before the careful rule of one at a time, which always ends.
-_BLOCK_STEPS = 12
+
+
+class Weighted(Bounded):
+    """A weighted fit that works out no more of the normal equations than its solution takes.
+
+    Of routes that keep nothing it takes no more than whether that is so: a third of the work.
+
+    Args:
+        columns: those of the system.
+        y: the right side.
+        weights: of each row.
+    """
+
+    def __init__(self, columns: Columns, y: Sequence[float], weights: Sequence[float]) -> None:
+        self._columns, self._y = columns, y
+        self._weighted = [list(map(mul, column, weights)) for column in columns]
+        self._known: list[dict[int, float]] = [{} for _ in columns]
+        self.right = [sumprod(column, y) for column in self._weighted]
+        self.square = sumprod(map(mul, y, weights), y)
+
+    def row(self, j: int, columns: Sequence[int]) -> list[float]:
+        """The entries of ``X'WX`` of a column with some of the others, and with itself at the end."""
+        known, own, others = self._known[j], self._weighted[j], self._columns
+        for i in (*columns, j):
+            if i not in known:
+                known[i] = self._known[i][j] = sumprod(own, others[i])
+        return [known[i] for i in (*columns, j)]
+
+    def slopes(self, columns: Sequence[int], solution: Sequence[float]) -> list[float]:
+        """By how much each of some columns would still lower the error."""
+        left = residuals(self._columns, self._y, solution)
+        return [sumprod(self._weighted[j], left) for j in columns]
 
 
 @valueclass(frozen=True, slots=True)
-class Normal:
+class Normal(Bounded):
     """The normal equations of a weighted fit: ``X'WX``, ``X'Wy`` and ``y'Wy``."""
 
     matrix: Matrix
@@ -31,8 +58,8 @@ class Normal:
         matrix = [[0.0] * len(columns) for _ in columns]
         for i, left in enumerate(weighted):
             for j in range(i + 1):
-                matrix[i][j] = matrix[j][i] = dot(left, columns[j])
-        return cls(matrix, [dot(column, y) for column in weighted], dot(list(map(mul, y, weights)), y))
+                matrix[i][j] = matrix[j][i] = sumprod(left, columns[j])
+        return cls(matrix, [sumprod(column, y) for column in weighted], sumprod(map(mul, y, weights), y))
 
     def bordered(
         self, columns: Columns, extra: Sequence[float], y: Sequence[float], weights: Sequence[float]
@@ -46,76 +73,32 @@ class Normal:
             weights: of each row, as before.
         """
         weighted = list(map(mul, extra, weights))
-        border = [dot(weighted, column) for column in columns]
+        border = [sumprod(weighted, column) for column in columns]
         matrix = [[*row, entry] for row, entry in zip(self.matrix, border, strict=True)]
-        return Normal([*matrix, [*border, dot(weighted, extra)]], [*self.right, dot(weighted, y)], self.square)
+        return Normal([*matrix, [*border, sumprod(weighted, extra)]], [*self.right, sumprod(weighted, y)], self.square)
 
-    def solve(self, chosen: Sequence[int]) -> list[float]:
-        """The solution on these columns, by Cholesky; a column that others make up gets 0."""
-        factor: Matrix = []
-        kept: list[int] = []
-        for j in chosen:
-            row = [self.matrix[j][i] for i in kept]
-            for i in range(len(kept)):
-                row[i] = (row[i] - dot(factor[i][:i], row[:i])) / factor[i][i]
-            left = self.matrix[j][j] - dot(row, row)
-            if left > _SINGULAR * self.matrix[j][j]:
-                factor.append([*row, math.sqrt(left)])
-                kept.append(j)
-        half: list[float] = []
-        for i, j in enumerate(kept):
-            half.append((self.right[j] - dot(factor[i][:i], half)) / factor[i][i])
-        found = [0.0] * len(kept)
-        for i in reversed(range(len(kept))):
-            above = sum(factor[k][i] * found[k] for k in range(i + 1, len(kept)))
-            found[i] = (half[i] - above) / factor[i][i]
-        solution = [0.0] * len(self.right)
-        for j, value in zip(kept, found, strict=True):
-            solution[j] = value
-        return solution
+    def row(self, j: int, columns: Sequence[int]) -> list[float]:
+        """The entries of ``X'WX`` of a column with some of the others, and with itself at the end."""
+        own = self.matrix[j]
+        return [*map(own.__getitem__, columns), own[j]]
 
-    def solve_non_negative(
-        self, free: int, without: Collection[int] = (), near: Sequence[float] | None = None
-    ) -> list[float]:
-        """The solution in which all but the first ``free`` coefficients are at least zero.
+    def slopes(self, columns: Sequence[int], solution: Sequence[float]) -> list[float]:
+        """By how much each of some columns would still lower the error."""
+        return [self.right[j] - sumprod(self.matrix[j], solution) for j in columns]
 
-        Block principal pivoting (Portugal, Judice and Vicente 1994): guess which coefficients are above zero, solve,
-        and exchange those that contradict the guess, until none does.
-
-        Args:
-            free: how many coefficients may have any value.
-            without: columns that are left out.
-            near: the solution of a system much like this one, to guess by; it saves most of the work.
-        """
-        bound = [j for j in range(free, len(self.right)) if j not in without]
-        above = {j for j in bound if near is None or j >= len(near) or near[j] > 0}
-        best, steps = len(bound) + 1, _BLOCK_STEPS
-        solution = self.solve([*range(free), *(j for j in bound if j in above)])
-        for _ in range(20 * (len(bound) + 1)):
-            noise = 1e-12 * (math.sqrt(self.square) or 1.0)
-            wrong = [j for j in bound if j in above and solution[j] < 0]
-            wrong += [
-                j
-                for j in bound
-                if j not in above
-                and self.right[j] - dot(self.matrix[j], solution) > noise * math.sqrt(self.matrix[j][j])
-            ]
-            if not wrong:
-                break
-            if len(wrong) < best:
-                best, steps = len(wrong), _BLOCK_STEPS
-            elif steps:
-                steps -= 1
-            else:
-                wrong = [max(wrong)]
-            above ^= set(wrong)
-            solution = self.solve([*range(free), *(j for j in bound if j in above)])
-        return [value if j < free else max(value, 0.0) for j, value in enumerate(solution)]
+    def factor(self) -> Factor:
+        """The factor of all columns."""
+        found = Factor()
+        for j in range(len(self.right)):
+            found.add(j, self.row(j, found.kept))
+        return found
 
     def error(self, solution: Sequence[float]) -> float:
         """The weighted sum of squared residuals of a solution."""
-        quadratic = sum(value * dot(row, solution) for value, row in zip(solution, self.matrix, strict=True) if value)
-        return max(0.0, self.square - 2 * dot(self.right, solution) + quadratic)
+        quadratic = sum(
+            value * sumprod(row, solution) for value, row in zip(solution, self.matrix, strict=True) if value
+        )
+        return max(0.0, self.square - 2 * sumprod(self.right, solution) + quadratic)
 
     def inverse(self, chosen: Sequence[int]) -> Matrix:
         """The inverse of ``X'WX`` on these columns."""
@@ -132,11 +115,6 @@ def residuals(columns: Columns, y: Sequence[float], solution: Sequence[float]) -
         if value:
             left = [rest - value * entry for rest, entry in zip(left, column, strict=True)]
     return left
-
-
-def dot(a: Iterable[float], b: Iterable[float]) -> float:
-    """The sum of the products."""
-    return float(sum(map(mul, a, b)))
 
 
 def median(values: Iterable[float]) -> float:

@@ -12,14 +12,10 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 
-from memprof_middleware.analysis.history import History
-from memprof_middleware.analysis.least_squares import Normal, median
+from memprof_middleware.analysis.least_squares import median
+from memprof_middleware.analysis.load import Load, Point, unloaded
 from memprof_middleware.model.value import valueclass
 
-# A series is judged on so many points at the most: the work must not grow with the history.
-_POINTS = 48
-# Requests in flight that vary by no more than this explain nothing.
-_CALM = 3
 # One part of four may not carry more of the growth than this: a step is not a slope; and the last part must carry so
 # much of the mean: what has stopped does not leak.
 _LARGEST_PART = 0.7
@@ -31,44 +27,6 @@ _RECENT = 8
 # Windows with requests in them that a line is drawn through at the least, and how straight it is if they are so few.
 _FEWEST_WINDOWS = 3
 _STRAIGHT = 0.8
-
-
-@valueclass(frozen=True, slots=True)
-class Load:
-    """What a process was asked to do, at each snapshot of a period.
-
-    Attributes:
-        times: seconds since the epoch.
-        requests: requests answered so far.
-        in_flight: requests that had begun and not ended.
-        collections: full collections so far.
-    """
-
-    times: Sequence[float]
-    requests: Sequence[float]
-    in_flight: Sequence[float]
-    collections: Sequence[int]
-
-    @classmethod
-    def of(cls, history: History, indices: Sequence[int]) -> Load:
-        """The load at these snapshots."""
-        columns = [history.series(name) for name in ("timestamp", "requests", "in_flight")]
-        times, requests, in_flight = ([column[index] for index in indices] for column in columns)
-        collections = history.full_collections()
-        return cls(times, requests, in_flight, [collections[index] for index in indices])
-
-    def since(self, begin: int) -> Load:
-        """The later part of it."""
-        return Load(self.times[begin:], self.requests[begin:], self.in_flight[begin:], self.collections[begin:])
-
-    @property
-    def served(self) -> float:
-        """Requests served in the period."""
-        return self.requests[-1] - self.requests[0] if self.requests else 0.0
-
-    def unloaded(self, values: Sequence[float]) -> list[float]:
-        """A series of the period without what the requests in flight hold."""
-        return _unloaded(list(zip(self.requests, self.in_flight, values, strict=True)))
 
 
 @valueclass(frozen=True, slots=True)
@@ -112,8 +70,10 @@ def find_retention(values: Sequence[float], load: Load, *, least: float, shortes
     length = len(values) // 2
     while length >= shortest:
         begin = len(values) - length
+        if values[-1] <= max(values[:begin]):
+            return None  # nor does any shorter end break new ground
         found = _judge(values[begin:], load.since(begin), least)
-        if found is not None and values[-1] > max(values[:begin]):
+        if found is not None:
             unevenness = median(abs(after - before) for before, after in pairwise(load.unloaded(values)))
             stands_out = _judge(values[begin:], load.since(begin), max(least, _PICKED_ABOVE_NOISE * unevenness))
             return dataclasses.replace(found, begin=begin) if stands_out else None
@@ -127,21 +87,18 @@ def pace_of(values: Sequence[float], load: Load) -> float:
     if load.served <= 0:
         points = [(float(number), flight, value) for number, (_, flight, value) in enumerate(points)]
     requests = [point[0] for point in points]
-    first, *_, last = _parts(_floors(_unloaded(points), requests), requests, 3)
+    first, *_, last = _parts(_floors(unloaded(points), requests), requests, 3)
     return min(2.0, last / first) if first > 0 else 2.0 if last > 0 else 0.0
 
 
 def stalled_for(values: Sequence[float], load: Load) -> float:
     """Requests served since the floor of a series last rose."""
     points = list(_thinned(values, load))
-    floors = _floors(_unloaded(points), [point[0] for point in points])
+    floors = _floors(unloaded(points), [point[0] for point in points])
     # By a hundredth of the whole, so that a full cache that trembles does not seem to grow.
     rise = 0.01 * (floors[-1] - floors[0])
     reached = next((point[0] for point, floor in zip(points, floors, strict=True) if floor >= floors[-1] - rise), 0.0)
     return points[-1][0] - reached
-
-
-_Point = tuple[float, float, float]  # requests, requests in flight, value
 
 
 def _judge(values: Sequence[float], load: Load, least: float) -> Retention | None:
@@ -151,7 +108,7 @@ def _judge(values: Sequence[float], load: Load, least: float) -> Retention | Non
     points = list(_thinned(values, load))
     if sum(after[0] > before[0] for before, after in pairwise(points)) < _FEWEST_WINDOWS:
         return None  # hardly any traffic: a line through it says nothing
-    levels = _unloaded(points)
+    levels = unloaded(points)
     requests = [point[0] for point in points]
     floors = _floors(levels, requests)
     growth = floors[-1] - floors[0]
@@ -178,34 +135,16 @@ def _judge(values: Sequence[float], load: Load, least: float) -> Retention | Non
     )
 
 
-def _thinned(values: Sequence[float], load: Load) -> Iterator[_Point]:
+def _thinned(values: Sequence[float], load: Load) -> Iterator[Point]:
     """A point for each stretch of snapshots: the lowest, or the calmest one where the load varies."""
-    calm = max(load.in_flight, default=0.0) - min(load.in_flight, default=0.0) <= _CALM
-    number = min(_POINTS, len(values))
-    for index in range(number):
-        begin, end = len(values) * index // number, len(values) * (index + 1) // number
-        if calm:
-            part = values[begin:end]
-            best = begin + part.index(min(part))
-        else:
-            best = min(range(begin, end), key=lambda i: (load.in_flight[i], values[i]))
+    for stretch in load.stretches:
+        best = stretch[0]
+        if isinstance(stretch, range):
+            part = values[best : stretch.stop]
+            best += part.index(min(part))
+        elif len(stretch) > 1:
+            best = min(stretch, key=values.__getitem__)
         yield load.requests[best], load.in_flight[best], values[best]
-
-
-def _unloaded(points: Sequence[_Point]) -> list[float]:
-    """The values without what the requests in flight hold.
-
-    Where these rise just as the requests served do, all of it is taken for load: that comes to an end, and what is
-    left then was kept.
-    """
-    flights = [flight for _, flight, _ in points]
-    if len(points) < 2 or max(flights) - min(flights) <= _CALM:
-        return [value for *_, value in points]
-    steps = [(b[0] - a[0], b[1] - a[1], b[2] - a[2]) for a, b in pairwise(points)]
-    served, flight, growth = (list(column) for column in zip(*steps, strict=True))
-    normal = Normal.of([flight, served], growth, [1.0] * len(growth))
-    each = normal.solve_non_negative(free=0)[0]
-    return [value - each * flight for _, flight, value in points]
 
 
 def _floors(levels: Sequence[float], requests: Sequence[float]) -> list[float]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import chain, repeat
 from operator import sub
 
 # Programs that make classes as they run would otherwise fill the history with names.
 MAX_NAMES = 5_000
-# The object and its bytes, empty, and its place in the dict of names.
-_STEPS_BYTES = 40 + 33 + 100
+# The object with its bytes, empty, and its least; and its place in the dict of names.
+_STEPS_BYTES = 48 + 33 + 28 + 100
 _PAIR = struct.Struct("II")
 
 
@@ -24,9 +24,12 @@ class Tallies:
 
     def __init__(self) -> None:
         self._steps: dict[str, _Steps] = {}
+        self._began: int | None = None
 
     def record(self, number: int, counts: Mapping[str, int]) -> None:
         """Keep what was counted at a snapshot; a name that is not among it has none left."""
+        if self._began is None:
+            self._began = number
         for name, steps in self._steps.items():
             steps.add(number, counts.get(name, 0))
         new = counts.keys() - self._steps.keys()
@@ -37,7 +40,7 @@ class Tallies:
                 del self._steps[name]
             new = new.intersection(known[:MAX_NAMES])
         for name in new:
-            self._steps[name] = _Steps(number, counts[name])
+            self._steps[name] = _Steps(number, counts[name], least=counts[name] if number == self._began else 0)
 
     def update(self, number: int, counts: Mapping[str, int]) -> None:
         """Keep what was counted of some names only; the others keep their number."""
@@ -59,19 +62,42 @@ class Tallies:
         steps = self._steps.get(name)
         return 0 if steps is None else steps.first
 
-    def grown(self, by: float, first: int, last: int, *, from_first_seen: bool = False) -> list[str]:
+    def least(self, name: str) -> int:
+        """The least number that a name ever had; 0 for one that was not seen from the beginning."""
+        steps = self._steps.get(name)
+        return 0 if steps is None else steps.least
+
+    def levels(self, name: str, first: int, end: int) -> list[int]:
+        """The numbers that a name had from one snapshot to before another, in their order, each change once."""
+        steps = self._steps.get(name)
+        return [0] if steps is None else steps.levels(first, end)
+
+    def risen(self, by: float, first: int, last: int) -> list[str]:
+        """Names that may have more than ``by`` more at a snapshot than at some other from ``first`` on.
+
+        By the least that they ever had: a quick look, for who then looks closer.
+        """
+        if self._began is None or first < self._began:
+            return list(self._steps)
+        return [name for name, steps in self._steps.items() if steps.at(last) - steps.least > by]
+
+    def grown(
+        self, by: float, first: int, last: int, *, among: Iterable[str] | None = None, from_first_seen: bool = False
+    ) -> list[str]:
         """Names that have more than ``by`` more at snapshot ``last`` than at ``first``.
 
         Args:
             by: how many.
             first: the earlier snapshot.
             last: the later one.
+            among: only these; by default all.
             from_first_seen: a name that came later than ``first`` counts from there and not from nothing.
         """
         return [
             name
-            for name, steps in self._steps.items()
-            if steps.at(last) - steps.at(max(first, steps.first) if from_first_seen else first) > by
+            for name in (self._steps if among is None else among)
+            if (steps := self._steps.get(name)) is not None
+            and steps.at(last) - steps.at(max(first, steps.first) if from_first_seen else first) > by
         ]
 
     def at(self, number: int) -> list[tuple[str, int]]:
@@ -101,14 +127,16 @@ class _Steps:
     makes it anew, so that a thread that reads meanwhile sees the old one whole.
     """
 
-    __slots__ = ("pairs",)
+    __slots__ = ("least", "pairs")
 
-    def __init__(self, number: int, count: int) -> None:
-        self.pairs = _PAIR.pack(number, count)
+    def __init__(self, number: int, count: int, least: int) -> None:
+        self.pairs, self.least = _PAIR.pack(number, count), least
 
     def add(self, number: int, count: int) -> None:
         if count != self.last:
             self.pairs += _PAIR.pack(number, count)
+            if count < self.least:
+                self.least = count
 
     @property
     def first(self) -> int:
@@ -131,11 +159,14 @@ class _Steps:
     def expand(self, first: int, end: int) -> list[int]:
         if end <= first:
             return []
-        numbers, counts = self._columns()
-        begin, stop = bisect_right(numbers, first), bisect_left(numbers, end)
-        edges = [first, *numbers[begin:stop], end]
-        levels = [counts[begin - 1] if begin else 0, *counts[begin:stop]]
+        numbers, levels = self._changes(first, end)
+        if len(levels) == end - first:  # it changes each time
+            return levels
+        edges = [first, *numbers.tolist(), end]
         return list(chain.from_iterable(map(repeat, levels, map(sub, edges[1:], edges))))
+
+    def levels(self, first: int, end: int) -> list[int]:
+        return self._changes(first, end)[1]
 
     def forget_before(self, number: int) -> bool:
         """Cut what is older than a snapshot that is kept; true if nothing but zeros is left."""
@@ -143,6 +174,12 @@ class _Steps:
         if index > 0:
             self.pairs = self.pairs[index * _PAIR.size :]
         return len(self.pairs) == _PAIR.size and self.last == 0
+
+    def _changes(self, first: int, end: int) -> tuple[memoryview, list[int]]:
+        """The snapshots after ``first`` and before ``end`` at which it changed, and its counts from ``first`` on."""
+        numbers, counts = self._columns()
+        begin, stop = bisect_right(numbers, first), bisect_left(numbers, end)
+        return numbers[begin:stop], [counts[begin - 1] if begin else 0, *counts[begin:stop].tolist()]
 
     def _columns(self) -> tuple[memoryview, memoryview]:
         pairs = memoryview(self.pairs).cast("I")

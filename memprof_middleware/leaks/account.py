@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from operator import sub
 
+from memprof_middleware.analysis.bounded import sumprod
 from memprof_middleware.analysis.least_squares import Normal, residuals
 from memprof_middleware.analysis.memory import BLOCK, MAPPED, NATIVE, UNTRACKED
 from memprof_middleware.leaks.past import Past
@@ -254,8 +255,7 @@ def _steps(values: Sequence[float], rows: Sequence[int]) -> list[float]:
 
 
 def _explained(y: Sequence[float], x: Sequence[float]) -> float:
-    square = sum(step * step for step in x)
-    product = sum(a * b for a, b in zip(x, y, strict=True))
+    square, product = sumprod(x, x), sumprod(x, y)
     return product * product / square if square > 0 and product > 0 else 0.0
 
 

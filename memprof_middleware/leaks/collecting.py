@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from memprof_middleware.analysis.history import History
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.instruments import Instruments
-from memprof_middleware.leaks.judge import COLLECTION, Finding
+from memprof_middleware.leaks.finding import Finding
+from memprof_middleware.leaks.judge import COLLECTION
 from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.room import CONFIRM
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -43,11 +44,13 @@ def find_leaks(history: History, config: Config, known: Iterable[Leak] = ()) -> 
     called = {leak.name: leak for leak in known}
     goes_on = (_continued(leak, history, all_times, config) for leak in called.values())
     leaks = {leak.name: leak for leak in goes_on if leak is not None}
+    risen = history.risen(config.leak_min_objects, start)
+    counts_of = functools.cache(lambda name: history.counts(name, start))
     for begin in _periods(start, len(history), config.leak_min_snapshots):
         times = all_times[begin:]
-        for name in history.grown(config.leak_min_objects, begin):
+        for name in history.grown(config.leak_min_objects, begin, risen):
             if name not in leaks:
-                counts = history.counts(name, start)
+                counts = counts_of(name)
                 leak = judge_type(name, times, counts[begin - start :], config)
                 if leak is not None and leak.last > max(counts[: begin - start], default=-1):
                     before = called.get(name, leak)

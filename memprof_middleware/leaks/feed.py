@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from memprof_middleware.leaks.past import at
+from memprof_middleware.leaks.series import at
 
 REQUESTS, TIME = "requests", "time"
 _MOST_ROUTES, _PARTS = 12, 24

@@ -7,9 +7,11 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 
 from memprof_middleware.analysis.history import History
+from memprof_middleware.analysis.load import Load
 from memprof_middleware.analysis.memory import MAPPED, NATIVE, RETAINED, UNTRACKED, memory_of
-from memprof_middleware.analysis.retention import Load, find_retention, pace_of
+from memprof_middleware.analysis.retention import find_retention, pace_of
 from memprof_middleware.config import Config
+from memprof_middleware.leaks.candidates import Peaks, Turns, candidates, grown
 from memprof_middleware.leaks.detector import find_leaks, rises
 from memprof_middleware.model import MB, Leak, LeakKind
 from memprof_middleware.model.value import valueclass
@@ -63,36 +65,43 @@ class Growth:
         return self.per_hour if self.per_request is None else self.per_request
 
 
-def find_growths(history: History, config: Config, known: Mapping[str, Leak]) -> list[Growth]:
+def find_growths(
+    history: History, config: Config, known: Mapping[str, Leak], turns: Turns | None = None
+) -> list[Growth]:
     """Everything that grows, by the requests served or by the contract's rule over time.
 
     Args:
         history: the past, the last snapshot included.
         config: the limits.
         known: the open leaks by name: they are measured from where they began.
+        turns: whose turn it is, where many types may grow; by default all are looked at.
     """
     start = max(history.comparable_from, config.warmup_snapshots - (history.seen - len(history)))
     if len(history) - start < 2:
         return []
     return [
-        *_types(history, start, config, known),
+        *_types(history, start, config, known, turns),
         *_containers(history, start, config, known),
         *_memory(history, start, config, known),
     ]
 
 
-def _types(history: History, start: int, config: Config, known: Mapping[str, Leak]) -> Iterator[Growth]:
+def _types(
+    history: History, start: int, config: Config, known: Mapping[str, Leak], turns: Turns | None
+) -> Iterator[Growth]:
     by_rule = {
         leak.name: leak for leak in find_leaks(history, config, [k for k in known.values() if k.kind == "objects"])
     }
     # A count that was put off is that of the snapshot before, and would look as if nothing grew.
     indices = history.counted(start)
+    if len(indices) < 2:
+        return
     judge = _Judge(Load.of(history, indices), config, known)
-    middle = start + (len(history) - start) // 2
-    names = {*history.grown(LEAST_OBJECTS - 1, start), *history.grown(LEAST_OBJECTS - 1, middle), *by_rule}
-    for name in sorted(names):
-        counts = history.counts(name)
-        values = [counts[index] for index in indices]
+    peaks = Peaks() if turns is None else turns.peaks
+    may = candidates(history, start, indices, judge.load, LEAST_OBJECTS, config.leak_min_snapshots, peaks)
+    always = {*by_rule, *grown(history, start, LEAST_OBJECTS, known)}
+    for name in sorted({*always, *(may if turns is None else turns.next(may))}):
+        values = _at(indices, history.counts(name))
         growth = judge.grows(name, "objects", values, LEAST_OBJECTS)
         if growth is None and name in by_rule:
             growth = judge.by_rule(by_rule[name], values)
@@ -101,15 +110,26 @@ def _types(history: History, start: int, config: Config, known: Mapping[str, Lea
 
 
 def _containers(history: History, start: int, config: Config, known: Mapping[str, Leak]) -> Iterator[Growth]:
+    judges: dict[int, tuple[list[int], _Judge]] = {}  # by the snapshot from which on a length is known
     for path in history.grown_paths(LEAST_OBJECTS - 1, start):
-        indices = history.measured(max(start, history.known_from(path)))
+        begin = max(start, history.known_from(path))
+        if begin not in judges:
+            measured = history.measured(begin)
+            judges[begin] = measured, _Judge(Load.of(history, measured), config, known)
+        indices, judge = judges[begin]
         kind: LeakKind = "native" if path.startswith(BUFFER) else "container"
         unit = BUFFER_UNIT if kind == "native" else 1
-        lengths = history.lengths(path)
-        judge = _Judge(Load.of(history, indices), config, known)
-        growth = judge.grows(path, kind, [unit * lengths[index] for index in indices], unit * LEAST_OBJECTS)
+        lengths = _at(indices, history.lengths(path))
+        growth = judge.grows(path, kind, [unit * length for length in lengths], unit * LEAST_OBJECTS)
         if growth is not None:
             yield growth
+
+
+def _at(indices: Sequence[int], values: Sequence[int]) -> Sequence[int]:
+    """The values at some indices."""
+    if indices and indices[-1] - indices[0] == len(indices) - 1:
+        return values[indices[0] : indices[-1] + 1]
+    return [values[index] for index in indices]
 
 
 def _memory(history: History, start: int, config: Config, known: Mapping[str, Leak]) -> Iterator[Growth]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from memprof_middleware.leaks import line, room
 from memprof_middleware.leaks.account import Account, Item, account, in_step, in_use
 from memprof_middleware.leaks.feed import REQUESTS, TIME, choose, feeds
+from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.line import Growth
 from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.populations import Population, populations
@@ -17,67 +18,11 @@ from memprof_middleware.leaks.steps import doubles
 from memprof_middleware.leaks.survival import turned_over
 from memprof_middleware.leaks.trailing import follows_traffic
 from memprof_middleware.leaks.words import evidence
-from memprof_middleware.model.value import valueclass
 
-# Before a confirmation so much time has gone by and so many looks were taken.
-CONFIRM_SECONDS, CONFIRM_ROWS = 25 * 60.0, 12
 # Memory that nothing explains is judged only beside known growth of no more than this part of it.
 _KNOWN = 1.0
 # All memory is no leak if so much of its growth has a bound that is named.
 _MOST_BOUNDED = 0.5
-
-
-@valueclass(frozen=True, slots=True)
-class Finding:
-    """What the tests say of one population.
-
-    Attributes:
-        population: what grows.
-        share: what it has gained, as a part of the room.
-        gained: the same in bytes.
-        growth: the stretch in which it grew; ``None``: none was found.
-        feed: what feeds it: ``requests``, ``time`` or a route.
-        against: why it is no leak, in words; empty: nothing speaks against it.
-        waits: what is still to be seen before it can be confirmed; empty: nothing.
-        evidence: what speaks for it, in words.
-        each: what one weighs in bytes.
-        stepped: it grows in steps that double.
-        weighed: by a sample of it, not by what the memory leaves.
-    """
-
-    population: Population
-    share: float
-    gained: float
-    growth: Growth | None = None
-    feed: str = ""
-    against: str = ""
-    waits: str = ""
-    evidence: tuple[str, ...] = ()
-    each: float = 1.0
-    stepped: bool = False
-    weighed: bool = False
-
-    @property
-    def passed(self) -> bool:
-        """Whether all tests are passed."""
-        return self.growth is not None and not self.against
-
-    @property
-    def suspected(self) -> bool:
-        """Whether it is to be told."""
-        return self.passed and self.share >= room.SUSPECT
-
-    @property
-    def confirmed(self) -> bool:
-        """Whether it is certain enough."""
-        return (
-            self.passed
-            and not self.waits
-            and self.share >= room.CONFIRM
-            and self.growth is not None
-            and self.growth.seconds >= CONFIRM_SECONDS
-            and len(self.growth.levels) >= CONFIRM_ROWS
-        )
 
 
 def look(
@@ -135,6 +80,8 @@ def whole(past: Past, space: Room) -> Finding | None:
 
 def _bounded(past: Past, space: Room, begin: int, gained: float) -> str:
     """Whether most of what all memory has gained is of populations that end by their own word, and fit."""
+    if gained > 0 and all(seen.bound is None for seen in past.containers.values()):
+        return ""  # nothing says so: there is no need to weigh all
     feeding = feeds(past.column("times"), past.column("requests"), past.routes())
     books = account(past, populations(past, lambda _a, _b: False), feeding.values())
     ends = [item for item in books.items if _fits(item.population, item.each, space)]

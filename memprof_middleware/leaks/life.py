@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from memprof_middleware.analysis.memory import MEMORY
-from memprof_middleware.leaks.judge import Finding
+from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.line import floor_of
 from memprof_middleware.leaks.present import Present, ended
 from memprof_middleware.model.value import valueclass

@@ -7,7 +7,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
-from memprof_middleware.leaks.past import at
+from memprof_middleware.leaks.series import at
 from memprof_middleware.model.value import valueclass
 
 # It began where it was last at its old level, up to so small a part of its growth above it.

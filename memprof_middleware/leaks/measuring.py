@@ -13,8 +13,9 @@ from memprof_middleware.heap.containers import Containers
 from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.leaks.grouping import Place
 from memprof_middleware.leaks.growth import BUFFER, BUFFER_UNIT
-from memprof_middleware.leaks.past import Past, Reading, Seen
+from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.pausing import Halted
+from memprof_middleware.leaks.reading import Reading, Seen
 from memprof_middleware.model import MB, MemorySnapshot
 from memprof_middleware.purse import Purse
 

@@ -8,105 +8,18 @@ week takes some five hundred rows and what happened lately is seen as finely as 
 from __future__ import annotations
 
 import math
-import struct
-from array import array
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from itertools import compress, pairwise
 
-from memprof_middleware.model.value import valueclass
+from memprof_middleware.leaks.reading import Reading, Seen
+from memprof_middleware.leaks.series import LEAST_GROWTH, Column, extend, is_flat, joined
 
 # Rows whose distance is a smaller part of their age than this are thinned out; so many may come before that is done.
 _PART_OF_AGE, _SLACK = 64, 48
 # A series is followed from when it has so many more than at its least; so many series at the most.
-_LEAST_GROWTH, _MOST_SERIES = 8, 320
+_MOST_SERIES = 320
 # A clock that jumps forward has stood for so many intervals at the most: nobody knows what happened meanwhile.
 _LONGEST_GAPS, _LONGEST_SECONDS = 10.0, 600.0
-_DOUBLE = struct.Struct("d")
 _COLUMNS = ("times", "requests", "in_flight", "collections", "heap", "native", "retained", "blocks")
-
-
-@valueclass(frozen=True, slots=True)
-class Reading:
-    """One look at a process. Sizes in bytes; ``None``: not measured.
-
-    Attributes:
-        time: seconds since the epoch, by a clock that may jump.
-        requests: answered so far, by route.
-        in_flight: requests that had begun and not ended.
-        collections: full collections so far.
-        heap: anonymous memory.
-        native: what the C library has given out.
-        retained: what it holds free for reuse.
-        blocks: blocks of Python's allocator.
-        counts: live objects by type; ``None``: not counted.
-        containers: what was measured of containers by path; ``None``: not measured.
-        complete: a container that is not among them is empty, or gone.
-    """
-
-    time: float
-    requests: Mapping[str, int]
-    in_flight: int = 0
-    collections: int = 0
-    heap: float | None = None
-    native: float | None = None
-    retained: float | None = None
-    blocks: float | None = None
-    counts: Mapping[str, int] | None = None
-    containers: Mapping[str, Seen] | None = None
-    complete: bool = True
-
-
-@valueclass(frozen=True, slots=True)
-class Seen:
-    """One container at one look.
-
-    Attributes:
-        length: entries.
-        bound: the most that it takes, by its own word.
-        entry_bytes: what one of its newest entries weighs, by a sample.
-        oldest: identity of its first entry; ``None``: it has no order, or nobody looked.
-        holds: types of its newest entries and of what these hold.
-        lifetime: seconds that an entry lives, by its own word.
-    """
-
-    length: int
-    bound: int | None = None
-    entry_bytes: float | None = None
-    oldest: int | None = None
-    holds: tuple[str, ...] = ()
-    lifetime: float | None = None
-
-
-class Column:
-    """Numbers in a buffer that no collector tracks: an array for each type would look like growth of our own."""
-
-    __slots__ = ("_bytes",)
-
-    def __init__(self, size: int = 0, fill: float = math.nan) -> None:
-        self._bytes = bytearray(array("d", [fill]) * size)
-
-    def append(self, value: float) -> None:
-        """Add one at the end."""
-        self._bytes += _DOUBLE.pack(value)
-
-    def replace(self, index: int, value: float) -> None:
-        """Put another one in its place."""
-        _DOUBLE.pack_into(self._bytes, _DOUBLE.size * index, value)
-
-    def last(self, fill: float) -> float:
-        """The one at the end; without any, another."""
-        found: float = _DOUBLE.unpack_from(self._bytes, len(self._bytes) - _DOUBLE.size)[0] if self._bytes else fill
-        return found
-
-    def values(self) -> list[float]:
-        """All of them."""
-        with memoryview(self._bytes) as view:
-            return list(map(float, view.cast("d")))
-
-    def keep(self, chosen: Sequence[bool]) -> None:
-        """Drop those that are not chosen."""
-        self._bytes = bytearray(array("d", compress(self.values(), chosen)))
 
 
 class Past:
@@ -151,11 +64,11 @@ class Past:
         )
         for name, value in zip(_COLUMNS, values, strict=True):
             self._columns[name].append(value)
-        _extend(self._routes, reading.requests, self.size, fill=0.0, hold=True)
+        extend(self._routes, reading.requests, self.size, fill=0.0, hold=True)
         if reading.counts is not None:
             self._choose(reading.counts)
         counted = None if reading.counts is None else {name: reading.counts.get(name, 0) for name in self._types}
-        _extend(self._types, counted or {}, self.size)
+        extend(self._types, counted or {}, self.size)
         self._add_containers(reading.containers, complete=reading.complete)
         self.size += 1
         if self.size >= self._thin_at:
@@ -191,11 +104,11 @@ class Past:
 
     def counts(self, name: str) -> list[float]:
         """Live objects of a type, from the first row to the last at which they were counted."""
-        return _joined(self._types[name].values(), self.column("times"))
+        return self._joined(self._types[name].values())
 
     def lengths(self, path: str) -> list[float]:
         """The length of a container, in the same way."""
-        return _joined(self._lengths[path].values(), self.column("times"))
+        return self._joined(self._lengths[path].values())
 
     def oldest(self, path: str) -> list[int | None]:
         """Identities of a container's first entry, row by row; ``None`` where nobody looked."""
@@ -220,6 +133,9 @@ class Past:
                 self._lengths[path].replace(self.size - 1, seen.length)
                 self._oldest[path].replace(self.size - 1, math.nan if seen.oldest is None else seen.oldest)
 
+    def _joined(self, values: list[float]) -> list[float]:
+        return joined(values, self.column("times")) if math.isnan(sum(values)) else values
+
     def _choose(self, counts: Mapping[str, int]) -> None:
         """Begin to follow the types that have grown; what was there before is what was the least of them."""
         first = not self._least
@@ -229,7 +145,7 @@ class Past:
                 self._least[name] = number if first else 0
             elif number < least:
                 self._least[name] = number
-            elif number - least >= _LEAST_GROWTH and name not in self._types:
+            elif number - least >= LEAST_GROWTH and name not in self._types:
                 self._follow(self._types, name, float(least))
         if len(self._types) > _MOST_SERIES:
             grown = sorted(self._types, key=lambda name: counts.get(name, 0) - self._least.get(name, 0))
@@ -249,9 +165,9 @@ class Past:
         lengths = {path: seen.length for path, seen in (found or {}).items()}
         if found is not None and complete:
             lengths |= dict.fromkeys(self._lengths.keys() - lengths.keys(), 0)
-        _extend(self._lengths, lengths, self.size)
+        extend(self._lengths, lengths, self.size)
         first = {path: seen.oldest for path, seen in (found or {}).items() if seen.oldest is not None}
-        _extend(self._oldest, first, self.size)
+        extend(self._oldest, first, self.size)
 
     def _thin(self) -> None:
         times = self.column("times")
@@ -271,7 +187,7 @@ class Past:
 
     def _drop_idle(self) -> None:
         """Containers that do not grow make room for others."""
-        for path in [path for path, lengths in self._lengths.items() if _is_flat(lengths.values())]:
+        for path in [path for path, lengths in self._lengths.items() if is_flat(lengths.values())]:
             if len(self._lengths) > _MOST_SERIES // 2:
                 del self._lengths[path], self._oldest[path]
 
@@ -279,51 +195,3 @@ class Past:
 def _sizes(reading: Reading) -> tuple[float | None, ...]:
     # A C library that has given out nothing at all was not asked.
     return reading.heap, reading.native or None, reading.retained, reading.blocks
-
-
-def _extend(
-    series: dict[str, Column],
-    values: Mapping[str, float],
-    size: int,
-    *,
-    fill: float = math.nan,
-    hold: bool = False,
-) -> None:
-    """Add a value to each series; what is new began with the fill, what is missing holds its value or has none."""
-    if hold:
-        for name in values.keys() - series.keys():
-            series[name] = Column(size, fill)
-    for name, column in series.items():
-        column.append(values[name] if name in values else column.last(fill) if hold else fill)
-
-
-def _is_flat(values: Sequence[float]) -> bool:
-    known = [value for value in values if not math.isnan(value)]
-    return not known or max(known) - min(known) < _LEAST_GROWTH
-
-
-def _joined(values: Sequence[float], times: Sequence[float]) -> list[float]:
-    """The values up to the last that is known; one that is not lies on the line between its neighbours."""
-    known = [index for index, value in enumerate(values) if value == value]
-    if len(known) == len(values) or not known:
-        return list(values) if known else []
-    found = [values[known[0]]] * known[0]
-    for a, b in pairwise(known):
-        found.append(values[a])
-        if b - a > 1:
-            slope = (values[b] - values[a]) / max(times[b] - times[a], 1e-9)
-            found.extend(values[a] + slope * (times[index] - times[a]) for index in range(a + 1, b))
-    found.append(values[known[-1]])
-    return found
-
-
-def at(times: Sequence[float], values: Sequence[float], when: float) -> float:
-    """A value between two rows, on the line."""
-    index = bisect_left(times, when, hi=len(values))
-    if index <= 0:
-        return values[0]
-    if index >= len(values):
-        return values[-1]
-    width = times[index] - times[index - 1]
-    share = (when - times[index - 1]) / width if width > 0 else 1.0
-    return values[index - 1] + share * (values[index] - values[index - 1])

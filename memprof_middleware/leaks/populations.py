@@ -7,7 +7,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 
-from memprof_middleware.leaks.past import Past, Seen
+from memprof_middleware.leaks.past import Past
+from memprof_middleware.leaks.reading import Seen
 from memprof_middleware.model import LeakKind
 from memprof_middleware.model.value import valueclass
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from memprof_middleware.leaks.account import in_use
 from memprof_middleware.leaks.feed import TIME
-from memprof_middleware.leaks.judge import Finding
+from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.past import Past
 from memprof_middleware.model.value import valueclass
 

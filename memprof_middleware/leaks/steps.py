@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from memprof_middleware.leaks.line import Growth
-from memprof_middleware.leaks.past import at
+from memprof_middleware.leaks.series import at
 
 _MARKS = 4
 # Each level as a part of the next one.

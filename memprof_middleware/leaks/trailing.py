@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memprof_middleware.leaks.past import at
+from memprof_middleware.leaks.series import at
 
 WINDOWS = tuple(minutes * 60.0 for minutes in (5, 15, 30, 60, 120, 240, 480, 960))
 # The level follows a window of traffic if that leaves no more than this part of the growth.

@@ -7,14 +7,15 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 from memprof_middleware.analysis.history import History
+from memprof_middleware.analysis.load import Load
 from memprof_middleware.analysis.median import median
-from memprof_middleware.analysis.retention import Load, stalled_for
+from memprof_middleware.analysis.retention import stalled_for
 from memprof_middleware.config import Config
 from memprof_middleware.leaks.detector import severity_of
 from memprof_middleware.leaks.feed import REQUESTS
+from memprof_middleware.leaks.finding import CONFIRM_SECONDS
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident
-from memprof_middleware.leaks.judge import CONFIRM_SECONDS
 from memprof_middleware.leaks.life import Life
 from memprof_middleware.leaks.room import CONFIRM
 from memprof_middleware.model import MB, FedBy, Leak, LeakState, Severity

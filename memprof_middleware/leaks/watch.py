@@ -9,20 +9,22 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from memprof_middleware.analysis.history import History
+from memprof_middleware.analysis.load import Load
 from memprof_middleware.analysis.memory import memory_of
-from memprof_middleware.analysis.retention import Load
 from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.instruments import Instruments
+from memprof_middleware.leaks.candidates import Turns
 from memprof_middleware.leaks.collecting import Collecting
 from memprof_middleware.leaks.detector import still_open
 from memprof_middleware.leaks.ended import resolved
 from memprof_middleware.leaks.feed import REQUESTS, TIME
+from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.grouping import BUILTIN, Scene, telling_rank
 from memprof_middleware.leaks.growth import Growth, find_growths
 from memprof_middleware.leaks.holders import Holders
 from memprof_middleware.leaks.incidents import Incident, find_incidents, to_search
-from memprof_middleware.leaks.judge import Finding, has_taken, look, whole
+from memprof_middleware.leaks.judge import has_taken, look, whole
 from memprof_middleware.leaks.life import Life, live
 from memprof_middleware.leaks.measuring import Measuring
 from memprof_middleware.leaks.pausing import pausing
@@ -74,6 +76,7 @@ class LeakWatch:
         self._collecting = Collecting(probes, self._past, failures)
         self._routes: dict[str, tuple[float, FedBy]] = {}
         self._lives: dict[str, Life] = {}
+        self._turns = Turns()
         self._whole: dict[str, Life] = {}  # the same of all memory together
 
     def inherit(self, leaks: Sequence[Leak]) -> None:
@@ -109,7 +112,8 @@ class LeakWatch:
         self._look(history)
         lives = self._open()
         gone = {key: self._lives[key] for key in was_open if key not in lives and key in self._lives}
-        growths = find_growths(history, self._config, own)
+        growths = find_growths(history, self._config, own, None if by_hand else self._turns)
+        self._turns.growing = frozenset(growth.name for growth in growths if growth.kind == "objects")
         growths += unseen(lives.values(), growths, self._past, history)
         if by_hand or self._holders.is_due:
             self._holders.search(history, to_search(growths, self._probes.rank))

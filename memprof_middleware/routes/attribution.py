@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from operator import is_
 
 from memprof_middleware.analysis.least_squares import Columns, Normal, residuals, student
 from memprof_middleware.model import Estimate, RouteGrowth
@@ -52,15 +53,19 @@ def attribution(windows: Sequence[Window]) -> Work[list[RouteGrowth] | None]:
     Returns:
         The routes that keep something, the most first; empty if none does; ``None`` while that cannot be told.
     """
-    calm = yield from _calm(windows)
-    rows, released = settled(calm, (yield from _predicted(calm)), LEAST_WINDOWS)
+    fit = yield from _calm(windows)
+    predicted = [window.growth - left for window, left in zip(fit.windows, fit.left, strict=True)]
+    rows, released = settled(fit.windows, predicted, LEAST_WINDOWS)
     if len(rows) < LEAST_WINDOWS:
         return None
-    fit = yield from RouteFit.of(rows)
+    if not _are_the_same(rows, fit.windows):
+        fit = yield from RouteFit.of(rows, fit)
+    fit = yield from fit.without_echo()
     if not determined(len(rows), len(fit.columns)):
         return None
     while start := (yield from fit.slows_at()):
-        fit = yield from RouteFit.of(rows := rows[start:])
+        fit = yield from RouteFit.of(rows := rows[start:], fit)
+        fit = yield from fit.without_echo()
     return (yield from _Verdict(fit, released).growths())
 
 
@@ -96,22 +101,27 @@ def attribution_of_workers(windows: Sequence[Window]) -> Work[list[RouteGrowth] 
     return found if together is not None or found else None
 
 
-def _calm(windows: Sequence[Window]) -> Work[Sequence[Window]]:
-    """The windows, or the later ones of them where those before are so much noisier that they would only spoil them."""
-    fit = yield from RouteFit.of(windows, echoes=False)
-    size = len(windows)
+def _calm(windows: Sequence[Window]) -> Work[RouteFit]:
+    """A fit of the windows, or of the later ones where those before are so much noisier that they only spoil them."""
+    fit = yield from RouteFit.of(windows)
+    while later := (yield from _calmer(fit)):
+        fit = later
+    return fit
+
+
+def _calmer(fit: RouteFit) -> Work[RouteFit | None]:
+    """A fit of the later windows alone, if they are much calmer than all together."""
+    size = len(fit.windows)
     for start in (size // 6, size // 4, size // 3, size // 2):
         if start and size - start >= max(LEAST_WINDOWS, 1.5 * len(fit.columns)):
-            late = yield from RouteFit.of(windows[start:], echoes=False)
+            late = yield from RouteFit.of(fit.windows[start:], fit)
             if _CALMER * late.scale < fit.scale:
-                return (yield from _calm(windows[start:]))
-    return windows
+                return late
+    return None
 
 
-def _predicted(windows: Sequence[Window]) -> Work[list[float]]:
-    """The growth of each window as the routes explain it."""
-    fit = yield from RouteFit.of(windows, echoes=False)
-    return [window.growth - left for window, left in zip(windows, fit.left, strict=True)]
+def _are_the_same(rows: Sequence[Window], windows: Sequence[Window]) -> bool:
+    return len(rows) == len(windows) and all(map(is_, rows, windows))
 
 
 class _Verdict:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from operator import mul
 
-from memprof_middleware.analysis.least_squares import Normal, median, residuals, student
+from memprof_middleware.analysis.bounded import Bounded, Factor, sumprod
+from memprof_middleware.analysis.least_squares import Normal, Weighted, median, residuals, student
 from memprof_middleware.model.value import valueclass
+from memprof_middleware.routes.echoes import echo, without_echo
 from memprof_middleware.routes.work import Work
 
 # Routes told apart in one system; the work grows with the square.
@@ -73,48 +76,89 @@ class RouteFit:
         if sum(window.collected > 0 for window in windows) >= _LEAST_PRESENT:
             self.columns.append([sum(window.requests.values()) - window.collected for window in windows])
         self.free = len(self.columns)
-        self.columns += [[window.requests.get(route, 0.0) for window in windows] for route in self.routes]
+        self.columns += [[float(window.requests.get(route, 0.0)) for window in windows] for route in self.routes]
         rest = [sum(n for route, n in window.requests.items() if route not in named) for window in windows]
         if any(rest):
             self.columns.append(rest)
         self.totals = [sum(column) for column in self.columns]
         self.y = [window.growth for window in windows]
         self.solution: list[float] = []
+        self._normal: Normal | None = None
 
     @classmethod
-    def of(cls, windows: Sequence[Window], *, echoes: bool = True) -> Work[RouteFit]:
+    def of(cls, windows: Sequence[Window], near: RouteFit | None = None) -> Work[RouteFit]:
         """Fit some windows.
 
         Args:
             windows: the rows.
-            echoes: whether noise that one window hands to the next is taken out.
+            near: a fit of much the same windows: the same routes keep something, and that saves work.
         """
         fit = cls(windows)
+        if near is not None:
+            known = dict(zip(near.routes, near.solution[near.free :], strict=False))
+            fit.solution = [1.0] * fit.free + [known.get(route, 1.0) for route in fit.routes]
         yield from fit._solve()
-        if echoes and (echo := fit._echo()):
-            # Outliers are cut before: the filter would spread them over the windows that follow.
-            fitted = [y - rest for y, rest in zip(fit.y, fit.left, strict=True)]
-            limit = _OUTLIER * fit.scale
-            cut = [value + min(max(rest, -limit), limit) for value, rest in zip(fitted, fit.left, strict=True)]
-            fit.columns = [fit._filtered(column, echo) for column in fit.columns]
-            fit.y = fit._filtered(cut, echo)
-            yield from fit._solve()
         return fit
+
+    def without_echo(self) -> Work[RouteFit]:
+        """The same, with the noise taken out that one window hands to the next."""
+        if share := echo(self.windows, self.left, _OUTLIER * self.scale):
+            # Outliers are cut before: the filter would spread them over the windows that follow.
+            fitted = [y - rest for y, rest in zip(self.y, self.left, strict=True)]
+            limit = _OUTLIER * self.scale
+            cut = [value + min(max(rest, -limit), limit) for value, rest in zip(fitted, self.left, strict=True)]
+            self.columns = [without_echo(self.windows, column, share) for column in self.columns]
+            self.y = without_echo(self.windows, cut, share)
+            yield from self._solve()
+        return self
+
+    @property
+    def normal(self) -> Normal:
+        """The normal equations with these weights."""
+        if self._normal is None:
+            self._normal = Normal.of(self.columns, self.y, self.weights)
+        return self._normal
 
     def slows_at(self) -> Work[int | None]:
         """Where a route stops to keep as much as before: a cache is full, and what it took is no leak."""
         size = len(self.y)
         best, found = NEEDED * self.noise(), None
+        pulls, factor = list(map(mul, self.left, self.weights)), self.normal.factor()
         for start in sorted({size // 6, size // 4, size // 2, size * 3 // 4} - {0}):
             if not determined(size - start, len(self.columns)):
                 continue
             for j in range(self.free, len(self.columns)):
+                yield
+                if self._most_gain(j, start, pulls, factor) <= best:
+                    continue
                 early = [n if row < start else 0.0 for row, n in enumerate(self.columns[j])]
                 normal = self.normal.bordered(self.columns, early, self.y, self.weights)
                 gain = self.error - normal.error((yield from self.best(normal)))
                 if gain > best:
                     best, found = gain, start
         return found
+
+    def _most_gain(self, j: int, start: int, pulls: Sequence[float], factor: Factor) -> float:
+        """The most that the error can fall if a route keeps more before a row than after it.
+
+        Of the best solution no column can lower the error by itself; so the error falls with the coefficient of a new
+        one by no more than its pull on what is left, and rises by at least the square of what no other column can make
+        up for. Most routes are settled by this, without a solution of their own.
+
+        Args:
+            j: the route's column.
+            start: the row.
+            pulls: what is left in each row, times its weight.
+            factor: of all columns.
+        """
+        early = self.columns[j][:start]
+        pull = sumprod(early, pulls[:start])
+        if pull <= 0:
+            return 0.0
+        weighted = list(map(mul, early, self.weights))
+        own = factor.forward([sumprod(weighted, self.columns[k][:start]) for k in factor.kept])
+        apart = sumprod(weighted, early) - sumprod(own, own)
+        return pull * pull / apart if apart > 0 else math.inf
 
     def noise(self) -> float:
         """Variance of the noise, with what must be added because it is estimated from few windows."""
@@ -126,7 +170,7 @@ class RouteFit:
         return max(self.scale**2, tame) * (student(freedom) / student(math.inf)) ** 2
 
     def best(
-        self, normal: Normal, without: Sequence[int] = (), near: Sequence[float] | None = None
+        self, normal: Bounded, without: Sequence[int] = (), near: Sequence[float] | None = None
     ) -> Work[list[float]]:
         """The solution of a system whose columns are bound like these, perhaps without some of them.
 
@@ -146,7 +190,7 @@ class RouteFit:
         yield from self._weigh([1.0] * len(self.y))
         yield from self._converge(_huber)
         yield from self._converge(_tukey)
-        self.error = self.normal.error(self.solution)
+        self.error = sumprod(self.weights, [rest * rest for rest in self.left])
 
     def _converge(self, weight: Callable[[float], float]) -> Work[None]:
         for _ in range(_ROUNDS):
@@ -158,41 +202,10 @@ class RouteFit:
                 break
 
     def _weigh(self, weights: list[float]) -> Work[None]:
-        yield  # of many windows the matrix takes as long as the solution
-        self.weights, self.normal = weights, Normal.of(self.columns, self.y, weights)
-        self.solution = yield from self.best(self.normal)
+        self.weights, self._normal = weights, None
+        self.solution = yield from self.best(Weighted(self.columns, self.y, weights))
         self.left = residuals(self.columns, self.y, self.solution)
         self.scale = _scale(self.left, self.y, len(self.columns))
-
-    def _echo(self) -> float:
-        """How much of one window's noise comes back with the other sign in the next, 0 to 0.9.
-
-        What a reading happens to catch, such as garbage that waits for a collection, makes one window too large and
-        the next too small: noise of the first order of a moving average, whose coefficient this is.
-        """
-        limit = _OUTLIER * self.scale
-        last: dict[str, float] = {}
-        square = product = 0.0
-        for window, rest in zip(self.windows, self.left, strict=True):
-            tame = min(max(rest, -limit), limit)
-            square += tame**2
-            product += tame * last.get(window.worker, 0.0)
-            last[window.worker] = tame
-        correlation = product / square if square else 0.0
-        if correlation > -0.1:
-            return 0.0
-        if correlation <= -0.497:
-            return 0.9
-        return min(0.9, (1 - math.sqrt(1 - 4 * correlation**2)) / (-2 * correlation))
-
-    def _filtered(self, values: Sequence[float], echo: float) -> list[float]:
-        """The values with the echo taken out, so that what is left of the noise is independent."""
-        last: dict[str, float] = {}
-        found: list[float] = []
-        for window, value in zip(self.windows, values, strict=True):
-            last[window.worker] = value + echo * last.get(window.worker, 0.0)
-            found.append(last[window.worker])
-        return found
 
 
 def _huber(rest: float) -> float:

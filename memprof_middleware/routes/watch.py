@@ -20,7 +20,7 @@ from memprof_middleware.purse import Purse
 from memprof_middleware.routes.attribution import attribution, attribution_of_workers
 from memprof_middleware.routes.counter import Traffic, ended_between
 from memprof_middleware.routes.fit import Window
-from memprof_middleware.routes.work import Quota, Task, Work, finished, pauses
+from memprof_middleware.routes.work import CALM_SECONDS, MOST_SECONDS, Quota, Task, Work, finished, pauses
 
 # Windows kept: an hour or two at the usual intervals, long enough for a small leak and short enough to forget a cache.
 MOST_WINDOWS = 120
@@ -30,6 +30,8 @@ _MOST_POOLED = 600
 _TRIES, _PAUSE_SECONDS = 20, 0.001
 # Questions that wait for an answer; of more, the first are asked again later.
 _MOST_QUESTIONS = 8
+# A judgement is to be done before so large a part of its windows is new.
+_NEW_PART = 0.5
 _BYTES, _BLOCKS = "bytes", "objects"
 
 
@@ -93,6 +95,8 @@ class RouteWatch:
         self._source = "in use"
         self._quota = Quota(purse)
         self._judgement: Task[tuple[RouteGrowth, ...]] | None = None
+        self._begun, self._age = 0.0, 0  # what was spent before the judgement began, and the windows since
+        self._cost = 0.0  # what was spent during the last one
         self._questions: dict[tuple[str, str], Task[RouteGrowth | None]] = {}  # by kind and name
         self.growth: tuple[RouteGrowth, ...] = ()
         self.judged = self.judges = False
@@ -105,11 +109,13 @@ class RouteWatch:
             number: of the snapshot that it belongs to.
         """
         found: AllocatorStats | None = None
+        self._quota.renew()
         with self._failures.caught("probe_routes"):
             before, self._last = self._last, self._calmest()
             found = self._last.allocator
             if before is not None and number > self._warmup:
                 self._spans.append(_between(before, self._last, number))
+                self._age += 1
             self._traffic.review()  # here alone: names change hands between two windows, never twice in one
         return found
 
@@ -119,26 +125,35 @@ class RouteWatch:
         others: Sequence[str],
         windows_of: Callable[[str], RouteWindows | None],
         *,
+        pressing: bool = False,
         by_hand: bool = False,
     ) -> None:
         """Attribute the growth of all workers to routes; the result is in ``growth``.
 
         One worker does it for all. A step spends a quota of processor time on it and goes on in the next one where
-        that is not enough.
+        that is not enough. Where nothing presses the quota is as small as the windows allow, which must not grow old.
 
         Args:
             own: the label of this worker.
             others: those of the other live workers.
             windows_of: reads the windows of another worker.
+            pressing: a leak is told, or memory grows as one does: an answer is wanted soon.
             by_hand: find it out now, whatever it takes.
         """
         self.judged = False
         with self._failures.caught("route_growth"):
-            self._judge(own, others, windows_of, by_hand=by_hand)
+            self._judge(own, others, windows_of, pressing=pressing, by_hand=by_hand)
 
     def _judge(
-        self, own: str, others: Sequence[str], windows_of: Callable[[str], RouteWindows | None], *, by_hand: bool
+        self,
+        own: str,
+        others: Sequence[str],
+        windows_of: Callable[[str], RouteWindows | None],
+        *,
+        pressing: bool,
+        by_hand: bool,
     ) -> None:
+        self._quota.most = MOST_SECONDS if pressing else self._calm_seconds()
         for question in list(self._questions.values()):
             self._quota.go_on(question)
         self.judges = all(int(other) > int(own) for other in others)
@@ -148,8 +163,16 @@ class RouteWatch:
         if self._judgement is None or by_hand:
             if not self._spans or (self._quota.spent and not by_hand):
                 return
+            self._begun, self._age = self._quota.seconds, 0
             self._judgement = Task(self._growth(own, {other: windows_of(other) for other in others}))
         self._go_on(self._judgement, by_hand=by_hand)
+
+    def _calm_seconds(self) -> float:
+        """What a step spends where nothing presses: so much that the windows do not grow old before they are judged."""
+        windows = _NEW_PART * len(self._spans)
+        if self._judgement is not None and self._age > windows:
+            return MOST_SECONDS
+        return min(MOST_SECONDS, max(CALM_SECONDS, self._cost / max(1.0, windows)))
 
     def _go_on(self, judgement: Task[tuple[RouteGrowth, ...]], *, by_hand: bool) -> None:
         try:
@@ -160,6 +183,7 @@ class RouteWatch:
         finally:
             if judgement.done:
                 self._judgement = None
+                self._cost = max(judgement.seconds, self._quota.seconds - self._begun)
         if judgement.found is not None:
             self.growth, self.judged = judgement.found, True
 
@@ -177,14 +201,18 @@ class RouteWatch:
             found += _named(growths, unit, source)
         return tuple(found)
 
-    def ask(self, kind: str, name: str, history: History) -> tuple[bool, RouteGrowth | None]:
+    def ask(self, kind: str, name: str, history: History, *, by_hand: bool = False) -> tuple[bool, RouteGrowth | None]:
         """Whose requests make something grow, for who asks again: whether that is found out by now, and what it is.
 
         Args:
             kind: as for :meth:`windows_of`.
             name: the same.
             history: the same.
+            by_hand: somebody waits for the answer: what the step has spent so far does not count.
         """
+        if by_hand:
+            self._quota.renew()
+            self._quota.most = MOST_SECONDS
         asked = kind, name
         if asked not in self._questions:
             if len(self._questions) >= _MOST_QUESTIONS:

@@ -14,8 +14,9 @@ Work = Generator[None, None, _T]
 
 # A thread that computes on makes each of the others wait 5 ms whenever it asks for the interpreter back.
 _STRETCH_SECONDS, _PAUSE_SECONDS = 0.002, 0.001
-# The longest that a step works, but for what lies between two rests.
-MOST_SECONDS = 0.07
+# The longest that a step works, on all tasks together, but for what lies between two rests: where somebody waits or
+# memory grows, and where nothing presses.
+MOST_SECONDS, CALM_SECONDS = 0.07, 0.005
 
 
 def finished(work: Work[_T], rest: Callable[[], object] = bool) -> _T:
@@ -40,15 +41,18 @@ class Task(Generic[_T]):
     Attributes:
         done: whether it has ended.
         found: what came out; ``None`` until then.
+        seconds: CPU time that it took so far.
     """
 
     def __init__(self, work: Work[_T]) -> None:
         self._work = work
         self.done = False
         self.found: _T | None = None
+        self.seconds = 0.0
 
     def go_on(self) -> None:
         """Work to the next rest. Work that raises has ended."""
+        began = time.thread_time()
         try:
             next(self._work)
         except StopIteration as end:
@@ -56,6 +60,8 @@ class Task(Generic[_T]):
         except BaseException:
             self.done = True
             raise
+        finally:
+            self.seconds += time.thread_time() - began
 
     def finish(self) -> None:
         """Work to the end, with pauses for the other threads."""
@@ -70,10 +76,20 @@ class Quota:
 
     Args:
         purse: the CPU budget.
+
+    Attributes:
+        most: seconds of a step.
+        seconds: what all steps have spent.
     """
 
     def __init__(self, purse: Purse) -> None:
         self._purse = purse
+        self.most, self.seconds = CALM_SECONDS, 0.0
+        self._spent = 0.0  # in this step
+
+    def renew(self) -> None:
+        """Begin another step."""
+        self._spent = 0.0
 
     @property
     def spent(self) -> bool:
@@ -82,11 +98,17 @@ class Quota:
 
     def go_on(self, task: Task[_T]) -> None:
         """Work until the task is done or the quota is spent, with real pauses for the other threads."""
-        rest, began, most = pauses(), time.thread_time(), min(MOST_SECONDS, self._purse.left("routes"))
-        with self._purse.paying("routes"):
-            while not task.done and time.thread_time() - began < most:
-                task.go_on()
-                rest()
+        rest, began = pauses(), time.thread_time()
+        most = min(self.most - self._spent, self._purse.left("routes"))
+        try:
+            with self._purse.paying("routes"):
+                while not task.done and time.thread_time() - began < most:
+                    task.go_on()
+                    rest()
+        finally:
+            spent = time.thread_time() - began
+            self._spent += spent
+            self.seconds += spent
 
 
 def pauses() -> Callable[[], None]:

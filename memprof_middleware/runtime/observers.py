@@ -52,7 +52,7 @@ class Observers:
 
     def _fed_by(self, kind: str, name: str, beat: Beat) -> FedBy | None:
         """The route that makes something grow; ``None`` while that is sought: ask again with the next step."""
-        known, found = self._features.routes.ask(kind, name, beat.history)
+        known, found = self._features.routes.ask(kind, name, beat.history, by_hand=beat.by_hand)
         if not known:
             return None
         if found is None:
@@ -95,14 +95,16 @@ class Observers:
         """
         routes, leaks, triage = self._features.routes, self._features.leaks, self._features.triage
         siblings = [sibling.worker for sibling in beat.siblings]
-        routes.judge(beat.worker, siblings, self._features.group.windows, by_hand=beat.by_hand)
+        growing = self._growing or any(leak.state == "confirmed" for leak in triage.reported(leaks.leaks))
+        pressing = growing or any(leak.notable for leak in leaks.leaks)
+        windows_of = self._features.group.windows
+        routes.judge(beat.worker, siblings, windows_of, pressing=pressing, by_hand=beat.by_hand)
         if not routes.judges:
             return Conditions((ROUTE_LEAK,), elsewhere=True)
         if not routes.judged:
             return Conditions()
         heap_mb = None if beat.snapshot is None else beat.snapshot.heap_size_mb
         found = route_conditions(routes.growth, self._config, heap_mb, leaks.left(beat.history))
-        growing = self._growing or any(leak.state == "confirmed" for leak in triage.reported(leaks.leaks))
         kept = [condition for condition in found if not triage.ignores_route(condition.route)]
         return Conditions((ROUTE_LEAK,), kept, cause=growing)
 

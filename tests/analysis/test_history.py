@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import tracemalloc
@@ -51,6 +52,10 @@ def test_a_history_is_a_list_that_forgets(appended: list[dict[str, int] | None],
             assert history.counts(name, start) == [counts.get(name, 0) for counts in known[-kept:][start:]]
         first, last = known[-kept:][start], known[-1]
         assert set(history.grown(1, start)) == {n for n in TYPES if last.get(n, 0) - first.get(n, 0) > 1}
+        assert set(history.grown(1, start, history.risen(1, start))) == set(history.grown(1, start))
+        for name in TYPES:
+            changes = [number for number, _ in itertools.groupby(history.counts(name, start))]
+            assert history.levels(name, start, kept) == changes
 
 
 def test_every_figure_survives() -> None:

@@ -7,7 +7,8 @@ import random
 
 import pytest
 
-from memprof_middleware.analysis.least_squares import Normal, dot, median, residuals, student
+from memprof_middleware.analysis.bounded import sumprod
+from memprof_middleware.analysis.least_squares import Normal, Weighted, median, residuals, student
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -20,12 +21,24 @@ def test_solution_is_the_best(seed: int) -> None:
     normal = Normal.of(columns, y, [rng.random() + 0.1 for _ in range(12)])
     solution = normal.solve_non_negative(free)
     for j in range(size):
-        slope = normal.right[j] - dot(normal.matrix[j], solution)
+        slope = normal.right[j] - sumprod(normal.matrix[j], solution)
         if j < free or solution[j] > 0:
             assert slope == pytest.approx(0, abs=1e-6)
         else:
             assert slope <= 1e-6
         assert j < free or solution[j] >= 0
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_solution_without_the_whole_matrix_is_the_same(seed: int) -> None:
+    """What works out only the entries that it needs finds what the normal equations say, from any guess."""
+    rng = random.Random(seed)
+    size, free = rng.randint(2, 10), rng.randint(0, 2)
+    columns = [[float(rng.randrange(4)) for _ in range(20)] for _ in range(size)]
+    y, weights = [rng.gauss(0, 1) for _ in range(20)], [rng.random() + 0.1 for _ in range(20)]
+    guess = [float(rng.randrange(2)) for _ in range(size)]
+    solution = Weighted(columns, y, weights).solve_non_negative(free, near=guess)
+    assert solution == pytest.approx(Normal.of(columns, y, weights).solve_non_negative(free), abs=1e-9)
 
 
 def test_error_is_the_sum_of_squares() -> None:
@@ -34,7 +47,7 @@ def test_error_is_the_sum_of_squares() -> None:
     solution = Normal.of(columns, y, [1.0] * 3).solve([0, 1])
     left = residuals(columns, y, solution)
     assert solution == pytest.approx([1.5, -2 / 3])
-    assert Normal.of(columns, y, [1.0] * 3).error(solution) == pytest.approx(dot(left, left))
+    assert Normal.of(columns, y, [1.0] * 3).error(solution) == pytest.approx(sumprod(left, left))
 
 
 def test_inverse() -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from memprof_middleware.analysis.retention import Load, Retention, find_retention, pace_of, stalled_for
+from memprof_middleware.analysis.load import Load
+from memprof_middleware.analysis.retention import Retention, find_retention, pace_of, stalled_for
 
 # Series of the labelled applications, measured with a collection before each sample: requests, and by name the numbers.
 RECORDED = json.loads((Path(__file__).parent / "recorded_series.json").read_text())

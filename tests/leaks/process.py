@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from memprof_middleware.leaks.judge import Finding, look
+from memprof_middleware.leaks.finding import Finding
+from memprof_middleware.leaks.judge import look
 from memprof_middleware.leaks.life import Life, live
-from memprof_middleware.leaks.past import Past, Reading, Seen
+from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.present import present
+from memprof_middleware.leaks.reading import Reading, Seen
 from memprof_middleware.leaks.room import Room
 from memprof_middleware.model import MB
 

@@ -9,8 +9,9 @@ import pytest
 from memprof_middleware.analysis.memory import NATIVE
 from memprof_middleware.leaks.judge import look
 from memprof_middleware.leaks.life import Life, live
-from memprof_middleware.leaks.past import Past, Reading, Seen
+from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.present import present
+from memprof_middleware.leaks.reading import Reading, Seen
 from memprof_middleware.model import MB
 from tests.leaks.process import ROOM, Process, lives_of, passing
 

@@ -10,7 +10,8 @@ import pytest
 
 from memprof_middleware.analysis.memory import MAPPED, NATIVE
 from memprof_middleware.leaks.judge import COLLECTION, look, whole
-from memprof_middleware.leaks.past import Past, Reading
+from memprof_middleware.leaks.past import Past
+from memprof_middleware.leaks.reading import Reading
 from memprof_middleware.leaks.room import room_of
 from memprof_middleware.model import MB, MemorySnapshot
 from tests.leaks.process import ROOM, Process, Store, lives_of, passing

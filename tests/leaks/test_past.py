@@ -6,7 +6,9 @@ import math
 
 import pytest
 
-from memprof_middleware.leaks.past import Past, Reading, Seen, at
+from memprof_middleware.leaks.past import Past
+from memprof_middleware.leaks.reading import Reading, Seen
+from memprof_middleware.leaks.series import at
 
 
 def reading(minute: float, **changes: object) -> Reading:

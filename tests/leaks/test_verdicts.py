@@ -8,10 +8,10 @@ import pytest
 
 from memprof_middleware import Config, Leak, MemorySnapshot
 from memprof_middleware.analysis.history import History
-from memprof_middleware.analysis.retention import Load
+from memprof_middleware.analysis.load import Load
+from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident
-from memprof_middleware.leaks.judge import Finding
 from memprof_middleware.leaks.life import Life, State
 from memprof_middleware.leaks.line import Growth as Growing
 from memprof_middleware.leaks.populations import Population

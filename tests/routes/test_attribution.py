@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from memprof_middleware.routes.attribution import attribute, attribute_workers
-from memprof_middleware.routes.fit import Window
+from memprof_middleware.routes.fit import NEEDED, RouteFit, Window
+from memprof_middleware.routes.work import finished
 
 ROUTES = ("GET /a", "GET /b", "GET /c", "GET /d", "GET /e", "GET /f")
 BIG, SMALL = "GET /a", "GET /b"
@@ -275,3 +276,21 @@ def test_figures_for_people():
     """Bytes are written in their unit with the interval; several routes are named as such."""
     text = str(dataclasses.replace(found(windows(1, noise=0.0))[BIG], unit="bytes"))
     assert text == "GET /a keeps 20.0 kB (20.0-20.0) per request"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_route_that_slows_down_is_passed_over(seed):
+    """The bound by which routes are left out of a closer look is never below what the closer look finds."""
+    rows = windows(seed, 40, noise=2e4)
+    fit = finished(RouteFit.of(shifted(rows, {i: 3_000 * rows[i].requests["GET /d"] for i in range(12)})))
+    pulls = [left * weight for left, weight in zip(fit.left, fit.weights, strict=True)]
+    found = []
+    for start in (6, 12, 20):
+        for j in range(fit.free, len(fit.columns)):
+            early = [n if row < start else 0.0 for row, n in enumerate(fit.columns[j])]
+            normal = fit.normal.bordered(fit.columns, early, fit.y, fit.weights)
+            gain = fit.error - normal.error(finished(fit.best(normal)))
+            found.append((gain, fit._most_gain(j, start, pulls, fit.normal.factor())))
+    assert all(gain <= bound + 1e-9 * fit.error for gain, bound in found)
+    gain, bound = max(found)
+    assert NEEDED * fit.noise() < gain <= bound < 2 * gain  # and it is near where a route does slow down

@@ -13,7 +13,7 @@ from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.evidence.report import render_report
 from memprof_middleware.model import MemoryMetrics, RouteWindows, WorkerSummary
 from memprof_middleware.probes import AllocatorStats
-from memprof_middleware.routes.work import Task
+from memprof_middleware.routes.work import MOST_SECONDS, Task
 from memprof_middleware.testing import FakeClock, FakeProbes
 from memprof_middleware.web.http.exposition import MetricsEndpoint
 from memprof_middleware.workers.group import WorkerGroup
@@ -49,6 +49,17 @@ class Server:
         self.probes.heap_mb = self.memory / 2**20
         self.clock.advance(60)
         self.profiler.step()
+
+    def reading(self, number: int) -> None:
+        """One interval of requests that keep nothing, then a reading of the routes alone."""
+        for route in (LEAK, SMALL, FINE):
+            for _ in range(self._rng.randrange(20, 100)):
+                self.profiler.traffic.started += 1
+                self.profiler.traffic.end(route)
+        memory = 50_000_000 + self._rng.randrange(1000)
+        self.probes.allocated = AllocatorStats(memory, 0, 100_000 + self._rng.randrange(9), "fake")
+        self.clock.advance(60)
+        self.profiler._monitor.features.routes.read(number)
 
 
 @pytest.fixture
@@ -163,7 +174,8 @@ def test_workers_are_judged_together(monkeypatch):
             server.window()
     assert len(first.profiler._monitor.features.routes.published()) == 6
     assert growth(first.profiler, "bytes") == []
-    first.window()  # now the two have more than ten windows together
+    for _ in range(4):  # now the two have more than ten windows together; a judgement may take some steps
+        first.window()
     assert growth(first.profiler, "bytes") == [(LEAK, 20_000)]
     assert second.profiler._monitor.features.routes.growth == ()
     assert growth(second.profiler, "bytes") == [(LEAK, 20_000)]
@@ -231,6 +243,59 @@ def test_judging_is_rationed(monkeypatch):
         spent.append(now[0] - before)
     assert max(spent) == 0.5
     assert 1.5 <= sum(spent) <= 0.005 * 60 * 30 + 0.5 + 1.5  # the income of 30 steps, one too much, the start's credit
+
+
+@pytest.fixture
+def costly(monkeypatch):
+    """Let each piece of work between two rests take 10 ms; what was spent so far."""
+    now, go_on = [0.0], Task.go_on
+
+    def slow(task):
+        go_on(task)
+        now[0] += 0.01
+        task.seconds += 0.01
+
+    monkeypatch.setattr("memprof_middleware.routes.work.Task.go_on", slow)
+    fake = SimpleNamespace(thread_time=lambda: now[0], perf_counter=time.perf_counter, sleep=lambda seconds: None)
+    monkeypatch.setattr("memprof_middleware.routes.work.time", fake)
+    return now
+
+
+def test_all_that_is_asked_in_a_step_shares_its_quota(server, costly):
+    """However many questions wait, a step spends no more than its quota on them and on the judgement together."""
+    watch, history = server.profiler._monitor.features.routes, server.profiler.history
+    for _ in range(14):
+        server.window()
+    for name in ("shop.Line", "shop.Cart", "shop.Order"):
+        before = costly[0]
+        watch.ask("objects", name, history, by_hand=True)
+        assert costly[0] - before == pytest.approx(MOST_SECONDS)
+    assert len(watch._questions) == 3
+    before = costly[0]
+    server.window()
+    assert 0 < costly[0] - before <= MOST_SECONDS + 1e-6
+
+
+def test_where_nothing_presses_a_judgement_takes_its_time(server, costly):
+    """A calm step spends little, but so much that the windows do not grow old; where memory grows, a whole quota."""
+    watch = server.profiler._monitor.features.routes
+
+    def steps(pressing, windows):
+        spent, answers = [], 0
+        for number in range(windows):
+            server.reading(100 + number)
+            before = costly[0]
+            watch.judge("0", (), lambda other: None, pressing=pressing)
+            spent.append(costly[0] - before)
+            answers += watch.judged
+        return max(spent), answers
+
+    steps(False, 120)
+    (calm, calm_answers), (pressed, pressed_answers) = steps(False, 120), steps(True, 120)
+    assert calm <= 0.03
+    assert calm_answers >= 1
+    assert MOST_SECONDS <= pressed + 1e-6 <= MOST_SECONDS + 0.02
+    assert pressed_answers >= 2 * calm_answers
 
 
 def test_a_judgement_over_many_steps_is_the_same(monkeypatch):

@@ -1,0 +1,64 @@
+"""What the tests say of one population, and whether that is enough."""
+
+from __future__ import annotations
+
+from memprof_middleware.leaks import room
+from memprof_middleware.leaks.line import Growth
+from memprof_middleware.leaks.populations import Population
+from memprof_middleware.model.value import valueclass
+
+# Before a confirmation so much time has gone by and so many looks were taken.
+CONFIRM_SECONDS, CONFIRM_ROWS = 25 * 60.0, 12
+
+
+@valueclass(frozen=True, slots=True)
+class Finding:
+    """What the tests say of one population.
+
+    Attributes:
+        population: what grows.
+        share: what it has gained, as a part of the room.
+        gained: the same in bytes.
+        growth: the stretch in which it grew; ``None``: none was found.
+        feed: what feeds it: ``requests``, ``time`` or a route.
+        against: why it is no leak, in words; empty: nothing speaks against it.
+        waits: what is still to be seen before it can be confirmed; empty: nothing.
+        evidence: what speaks for it, in words.
+        each: what one weighs in bytes.
+        stepped: it grows in steps that double.
+        weighed: by a sample of it, not by what the memory leaves.
+    """
+
+    population: Population
+    share: float
+    gained: float
+    growth: Growth | None = None
+    feed: str = ""
+    against: str = ""
+    waits: str = ""
+    evidence: tuple[str, ...] = ()
+    each: float = 1.0
+    stepped: bool = False
+    weighed: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether all tests are passed."""
+        return self.growth is not None and not self.against
+
+    @property
+    def suspected(self) -> bool:
+        """Whether it is to be told."""
+        return self.passed and self.share >= room.SUSPECT
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether it is certain enough."""
+        return (
+            self.passed
+            and not self.waits
+            and self.share >= room.CONFIRM
+            and self.growth is not None
+            and self.growth.seconds >= CONFIRM_SECONDS
+            and len(self.growth.levels) >= CONFIRM_ROWS
+        )

@@ -1,0 +1,59 @@
+"""What one look at a process saw: memory, requests, types and containers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from memprof_middleware.model.value import valueclass
+
+
+@valueclass(frozen=True, slots=True)
+class Reading:
+    """One look at a process. Sizes in bytes; ``None``: not measured.
+
+    Attributes:
+        time: seconds since the epoch, by a clock that may jump.
+        requests: answered so far, by route.
+        in_flight: requests that had begun and not ended.
+        collections: full collections so far.
+        heap: anonymous memory.
+        native: what the C library has given out.
+        retained: what it holds free for reuse.
+        blocks: blocks of Python's allocator.
+        counts: live objects by type; ``None``: not counted.
+        containers: what was measured of containers by path; ``None``: not measured.
+        complete: a container that is not among them is empty, or gone.
+    """
+
+    time: float
+    requests: Mapping[str, int]
+    in_flight: int = 0
+    collections: int = 0
+    heap: float | None = None
+    native: float | None = None
+    retained: float | None = None
+    blocks: float | None = None
+    counts: Mapping[str, int] | None = None
+    containers: Mapping[str, Seen] | None = None
+    complete: bool = True
+
+
+@valueclass(frozen=True, slots=True)
+class Seen:
+    """One container at one look.
+
+    Attributes:
+        length: entries.
+        bound: the most that it takes, by its own word.
+        entry_bytes: what one of its newest entries weighs, by a sample.
+        oldest: identity of its first entry; ``None``: it has no order, or nobody looked.
+        holds: types of its newest entries and of what these hold.
+        lifetime: seconds that an entry lives, by its own word.
+    """
+
+    length: int
+    bound: int | None = None
+    entry_bytes: float | None = None
+    oldest: int | None = None
+    holds: tuple[str, ...] = ()
+    lifetime: float | None = None
