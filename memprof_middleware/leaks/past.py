@@ -7,6 +7,7 @@ week takes some five hundred rows and what happened lately is seen as finely as 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import struct
 from array import array
@@ -14,6 +15,8 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from itertools import compress, pairwise
 
+from memprof_middleware.heap.cohorts import Cohort
+from memprof_middleware.leaks.cohorts import Cohorts
 from memprof_middleware.model.value import valueclass
 
 # Rows whose distance is a smaller part of their age than this are thinned out; so many may come before that is done.
@@ -42,6 +45,7 @@ class Reading:
         counts: live objects by type; ``None``: not counted.
         containers: what was measured of containers by path; ``None``: not measured.
         complete: a container that is not among them is empty, or gone.
+        cohorts: what has become of instances that were there at earlier looks, by type.
     """
 
     time: float
@@ -55,6 +59,7 @@ class Reading:
     counts: Mapping[str, int] | None = None
     containers: Mapping[str, Seen] | None = None
     complete: bool = True
+    cohorts: Mapping[str, Sequence[Cohort]] = dataclasses.field(default_factory=dict)
 
 
 @valueclass(frozen=True, slots=True)
@@ -65,9 +70,10 @@ class Seen:
         length: entries.
         bound: the most that it takes, by its own word.
         entry_bytes: what one of its newest entries weighs, by a sample.
-        oldest: identity of its first entry; ``None``: it has no order, or nobody looked.
+        oldest: stands for its oldest entry; ``None``: it has no order, or nobody can tell.
         holds: types of its newest entries and of what these hold.
         lifetime: seconds that an entry lives, by its own word.
+        cohorts: what has become of entries that were there at earlier looks.
     """
 
     length: int
@@ -76,6 +82,7 @@ class Seen:
     oldest: int | None = None
     holds: tuple[str, ...] = ()
     lifetime: float | None = None
+    cohorts: Sequence[Cohort] = ()
 
 
 class Column:
@@ -119,6 +126,7 @@ class Past:
         containers: what each container was when it was measured last, by path.
         size: how many rows there are.
         counted_from: since when types are counted in one way, by the clock of the rows.
+        cohorts: what has become of entries and of instances.
     """
 
     def __init__(self, interval: float) -> None:
@@ -131,6 +139,7 @@ class Past:
         self._lengths: dict[str, Column] = {}
         self._oldest: dict[str, Column] = {}
         self.containers: dict[str, Seen] = {}
+        self.cohorts = Cohorts()
         self.counted_from = 0.0
         self._clock = 0.0  # seconds since the first reading, by a clock of its own that never jumps
         self._read: float | None = None
@@ -157,6 +166,7 @@ class Past:
         counted = None if reading.counts is None else {name: reading.counts.get(name, 0) for name in self._types}
         _extend(self._types, counted or {}, self.size)
         self._add_containers(reading.containers, complete=reading.complete)
+        self.cohorts.add(reading.cohorts, self._clock)
         self.size += 1
         if self.size >= self._thin_at:
             self._thin()
@@ -198,7 +208,7 @@ class Past:
         return _joined(self._lengths[path].values(), self.column("times"))
 
     def oldest(self, path: str) -> list[int | None]:
-        """Identities of a container's first entry, row by row; ``None`` where nobody looked."""
+        """What stands for a container's oldest entry, row by row; ``None`` where nobody looked, or can tell."""
         seen = self._oldest[path].values() if path in self._oldest else []
         return [None if math.isnan(one) else int(one) for one in seen]
 
@@ -214,6 +224,7 @@ class Past:
 
     def correct(self, found: Mapping[str, Seen]) -> None:
         """Take what was measured of containers since the last reading for its own."""
+        self.cohorts.add({path: seen.cohorts for path, seen in found.items()}, self._clock)
         for path, seen in found.items():
             self.containers[path] = seen
             if path in self._lengths:
@@ -242,6 +253,7 @@ class Past:
             series[name].replace(0, level)
 
     def _add_containers(self, found: Mapping[str, Seen] | None, *, complete: bool) -> None:
+        self.cohorts.add({path: seen.cohorts for path, seen in (found or {}).items()}, self._clock)
         for path, seen in (found or {}).items():
             self.containers[path] = seen
             if path not in self._lengths and len(self._lengths) < _MOST_SERIES:
