@@ -46,7 +46,7 @@ def main() -> None:
 
 def _mark(job: tuple[str, dict[str, Any], int]) -> Any:
     judge, made, judge_every = job
-    worker = field.make_worker(**made)
+    worker = field.make_worker(**made, unlimited=judge == "no limit set")
     if judge == "product":
         told: Sequence[Any] = field.drive(worker, judge_every=judge_every, routes_every=10)
     elif judge == "plain rule":

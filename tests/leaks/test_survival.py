@@ -132,7 +132,13 @@ def test_only_so_many_are_remembered() -> None:
 # -- the judge ----------------------------------------------------------------------------------------------------
 
 
-def judged(share: Callable[[float], float], *, container: bool, oldest: Callable[[int], int | None]) -> Finding:
+def judged(
+    share: Callable[[float], float],
+    *,
+    container: bool,
+    oldest: Callable[[int], int | None],
+    clock: Callable[[int], float] = lambda minute: 60.0 * minute,
+) -> Finding:
     """200 entries of 10 kB a minute for four hours; of a cohort this share is there, by its age in hours."""
     past, taken, due = Past(60), list[int](), 16.0
     for minute in range(HOURS * 60):
@@ -146,7 +152,7 @@ def judged(share: Callable[[float], float], *, container: bool, oldest: Callable
         kept = {"app.KEPT": Seen(number, entry_bytes=size, oldest=oldest(minute), cohorts=cohorts)}
         past.add(
             Reading(
-                60.0 * minute,
+                clock(minute),
                 {"GET /": 60 * minute},
                 collections=minute // 30,
                 heap=100 * MB + native,
@@ -194,3 +200,13 @@ def test_a_part_that_stays_is_told_with_its_number() -> None:
     assert found.confirmed
     assert "Of 144 objects that were sampled 2.0 h ago, 90 are still there" in found.evidence
     assert "Does not follow the traffic of the last minutes or hours" in found.evidence
+
+
+@pytest.mark.parametrize("jump", [-86_400.0, 1200.0, 86_400.0])
+def test_a_clock_that_jumps_makes_no_cohort_old(jump: float) -> None:
+    """By a day in the middle: the cohort is hours old, and no older."""
+    clock = lambda minute: 60.0 * minute + (jump if minute > 200 else 0.0)  # noqa: E731
+    found = judged(lambda _: 1.0, container=True, oldest=lambda _: None, clock=clock)
+    [words] = [words for words in found.evidence if "sampled" in words]
+    hours = float(words.partition("sampled ")[2].partition(" h")[0])
+    assert 1.5 <= hours <= 3.0
