@@ -12,7 +12,7 @@ from memprof_middleware.heap.entries import LEAVES
 from memprof_middleware.model.value import valueclass
 
 # Entries of a cohort; entries that are looked through in one go, 50 ns each.
-_MARKS, _CHUNK = 16, 10_000
+_MARKS, CHUNK = 16, 10_000
 # Whose hash is computed by C code and, of a key, known already.
 _HASHED = frozenset(map(id, (str, bytes, int, float)))
 _ITERATORS: dict[type, Callable[[Any], Iterator[Any]]] = {
@@ -76,9 +76,9 @@ class Marked:
         self.answer = Cohort(number, len(self._marks) + len(self._refs), 0, 0)
 
     @property
-    def marks(self) -> Iterator[Identity]:
-        """Those that are not known to be gone."""
-        return (identity for _, identity in self._marks.values())
+    def marks(self) -> Iterator[tuple[int, Identity]]:
+        """The places and what was there, of those that are not known to be gone."""
+        return iter(self._marks.values())
 
     def ask(self, found: Found, *, ordered: bool) -> None:
         """Count what is there; what has gone does not come back."""
@@ -88,7 +88,7 @@ class Marked:
             seen = found.places.get(address)
             if found.lacks(identity):
                 lost.append(address)
-            elif seen is not None and seen[1] == identity:
+            elif seen is not None and found.has(identity):
                 there += identity[2] is not None or (ordered and seen[0] <= place)
         for address in lost:
             del self._marks[address]
@@ -108,18 +108,26 @@ class Found:
     """
 
     places: dict[int, tuple[int, Identity]]
-    equal: frozenset[int]
-    complete: bool
-    scanned: int
+    equal: frozenset[int] = frozenset()
+    complete: bool = False
+    scanned: int = 0
+
+    def has(self, mark: Identity) -> bool:
+        """Whether a mark is there."""
+        seen = self.places.get(mark[0])
+        return seen is not None and seen[1] == mark
+
+    def and_(self, other: Found) -> Found:
+        """This, and what a search has found of the others."""
+        return Found(other.places | self.places, other.equal, other.complete, other.scanned)
 
     def lacks(self, mark: Identity) -> bool:
         """Whether a mark has certainly gone: nothing like it is there."""
-        seen = self.places.get(mark[0])
-        if seen is not None and seen[1] == mark:
+        if self.has(mark):
             return False
         if mark[2] is not None:
             return self.complete and mark[2] not in self.equal
-        return self.complete or seen is not None
+        return self.complete or mark[0] in self.places
 
 
 def _is_keyed(base: type) -> bool:
@@ -133,6 +141,26 @@ def _identity(one: Any, keyed: bool) -> Identity:
 
 def _iterate(container: Any, base: type) -> Iterator[Any]:
     return _ITERATORS[base](container)
+
+
+def at_places(container: Any, base: type, marks: Collection[tuple[int, Identity]]) -> Found:
+    """Look where entries were marked: while none goes, each is at its place. 4 ns for an entry that is passed over.
+
+    Args:
+        container: the container.
+        base: the builtin that it is or derives from.
+        marks: the places and what was there.
+    """
+    if base is set:
+        return Found({})
+    order, keyed, done = _iterate(container, base), _is_keyed(base), 0
+    places: dict[int, tuple[int, Identity]] = {}
+    for place in sorted({place for place, _ in marks}):
+        for one in itertools.islice(order, place - done, place - done + 1):
+            places[id(one)] = (place, _identity(one, keyed))
+        done = place + 1
+    known = {identity[0]: identity for _, identity in marks}
+    return Found({address: seen for address, seen in places.items() if known.get(address) == seen[1]})
 
 
 def find(container: Any, base: type, wanted: Collection[Identity], most: int) -> Found:
@@ -149,23 +177,26 @@ def find(container: Any, base: type, wanted: Collection[Identity], most: int) ->
     places: dict[int, tuple[int, Identity]] = {}
     done, complete = 0, False
     while done < most and not complete:
-        chosen = list(map(addresses.__contains__, map(id, itertools.islice(order, _CHUNK))))
-        ones = itertools.compress(itertools.islice(again, _CHUNK), chosen)
+        chosen = list(map(addresses.__contains__, map(id, itertools.islice(order, CHUNK))))
+        ones = itertools.compress(itertools.islice(again, CHUNK), chosen)
         for one, place in zip(ones, itertools.compress(itertools.count(done), chosen), strict=False):
             places.setdefault(id(one), (place, _identity(one, keyed)))
         done += len(chosen)
-        complete = len(chosen) < _CHUNK or len(places) == len(addresses)
+        complete = len(chosen) < CHUNK or len(places) == len(addresses)
     missing = frozenset(mark[2] for mark in wanted if mark[2] is not None and places.get(mark[0], (0, None))[1] != mark)
-    equal = _equal(container, base, missing) if missing and complete else frozenset[int]()
-    return Found(places, equal, complete, done * (2 if missing else 1))
+    if not missing or not complete:
+        return Found(places, complete=complete, scanned=done)
+    equal, complete = _equal(container, base, missing, most)
+    return Found(places, equal, complete, 2 * done)
 
 
-def _equal(container: Any, base: type, hashes: frozenset[int]) -> frozenset[int]:
-    """Which of some hashes the keys have whose hash C code computes."""
+def _equal(container: Any, base: type, hashes: frozenset[int], most: int) -> tuple[frozenset[int], bool]:
+    """Which of some hashes the keys have whose hash C code computes, and whether all were looked through."""
     order, again = _iterate(container, base), _iterate(container, base)
     found: set[int] = set()
-    while True:
-        known = list(map(_HASHED.__contains__, map(id, map(type, itertools.islice(order, _CHUNK)))))
-        found.update(hashes.intersection(map(hash, itertools.compress(itertools.islice(again, _CHUNK), known))))
-        if len(known) < _CHUNK:
-            return frozenset(found)
+    for _ in range(0, most, CHUNK):
+        known = list(map(_HASHED.__contains__, map(id, map(type, itertools.islice(order, CHUNK)))))
+        found.update(hashes.intersection(map(hash, itertools.compress(itertools.islice(again, CHUNK), known))))
+        if len(known) < CHUNK:
+            return frozenset(found), True
+    return frozenset(found), False

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from memprof_middleware.heap.cohorts import FEWEST, Cohort
-from memprof_middleware.heap.marks import Found, Identity, Marked, find, first_of, has_entries
+from memprof_middleware.heap.marks import CHUNK, Found, Identity, Marked, at_places, find, first_of, has_entries
 from memprof_middleware.model.value import valueclass
 
 # Cohorts of one container; containers that are followed, and whose length is remembered.
@@ -20,8 +20,10 @@ _KEPT, _MOST_FOLLOWED, _MOST_PATHS = 6, 32, 4_000
 # Followed from when it has grown by so much; a cohort is made whenever its growth is larger by this factor: so there
 # are some from the first half of the whole growth, and of its last half too.
 _SHARE, _LEAST, _LARGER = 1.1, 16, 1.25
-# Entries that are looked through for marks: of one container, and in one walk.
+# Entries that are looked through for marks that are not at their places: of one container, and in one walk. A long
+# container is looked through when its growth is larger by this factor, or after so many looks.
 _SCANNED, _IN_A_WALK = 200_000, 400_000
+_SEARCHED, _LOOKS = 1.05, 8
 _DIGEST = 2**52 - 1  # what a double takes
 
 
@@ -97,10 +99,11 @@ class Turnover:
 class _Followed:
     """One container that grows."""
 
-    __slots__ = ("_cohorts", "_due", "_least", "_number", "_oldest", "growth", "sight")
+    __slots__ = ("_cohorts", "_due", "_least", "_looks", "_number", "_oldest", "_searched", "growth", "sight")
 
     def __init__(self, least: int) -> None:
         self._least, self._due, self._number = least, 0.0, 0
+        self._looks, self._searched = 0, 0.0
         self._cohorts: list[Marked] = []
         self._oldest: Identity | None = None
         self.growth = 0
@@ -111,11 +114,14 @@ class _Followed:
         self.growth = length - self._least
         first = first_of(container, base)
         known = self._oldest if self._oldest is not None and self._oldest != first else None
-        wanted = {mark for cohort in self._cohorts for mark in cohort.marks}
-        wanted |= set() if known is None else {known}
-        found = Found({}, frozenset(), complete=True, scanned=0)
-        if wanted:
-            found = find(container, base, wanted, most)
+        marks = [mark for cohort in self._cohorts for mark in cohort.marks]
+        found = at_places(container, base, marks)
+        missing = {identity for _, identity in marks if not found.has(identity)} | ({known} if known else set())
+        if missing and not self._may_search(length):
+            self.sight = Sight(None, self.sight.cohorts)
+            return 0
+        if missing:
+            found = found.and_(find(container, base, missing, most))
         for cohort in self._cohorts:
             cohort.ask(found, ordered=base is not set)
         oldest = self._oldest_now(first, known, found)
@@ -124,6 +130,14 @@ class _Followed:
             self._due = _LARGER * max(1, self.growth)
         self.sight = Sight(oldest, tuple(cohort.answer for cohort in self._cohorts))
         return found.scanned
+
+    def _may_search(self, length: int) -> bool:
+        """Whether to look through the entries this time."""
+        self._looks += 1
+        if length > CHUNK and self.growth < _SEARCHED * self._searched and self._looks < _LOOKS:
+            return False
+        self._looks, self._searched = 0, self.growth
+        return True
 
     def _oldest_now(self, first: Identity | None, known: Identity | None, found: Found) -> int | None:
         """The number of the oldest entry: that of the first one, unless an older one may be elsewhere."""
