@@ -15,6 +15,8 @@ from memprof_middleware.heap.cohorts import Cohort
 # Parts of the containers and of the types whose cohorts can be asked; no builtin type takes weak references.
 _MARKED, _SAMPLED = 0.85, 0.8
 _ENTRIES, _INSTANCES = 16, 32
+# A search for holders looks at the youngest objects of the heap: of a type at so many, say.
+_YOUNGEST = 2_000
 # How often a cohort is taken, and how many are kept: of containers, of types.
 _LARGER, _DOUBLED = (1.25, 6), (2.0, 4)
 
@@ -32,13 +34,13 @@ class Followed:
     def __init__(self, series: Any, size: int, chance: random.Random, *, by_growth: bool) -> None:
         self._series, self._size, self._chance, self._by_growth = series, size, chance, by_growth
         self._least, self._due, self._number = float("inf"), 0.0, 0
-        self._cohorts: list[tuple[int, list[_Thing]]] = []
+        self._cohorts: list[tuple[int, int, list[_Thing]]] = []
 
     def look(self, row: int) -> tuple[Cohort, ...]:
         """Ask, and take another cohort if it is time."""
         value = self._series.values[row]
         self._least = min(self._least, value)
-        for _, things in self._cohorts:
+        for _, _, things in self._cohorts:
             for thing in things:
                 thing.look(self._series, row)
         begun = value >= max(1.1 * self._least, self._least + 16)
@@ -46,25 +48,27 @@ class Followed:
         factor, kept = _LARGER if self._by_growth else _DOUBLED
         if begun and measure >= self._due:
             size = min(self._size, value)
-            things = [_Thing(self._series, row, (rank + 0.5) / size, self._chance) for rank in range(size)]
-            self._cohorts = [*self._cohorts, (self._number, things)][-kept:]
+            among = value if self._by_growth else min(value, _YOUNGEST)
+            things = [_Thing(self._series, row, among, (rank + 0.5) / size, self._chance) for rank in range(size)]
+            self._cohorts = [*self._cohorts, (self._number, among, things)][-kept:]
             self._number += 1
             self._due = factor * max(1, measure)
         return tuple(
-            Cohort(number, len(things), alive := sum(thing.there for thing in things), len(things) - alive)
-            for number, things in self._cohorts
+            Cohort(number, len(things), alive := sum(thing.there for thing in things), len(things) - alive, among)
+            for number, among, things in self._cohorts
         )
 
 
 class _Thing:
-    """One entry or instance: it stays for ever, or goes when those before it have gone."""
+    """One entry or instance of the youngest ones: it stays for ever, or goes when those before it have gone."""
 
-    def __init__(self, series: Any, row: int, rank: float, chance: random.Random) -> None:
+    def __init__(self, series: Any, row: int, among: int, rank: float, chance: random.Random) -> None:
         value = series.values[row]
         stays = series.permanent[row] if series.permanent else 0
-        self._stays = chance.random() < stays / value
-        self._rank = rank
-        self._index = series.gone[row] + rank * (value - stays) if series.gone else rank * value
+        come = value + series.gone[row] if series.gone and among < value else value  # of late, or of all that is there
+        self._stays = chance.random() < stays / come
+        place = 1 - (1 - rank) * among / value
+        self._index = series.gone[row] + place * (value - stays) if series.gone else place * value
         self.there = True
 
     def look(self, series: Any, row: int) -> None:

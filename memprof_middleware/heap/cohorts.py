@@ -29,12 +29,14 @@ class Cohort:
         size: how many things.
         alive: how many are certainly there.
         gone: how many are certainly not.
+        among: how many there were to choose from; ``None``: all that there were.
     """
 
     number: int
     size: int
     alive: int
     gone: int
+    among: int | None = None
 
 
 class Reference(ref[Any]):
@@ -71,14 +73,14 @@ class Instances:
     """The cohorts of types whose holders were looked for: each search has a sample of the instances in its hands."""
 
     def __init__(self) -> None:
-        self._cohorts: dict[str, list[tuple[int, list[Reference]]]] = {}
+        self._cohorts: dict[str, list[tuple[int, int, list[Reference]]]] = {}
 
     def take(self, name: str, ones: Sequence[Any]) -> None:
         """Make a cohort of a sample; of a type that takes no weak references, or of too few, there is none.
 
         Args:
             name: of the type.
-            ones: instances, by age.
+            ones: instances, by age; not all that there are, but the young ones of them.
         """
         step = max(1, -(-len(ones) // MOST))
         refs = references(ones[::step])
@@ -86,7 +88,7 @@ class Instances:
             return
         known = self._cohorts.pop(name, [])
         number = known[-1][0] + 1 if known else 0
-        self._cohorts[name] = [*known, (number, refs)][-_KEPT:]
+        self._cohorts[name] = [*known, (number, len(ones), refs)][-_KEPT:]
         while len(self._cohorts) > _MOST_TYPES:
             del self._cohorts[next(iter(self._cohorts))]
 
@@ -95,6 +97,6 @@ class Instances:
         return {name: tuple(_asked(*cohort) for cohort in cohorts) for name, cohorts in self._cohorts.items()}
 
 
-def _asked(number: int, refs: list[Reference]) -> Cohort:
+def _asked(number: int, among: int, refs: list[Reference]) -> Cohort:
     there = alive(refs)
-    return Cohort(number, len(refs), there, len(refs) - there)
+    return Cohort(number, len(refs), there, len(refs) - there, among)

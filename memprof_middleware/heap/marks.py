@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import itertools
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
@@ -73,7 +74,7 @@ class Marked:
                 if taken and id(type(one)) not in LEAVES
             }
             distinct.clear()
-        self.answer = Cohort(number, len(self._marks) + len(self._refs), 0, 0)
+        self.answer = Cohort(number, len(self._marks) + len(self._refs), 0, 0, length)
 
     @property
     def marks(self) -> Iterator[tuple[int, Identity]]:
@@ -93,7 +94,7 @@ class Marked:
         for address in lost:
             del self._marks[address]
         gone = self.answer.size - len(self._marks) - kept
-        self.answer = Cohort(self.answer.number, self.answer.size, there, gone)
+        self.answer = dataclasses.replace(self.answer, alive=there, gone=gone)
 
 
 @valueclass(frozen=True, slots=True)

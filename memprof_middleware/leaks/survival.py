@@ -74,8 +74,9 @@ def survival(
 ) -> Survival | None:
     """Return what is left of the cohorts of the first half of a growth; ``None``: there are none, or too small ones.
 
-    A cohort is a sample of all that was there at that time. Where a leak and a traffic share a type or a container,
-    only the part that the leak had brought by then has to be there: it is reckoned from the counts.
+    A cohort is a sample of what was there at that time. Where a leak and a traffic share a type or a container, only
+    the part that the leak had brought by then has to be there: it is reckoned from the counts, as if all that nobody
+    could choose were the leak's.
 
     Args:
         cohorts: what was asked.
@@ -88,7 +89,7 @@ def survival(
     size = sum(one.cohort.size for one in chosen)
     if size < _FEWEST:
         return None
-    needed = sum(one.cohort.size * _kept_of(one.taken, growth, values, times) for one in chosen) / size
+    needed = sum(one.cohort.size * _kept_of(one, growth, values, times) for one in chosen) / size
     return Survival(
         size,
         sum(one.cohort.alive for one in chosen),
@@ -98,11 +99,12 @@ def survival(
     )
 
 
-def _kept_of(taken: float, growth: Growth, values: Sequence[float], times: Sequence[float]) -> float:
-    """What the growth had brought by then, as a part of what was there."""
-    there = at(times, values, taken)
-    brought = at(growth.times, growth.levels, taken) - growth.levels[0]
-    return min(1.0, brought / there) if there > 0 else 0.0
+def _kept_of(one: Asked, growth: Growth, values: Sequence[float], times: Sequence[float]) -> float:
+    """What the growth had brought by then, as a part of what the cohort was chosen from, at the least."""
+    there = at(times, values, one.taken)
+    among = there if one.cohort.among is None else min(there, one.cohort.among)
+    brought = at(growth.times, growth.levels, one.taken) - growth.levels[0]
+    return max(0.0, brought - (there - among)) / among if among > 0 else 0.0
 
 
 def wilson(part: int, whole: int) -> tuple[float, float]:

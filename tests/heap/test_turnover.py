@@ -253,11 +253,11 @@ def test_nothing_is_kept_alive() -> None:
     looks.container = kept
     looks.look()
     instances.take("app.Item", kept)
-    assert instances.ask()["app.Item"][0] == Cohort(0, 30, 30, 0)
+    assert instances.ask()["app.Item"][0] == Cohort(0, 30, 30, 0, 300)
     kept.clear()
     assert not any(ref() for ref in watched)
     assert looks.look().cohorts[0].alive == 0
-    assert instances.ask()["app.Item"][0] == Cohort(0, 30, 0, 30)
+    assert instances.ask()["app.Item"][0] == Cohort(0, 30, 0, 30, 300)
 
 
 def test_only_so_much_is_looked_through() -> None:

@@ -76,6 +76,19 @@ def test_a_leak_in_much_traffic_does_not_die_out() -> None:
     assert found.needed == pytest.approx(250 / 9250, abs=0.01) or found.needed < 0.05
 
 
+def test_of_a_sample_of_the_youngest_it_is_not_asked_that_a_leak_is_among_them() -> None:
+    """A search finds the 200 youngest of 3,500: they may all be the traffic's, and the others the leak's."""
+    growth, values = line(first=1_500, last=5_500)
+    youngest = Asked(Cohort(0, 32, 0, 32, among=200), 2 * 3600.0 - 60, END)
+    found = survival([youngest], growth, values, TIMES)
+    assert found is not None
+    assert not found.dies_out
+    nearly_all = Asked(Cohort(0, 32, 0, 32, among=3_400), 2 * 3600.0 - 60, END)
+    found = survival([nearly_all], growth, values, TIMES)
+    assert found is not None
+    assert found.dies_out
+
+
 @pytest.mark.parametrize(
     "cohorts",
     [
