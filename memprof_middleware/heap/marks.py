@@ -118,7 +118,7 @@ class Found:
         seen = self.places.get(mark[0])
         return seen is not None and seen[1] == mark
 
-    def and_(self, other: Found) -> Found:
+    def merged(self, other: Found) -> Found:
         """This, and what a search has found of the others."""
         return Found(other.places | self.places, other.equal, other.complete, other.scanned)
 

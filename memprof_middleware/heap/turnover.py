@@ -121,7 +121,7 @@ class _Followed:
             self.sight = Sight(None, self.sight.cohorts)
             return 0
         if missing:
-            found = found.and_(find(container, base, missing, most))
+            found = found.merged(find(container, base, missing, most))
         for cohort in self._cohorts:
             cohort.ask(found, ordered=base is not set)
         oldest = self._oldest_now(first, known, found)
