@@ -399,3 +399,42 @@ def test_the_real_probes_tell_a_leak_from_a_store_with_a_lifetime() -> None:
     assert [alive for _, alive in cohorts["__main__.Passing"]] == [0, 0]
     assert sum(alive for _, alive in cohorts["__main__.Session"]) > 16
     assert lines[7] == "False"
+
+
+_FORKED = """
+import collections, os
+from memprof_middleware.runtime.instruments import Probes
+
+class Session: pass
+STORE, LEAK = {}, {}
+
+def request(number):
+    STORE[f"store {number}"] = Session()
+    while len(STORE) > 40 + number / 10: del STORE[next(iter(STORE))]
+    LEAK[f"leak {number}"] = b"x"
+
+for number in range(200):
+    request(number)
+if pid := os.fork():
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+probes = Probes()
+probes.census()
+last = {}
+for number in range(200, 3000):
+    request(number)
+    if number % 200 == 0:
+        last |= {one.path: one for one in probes.containers(pause=lambda _: None).found}
+    if number == 800:
+        probes.holders(["__main__.Session"], pause=lambda _: None)
+kept, gone = last["__main__.LEAK"].cohorts[0], last["__main__.STORE"].cohorts[0]
+print(probes._is_shared, kept.alive == kept.size, gone.gone == gone.size, flush=True)
+print([one.alive for one in probes.cohorts()["__main__.Session"]], flush=True)
+"""
+
+
+def test_a_forked_worker_has_cohorts_too() -> None:
+    """Where containers are found by address, and instances by their class."""
+    pytest.importorskip("memprof_native")
+    done = subprocess.run([sys.executable, "-c", _FORKED], capture_output=True, text=True, check=False)
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert done.stdout == "True True True\n[0]\n"
