@@ -70,10 +70,10 @@ What samples say of an entry's weight errs by a third here, as real samples do. 
 90 % in time.
 
 Without a limit, growth counts that has doubled the process. These healthy processes begin with 70 to 200 MB and may
-grow to ten times as much, since their caches are those of workers with 512 MB to 4 GB: one in five is accused in a day,
-for what a person would call a leak, too. If growth had to triple the process it would be 78 (25 to 182) in 1,000
-worker-days, and then 5 % of the leaks would be confirmed before 200 MB have become 600 (seed 21, 64 worker-days, 40
-leaks; 98 % are confirmed at some time either way). So doubling counts. Set a limit, and the first column holds.
+grow to ten times as much, since their caches are those of workers with 512 MB to 4 GB. So one in five is accused in a
+day. If growth had to triple the process, there would be 78 (25 to 182) false confirmations in 1,000 worker-days, but 5 %
+of the leaks would be confirmed before 200 MB have become 600 (seed 21, 64 worker-days, 40 leaks; either way 98 % are
+confirmed in the end). So doubling counts. Where a limit is set, the first column holds.
 
 Samples of [what is still there](leaks.md#what-is-still-there) are simulated with their gaps: 85 % of the containers,
 80 % of the types, none of Python's own. They change none of these figures: with another seed (21; 107 healthy
