@@ -172,6 +172,9 @@ def find(container: Any, base: type, wanted: Collection[Identity], most: int) ->
         base: the builtin that it is or derives from.
         wanted: the marks.
         most: entries to look through.
+
+    Raises:
+        RuntimeError: another thread changed it meanwhile.
     """
     keyed, addresses = _is_keyed(base), frozenset(address for address, _, _ in wanted)
     order, again = _iterate(container, base), _iterate(container, base)
@@ -180,8 +183,12 @@ def find(container: Any, base: type, wanted: Collection[Identity], most: int) ->
     while done < most and not complete:
         chosen = list(map(addresses.__contains__, map(id, itertools.islice(order, CHUNK))))
         ones = itertools.compress(itertools.islice(again, CHUNK), chosen)
+        seen = 0
         for one, place in zip(ones, itertools.compress(itertools.count(done), chosen), strict=False):
             places.setdefault(id(one), (place, _identity(one, keyed)))
+            seen += id(one) in addresses
+        if seen < sum(chosen):
+            raise RuntimeError("another thread changed the container between two steps")
         done += len(chosen)
         complete = len(chosen) < CHUNK or len(places) == len(addresses)
     missing = frozenset(mark[2] for mark in wanted if mark[2] is not None and places.get(mark[0], (0, None))[1] != mark)
