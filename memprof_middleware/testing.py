@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 from memprof_middleware.checking.assertion import LeakError, assert_no_leak
+from memprof_middleware.heap.cohorts import Cohort
 from memprof_middleware.heap.containers import Containers
 from memprof_middleware.heap.definitions import Definition
 from memprof_middleware.heap.origins import module_of, rank_of
@@ -66,6 +67,7 @@ class FakeProbes:
         server: names its run.
         kept: containers by path.
         held: who holds what, by type.
+        followed: what has become of cohorts of instances, by type.
         defined: where paths begin in the source.
         growing: tasks, threads, files and sockets.
         broken: names of the probes that fail, such as ``{"process"}``.
@@ -84,6 +86,7 @@ class FakeProbes:
         self.server: str | None = None
         self.kept = Containers()
         self.held: dict[str, Holding] = {}
+        self.followed: dict[str, tuple[Cohort, ...]] = {}
         self.defined: dict[str, Definition] = {}
         self.growing: dict[str, int] = {}
         self.broken: set[str] = set()
@@ -172,6 +175,11 @@ class FakeProbes:
         """``held``, of the types that are asked for."""
         self._break("holders")
         return {name: self.held.get(name, Holding()) for name in type_names}
+
+    def cohorts(self) -> Mapping[str, tuple[Cohort, ...]]:
+        """``followed``."""
+        self._break("cohorts")
+        return dict(self.followed)
 
     def define(
         self,

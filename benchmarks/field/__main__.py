@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import multiprocessing
+import statistics
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -46,7 +47,7 @@ def main() -> None:
 
 def _mark(job: tuple[str, dict[str, Any], int]) -> Any:
     judge, made, judge_every = job
-    worker = field.make_worker(**made)
+    worker = field.make_worker(**made, unlimited=judge == "no limit set")
     if judge == "product":
         told: Sequence[Any] = field.drive(worker, judge_every=judge_every, routes_every=10)
     elif judge == "plain rule":
@@ -75,6 +76,8 @@ def figures(marks: Sequence[Any]) -> dict[str, Any]:
         "leaks": len(leaks),
         "confirmed": sum(mark.confirmed_at < math.inf for mark in leaks),
         "in_time": sum(mark.in_time for mark in leaks),
+        "size": statistics.median([mark.size for mark in leaks if mark.confirmed_at < math.inf] or [0.0]),
+        "hours": statistics.median([mark.confirmed_at / 3600 for mark in leaks if mark.confirmed_at < math.inf] or [0.0]),
         "all_clears": sum(mark.all_clears for mark in leaks),
         "misnamed": sum(not mark.right_kind and mark.confirmed_at < math.inf for mark in leaks),
         "by_kind": by_kind,
@@ -108,12 +111,18 @@ def table(judges: dict[str, Any]) -> str:
         ("leaks that take half of the room in the time", lambda one: f"{one['leaks']}"),
         ("confirmed", lambda one: _share(one["confirmed"], one["leaks"])),
         ("before half of the room was gone", lambda one: _share(one["in_time"], one["leaks"])),
+        ("size of the process then, in what it was at first: median", lambda one: _or_dash(one, "size")),
+        ("hours until then, median", lambda one: _or_dash(one, "hours")),
         ("under another name or kind", lambda one: f"{one['misnamed']}"),
         ("all-clears while the leak went on", lambda one: f"{one['all_clears']}"),
     ]
     lines = [f"| | {' | '.join(judges)} |", f"|---|{'---|' * len(judges)}"]
     lines += [f"| {name} | {' | '.join(tell(one) for one in judges.values())} |" for name, tell in rows]
     return "\n".join(lines)
+
+
+def _or_dash(one: dict[str, Any], name: str) -> str:
+    return f"{one[name]:.1f}" if one.get(name) else "-"
 
 
 def _false(one: dict[str, Any]) -> str:

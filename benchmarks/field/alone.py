@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from benchmarks.field.followed import Followed, followed_of
 from memprof_middleware.leaks.judge import look
 from memprof_middleware.leaks.life import Life, live
 from memprof_middleware.leaks.past import Past
@@ -31,12 +32,12 @@ def events(worker: Any, *, shared_by: int = 0) -> Iterator[Event]:
     past, room, due = Past(worker.interval), None, 0.0
     lives: dict[str, Life] = {}
     sums = [list(itertools.accumulate(column)) for column in worker.by_route]
-    same_root, samples = _roots(worker), _samples(worker)
+    same_root, samples, followed = _roots(worker), _samples(worker), followed_of(worker)
     for index, seconds in enumerate(worker.times):
         if index < WARMUP:
             continue
         room = room or _room(worker, index, shared_by)
-        past.add(_reading(worker, index, [column[index] for column in sums], samples))
+        past.add(_reading(worker, index, [column[index] for column in sums], samples, followed))
         if seconds >= due:
             due = seconds + LOOK_SECONDS
             found = look(past, room, same_root, told=bool(lives))
@@ -71,7 +72,14 @@ def _samples(worker: Any) -> dict[str, float]:
     return {one.path: one.weight * math.exp(chance.gauss(0, _ERROR)) for one in worker.series if one.path}
 
 
-def _reading(worker: Any, index: int, sums: list[int], samples: dict[str, float]) -> Reading:
+def _reading(
+    worker: Any,
+    index: int,
+    sums: list[int],
+    samples: dict[str, float],
+    followed: tuple[dict[str, Followed], dict[str, Followed]],
+) -> Reading:
+    paths, types = followed
     counts: dict[str, int] = {"builtins.function": 4000}
     containers: dict[str, Seen] = {}
     for one in worker.series:
@@ -81,7 +89,9 @@ def _reading(worker: Any, index: int, sums: list[int], samples: dict[str, float]
         if one.path and value >= 8:
             oldest = one.oldest[index] if one.oldest else None
             holds = (one.type or "builtins.str",)
-            containers[one.path] = Seen(value, None if one.starred else one.bound, samples[one.path], oldest, holds)
+            bound = None if one.starred else one.bound
+            cohorts = paths[one.path].look(index) if one.path in paths else ()
+            containers[one.path] = Seen(value, bound, samples[one.path], oldest, holds, cohorts=cohorts)
     return Reading(
         time=worker.times[index],
         requests=dict(zip(worker.routes, sums, strict=True)),
@@ -93,6 +103,7 @@ def _reading(worker: Any, index: int, sums: list[int], samples: dict[str, float]
         blocks=worker.blocks[index],
         counts=counts,
         containers=containers,
+        cohorts={name: one.look(index) for name, one in types.items()},
     )
 
 

@@ -13,7 +13,9 @@ import time
 from collections.abc import Callable
 
 from memprof_middleware.heap.buffers import Buffer
+from memprof_middleware.heap.cohorts import Cohort
 from memprof_middleware.heap.tally import Found, Tally
+from memprof_middleware.heap.turnover import Turnover
 from memprof_middleware.heap.walk import PAUSE_SECONDS, Budget, Walk
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
@@ -41,9 +43,11 @@ class Container:
         bound: the length that it cannot pass by its own word: maxlen, maxsize, capacity.
         unbounded: it says that it has no bound: ``lru_cache(None)``.
         holds: types of its newest entries and of what they refer to, the most frequent first.
-        oldest: identity of its first entry; ``None``: it has no order, or stands for many.
+        oldest: stands for its oldest entry; another number only if that has gone. ``None``: it has no order, stands
+            for many, does not grow, or nobody can tell.
         entry_bytes: what one of its newest entries weighs with what it refers to; ``None``: nobody looked.
         lifetime: seconds after which it drops an entry, by its own word: ``ttl``, ``timeout``, ``max_age``, ``expire``.
+        cohorts: what has become of entries that were marked at earlier walks.
     """
 
     path: str
@@ -55,6 +59,7 @@ class Container:
     oldest: int | None = dataclasses.field(default=None, compare=False)
     entry_bytes: float | None = dataclasses.field(default=None, compare=False)
     lifetime: float | None = dataclasses.field(default=None, compare=False)
+    cohorts: tuple[Cohort, ...] = dataclasses.field(default=(), compare=False)
 
 
 @valueclass(frozen=True, slots=True)
@@ -89,6 +94,7 @@ def find_containers(
     most_bytes: int = _BYTES,
     least_length: int = 8,
     turn: Turn = _PLAIN_TURN,
+    turnover: Turnover | None = None,
     pause: Callable[[float], object] = real_sleep,
 ) -> Containers:
     """Walk from the modules, classes, tasks and threads to what they keep, and measure the containers.
@@ -102,16 +108,19 @@ def find_containers(
         most_bytes: memory of its own, by an estimate.
         least_length: shorter containers are left out.
         turn: what the last walk gave as ``following``.
+        turnover: follows the entries of what grows over several walks.
         pause: called between slices with the seconds to wait.
     """
     budget = Budget(most_visited, most_seconds, most_bytes)
-    return in_real_thread(functools.partial(_find, budget, least_length, turn, pause))
+    return in_real_thread(functools.partial(_find, budget, least_length, turn, turnover, pause))
 
 
-def _find(budget: Budget, least_length: int, turn: Turn, pause: Callable[[float], object]) -> Containers:
+def _find(
+    budget: Budget, least_length: int, turn: Turn, turnover: Turnover | None, pause: Callable[[float], object]
+) -> Containers:
     cpu, began = time.thread_time(), time.perf_counter()
     longest, lap = 0.0, cpu
-    walk = Walk(budget, least_length, turn)
+    walk = Walk(budget, least_length, turn, turnover=turnover)
     try:
         for _ in walk.steps():
             now = time.thread_time()
@@ -147,4 +156,5 @@ def _container(path: str, found: Found) -> Container:
         found.oldest,
         found.entry_bytes,
         found.lifetime,
+        found.cohorts,
     )

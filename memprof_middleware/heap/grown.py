@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 
 import memprof_native
 from memprof_middleware.heap.containers import Containers, reported
+from memprof_middleware.heap.turnover import Turnover
 from memprof_middleware.heap.ways import LEAST_LENGTH, OnTheWay, find_ways
 from memprof_middleware.probes.native_census import step_through
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
@@ -37,6 +38,7 @@ class GrownContainers:
         self._tables: list[bytes] = []
         self._ways: set[int] = set()  # addresses on the ways from a module to what grows
         self._modules: set[str] = set()
+        self._turnover = Turnover()
 
     def measure(self, *, pause: Callable[[float], object] = real_sleep) -> Containers:
         """Look at the lengths; the containers that are known to grow, by path.
@@ -57,7 +59,7 @@ class GrownContainers:
                 self._ways |= ways.addresses
                 self._modules |= ways.modules
         self._tables = [*self._tables, table][-_LOOKS:]
-        walk = OnTheWay(self._ways, self._modules)
+        walk = OnTheWay(self._ways, self._modules, self._turnover)
         try:
             for _ in walk.steps():
                 pass

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import memprof_native
+from memprof_middleware.heap.cohorts import Instances
 from memprof_middleware.heap.referrers import WINDOW
 from memprof_middleware.heap.retainers import MOST_PATHS, Holding, spread
 from memprof_middleware.heap.ways import OnTheWay, Ways, find_ways
@@ -21,18 +22,24 @@ from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
 _SAMPLES = 8
 
 
-def find_held(type_names: Sequence[str], *, pause: Callable[[float], object] = real_sleep) -> Mapping[str, Holding]:
+def find_held(
+    type_names: Sequence[str],
+    *,
+    instances_of: Instances | None = None,
+    pause: Callable[[float], object] = real_sleep,
+) -> Mapping[str, Holding]:
     """Climb from young instances of some types to the modules that hold them.
 
     Args:
         type_names: the types, as ``module.QualName``.
+        instances_of: makes cohorts of what it finds.
         pause: called between slices with the seconds to wait; what it raises ends the search.
     """
-    return in_real_thread(functools.partial(_find, frozenset(type_names), pause))
+    return in_real_thread(functools.partial(_find, frozenset(type_names), instances_of, pause))
 
 
-def _find(names: frozenset[str], pause: Callable[[float], object]) -> dict[str, Holding]:
-    chosen = {name: _sample(kinds) for name, kinds in _classes(names, pause).items()}
+def _find(names: frozenset[str], cohorts: Instances | None, pause: Callable[[float], object]) -> dict[str, Holding]:
+    chosen = {name: _sample(name, kinds, cohorts) for name, kinds in _classes(names, pause).items()}
     ways = find_ways([address for addresses in chosen.values() for address in addresses], pause)
     walk = OnTheWay(ways.addresses, ways.modules)
     try:
@@ -58,9 +65,11 @@ def _classes(names: frozenset[str], pause: Callable[[float], object]) -> dict[st
     return found
 
 
-def _sample(kinds: list[int]) -> list[int]:
+def _sample(name: str, kinds: list[int], cohorts: Instances | None) -> list[int]:
     """Addresses of some instances; they are held no longer than this takes."""
     ones = [one for kind in kinds for one in reversed(memprof_native.newest(kind, 8 * _SAMPLES, WINDOW))]
+    if cohorts is not None:
+        cohorts.take(name, ones)
     return [id(one) for one in spread(ones, _SAMPLES)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from memprof_middleware.heap.cohorts import Cohort
 from memprof_middleware.heap.containers import Containers
 from memprof_middleware.heap.definitions import Definition
 from memprof_middleware.heap.retainers import Holding
@@ -48,6 +49,9 @@ class Instruments(Protocol):
 
     def holders(self, type_names: Sequence[str], *, pause: Callable[[float], object] = ...) -> Mapping[str, Holding]:
         """Who holds the young instances of some types. Arguments as for containers."""
+
+    def cohorts(self) -> Mapping[str, tuple[Cohort, ...]]:
+        """What has become of the instances that were found at each search for holders, by type."""
 
     def define(self, path: str, *, pause: Callable[[float], object] = ...) -> Definition:
         """Where the beginning of a retaining path is in the source, and who adds to it. Pauses as for containers."""

@@ -17,6 +17,7 @@ from memprof_middleware.heap import roots
 from memprof_middleware.heap.containers import SLICE_SECONDS, Containers, reported
 from memprof_middleware.heap.retainers import MOST_PATHS, Holding
 from memprof_middleware.heap.tally import Entry
+from memprof_middleware.heap.turnover import Turnover
 from memprof_middleware.heap.walk import PAUSE_SECONDS, Budget, Walk
 from memprof_middleware.model.holders import HELD_FROM_BEFORE
 from memprof_middleware.probes.census import type_name
@@ -52,13 +53,14 @@ class _Near(Walk):
     Args:
         deepest: how many.
         wanted: names of types whose instances are sought.
+        turnover: as for the walk.
 
     Attributes:
         places: of each of these types the paths on which there are instances, and about how many.
     """
 
-    def __init__(self, deepest: int, wanted: Sequence[str] = ()) -> None:
-        super().__init__(_BUDGET, _LEAST_LENGTH, Turn(), deepest=deepest, summed=_SUMMED)
+    def __init__(self, deepest: int, wanted: Sequence[str] = (), turnover: Turnover | None = None) -> None:
+        super().__init__(_BUDGET, _LEAST_LENGTH, Turn(), deepest=deepest, summed=_SUMMED, turnover=turnover)
         self.places: dict[str, Counter[str]] = {name: Counter() for name in wanted}
         self._wanted: dict[int, Counter[str] | None] = {}
         self.longest_seconds = 0.0
@@ -88,18 +90,19 @@ class _Near(Walk):
         super()._expand(entry)
 
 
-def measure_near(pause: Callable[[float], object] = real_sleep) -> Containers:
+def measure_near(pause: Callable[[float], object] = real_sleep, turnover: Turnover | None = None) -> Containers:
     """How long the containers are that lie near the application's modules, by path.
 
     Args:
+        turnover: follows the entries of what grows over several looks.
         pause: called between slices with the seconds to wait; what it raises ends the look.
     """
-    return in_real_thread(functools.partial(_measure, pause))
+    return in_real_thread(functools.partial(_measure, pause, turnover))
 
 
-def _measure(pause: Callable[[float], object]) -> Containers:
+def _measure(pause: Callable[[float], object], turnover: Turnover | None) -> Containers:
     cpu, began = time.thread_time(), time.perf_counter()
-    walk = _Near(_NEAR)
+    walk = _Near(_NEAR, turnover=turnover)
     try:
         walk.go(pause)
         found, buffers = reported(walk.tally, _LEAST_LENGTH), walk.buffers.largest()

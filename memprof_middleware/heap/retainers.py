@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from memprof_middleware.heap.climb import PAUSE_SECONDS, Climb
+from memprof_middleware.heap.cohorts import Instances
 from memprof_middleware.heap.referrers import WINDOW, classes_named, instances
 from memprof_middleware.heap.telling import named
 from memprof_middleware.model.holders import HELD_FROM_BEFORE, HELD_OUTSIDE, UNHELD
@@ -48,6 +49,7 @@ def find_holders(
     *,
     samples: int = 8,
     most_seconds: float = 0.5,
+    instances_of: Instances | None = None,
     pause: Callable[[float], object] = real_sleep,
 ) -> Mapping[str, Holding]:
     """Find the retaining paths of young instances of some types.
@@ -61,16 +63,21 @@ def find_holders(
         type_names: the types, as ``module.QualName``.
         samples: instances of each.
         most_seconds: processor time after which it gives up, at most one look later.
+        instances_of: makes cohorts of what it finds.
         pause: called between looks with the seconds to wait.
     """
-    return in_real_thread(functools.partial(_find, tuple(type_names), samples, most_seconds, pause))
+    return in_real_thread(functools.partial(_find, tuple(type_names), samples, most_seconds, instances_of, pause))
 
 
 def _find(
-    names: tuple[str, ...], samples: int, most_seconds: float, pause: Callable[[float], object]
+    names: tuple[str, ...],
+    samples: int,
+    most_seconds: float,
+    cohorts: Instances | None,
+    pause: Callable[[float], object],
 ) -> dict[str, Holding]:
     deadline = time.thread_time() + most_seconds
-    chosen, young, heap = _sample(names, samples, deadline, pause)
+    chosen, young, heap = _sample(names, samples, deadline, cohorts, pause)
     owners = [name for name, objects in chosen.items() for _ in objects]
     climb = Climb(deadline, pause, heap)
     climb.start([one for objects in chosen.values() for one in objects])
@@ -90,7 +97,11 @@ def _find(
 
 
 def _sample(
-    names: tuple[str, ...], samples: int, deadline: float, pause: Callable[[float], object]
+    names: tuple[str, ...],
+    samples: int,
+    deadline: float,
+    cohorts: Instances | None,
+    pause: Callable[[float], object],
 ) -> tuple[dict[str, list[Any]], set[str], int]:
     classes = classes_named(set(names), type_name)
     chosen: dict[str, list[Any]] = {}
@@ -118,6 +129,8 @@ def _sample(
             pause(PAUSE_SECONDS)
         for name, ones in found.items():
             chosen[name] = spread(ones, samples)
+            if cohorts is not None:
+                cohorts.take(name, ones)
             if generation is None:
                 young.add(name)
     return chosen, young, heap

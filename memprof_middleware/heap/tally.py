@@ -7,7 +7,9 @@ from typing import Any
 
 from memprof_middleware.heap import entries, roots
 from memprof_middleware.heap.attributes import Attributes
+from memprof_middleware.heap.cohorts import Cohort
 from memprof_middleware.heap.entries import GROWING, LRU, container_base, length_of
+from memprof_middleware.heap.turnover import Turnover
 from memprof_middleware.heap.weights import entry_bytes, oldest_of
 from memprof_middleware.probes.census import type_name
 
@@ -25,7 +27,7 @@ class Found:
     """The lengths measured at one path."""
 
     __slots__ = (
-        *("bounded", "bounds", "entry_bytes", "holds", "kind"),
+        *("bounded", "bounds", "cohorts", "entry_bytes", "holds", "kind"),
         *("length", "lifetime", "oldest", "rank", "unbounded"),
     )
 
@@ -34,6 +36,7 @@ class Found:
         self.length = 0.0
         self.bounds = self.bounded = 0.0  # of those that name a bound the sum of these, and of their entries
         self.oldest: int | None = None
+        self.cohorts: tuple[Cohort, ...] = ()
         self.entry_bytes: float | None = None
         self.lifetime: float | None = None
         self.unbounded = False
@@ -52,13 +55,19 @@ class Tally:
         least: shorter containers are of no interest.
         attributes: names of attributes, as the walk knows them.
         summed: entries of long containers to look at for the lengths of what lies in them, in all.
+        turnover: follows the entries over several walks; ``None``: only this one is taken.
     """
 
-    def __init__(self, least: int, attributes: Attributes, summed: int = SUMMED) -> None:
+    def __init__(
+        self, least: int, attributes: Attributes, summed: int = SUMMED, turnover: Turnover | None = None
+    ) -> None:
         self.found: dict[str, Found] = {}
         self._least, self._attributes = least, attributes
         self._exact: set[str] = set()
         self._left = summed
+        self._turnover = turnover
+        if turnover is not None:
+            turnover.begin()
 
     def add(self, entry: Entry, kind: str, length: int) -> Found | None:
         """Add a length at a path, with the bound that comes with it."""
@@ -90,8 +99,11 @@ class Tally:
             found.unbounded = bound is None
         if kind is not base and found.lifetime is None:
             found.lifetime = self._attributes.lifetime(container)
-        if not starred:
+        if not starred and self._turnover is None:
             found.oldest = oldest_of(container, base)
+        elif not starred and self._turnover is not None:
+            sight = self._turnover.look(path, container, base, length)
+            found.oldest, found.cohorts = sight.oldest, sight.cohorts
         if not found.holds:
             self._sample(found, container, base, rank)
         if length > _WALKED and id(base) in GROWING and self._left > 0:

@@ -15,6 +15,7 @@ from memprof_middleware.heap.buffers import Buffers
 from memprof_middleware.heap.entries import LEAVES, is_class, is_large_text
 from memprof_middleware.heap.expand import Expander
 from memprof_middleware.heap.tally import SUMMED, Entry, Tally
+from memprof_middleware.heap.turnover import Turnover
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes.census import type_name
 from memprof_middleware.probes.turns import Turn
@@ -96,7 +97,7 @@ class Walk:
         least: shorter containers are of no interest.
         turn: what it looks at.
         deepest: the greatest distance from the roots that it goes to.
-        summed: as for the tally.
+        summed, turnover: as for the tally.
 
     Attributes:
         used: the share of the budget that it has used; 1 or more if that ended it.
@@ -106,7 +107,14 @@ class Walk:
     """
 
     def __init__(
-        self, budget: Budget, least: int, turn: Turn, *, deepest: int = _DEEPEST, summed: int = SUMMED
+        self,
+        budget: Budget,
+        least: int,
+        turn: Turn,
+        *,
+        deepest: int = _DEEPEST,
+        summed: int = SUMMED,
+        turnover: Turnover | None = None,
     ) -> None:
         self.visited = self._work = self.easily = 0
         self.used = self.before = 0.0
@@ -116,7 +124,7 @@ class Walk:
         self.seen: set[int] = set()
         self.spaces: set[int] = set()
         self.attributes = Attributes()
-        self.tally = Tally(least, self.attributes, summed)
+        self.tally = Tally(least, self.attributes, summed, turnover)
         self.buffers = Buffers()
         # What begins at the distance of the parts or beyond it is parted, and what comes to that distance by the walk.
         parted = turn if turn.parts > 1 else None

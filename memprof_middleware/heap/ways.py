@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 import memprof_native
 from memprof_middleware.heap import roots
 from memprof_middleware.heap.tally import Entry
+from memprof_middleware.heap.turnover import Turnover
 from memprof_middleware.heap.walk import Budget, Walk
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes.native_census import step_through
@@ -77,13 +78,14 @@ class OnTheWay(Walk):
     Args:
         ways: the addresses.
         modules: names of the modules.
+        turnover: as for the walk.
 
     Attributes:
         places: the path of each object that it came to, by address.
     """
 
-    def __init__(self, ways: set[int], modules: set[str]) -> None:
-        super().__init__(_BUDGET, LEAST_LENGTH, Turn())
+    def __init__(self, ways: set[int], modules: set[str], turnover: Turnover | None = None) -> None:
+        super().__init__(_BUDGET, LEAST_LENGTH, Turn(), turnover=turnover)
         self._ways, self._modules = ways, modules
         self.places: dict[int, str] = {}
 

@@ -27,6 +27,7 @@ class Finding:
         each: what one weighs in bytes.
         stepped: it grows in steps that double.
         weighed: by a sample of it, not by what the memory leaves.
+        dies_out: it is a straight line of things that come and go: a shorter end of it is no other.
     """
 
     population: Population
@@ -40,6 +41,7 @@ class Finding:
     each: float = 1.0
     stepped: bool = False
     weighed: bool = False
+    dies_out: bool = False
 
     @property
     def passed(self) -> bool:

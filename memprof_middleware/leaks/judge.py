@@ -15,7 +15,7 @@ from memprof_middleware.leaks.populations import Population, populations
 from memprof_middleware.leaks.room import Room
 from memprof_middleware.leaks.saturation import fills, saturation
 from memprof_middleware.leaks.steps import doubles
-from memprof_middleware.leaks.survival import turned_over
+from memprof_middleware.leaks.survival import Survival, survival, turned_over
 from memprof_middleware.leaks.trailing import follows_traffic
 from memprof_middleware.leaks.words import evidence
 
@@ -141,7 +141,7 @@ class _Looker:
             if gained < room.LOOK * self._space.total / 2 and not self._told:
                 continue
             found = self._judged(one, each, floor, begin, gained)
-            if found.passed:
+            if found.passed or found.dies_out:
                 return found
             first = first or found
         return first
@@ -152,10 +152,13 @@ class _Looker:
         if not one.discrete and one.kind != "mapped" and one.name != ALL:
             one = self._led(one, begin, len(floor) - 1, stepped=stepped)
         share = gained / self._space.total * (2 if stepped else 1)
-        against = self._against(one, each, growth, floor, stepped=stepped)
+        left = survival(one.cohorts, growth, one.values, self._times)
+        against = self._bends(one, each, growth, stepped=stepped)
+        dies_out = not against and left is not None and left.dies_out
+        against = against or self._goes(one, growth, floor, left)
         waits = "" if against else self._waits(one, growth)
-        words = tuple(evidence(one, growth, feed, gained, self._space, stepped=stepped))
-        return Finding(one, share, gained, growth, feed, against, waits, words, each, stepped)
+        words = tuple(evidence(one, growth, feed, gained, self._space, left, stepped=stepped))
+        return Finding(one, share, gained, growth, feed, against, waits, words, each, stepped, dies_out=dies_out)
 
     def _growth(self, one: Population, floor: Sequence[float], begin: int) -> tuple[Growth, str]:
         """The stretch from a row on over what feeds it, and the name of that."""
@@ -195,7 +198,8 @@ class _Looker:
         candidates = {name: feed[begin:last] for name, feed in self._feeds.items() if feed[last - 1] > feed[begin]}
         return choose(self._times[begin:last], values[begin:last], candidates)
 
-    def _against(self, one: Population, each: float, growth: Growth, floor: Sequence[float], *, stepped: bool) -> str:
+    def _bends(self, one: Population, each: float, growth: Growth, *, stepped: bool) -> str:
+        """Why it is no straight line that goes on."""
         if _fits(one, each, self._space):
             return f"it takes {one.bound:,} at the most, by its own word"
         if not stepped and (bent := line.straight(growth)):
@@ -204,10 +208,17 @@ class _Looker:
             return f"it comes and goes: it fell back by {100 * fall:.0f} % of its growth"
         if not stepped and fills(growth):
             return f"it slows down as a cache does: {100 * saturation(growth)[0]:.0f} % of its first pace"
+        return ""
+
+    def _goes(self, one: Population, growth: Growth, floor: Sequence[float], left: Survival | None) -> str:
+        """Why what comes does not stay."""
+        if left is not None and left.dies_out:
+            return f"of {left.size} that were there {left.seconds / 60:.0f} min ago {left.size - left.gone} are left"
         turns = turned_over(one.oldest[growth.begin :])
         if turns:
             return "its oldest entries go"
-        if turns is None and one.kind != "mapped":
+        stays = turns is False if left is None else left.stays
+        if not stays and one.kind != "mapped":
             window = follows_traffic(self._times, self._requests, floor, growth.begin)
             if window is not None:
                 return f"it follows the requests of the last {window / 60:.0f} min"

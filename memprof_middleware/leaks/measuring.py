@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from memprof_middleware.analysis.history import History
 from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
+from memprof_middleware.heap.cohorts import Cohort
 from memprof_middleware.heap.containers import Containers
 from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.leaks.grouping import Place
@@ -144,6 +145,9 @@ class Measuring:
             self.past.forget_counts()
         self._comparable = comparable
         walk = self._walk if self._is_fresh(history) else None
+        cohorts: Mapping[str, Sequence[Cohort]] = {}
+        with self._failures.caught("probe_cohorts"):
+            cohorts = self._probes.cohorts()
         self.past.add(
             Reading(
                 time=snapshot.timestamp,
@@ -157,6 +161,7 @@ class Measuring:
                 counts=counts,
                 containers=None if walk is None else _seen(walk),
                 complete=walk is not None and walk.complete,
+                cohorts=cohorts,
             )
         )
 
@@ -174,6 +179,7 @@ def _seen(walk: Containers) -> dict[str, Seen]:
             found.oldest,
             found.holds,
             found.lifetime,
+            found.cohorts,
         )
         for found in walk.found
     }

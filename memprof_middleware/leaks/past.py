@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from memprof_middleware.leaks.cohorts import Cohorts
 from memprof_middleware.leaks.reading import Reading, Seen
 from memprof_middleware.leaks.series import LEAST_GROWTH, Column, extend, is_flat, joined
 
@@ -32,6 +33,7 @@ class Past:
         containers: what each container was when it was measured last, by path.
         size: how many rows there are.
         counted_from: since when types are counted in one way, by the clock of the rows.
+        cohorts: what has become of entries and of instances.
     """
 
     def __init__(self, interval: float) -> None:
@@ -44,6 +46,7 @@ class Past:
         self._lengths: dict[str, Column] = {}
         self._oldest: dict[str, Column] = {}
         self.containers: dict[str, Seen] = {}
+        self.cohorts = Cohorts()
         self.counted_from = 0.0
         self._clock = 0.0  # seconds since the first reading, by a clock of its own that never jumps
         self._read: float | None = None
@@ -70,6 +73,7 @@ class Past:
         counted = None if reading.counts is None else {name: reading.counts.get(name, 0) for name in self._types}
         extend(self._types, counted or {}, self.size)
         self._add_containers(reading.containers, complete=reading.complete)
+        self.cohorts.add(reading.cohorts, self._clock)
         self.size += 1
         if self.size >= self._thin_at:
             self._thin()
@@ -111,7 +115,7 @@ class Past:
         return self._joined(self._lengths[path].values())
 
     def oldest(self, path: str) -> list[int | None]:
-        """Identities of a container's first entry, row by row; ``None`` where nobody looked."""
+        """What stands for a container's oldest entry, row by row; ``None`` where nobody looked, or can tell."""
         seen = self._oldest[path].values() if path in self._oldest else []
         return [None if math.isnan(one) else int(one) for one in seen]
 
@@ -127,6 +131,7 @@ class Past:
 
     def correct(self, found: Mapping[str, Seen]) -> None:
         """Take what was measured of containers since the last reading for its own."""
+        self.cohorts.add({path: seen.cohorts for path, seen in found.items()}, self._clock)
         for path, seen in found.items():
             self.containers[path] = seen
             if path in self._lengths:
@@ -158,6 +163,7 @@ class Past:
             series[name].replace(0, level)
 
     def _add_containers(self, found: Mapping[str, Seen] | None, *, complete: bool) -> None:
+        self.cohorts.add({path: seen.cohorts for path, seen in (found or {}).items()}, self._clock)
         for path, seen in (found or {}).items():
             self.containers[path] = seen
             if path not in self._lengths and len(self._lengths) < _MOST_SERIES:

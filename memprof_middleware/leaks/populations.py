@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 
+from memprof_middleware.leaks.cohorts import Asked
 from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.reading import Seen
 from memprof_middleware.model import LeakKind
@@ -40,7 +41,8 @@ class Population:
         entry_bytes: what one weighs, by a sample; ``None``: not known.
         bound: the most that there can be, by its own word.
         lifetime: seconds that one lives, by its own word.
-        oldest: identity of the first at each row.
+        oldest: what stands for the oldest at each row.
+        cohorts: what has become of those that were there at earlier looks.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Population:
     bound: int | None = None
     lifetime: float | None = None
     oldest: Sequence[int | None] = ()
+    cohorts: Sequence[Asked] = ()
 
     @property
     def names(self) -> frozenset[str]:
@@ -77,7 +80,7 @@ def populations(past: Past, same_root: Callable[[str, str], bool]) -> list[Popul
     found = _without_twins(found)
     claimed = {name for one in found for name in one.also}
     left = {name: values for name, values in types.items() if name not in claimed}
-    return found + _of_types(left, same_root)
+    return found + _of_types(left, same_root, past)
 
 
 def lockstep(a: Sequence[float], b: Sequence[float], left_at_most: float = _LOCKSTEP) -> bool:
@@ -141,9 +144,8 @@ def _of_container(
     path: str, values: Sequence[float], seen: Seen, types: Mapping[str, Sequence[float]], past: Past
 ) -> Population:
     also = tuple(name for name in seen.holds if name in types and lockstep(values, types[name]))
-    return Population(
-        path, "container", values, also, seen.entry_bytes, seen.bound, seen.lifetime, past.oldest(path)[: len(values)]
-    )
+    oldest, cohorts = past.oldest(path)[: len(values)], past.cohorts.of(path)
+    return Population(path, "container", values, also, seen.entry_bytes, seen.bound, seen.lifetime, oldest, cohorts)
 
 
 def _without_twins(found: Iterable[Population]) -> list[Population]:
@@ -167,7 +169,9 @@ def _without_twins(found: Iterable[Population]) -> list[Population]:
     return kept
 
 
-def _of_types(types: Mapping[str, Sequence[float]], same_root: Callable[[str, str], bool]) -> list[Population]:
+def _of_types(
+    types: Mapping[str, Sequence[float]], same_root: Callable[[str, str], bool], past: Past
+) -> list[Population]:
     kept: list[tuple[str, list[str]]] = []
     ordered = sorted(types, key=lambda name: (name.startswith(_BUILTINS), -_gain(types[name]), name))
     for name in ordered:
@@ -184,7 +188,10 @@ def _of_types(types: Mapping[str, Sequence[float]], same_root: Callable[[str, st
             kept.append((name, []))
         else:
             home.append(name)
-    return [Population(name, "objects", types[name], tuple(members)) for name, members in kept]
+    return [
+        Population(name, "objects", types[name], tuple(members), cohorts=past.cohorts.of(name))
+        for name, members in kept
+    ]
 
 
 def _gain(values: Sequence[float]) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 
+from memprof_middleware.heap.cohorts import Cohort
 from memprof_middleware.model.value import valueclass
 
 
@@ -23,6 +25,7 @@ class Reading:
         counts: live objects by type; ``None``: not counted.
         containers: what was measured of containers by path; ``None``: not measured.
         complete: a container that is not among them is empty, or gone.
+        cohorts: what has become of instances that were there at earlier looks, by type.
     """
 
     time: float
@@ -36,6 +39,7 @@ class Reading:
     counts: Mapping[str, int] | None = None
     containers: Mapping[str, Seen] | None = None
     complete: bool = True
+    cohorts: Mapping[str, Sequence[Cohort]] = dataclasses.field(default_factory=dict)
 
 
 @valueclass(frozen=True, slots=True)
@@ -46,9 +50,10 @@ class Seen:
         length: entries.
         bound: the most that it takes, by its own word.
         entry_bytes: what one of its newest entries weighs, by a sample.
-        oldest: identity of its first entry; ``None``: it has no order, or nobody looked.
+        oldest: stands for its oldest entry; ``None``: it has no order, or nobody can tell.
         holds: types of its newest entries and of what these hold.
         lifetime: seconds that an entry lives, by its own word.
+        cohorts: what has become of entries that were there at earlier looks.
     """
 
     length: int
@@ -57,3 +62,4 @@ class Seen:
     oldest: int | None = None
     holds: tuple[str, ...] = ()
     lifetime: float | None = None
+    cohorts: Sequence[Cohort] = ()

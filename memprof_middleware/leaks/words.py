@@ -9,11 +9,13 @@ from memprof_middleware.leaks.line import Growth
 from memprof_middleware.leaks.populations import Population
 from memprof_middleware.leaks.room import Room
 from memprof_middleware.leaks.saturation import saturation
-from memprof_middleware.leaks.survival import turned_over
+from memprof_middleware.leaks.survival import Survival, turned_over
 from memprof_middleware.model import MB
 
 
-def evidence(one: Population, growth: Growth, feed: str, gained: float, space: Room, *, stepped: bool) -> Iterator[str]:
+def evidence(
+    one: Population, growth: Growth, feed: str, gained: float, space: Room, left: Survival | None, *, stepped: bool
+) -> Iterator[str]:
     """Say what was found.
 
     Args:
@@ -22,6 +24,7 @@ def evidence(one: Population, growth: Growth, feed: str, gained: float, space: R
         feed: what feeds it.
         gained: bytes.
         space: the room of the process.
+        left: what is left of those that were there in the first half of the growth; ``None``: nobody knows.
         stepped: it grows in steps that double.
     """
     hours = growth.seconds / 3600
@@ -39,7 +42,9 @@ def evidence(one: Population, growth: Growth, feed: str, gained: float, space: R
     turns = turned_over(one.oldest[growth.begin :]) if any(mark is not None for mark in one.oldest) else None
     if turns is False:
         yield f"The oldest entry is still there after {hours:.1f} h"
-    elif one.kind != "mapped":
+    if left is not None:
+        yield _survival(left, "entries" if one.kind == "container" else "objects")
+    if one.kind != "mapped" and not (turns is False if left is None else left.stays):
         yield "Does not follow the traffic of the last minutes or hours"
     if one.bound is not None:
         yield f"Its maximum size, {one.bound:,}, is more than there is room for"
@@ -49,3 +54,11 @@ def evidence(one: Population, growth: Growth, feed: str, gained: float, space: R
         yield f"Has outlived twice the lifetime that it names, {one.lifetime:.0f} s"
     if not one.discrete:
         yield "No container or type that was measured accounts for this memory"
+
+
+def _survival(left: Survival, what: str) -> str:
+    """How many of a sample are there, in words."""
+    ago = f"{left.seconds / 3600:.1f} h" if left.seconds >= 3600 else f"{left.seconds / 60:.0f} min"
+    if left.alive == left.size:
+        return f"All {left.size} {what} that were sampled {ago} ago are still there"
+    return f"Of {left.size} {what} that were sampled {ago} ago, {left.alive} are still there"

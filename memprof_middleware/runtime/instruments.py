@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from memprof_middleware.forks import before_fork
+from memprof_middleware.heap.cohorts import Cohort, Instances
 from memprof_middleware.heap.containers import SECONDS, Containers, find_containers
 from memprof_middleware.heap.definitions import Definition, define
 from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.heap.origins import module_of, rank_of
 from memprof_middleware.heap.populations import count_populations
 from memprof_middleware.heap.retainers import Holding, find_holders
+from memprof_middleware.heap.turnover import Turnover
 from memprof_middleware.probes.allocator import AllocatorStats, allocator_stats
 from memprof_middleware.probes.census import Census
 from memprof_middleware.probes.gc_stats import GcRecorder, GcStats
@@ -95,7 +97,8 @@ class Probes:
         self._proc, self._cgroup = Path(proc), Path(cgroup)
         self._container = ContainerMemoryReader(self._proc, self._cgroup)
         self._gc = GcRecorder()
-        self._turn = Turn()
+        self._turn, self._turnover = Turn(), Turnover()
+        self._instances = Instances()
         self._census = CensusTaker()
         self._grown: GrownContainers | None = None
         self._replacements: Replacements | None = None
@@ -168,14 +171,14 @@ class Probes:
         if self._is_frozen:
             from memprof_middleware.heap.near import measure_near
 
-            return measure_near(pause)
+            return measure_near(pause, self._turnover)
         if self._is_shared:
             if self._grown is None:
                 from memprof_middleware.heap.grown import GrownContainers
 
                 self._grown = GrownContainers()
             return self._grown.measure(pause=pause)
-        found = find_containers(most_seconds=most_seconds, turn=self._turn, pause=pause)
+        found = find_containers(most_seconds=most_seconds, turn=self._turn, turnover=self._turnover, pause=pause)
         self._turn = found.following
         return found
 
@@ -188,10 +191,14 @@ class Probes:
 
             return find_near(type_names, pause=pause)
         if not self._is_shared:
-            return find_holders(type_names, pause=pause)
+            return find_holders(type_names, instances_of=self._instances, pause=pause)
         from memprof_middleware.heap.held import find_held
 
-        return find_held(type_names, pause=pause)
+        return find_held(type_names, instances_of=self._instances, pause=pause)
+
+    def cohorts(self) -> Mapping[str, tuple[Cohort, ...]]:
+        """What has become of the instances that were found at each search for holders, by type: 1 us for each."""
+        return self._instances.ask()
 
     def define(self, path: str, *, pause: Callable[[float], object] = real_sleep) -> Definition:
         """The place in the source where a retaining path begins, and the code that adds to it."""

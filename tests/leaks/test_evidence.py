@@ -13,7 +13,7 @@ from memprof_middleware.leaks.feed import REQUESTS, TIME, choose, feeds
 from memprof_middleware.leaks.line import Growth, begins, floor_of, straight
 from memprof_middleware.leaks.saturation import fills, saturation
 from memprof_middleware.leaks.steps import doubles
-from memprof_middleware.leaks.survival import survives, turned_over
+from memprof_middleware.leaks.survival import turned_over
 from memprof_middleware.leaks.trailing import follows_traffic
 
 MINUTES = [60.0 * minute for minute in range(241)]
@@ -148,13 +148,6 @@ def test_all_requests_and_time_feed_too() -> None:
 def test_the_first_entry_of_a_queue_keeps_changing(oldest: Sequence[int | None], turned: bool | None) -> None:
     """A leak's does not, and one change is none."""
     assert turned_over(oldest) is turned
-
-
-def test_a_cohort_survives_if_most_of_it_is_there() -> None:
-    """Seven of ten."""
-    assert survives(180, 256)
-    assert not survives(179, 256)
-    assert not survives(0, 0)
 
 
 # -- trailing traffic --------------------------------------------------------------------------------------------

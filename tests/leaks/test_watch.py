@@ -9,6 +9,7 @@ import pytest
 
 from memprof_middleware import Config, Leak, MemoryProfiler
 from memprof_middleware.heap.buffers import Buffer
+from memprof_middleware.heap.cohorts import Cohort
 from memprof_middleware.heap.containers import Container, Containers
 from memprof_middleware.heap.definitions import Definition
 from memprof_middleware.heap.retainers import Holding
@@ -165,6 +166,21 @@ def test_a_probe_that_fails_takes_nothing_else_along(shop: Shop) -> None:
         leaks = shop.minute(**{"shop.Session": 100 * number})
     assert [leak.name for leak in leaks] == ["shop.Session"]
     assert {"probe_containers", "probe_holders"} <= set(shop.profiler.failures.counts)
+
+
+def test_a_verdict_says_how_many_are_still_there(shop: Shop) -> None:
+    """The evidence has the sample of a type, whose probe may fail without ending anything."""
+    leaks: list[Leak] = []
+    for minute in range(180):
+        if minute >= 40:
+            shop.probes.followed = {"app.Cart": (Cohort(0, 32, 32, 0),)}
+        shop.probes.broken = {"cohorts"} if minute == 60 else set()
+        shop.kept_mb = 2.0 * minute
+        leaks = shop.minute(60 + minute % 40, **{"app.Cart": 200 * minute})
+    [cart] = [leak for leak in leaks if leak.state == "confirmed"]
+    assert cart.name == "app.Cart"
+    assert any(words.startswith("All 32 objects that were sampled 2.") for words in cart.evidence)
+    assert shop.profiler.failures.counts == {"probe_cohorts": 1}
 
 
 def test_in_the_background_a_walk_waits_for_the_budget() -> None:
