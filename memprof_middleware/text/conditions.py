@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memprof_middleware.model import MB, Condition, Leak, RouteGrowth
+from memprof_middleware.model import MB, Condition, Leak, RouteLeak
 from memprof_middleware.model.urgency import URGENCY_WORDS
 from memprof_middleware.text.headline import (
     growth,
@@ -29,6 +29,8 @@ KEYWORDS = {
     "route_leak": "route leaks",
 }
 _ROUGH_SECONDS = 1800.0
+# So many routes of one leak are named.
+_MOST_ROUTES = 2
 _TIMES = {1: "once", 2: "for the second time", 3: "for the third time"}
 _UNITS = {"objects": "objects", "container": "entries", "untracked": "blocks"}
 
@@ -155,8 +157,9 @@ def collections_message(now: float, usual: float, reason: str = "") -> str:
     return f"{now:.0f} full collections an hour, {reason or beside}"
 
 
-def route_message(found: RouteGrowth) -> str:
-    """What each request of a route keeps, or of several that cannot be told apart."""
+def route_message(leak: RouteLeak) -> str:
+    """What each request of a route keeps, or of several: they cannot be told apart, or keep about as much."""
+    found = leak.growth
     low, value, high = found.per_request.low, found.per_request.value, found.per_request.high
     where = f" in worker {found.worker}" if found.worker else ""
     if found.unit == "bytes":
@@ -174,7 +177,20 @@ def route_message(found: RouteGrowth) -> str:
             "Their traffic rises and falls together, so memprof cannot say which"
         )
     rests = f"{low_text} to {high_text}; from {found.requests:,} requests"
+    if leak.others:
+        return f"{route_names(leak)} keep {value_text}{unit} per request{where} ({rests})"
     return f"{found.route} keeps {value_text}{unit} per request{where} ({rests})"
+
+
+def route_names(leak: RouteLeak) -> str:
+    """The routes that a leak is about, the first of many: ``GET /a, GET /b and 6 other routes``."""
+    growth = leak.growth
+    if not growth.identified:
+        return " or ".join((growth.route, *growth.together_with))
+    shown, more = leak.routes[:_MOST_ROUTES], len(leak.routes) - _MOST_ROUTES
+    if more > 0:
+        return f"{', '.join(shown)} and {several(more, 'other route')}"
+    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
 
 
 def exhaustion_message(
