@@ -33,9 +33,15 @@ class Case:
     incident: Incident | None
 
 
-def cases(lives: Mapping[str, Life], incidents: Sequence[Incident]) -> list[Case]:
-    """Put the open lives to the incidents that they belong to; lives of one incident, or of one name, are one case."""
-    homes = _homes(lives, incidents)
+def cases(lives: Mapping[str, Life], incidents: Sequence[Incident], rank: Callable[[str], float]) -> list[Case]:
+    """Put the open lives to the incidents that they belong to; lives of one incident, or of one name, are one case.
+
+    Args:
+        lives: what was reported, or is for the first time.
+        incidents: what grows.
+        rank: of a name, the most telling first.
+    """
+    homes = _homes(lives, incidents, rank)
     members: dict[str, list[str]] = {}
     owner: dict[int, str] = {}
     for key in sorted(lives, key=lambda key: not lives[key].told):  # who was reported before has the incident
@@ -53,13 +59,20 @@ def cases(lives: Mapping[str, Life], incidents: Sequence[Incident]) -> list[Case
     return found
 
 
-def _homes(lives: Mapping[str, Life], incidents: Sequence[Incident]) -> dict[str, int]:
-    """For each life the incident that has its name, else one that shares a name with it."""
+def _homes(lives: Mapping[str, Life], incidents: Sequence[Incident], rank: Callable[[str], float]) -> dict[str, int]:
+    """For each life the incident that has its name, else one that shares a name with it.
+
+    Memory grows in step with all that is kept for one reason: as long as no name of theirs was reported, it belongs to
+    what tells most.
+    """
     homes: dict[str, int] = {}
     for key, life in lives.items():
         own = [index for index, incident in enumerate(incidents) if {life.told, life.name} & incident.names]
         kin = [index for index, incident in enumerate(incidents) if life.names & incident.names]
-        if own or kin:
+        if (own or kin) and life.told in {"", *MEMORY} and not life.finding.population.discrete:
+            named = [index for index in kin if incidents[index].leader.name not in MEMORY]
+            homes[key] = min(named, key=lambda index: rank(incidents[index].leader.name), default=(own or kin)[0])
+        elif own or kin:
             homes[key] = (own or kin)[0]
     return homes
 
