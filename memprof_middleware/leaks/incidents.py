@@ -126,7 +126,7 @@ def _incident(root: str, members: Sequence[Growth], shadows: Sequence[Growth], s
 def _order(growth: Growth, scene: Scene) -> tuple[float, int, int, float]:
     """The application's own types first, then what is nearest to the root or to its package, then the most numerous.
 
-    Of what a library keeps for one object the object itself has the name that it is imported by: ``openai.AsyncOpenAI``.
+    What a library keeps for one object is named by the object: ``openai.AsyncOpenAI``, not its deepest part.
     """
     paths = scene.holders.get(growth.name, ())
     path = paths[0][0] if paths else ""

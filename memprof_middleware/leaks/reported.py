@@ -12,6 +12,7 @@ from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident
 from memprof_middleware.leaks.life import Life
 from memprof_middleware.leaks.past import Past
+from memprof_middleware.leaks.populations import lockstep
 from memprof_middleware.model import Leak, LeakKind
 from memprof_middleware.model.value import valueclass
 
@@ -71,10 +72,15 @@ def _homes(lives: Mapping[str, Life], incidents: Sequence[Incident], rank: Calla
         kin = [index for index, incident in enumerate(incidents) if life.names & incident.names]
         if (own or kin) and life.told in {"", *MEMORY} and not life.finding.population.discrete:
             named = [index for index in kin if incidents[index].leader.name not in MEMORY]
-            homes[key] = min(named, key=lambda index: rank(incidents[index].leader.name), default=(own or kin)[0])
+            homes[key] = min(named, key=lambda index: _tells(incidents[index], life, rank), default=(own or kin)[0])
         elif own or kin:
             homes[key] = (own or kin)[0]
     return homes
+
+
+def _tells(incident: Incident, life: Life, rank: Callable[[str], float]) -> tuple[float, int]:
+    """How much an incident tells of memory, the most first: by its leader, then by how much of it is in step."""
+    return rank(incident.leader.name), -len(incident.names & life.names)
 
 
 def named_anew(case: Case, own: Mapping[str, Leak]) -> Case:
@@ -116,7 +122,7 @@ def _led(case: Case, past: Past, history: History, rank: Callable[[str], float])
     incident, life = case.incident, case.life
     if incident is not None:
         if not case.told:
-            return _led_by_member(incident, life, rank)
+            return _led_by_member(incident, life, past, rank)
         if case.told in incident.names:
             return incident.led_by(case.told)
     growth = growth_of(life, past, history)
@@ -140,12 +146,14 @@ def _by_name(growth: Growth, told: str, past: Past) -> Growth:
     return dataclasses.replace(growth, name=told, kind=kind, last=values[-1])
 
 
-def _led_by_member(incident: Incident, life: Life, rank: Callable[[str], float]) -> Incident:
-    """The incident, led by a member of what has passed the tests, unless its leader says more than all of these."""
+def _led_by_member(incident: Incident, life: Life, past: Past, rank: Callable[[str], float]) -> Incident:
+    """The incident, led by a member of what has passed the tests, unless its leader says more, or as much in step."""
     population = life.finding.population
     passed = [name for name in (population.name, *population.also) if name in incident.names]
     leader = incident.leader.name
     if not passed or leader in passed or rank(leader) < min(map(rank, passed)):
+        return incident
+    if rank(leader) == min(map(rank, passed)) and lockstep(past.series(passed[0]), past.series(leader)):
         return incident
     return incident.led_by(passed[0])
 

@@ -49,3 +49,4 @@ def evidence(one: Population, growth: Growth, feed: str, gained: float, space: R
         yield f"Has outlived twice the lifetime that it names, {one.lifetime:.0f} s"
     if not one.discrete:
         yield "No container or type that was measured accounts for this memory"
+        yield "A cache of C code, whose maximum cannot be read, looks the same until it is full"

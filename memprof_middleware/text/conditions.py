@@ -126,7 +126,9 @@ def leak_message(leak: Leak, room: str = "") -> str:
     watched_for = f"rough: watched {duration(leak.watched_seconds)}" if rough else ""
     inside = "; ".join(part for part in (room, watched_for) if part)
     ahead = limit(leak.hours_left)
-    return f"{told}. {ahead[0].upper()}{ahead[1:]}" + (f" ({inside})" if inside else "")
+    unseen = leak.kind == "native" and holder(leak) == ""
+    doubt = ". A cache of C code looks the same until it is full" if unseen else ""
+    return f"{told}. {ahead[0].upper()}{ahead[1:]}" + (f" ({inside})" if inside else "") + doubt
 
 
 def restart(pid: int) -> str:
