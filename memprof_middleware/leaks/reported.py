@@ -11,7 +11,7 @@ from memprof_middleware.leaks.feed import TIME
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident
 from memprof_middleware.leaks.life import Life
-from memprof_middleware.leaks.past import Past
+from memprof_middleware.leaks.past import Past, at
 from memprof_middleware.leaks.populations import lockstep
 from memprof_middleware.model import Leak, LeakKind
 from memprof_middleware.model.value import valueclass
@@ -128,22 +128,32 @@ def _led(case: Case, past: Past, history: History, rank: Callable[[str], float])
     growth = growth_of(life, past, history)
     if growth is None:
         return incident
-    growth = _by_name(growth, case.told, past)
+    growth = _by_name(growth, life, case.told, past)
     if incident is None:
         return Incident(growth, ())
     others = tuple(one for one in (incident.leader, *incident.others) if one.name != growth.name)
     return dataclasses.replace(incident, leader=growth, others=others)
 
 
-def _by_name(growth: Growth, told: str, past: Past) -> Growth:
-    """The growth by the figures of what it was reported as: a type's objects, not the entries of its container."""
+def _by_name(growth: Growth, life: Life, told: str, past: Past) -> Growth:
+    """The growth by the figures of what it was reported as: a type's objects, not bytes or entries of a holder."""
     if not told or told == growth.name:
         return growth
-    values = past.series(told)
-    if not values:
+    values, line = past.series(told), life.finding.growth
+    if not values or line is None:
         return dataclasses.replace(growth, name=told)
     kind: LeakKind = "objects" if past.is_type(told) else "container"
-    return dataclasses.replace(growth, name=told, kind=kind, last=values[-1])
+    first = at(past.column("times"), values, line.times[0])
+    gained, hours = values[-1] - first, line.seconds / 3600
+    return dataclasses.replace(
+        growth,
+        name=told,
+        kind=kind,
+        first=first,
+        last=values[-1],
+        per_request=gained / growth.served if growth.served else None,
+        per_hour=gained / hours if hours > 0 else 0.0,
+    )
 
 
 def _led_by_member(incident: Incident, life: Life, past: Past, rank: Callable[[str], float]) -> Incident:

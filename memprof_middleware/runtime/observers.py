@@ -103,11 +103,14 @@ class Observers:
         if not routes.judged:
             return Conditions()
         heap_mb = None if beat.snapshot is None else beat.snapshot.heap_size_mb
-        known = [growth for growth in routes.growth if not triage.ignores_route(growth.route)]
-        found = [
-            route_condition(leak, self._config, heap_mb, leaks.left(beat.history))
-            for leak in route_leaks(known, self._config)
+        known = [
+            growth
+            for growth in routes.growth
+            if not all(map(triage.ignores_route, (growth.route, *growth.together_with)))
         ]
+        left = leaks.left(beat.history)
+        measured = [route_condition(leak, self._config, heap_mb, left) for leak in route_leaks(known, self._config)]
+        found = [condition for condition in measured if not triage.ignores_route(condition.route)]
         growing = self._growing or any(leak.state == "confirmed" for leak in triage.reported(leaks.leaks))
         growing = growing or any(sibling.confirmed for sibling in beat.siblings)
         return Conditions((ROUTE_LEAK,), found, cause=growing)
