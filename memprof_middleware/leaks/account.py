@@ -10,6 +10,8 @@ from operator import sub
 from memprof_middleware.analysis.bounded import sumprod
 from memprof_middleware.analysis.least_squares import Normal, residuals
 from memprof_middleware.analysis.memory import BLOCK, MAPPED, NATIVE, UNTRACKED
+from memprof_middleware.leaks.grouping import root_of
+from memprof_middleware.leaks.line import floor_of
 from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.populations import Population, misfit, together
 from memprof_middleware.model import LeakKind
@@ -56,6 +58,11 @@ class Item:
         values = self.population.values
         return self.each * (values[min(end, len(values) - 1)] - values[min(begin, len(values) - 1)])
 
+    def kept(self, begin: int) -> float:
+        """Bytes gained from a row on, up to the level that is never undercut again."""
+        floor = floor_of(self.population.values)
+        return max(0.0, self.each * (floor[-1] - floor[min(begin, len(floor) - 1)]))
+
 
 @valueclass(frozen=True, slots=True)
 class Account:
@@ -85,9 +92,21 @@ class Account:
         found = [one for one in self.unknown if in_step(one.values[begin : end + 1], rest)]
         return tuple(sorted(found, key=lambda one: (misfit(one.values[begin : end + 1], rest), one.name)))
 
+    def inside(self, item: Item) -> tuple[Item, ...]:
+        """What is counted inside a container: lists and dicts in its entries that do not grow in lockstep with it.
+
+        The newest entries, which are weighed, have little in them of what comes to each entry later.
+        """
+        own = item.population
+        if own.kind != "container" or root_of(own.name) != own.name:
+            return ()
+        others = (other for other in self.items if other is not item and other.population.bound is None)
+        return tuple(other for other in others if root_of(other.population.name) == own.name)
+
     def most(self, item: Item, begin: int, end: int) -> float:
         """Bytes that a population can have gained at the most, beside the others, between two rows."""
-        others = sum(max(0.0, other.gained(begin, end)) for other in self.items if other is not item)
+        own = {id(one) for one in (item, *self.inside(item))}
+        others = sum(max(0.0, other.gained(begin, end)) for other in self.items if id(other) not in own)
         return self.total[end] - self.total[begin] - _OTHERS * others
 
 

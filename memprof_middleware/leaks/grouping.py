@@ -12,7 +12,7 @@ from memprof_middleware.text.subject import MUTE
 # Populations that are named by what they run.
 RUNNING = ("task ", "thread ")
 # Ranks of a name: whose it is.
-STANDARD, BUILTIN = 2, 3
+LIBRARY, STANDARD, BUILTIN = 1, 2, 3
 # A holder explains a type if it holds so large a share of a sample; of builtins, whose sample is of all that use them,
 # a larger one.
 _SHARE, _BUILTIN_SHARE = 0.3, 0.6
@@ -62,6 +62,11 @@ class Scene:
 def root_of(path: str) -> str:
     """The container at the beginning of a path: ``shop.cart.SESSIONS`` of ``shop.cart.SESSIONS[*].user``."""
     return path.partition("[")[0].partition(".__traceback__")[0]
+
+
+def package_of(module: str) -> str:
+    """The package that a module belongs to: ``openai`` of ``openai.resources.chat``."""
+    return module.partition(".")[0]
 
 
 def group(growths: Sequence[Growth], scene: Scene) -> tuple[dict[str, list[Growth]], dict[str, list[Growth]]]:
@@ -114,9 +119,9 @@ def _belongs(growth: Growth, root: str, group: Sequence[Growth], scene: Scene) -
 
 
 def _is_kin(growth: Growth, member: Growth, scene: Scene) -> bool:
-    """Whether two types grow in step, and one of them says nothing or both are of one module."""
+    """Whether two types grow in step, and one of them says nothing or both are of one package."""
     says_nothing = BUILTIN in {scene.rank(growth.name), scene.rank(member.name)}
-    near = says_nothing or scene.module(growth.name) == scene.module(member.name)
+    near = says_nothing or package_of(scene.module(growth.name)) == package_of(scene.module(member.name))
     return near and scene.in_step(growth.name, member.name)
 
 

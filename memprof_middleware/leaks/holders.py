@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from memprof_middleware.analysis.history import History
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.instruments import Instruments
-from memprof_middleware.leaks.grouping import root_of
+from memprof_middleware.leaks.grouping import package_of, root_of
 from memprof_middleware.leaks.pausing import Halted
 from memprof_middleware.purse import Purse
 
@@ -45,9 +45,9 @@ class Holders:
         return {name: paths for name, (_, paths) in self._found.items()}
 
     def share_root(self, a: str, b: str) -> bool:
-        """Whether two types are held by one root, or are of one module."""
+        """Whether two types are held by one root, or are of one package."""
         roots = [{root_of(path) for path, _ in self._found.get(name, (0, ()))[1]} for name in (a, b)]
-        return bool(roots[0] & roots[1]) or self._probes.module(a) == self._probes.module(b)
+        return bool(roots[0] & roots[1]) or package_of(self._probes.module(a)) == package_of(self._probes.module(b))
 
     def search(self, history: History, names: Iterable[str]) -> None:
         """Look for the holders of those types that have doubled since they were looked for last."""

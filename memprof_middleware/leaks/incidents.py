@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from memprof_middleware.leaks.grouping import (
     BUILTIN,
+    LIBRARY,
     RUNNING,
     STANDARD,
     Scene,
@@ -122,13 +123,17 @@ def _incident(root: str, members: Sequence[Growth], shadows: Sequence[Growth], s
     return Incident(leader, tuple(others), known, _holder(leader, known, scene), max(bounds) if bounds else None)
 
 
-def _order(growth: Growth, scene: Scene) -> tuple[float, int, float]:
-    """The application's own types first, then what is nearest to the root, then the most numerous."""
+def _order(growth: Growth, scene: Scene) -> tuple[float, int, int, float]:
+    """The application's own types first, then what is nearest to the root or to its package, then the most numerous.
+
+    What a library keeps for one object is named by the object: ``openai.AsyncOpenAI``, not its deepest part.
+    """
     paths = scene.holders.get(growth.name, ())
     path = paths[0][0] if paths else ""
     # A way of which a part is left out is long, as is one that is not known.
     steps = path.count(".") + 2 * path.count("[") if path and "…" not in path else _FAR
-    return telling_rank(growth.name, scene), steps, -growth.amount
+    depth = growth.name.count(".") if scene.rank(growth.name) == LIBRARY else 0
+    return telling_rank(growth.name, scene), steps, depth, -growth.amount
 
 
 def _widest(growths: Sequence[Growth]) -> Growth:

@@ -21,6 +21,8 @@ from memprof_middleware.leaks.words import evidence
 
 # Memory that nothing explains is judged only beside known growth of no more than this part of it.
 _KNOWN = 1.0
+# So many types that grow in step with memory are named with it.
+_MOST_LEADING = 8
 # All memory is no leak if so much of its growth has a bound that is named.
 _MOST_BOUNDED = 0.5
 
@@ -114,7 +116,7 @@ class _Looker:
 
         if not item.measured:  # nobody can tell it from memory that grows in step
             one = dataclasses.replace(one, also=(*one.also, self._books.hidden[0].name))
-        found = self._best(one, item.each, most)
+        found = self._best(one, item.each, most, self._books.inside(item))
         return None if found is None else dataclasses.replace(found, weighed=item.measured)
 
     def all(self, everything: Population) -> Finding | None:
@@ -131,13 +133,16 @@ class _Looker:
 
         return self._best(memory, 1.0, most)
 
-    def _best(self, one: Population, each: float, most: Callable[[int, int], float]) -> Finding | None:
+    def _best(
+        self, one: Population, each: float, most: Callable[[int, int], float], inside: Sequence[Item] = ()
+    ) -> Finding | None:
         """The longest stretch of growth that passes; or what speaks against the longest one."""
         floor = line.floor_of(one.values)
         end = len(floor) - 1
         first: Finding | None = None
         for begin in line.begins(one.values, floor, self._times):
-            gained = min(each * (floor[-1] - floor[begin]), most(begin, end))
+            own = each * (floor[-1] - floor[begin]) + sum(item.kept(begin) for item in inside)
+            gained = min(own, most(begin, end))
             if gained < room.LOOK * self._space.total / 2 and not self._told:
                 continue
             found = self._judged(one, each, floor, begin, gained)
@@ -175,10 +180,13 @@ class _Looker:
         """
         if stepped:
             return memory
-        for one in self._books.beside(memory, begin, end):
-            if self._is_its(one.values, memory.values, begin, end) and self._is_straight(one, begin):
-                return dataclasses.replace(memory, name=one.name, also=(*one.also, memory.name))
-        return memory
+        beside = self._books.beside(memory, begin, end)
+        its = [one for one in beside if self._is_its(one.values, memory.values, begin, end)]
+        found = [one for one in its if self._is_straight(one, begin)][:_MOST_LEADING]
+        if not found:
+            return memory
+        names = dict.fromkeys(name for one in found for name in (one.name, *one.also))
+        return dataclasses.replace(memory, name=found[0].name, also=(*list(names)[1:], memory.name))
 
     def _is_straight(self, one: Population, begin: int) -> bool:
         """Whether a count passes, from a row on, what growth has to pass."""

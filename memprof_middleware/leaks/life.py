@@ -138,8 +138,10 @@ def _is_named_alike(finding: Finding, life: Life) -> bool:
 
 
 def _same(finding: Finding, life: Life) -> bool:
-    ours = life.finding.population
-    return finding.population.name in ours.names or ours.name in finding.population.names
+    ours, theirs = life.finding.population, finding.population
+    if not ours.discrete and not theirs.discrete and ours.names & theirs.names & MEMORY:
+        return True  # the same memory, whichever type that grows in step leads it now
+    return theirs.name in ours.names or ours.name in theirs.names
 
 
 def _next(life: Life, finding: Finding | None, now: Present | None) -> Life:

@@ -12,6 +12,8 @@ from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident
 from memprof_middleware.leaks.life import Life
 from memprof_middleware.leaks.past import Past
+from memprof_middleware.leaks.populations import lockstep
+from memprof_middleware.leaks.series import at
 from memprof_middleware.model import Leak, LeakKind
 from memprof_middleware.model.value import valueclass
 
@@ -33,9 +35,15 @@ class Case:
     incident: Incident | None
 
 
-def cases(lives: Mapping[str, Life], incidents: Sequence[Incident]) -> list[Case]:
-    """Put the open lives to the incidents that they belong to; lives of one incident, or of one name, are one case."""
-    homes = _homes(lives, incidents)
+def cases(lives: Mapping[str, Life], incidents: Sequence[Incident], rank: Callable[[str], float]) -> list[Case]:
+    """Put the open lives to the incidents that they belong to; lives of one incident, or of one name, are one case.
+
+    Args:
+        lives: what was reported, or is for the first time.
+        incidents: what grows.
+        rank: of a name, the most telling first.
+    """
+    homes = _homes(lives, incidents, rank)
     members: dict[str, list[str]] = {}
     owner: dict[int, str] = {}
     for key in sorted(lives, key=lambda key: not lives[key].told):  # who was reported before has the incident
@@ -53,15 +61,27 @@ def cases(lives: Mapping[str, Life], incidents: Sequence[Incident]) -> list[Case
     return found
 
 
-def _homes(lives: Mapping[str, Life], incidents: Sequence[Incident]) -> dict[str, int]:
-    """For each life the incident that has its name, else one that shares a name with it."""
+def _homes(lives: Mapping[str, Life], incidents: Sequence[Incident], rank: Callable[[str], float]) -> dict[str, int]:
+    """For each life the incident that has its name, else one that shares a name with it.
+
+    Memory grows in step with all that is kept for one reason: as long as no name of theirs was reported, it belongs to
+    what tells most.
+    """
     homes: dict[str, int] = {}
     for key, life in lives.items():
         own = [index for index, incident in enumerate(incidents) if {life.told, life.name} & incident.names]
         kin = [index for index, incident in enumerate(incidents) if life.names & incident.names]
-        if own or kin:
+        if (own or kin) and life.told in {"", *MEMORY} and not life.finding.population.discrete:
+            named = [index for index in kin if incidents[index].leader.name not in MEMORY]
+            homes[key] = min(named, key=lambda index: _tells(incidents[index], life, rank), default=(own or kin)[0])
+        elif own or kin:
             homes[key] = (own or kin)[0]
     return homes
+
+
+def _tells(incident: Incident, life: Life, rank: Callable[[str], float]) -> tuple[float, int]:
+    """How much an incident tells of memory, the most first: by its leader, then by how much of it is in step."""
+    return rank(incident.leader.name), -len(incident.names & life.names)
 
 
 def named_anew(case: Case, own: Mapping[str, Leak]) -> Case:
@@ -103,36 +123,48 @@ def _led(case: Case, past: Past, history: History, rank: Callable[[str], float])
     incident, life = case.incident, case.life
     if incident is not None:
         if not case.told:
-            return _led_by_member(incident, life, rank)
+            return _led_by_member(incident, life, past, rank)
         if case.told in incident.names:
             return incident.led_by(case.told)
     growth = growth_of(life, past, history)
     if growth is None:
         return incident
-    growth = _by_name(growth, case.told, past)
+    growth = _by_name(growth, life, case.told, past)
     if incident is None:
         return Incident(growth, ())
     others = tuple(one for one in (incident.leader, *incident.others) if one.name != growth.name)
     return dataclasses.replace(incident, leader=growth, others=others)
 
 
-def _by_name(growth: Growth, told: str, past: Past) -> Growth:
-    """The growth by the figures of what it was reported as: a type's objects, not the entries of its container."""
+def _by_name(growth: Growth, life: Life, told: str, past: Past) -> Growth:
+    """The growth by the figures of what it was reported as: a type's objects, not bytes or entries of a holder."""
     if not told or told == growth.name:
         return growth
-    values = past.series(told)
-    if not values:
+    values, line = past.series(told), life.finding.growth
+    if not values or line is None:
         return dataclasses.replace(growth, name=told)
     kind: LeakKind = "objects" if past.is_type(told) else "container"
-    return dataclasses.replace(growth, name=told, kind=kind, last=values[-1])
+    first = at(past.column("times"), values, line.times[0])
+    gained, hours = values[-1] - first, line.seconds / 3600
+    return dataclasses.replace(
+        growth,
+        name=told,
+        kind=kind,
+        first=first,
+        last=values[-1],
+        per_request=gained / growth.served if growth.served else None,
+        per_hour=gained / hours if hours > 0 else 0.0,
+    )
 
 
-def _led_by_member(incident: Incident, life: Life, rank: Callable[[str], float]) -> Incident:
-    """The incident, led by a member of what has passed the tests, unless its leader says more than all of these."""
+def _led_by_member(incident: Incident, life: Life, past: Past, rank: Callable[[str], float]) -> Incident:
+    """The incident, led by a member of what has passed the tests, unless its leader says more, or as much in step."""
     population = life.finding.population
     passed = [name for name in (population.name, *population.also) if name in incident.names]
     leader = incident.leader.name
     if not passed or leader in passed or rank(leader) < min(map(rank, passed)):
+        return incident
+    if rank(leader) == min(map(rank, passed)) and lockstep(past.series(passed[0]), past.series(leader)):
         return incident
     return incident.led_by(passed[0])
 

@@ -25,6 +25,10 @@ from memprof_middleware.text.words import count, size
 _SETTLED_SECONDS = 30.0
 # How sure each state is.
 _WATCHED, _SUSPECTED, _CONFIRMED = 0.6, 0.8, 0.9
+# Memory of which nothing is counted may be a cache of C code, whose maximum nobody can read, until it is full: the more
+# of the room it has taken in a line, the less likely. At the share that confirms it, and at twice that share.
+_UNSEEN_KINDS = frozenset({"untracked", "native", "mapped"})
+_UNSEEN, _UNSEEN_LARGE = 0.75, 0.9
 # What grows ever more slowly is a cache that fills; so is what grows by fits and starts.
 _PACE, _STEADY = 0.7, 0.4
 # What has survived so many full collections is no garbage that waits for one.
@@ -75,7 +79,7 @@ def verdict_of(
         kind=growth.kind,
         state=state,
         severity=_severity(growth, percent, config),
-        confidence=round(_confidence(growth, told=told, confirmed=confirmed, held=bool(incident.holder)), 2),
+        confidence=round(_confidence(incident, life, told=told, confirmed=confirmed), 2),
         notable=confirmed or told or (enough and _has_laboratory(config)),
         holder=incident.holder or (before.holder if before else ""),
         route=route.route,
@@ -132,9 +136,14 @@ def has_ended(leak: Leak, values: Sequence[float], load: Load) -> bool:
     return stalled > _STALLED * (load.served - stalled)
 
 
-def _confidence(growth: Growth, *, told: bool, confirmed: bool, held: bool) -> float:
+def _confidence(incident: Incident, life: Life | None, *, told: bool, confirmed: bool) -> float:
+    growth = incident.leader
     if confirmed:
-        return max(_CONFIRMED, 0.7 + 0.2 * growth.steadiness + 0.09 * held)
+        sure = max(_CONFIRMED, 0.7 + 0.2 * growth.steadiness + 0.09 * bool(incident.holder))
+        if life is None or incident.is_held or growth.kind not in _UNSEEN_KINDS:
+            return sure
+        more = min(1.0, max(0.0, life.finding.share / CONFIRM - 1))
+        return min(sure, _UNSEEN + (_UNSEEN_LARGE - _UNSEEN) * more)
     if told:
         return _SUSPECTED + 0.05 * growth.steadiness
     slows_down = growth.pace < _PACE or growth.steadiness < _STEADY

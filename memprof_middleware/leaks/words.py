@@ -54,6 +54,7 @@ def evidence(
         yield f"Has outlived twice the lifetime that it names, {one.lifetime:.0f} s"
     if not one.discrete:
         yield "No container or type that was measured accounts for this memory"
+        yield "A cache of C code, whose maximum cannot be read, looks the same until it is full"
 
 
 def _survival(left: Survival, what: str) -> str:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from memprof_middleware.metrics.spec import ALL, MetricSpec, Samples, each, labelled, of_snapshot
-from memprof_middleware.routes.growth import group_growth
+from memprof_middleware.model.clean import clean
+from memprof_middleware.routes.growth import group_growth, group_leaks
+from memprof_middleware.text.conditions import route_names
+
+# Of a label: two routes and how many more.
+_LONGEST = 300
 
 
 def _route_growth(unit: str) -> Samples:
@@ -12,6 +17,15 @@ def _route_growth(unit: str) -> Samples:
         ((growth.worker or ALL, growth.route), growth.per_request.value)
         for growth in group_growth(workers)
         if growth.unit == unit and growth.identified
+    )
+
+
+def _route_leaks(unit: str) -> Samples:
+    """One figure for each leak of routes that is reported, by the names of its routes."""
+    return lambda workers: (
+        ((leak.growth.worker or ALL, clean(route_names(leak), _LONGEST)), leak.growth.per_request.value)
+        for leak in group_leaks(workers)
+        if leak.growth.unit == unit
     )
 
 
@@ -62,6 +76,20 @@ REQUESTS: tuple[MetricSpec, ...] = (
         "gauge",
         "Blocks of Python's allocator that each request of a route leaves behind. Only routes that leave any.",
         _route_growth("objects"),
+        ("route",),
+    ),
+    MetricSpec(
+        "memory_route_leak_bytes_per_request",
+        "gauge",
+        "Bytes kept per request by the routes of a reported leak, until its growth is over.",
+        _route_leaks("bytes"),
+        ("route",),
+    ),
+    MetricSpec(
+        "memory_route_leak_objects_per_request",
+        "gauge",
+        "Blocks of Python's allocator kept per request by the routes of a reported leak, until its growth is over.",
+        _route_leaks("objects"),
         ("route",),
     ),
 )

@@ -7,7 +7,7 @@ from memprof_middleware.model.drift import DriftReport
 from memprof_middleware.model.forecast import Forecast, Outlook
 from memprof_middleware.model.ignored import Acknowledged, Ignored
 from memprof_middleware.model.leak import FedBy, Leak, LeakKind, LeakState, Resolved
-from memprof_middleware.model.route import Estimate, RouteGrowth, RouteWindows, WindowRow
+from memprof_middleware.model.route import Estimate, RouteGrowth, RouteLeak, RouteWindows, WindowRow
 from memprof_middleware.model.severity import SEVERITIES, Severity
 from memprof_middleware.model.snapshot import CensusKind, MemorySnapshot
 from memprof_middleware.model.units import MB
@@ -34,6 +34,7 @@ __all__ = [
     "Outlook",
     "Resolved",
     "RouteGrowth",
+    "RouteLeak",
     "RouteWindows",
     "Severity",
     "SinkHealth",

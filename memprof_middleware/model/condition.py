@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from memprof_middleware.model.leak import Leak
+from memprof_middleware.model.route import RouteLeak
 from memprof_middleware.model.severity import Severity
 from memprof_middleware.model.urgency import Urgency
 from memprof_middleware.model.value import valueclass
@@ -29,6 +30,7 @@ class Condition:
         per_hour: growth an hour, in bytes; ``None``: not known.
         leak: the leak, where it is one.
         also: other subjects under which the same may have begun.
+        kept: what requests keep, where it is a leak of a route.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Condition:
     per_hour: float | None = None
     leak: Leak | None = None
     also: tuple[str, ...] = ()
+    kept: RouteLeak | None = None
 
     @property
     def suspected(self) -> bool:

@@ -154,3 +154,21 @@ class RouteGrowth(_Value):
             f"{names} keep {shown}{unit} ({least}-{most}) per request; their requests come together, so it is not "
             "known which of them"
         )
+
+
+@valueclass(frozen=True, kw_only=True, slots=True)
+class RouteLeak(_Value):
+    """What the alert ``route_leak`` is about: a route that keeps memory, and those that keep about as much.
+
+    Attributes:
+        growth: of the route that keeps most.
+        others: routes of which each request keeps about as much; all have one cause.
+    """
+
+    growth: RouteGrowth
+    others: tuple[str, ...] = ()
+
+    @property
+    def routes(self) -> tuple[str, ...]:
+        """All routes that it is about, the one that keeps most first."""
+        return (self.growth.route, *self.growth.together_with, *self.others)

@@ -11,7 +11,7 @@ from memprof_middleware.model.drift import DriftReport
 from memprof_middleware.model.forecast import Forecast
 from memprof_middleware.model.ignored import Acknowledged, Ignored
 from memprof_middleware.model.leak import Leak, Resolved
-from memprof_middleware.model.route import RouteGrowth
+from memprof_middleware.model.route import RouteGrowth, RouteLeak
 from memprof_middleware.model.snapshot import MemorySnapshot
 from memprof_middleware.model.value import valueclass
 
@@ -62,6 +62,7 @@ class MemoryMetrics(_Value):
         in_flight: requests that had begun and not ended at the last snapshot.
         route_requests: requests answered so far, by route.
         route_growth: what requests keep, by route, over all workers; told by the worker with the lowest number.
+        route_leaks: of these what the alert ``route_leak`` has reported and what is not over; ``None``: not judged yet.
         remedies: remedies that ran so far, by name.
         remedy_freed_mb: what they gave back, by name.
         recycles: workers of this server that retired so far; ``None``: recycling is off, or its file cannot be read.
@@ -93,6 +94,7 @@ class MemoryMetrics(_Value):
     in_flight: int = 0
     route_requests: Mapping[str, int] = dataclasses.field(default_factory=dict)
     route_growth: tuple[RouteGrowth, ...] = ()
+    route_leaks: tuple[RouteLeak, ...] | None = None
     remedies: Mapping[str, int] = dataclasses.field(default_factory=dict)
     remedy_freed_mb: Mapping[str, float] = dataclasses.field(default_factory=dict)
     recycles: int | None = None
@@ -125,6 +127,8 @@ class WorkerSummary(_Value):
         snapshot: its last snapshot, of which only what is about memory is told.
         leaks: its open leaks, and when each was first suspected.
         forecast: of the worker with the lowest number, which tells the past of what is shared.
+        confirmed: whether a leak is confirmed in it.
+        route_leaks: as in :class:`MemoryMetrics`.
     """
 
     worker: _SlotNumber
@@ -132,6 +136,8 @@ class WorkerSummary(_Value):
     snapshot: MemorySnapshot | None = None
     leaks: Mapping[str, float] = dataclasses.field(default_factory=dict)
     forecast: Forecast | None = None
+    confirmed: bool = False
+    route_leaks: tuple[RouteLeak, ...] | None = None
 
     @classmethod
     def of(cls, metrics: MemoryMetrics) -> WorkerSummary:
@@ -143,6 +149,8 @@ class WorkerSummary(_Value):
             snapshot=metrics.snapshot,
             leaks={leak.name: leak.detected_at for leak in metrics.leaks},
             forecast=told,
+            confirmed=any(leak.state == "confirmed" for leak in metrics.leaks),
+            route_leaks=metrics.route_leaks,
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 
 from memprof_middleware.config import Config
-from memprof_middleware.model import MB, Condition, MemoryMetrics, RouteGrowth
+from memprof_middleware.model import MB, Condition, Estimate, MemoryMetrics, RouteGrowth, RouteLeak
 from memprof_middleware.model.urgency import hours_left, urgency
 from memprof_middleware.text.conditions import route_message
 
@@ -13,49 +14,107 @@ from memprof_middleware.text.conditions import route_message
 _WITHIN = 3.0
 # Requests of its own that a route has answered at the least.
 _LEAST_REQUESTS = 1000
+# A route that has a smaller part of all growth grows beside the leak.
+_LEAST_SHARE = 0.1
 
 
-def route_conditions(
-    growths: Iterable[RouteGrowth], config: Config, heap_size_mb: float | None, left: float | None = None
-) -> list[Condition]:
-    """The routes that keep memory for certain, as conditions: one for each, by bytes where known, else by objects.
+def route_leaks(growths: Iterable[RouteGrowth], config: Config) -> list[RouteLeak]:
+    """The routes that keep memory for certain, those that keep the most first.
 
     Even the low end of the interval must reach ``route_min_bytes``, or one object, and a third of the high end: a wider
-    one is worth a line in the report and no alert. High is a route that by itself passes the limit of growth per
-    hour, medium any other.
+    one is worth a line in the report and no alert. Routes that keep about as much have one cause: what every request
+    keeps is one leak and not one for each route. Objects count only where no route is found by its bytes.
 
     Args:
         growths: what requests keep.
         config: the limits.
+    """
+    sure = [growth for growth in growths if _is_sure(growth, config)]
+    sure = [growth for growth in sure if growth.unit == "bytes"] or sure
+    found: list[RouteLeak] = []
+    claimed: set[str] = set()
+    for growth in sorted(sure, key=lambda growth: (growth.worker != "", -growth.kept)):
+        if claimed.isdisjoint((growth.route, *growth.together_with)):
+            alike = [other for other in sure if other.route not in claimed and _is_alike(other, growth)]
+            leak = _together(growth, alike)
+            claimed.update(leak.routes)
+            if leak.growth.share >= _LEAST_SHARE:
+                found.append(leak)
+    return found
+
+
+def _is_sure(growth: RouteGrowth, config: Config) -> bool:
+    least = config.route_min_bytes if growth.unit == "bytes" else 1.0
+    low, high = growth.per_request.low, growth.per_request.high
+    return low >= least and high <= _WITHIN * low and growth.requests >= _LEAST_REQUESTS
+
+
+def _is_alike(other: RouteGrowth, growth: RouteGrowth) -> bool:
+    """Whether another route of the same workers may keep as much: their intervals overlap."""
+    same = other.worker == growth.worker and other.unit == growth.unit and other.identified and growth.identified
+    a, b = other.per_request, growth.per_request
+    return same and other.route != growth.route and a.low <= b.high and b.low <= a.high
+
+
+def _together(growth: RouteGrowth, alike: Sequence[RouteGrowth]) -> RouteLeak:
+    """One leak of a route and of those that keep about as much, with the figures of all of them."""
+    if not alike:
+        return RouteLeak(growth=growth)
+    every = (growth, *alike)
+    kept, requests = sum(one.kept for one in every), sum(one.requests for one in every)
+    low, high = min(one.per_request.low for one in every), max(one.per_request.high for one in every)
+    figures = dataclasses.replace(
+        growth,
+        requests=requests,
+        kept=kept,
+        share=min(1.0, sum(one.share for one in every)),
+        per_hour=sum(one.per_hour for one in every),
+        per_request=Estimate(kept / requests, low, high),
+    )
+    ordered = sorted(alike, key=lambda one: -one.kept)
+    return RouteLeak(growth=figures, others=tuple(one.route for one in ordered))
+
+
+def route_condition(
+    leak: RouteLeak, config: Config, heap_size_mb: float | None = None, left: float | None = None
+) -> Condition:
+    """A leak of a route as a condition.
+
+    High is a route that by itself passes the limit of growth per hour, medium any other.
+
+    Args:
+        leak: what its requests keep.
+        config: the limits.
         heap_size_mb: memory that the process may use.
         left: bytes until a limit is reached.
     """
-    found: dict[tuple[str, ...], Condition] = {}
-    for growth in growths:
-        least = config.route_min_bytes if growth.unit == "bytes" else 1.0
-        routes = (growth.worker, growth.route, *growth.together_with)
-        low, high = growth.per_request.low, growth.per_request.high
-        if low < least or high > _WITHIN * low or growth.requests < _LEAST_REQUESTS or routes in found:
-            continue
-        in_bytes = growth.unit == "bytes"
-        percent = 100 * growth.per_hour / (heap_size_mb * MB) if heap_size_mb and in_bytes else 0.0
-        hours = hours_left(left, growth.per_hour) if in_bytes else None
-        found[routes] = Condition(
-            "route_leak",
-            "high" if percent > config.heap_growth_percent_per_hour else "medium",
-            growth.per_request.value,
-            least,
-            route_message(growth),
-            subject=" + ".join(routes[1:]) + (f" in worker {growth.worker}" if growth.worker else ""),
-            urgency=urgency(hours, leaking=True),
-            limit_seconds=None if hours is None else 3600 * hours,
-            route=" + ".join(routes[1:]),
-            per_hour=growth.per_hour if in_bytes else None,
-        )
-    return list(found.values())
+    growth = leak.growth
+    in_bytes = growth.unit == "bytes"
+    percent = 100 * growth.per_hour / (heap_size_mb * MB) if heap_size_mb and in_bytes else 0.0
+    hours = hours_left(left, growth.per_hour) if in_bytes else None
+    route = " + ".join(leak.routes)
+    return Condition(
+        "route_leak",
+        "high" if percent > config.heap_growth_percent_per_hour else "medium",
+        growth.per_request.value,
+        config.route_min_bytes if in_bytes else 1.0,
+        route_message(leak),
+        subject=route + (f" in worker {growth.worker}" if growth.worker else ""),
+        urgency=urgency(hours, leaking=True),
+        limit_seconds=None if hours is None else 3600 * hours,
+        route=route,
+        per_hour=growth.per_hour if in_bytes else None,
+        kept=leak,
+    )
 
 
 def group_growth(workers: Sequence[MemoryMetrics]) -> tuple[RouteGrowth, ...]:
     """The growth by route of all workers, as the worker with the lowest number found it."""
     first = min(workers, key=lambda worker: int(worker.worker), default=None)
     return () if first is None else first.route_growth
+
+
+def group_leaks(workers: Sequence[MemoryMetrics]) -> tuple[RouteLeak, ...]:
+    """The leaks by route that are reported, as the worker with the lowest number that has judged says."""
+    judged = sorted((one for one in workers if one.route_leaks is not None), key=lambda worker: int(worker.worker))
+    return judged[0].route_leaks or () if judged else ()

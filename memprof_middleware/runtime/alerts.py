@@ -6,12 +6,11 @@ import dataclasses
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
-from typing import Literal, NamedTuple, Protocol
+from typing import Protocol
 
-from memprof_middleware.model import Alert, Condition
-from memprof_middleware.model.alert import AlertState
-from memprof_middleware.model.urgency import URGENCIES
+from memprof_middleware.model import Alert, Condition, RouteLeak
 from memprof_middleware.runtime.beat import Conditions
+from memprof_middleware.runtime.changes import Change, alert_of, rank_of
 
 # A value that moves around a threshold must not begin and end again and again: what has begun ends below this share.
 _RELEASE = 0.95
@@ -24,33 +23,6 @@ _LARGER = 2.0
 _MOST_ENDED = 100
 
 Key = tuple[str, str]
-Step = Literal["begins", "rises", "goes on", "ends"]
-
-
-class Change(NamedTuple):
-    """A change of a condition: it begins, rises, goes on or ends.
-
-    Attributes:
-        step: what happened to the condition.
-        condition: as it is now; of one that ended, as it was measured last.
-        before: as it was when it was reported last; of one that begins, the same.
-        since: when it began; of a leak, when it was confirmed.
-        now: when this happened.
-        times: how often it began so far, this time included.
-        first: when it began for the first time.
-        why: what ended it, where that is known.
-        elsewhere: it has not ended: another worker reports it from now on.
-    """
-
-    step: Step
-    condition: Condition
-    before: Condition
-    since: float
-    now: float
-    times: int = 1
-    first: float = 0.0
-    why: str = ""
-    elsewhere: bool = False
 
 
 @dataclasses.dataclass(slots=True)
@@ -64,6 +36,7 @@ class _Entry:
         found: how much more often than missed it was found of late.
         repeated: whether it was reported that it goes on.
         adopted: whether it is a predecessor's, and was not judged here yet.
+        elsewhere: whether another worker reports it; it is known here to go on with, should that one end.
     """
 
     condition: Condition
@@ -72,6 +45,12 @@ class _Entry:
     found: int = 0
     repeated: bool = False
     adopted: bool = False
+    elsewhere: bool = False
+
+    def is_about(self, kept: RouteLeak) -> bool:
+        """Whether it is about one of the routes of a leak, as it is now or as it was reported."""
+        known = (one.kept for one in (self.condition, self.told) if one is not None)
+        return any(one is not None and not set(kept.routes).isdisjoint(one.routes) for one in known)
 
 
 class Reports(Protocol):
@@ -99,6 +78,7 @@ class AlertManager:
         self._entries: dict[Key, _Entry] = {}
         self._alerts: dict[Key, Alert] = {}
         self._ended: OrderedDict[Key, tuple[float, int]] = OrderedDict()  # of leaks: when first, and how often
+        self._judged: set[str] = set()
         self._lock = threading.Lock()
 
     @property
@@ -106,13 +86,24 @@ class AlertManager:
         """The conditions that are met now, as they were reported last; suspicions left out."""
         return list(self._alerts.values())
 
+    def reported(self, name: str) -> list[Condition] | None:
+        """What this or another worker has reported under a name and is not over; ``None``: none of them has judged."""
+        with self._lock:
+            told = [entry.told for key, entry in self._entries.items() if key[0] == name and entry.told is not None]
+            return told if told or name in self._judged else None
+
     def adopt(self, conditions: Iterable[Condition], now: float) -> None:
-        """Take over conditions that were reported by a predecessor: only what comes after is reported."""
+        """Take over conditions that were reported by a predecessor: only what comes after is reported.
+
+        Those that one worker judges for all are kept in mind, until it is known which one that is.
+        """
         for condition in conditions:
             key = condition.name, condition.subject
             with self._lock:
                 is_new = key not in self._entries
-                if is_new:
+                if is_new and condition.kept is not None:
+                    self._entries[key], is_new = _known_elsewhere(condition, now), False
+                elif is_new:
                     often = _TIMES.get(condition.name, 1)
                     self._entries[key] = _Entry(condition, now, condition, often, adopted=True)
                     self._alerts[key] = alert_of(Change("begins", condition, condition, now, now), condition.message)
@@ -126,7 +117,10 @@ class AlertManager:
             conditions: what an observer found.
             now: the time.
         """
+        if not conditions.elsewhere:
+            self._take_over(conditions.judged, now)
         with self._lock:  # not around the reporting: a callback may ask what is active
+            self._judged.update(conditions.judged)
             changes = list(self._changes(conditions, now))
         for change in changes:
             alert = self._reports.record(change)
@@ -138,12 +132,14 @@ class AlertManager:
 
     def _changes(self, conditions: Conditions, now: float) -> Iterator[Change]:
         if conditions.elsewhere:
-            yield from self._left(conditions.judged, now)
+            yield from self._left(conditions, now)
             return
         found: set[Key] = set()
         exact = {(condition.name, condition.subject) for condition in conditions.found}
         for condition in conditions.found:
             key = self._known_as(condition, exact)
+            if key in found:
+                continue  # a part of what was reported together
             entry = self._entries.get(key)
             if not _is_met(condition, entry):
                 if entry is not None:
@@ -155,8 +151,15 @@ class AlertManager:
             yield from self._missed(key, now, conditions, is_found=key in found)
 
     def _known_as(self, condition: Condition, exact: Collection[Key]) -> Key:
-        """The key under which it is found; what has begun under another name, in the same place, goes on as this."""
+        """The key under which it is found; what has begun under another name, in the same place, goes on as this.
+
+        A route that leaks is the same leak whether it is found alone, for one worker or with others.
+        """
         key = condition.name, condition.subject
+        if condition.kept is not None:
+            kept = condition.kept
+            same = [known for known, entry in self._entries.items() if known[0] == key[0] and entry.is_about(kept)]
+            return min(same, key=lambda known: self._entries[known].told is None, default=key)
         if key not in self._entries:
             for known, entry in self._entries.items():
                 is_here = bool(condition.holder) and entry.condition.holder == condition.holder
@@ -208,51 +211,31 @@ class AlertManager:
         if entry.told is None and entry.found <= 0:
             del self._entries[key]
 
-    def _left(self, names: Collection[str], now: float) -> Iterator[Change]:
-        for key in [key for key in self._entries if key[0] in names]:
+    def _left(self, conditions: Conditions, now: float) -> Iterator[Change]:
+        """What is ours no longer; what the other worker has reported is kept in mind."""
+        for key in [key for key in self._entries if key[0] in conditions.judged]:
             entry = self._entries.pop(key)
-            if entry.told is not None:
+            if entry.told is not None and not entry.elsewhere:
                 yield Change("ends", entry.condition, entry.told, entry.since, now, elsewhere=True)
+        for condition in conditions.found:
+            self._entries[condition.name, condition.subject] = _known_elsewhere(condition, now)
+
+    def _take_over(self, names: Collection[str], now: float) -> None:
+        """Go on, as our own, with what another worker has reported."""
+        with self._lock:
+            taken = [entry for key, entry in self._entries.items() if key[0] in names and entry.elsewhere]
+            for entry in taken:
+                entry.elsewhere = False
+                told = entry.condition
+                begun = Change("begins", told, told, entry.since, now)
+                self._alerts[told.name, told.subject] = alert_of(begun, told.message)
+        for entry in taken:
+            self._reports.adopt(entry.condition)
 
 
-def alert_of(change: Change, message: str, *, page: str = "", leading: bool = True) -> Alert:
-    """The record of a change.
-
-    Args:
-        change: what happened.
-        message: the same in a sentence.
-        page: path of the page.
-        leading: whether this worker reports it for all.
-    """
-    ended = change.step == "ends"
-    now, told = change.condition, change.before if ended else change.condition
-    known = told if told.holder else now  # what has gone has no holder any more
-    open_state: AlertState = "active" if told.leak is None else "suspected" if told.suspected else "confirmed"
-    return Alert(
-        name=told.name,
-        subject=told.subject,
-        severity=told.severity,
-        message=message,
-        value=told.value,
-        threshold=told.threshold,
-        since=change.since,
-        timestamp=change.now,
-        active=not ended,
-        state="resolved" if ended else open_state,
-        urgency=told.urgency,
-        incident=known.incident,
-        holder=known.holder,
-        route=now.route or told.route,
-        per_hour=told.per_hour,
-        limit_seconds=told.limit_seconds,
-        page=page,
-        leading=leading,
-    )
-
-
-def rank_of(condition: Condition) -> int:
-    """The urgency of a condition as a number, the lowest for a suspicion."""
-    return 0 if condition.suspected else 1 + URGENCIES.index(condition.urgency)
+def _known_elsewhere(condition: Condition, now: float) -> _Entry:
+    often = _TIMES.get(condition.name, 1)
+    return _Entry(condition, now, condition, often, adopted=True, elsewhere=True)
 
 
 def _growth(condition: Condition) -> float:

@@ -53,7 +53,7 @@ class Conditions:
         reasons: what ended others, by subject, where that is known: ``was freed``.
         cause: whether the growth goes on that these are the cause of. While it does, what began stays, found or not;
             when it is over, so are they. ``None``: each stands for itself.
-        elsewhere: another worker judges them from now on: they are no longer ours to report.
+        elsewhere: another worker judges them: they are not ours to report, and those found are what it has reported.
     """
 
     judged: Sequence[str] = ()

@@ -7,15 +7,15 @@ import os
 from collections.abc import Iterable
 
 from memprof_middleware.failures import Failures
-from memprof_middleware.model import Alert, Leak, MemoryMetrics, RouteGrowth
+from memprof_middleware.model import Alert, Leak, MemoryMetrics, RouteGrowth, RouteLeak
 from memprof_middleware.purse import Purse
-from memprof_middleware.routes.growth import group_growth
+from memprof_middleware.routes.growth import group_growth, route_condition
 from memprof_middleware.routes.watch import most_growth
 from memprof_middleware.runtime.alerts import AlertManager
 from memprof_middleware.runtime.beat import Beat, Conditions, Observer
 from memprof_middleware.runtime.features import Features
 from memprof_middleware.runtime.given import Given
-from memprof_middleware.runtime.observers import Observers, leak_condition
+from memprof_middleware.runtime.observers import ROUTE_LEAK, Observers, leak_condition
 from memprof_middleware.runtime.publisher import Publisher
 from memprof_middleware.runtime.reporting import Reporter
 from memprof_middleware.runtime.snapshots import Snapshots
@@ -114,6 +114,12 @@ class Evaluator:
         return self._features.triage.reported(self._features.leaks.leaks)
 
     @property
+    def route_leaks(self) -> tuple[RouteLeak, ...] | None:
+        """The routes that are reported to leak, by this or another worker; ``None``: none of them has judged yet."""
+        told = self._alerts.reported(ROUTE_LEAK)
+        return None if told is None else tuple(one.kept for one in told if one.kept is not None)
+
+    @property
     def alerts(self) -> list[Alert]:
         """The conditions that are met, as they were reported last."""
         return self._alerts.active
@@ -127,3 +133,4 @@ class Evaluator:
         confirmed = [leak for leak in predecessor.leaks if leak.state == "confirmed"]
         self._alerts.adopt([leak_condition(leak, config) for leak in confirmed], now)
         self._alerts.adopt(self._features.capacity.inherit(predecessor), now)
+        self._alerts.adopt([route_condition(leak, config) for leak in predecessor.route_leaks or ()], now)

@@ -7,7 +7,7 @@ from memprof_middleware.config import Config
 from memprof_middleware.limits.capacity import CONDITION as EXHAUSTION
 from memprof_middleware.limits.thresholds import CONDITIONS, heap_growth, measured
 from memprof_middleware.model import Condition, FedBy, Leak, MemorySnapshot
-from memprof_middleware.routes.growth import route_conditions
+from memprof_middleware.routes.growth import route_condition, route_leaks
 from memprof_middleware.runtime.beat import Beat, Conditions, Observer
 from memprof_middleware.runtime.features import Features
 from memprof_middleware.text.conditions import leak_message, restart
@@ -26,6 +26,7 @@ class Observers:
     def __init__(self, features: Features) -> None:
         self._features, self._config = features, features.config
         self._growing = False  # all memory grows as a leak does
+        self._has_judged = False  # which route leaks, since this worker does it for all
         self.leaks = Observer("leaks", self._leaks)
         self.thresholds = (
             Observer("thresholds", self._thresholds),
@@ -90,8 +91,8 @@ class Observers:
     def _routes(self, beat: Beat) -> Conditions:
         """The routes that leak, over all workers; judged by the worker with the lowest number.
 
-        A route that keeps memory is a leak only beside the evidence that something leaks: a young process keeps much
-        with each request.
+        A route that keeps memory is a leak only beside the evidence that something leaks, in any worker: a young
+        process keeps much with each request. Who begins to judge goes on with what the others say is reported.
         """
         routes, leaks, triage = self._features.routes, self._features.leaks, self._features.triage
         siblings = [sibling.worker for sibling in beat.siblings]
@@ -99,14 +100,30 @@ class Observers:
         pressing = growing or any(leak.notable for leak in leaks.leaks)
         windows_of = self._features.group.windows
         routes.judge(beat.worker, siblings, windows_of, pressing=pressing, by_hand=beat.by_hand)
-        if not routes.judges:
-            return Conditions((ROUTE_LEAK,), elsewhere=True)
+        self._has_judged = routes.judges and (self._has_judged or routes.judged)
+        if not self._has_judged:
+            return self._routes_of_others(beat)
         if not routes.judged:
             return Conditions()
         heap_mb = None if beat.snapshot is None else beat.snapshot.heap_size_mb
-        found = route_conditions(routes.growth, self._config, heap_mb, leaks.left(beat.history))
-        kept = [condition for condition in found if not triage.ignores_route(condition.route)]
-        return Conditions((ROUTE_LEAK,), kept, cause=growing)
+        known = [
+            growth
+            for growth in routes.growth
+            if not all(map(triage.ignores_route, (growth.route, *growth.together_with)))
+        ]
+        left = leaks.left(beat.history)
+        measured = [route_condition(leak, self._config, heap_mb, left) for leak in route_leaks(known, self._config)]
+        found = [condition for condition in measured if not triage.ignores_route(condition.route)]
+        growing = growing or any(sibling.confirmed for sibling in beat.siblings)
+        return Conditions((ROUTE_LEAK,), found, cause=growing)
+
+    def _routes_of_others(self, beat: Beat) -> Conditions:
+        """The routes that leak, as another worker has reported them; nothing is known while none of them has judged."""
+        told = [one.route_leaks for one in sorted(beat.siblings, key=lambda sibling: int(sibling.worker))]
+        known = next((leaks for leaks in told if leaks is not None), None)
+        if known is None:
+            return Conditions()
+        return Conditions((ROUTE_LEAK,), [route_condition(leak, self._config) for leak in known], elsewhere=True)
 
 
 def leak_condition(leak: Leak, config: Config, snapshot: MemorySnapshot | None = None) -> Condition:

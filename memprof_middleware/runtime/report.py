@@ -35,6 +35,7 @@ def figures_of(monitor: ProcessMonitor) -> MemoryMetrics:
         in_flight=monitor.traffic.in_flight,
         route_requests=monitor.traffic.read()[0],
         route_growth=monitor.features.routes.growth,
+        route_leaks=monitor.evaluator.route_leaks,
         forecast=monitor.features.capacity.forecast,
         sinks=monitor.sinks.health(),
         **monitor.recycler.figures(),

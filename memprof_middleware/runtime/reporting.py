@@ -10,7 +10,7 @@ from memprof_middleware.failures import Failures
 from memprof_middleware.leaks.triage import Triage
 from memprof_middleware.model import Alert, Condition, Leak
 from memprof_middleware.model.alert import level_of
-from memprof_middleware.runtime.alerts import Change, alert_of, rank_of
+from memprof_middleware.runtime.changes import Change, alert_of, rank_of
 from memprof_middleware.text.conditions import begins, ends, goes_on, rises
 from memprof_middleware.text.words import clock
 from memprof_middleware.workers.reported import Reported
@@ -158,7 +158,8 @@ def _known_as(condition: Condition) -> set[str]:
 
 
 def _names(condition: Condition) -> list[str]:
-    """The names that the workers give a condition: its holder, and its type unless that is a builtin."""
+    """The names that the workers give it: the holder, the type unless that is a builtin, each of its routes."""
     vague = condition.holder and condition.subject.startswith(_ANYBODYS)
     known = {condition.incident} if vague else {condition.incident, condition.subject}
+    known |= set() if condition.kept is None else set(condition.kept.routes)
     return [f"{condition.name} {name}" for name in sorted(known)]

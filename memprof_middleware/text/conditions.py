@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memprof_middleware.model import MB, Condition, Leak, RouteGrowth
+from memprof_middleware.model import MB, Condition, Leak, RouteLeak
 from memprof_middleware.model.urgency import URGENCY_WORDS
 from memprof_middleware.text.headline import (
     growth,
@@ -29,6 +29,8 @@ KEYWORDS = {
     "route_leak": "route leaks",
 }
 _ROUGH_SECONDS = 1800.0
+# So many routes of one leak are named.
+_MOST_ROUTES = 2
 _TIMES = {1: "once", 2: "for the second time", 3: "for the third time"}
 _UNITS = {"objects": "objects", "container": "entries", "untracked": "blocks"}
 
@@ -124,7 +126,9 @@ def leak_message(leak: Leak, room: str = "") -> str:
     watched_for = f"rough: watched {duration(leak.watched_seconds)}" if rough else ""
     inside = "; ".join(part for part in (room, watched_for) if part)
     ahead = limit(leak.hours_left)
-    return f"{told}. {ahead[0].upper()}{ahead[1:]}" + (f" ({inside})" if inside else "")
+    unseen = leak.kind == "native" and holder(leak) == ""
+    doubt = ". A cache of C code looks the same until it is full" if unseen else ""
+    return f"{told}. {ahead[0].upper()}{ahead[1:]}" + (f" ({inside})" if inside else "") + doubt
 
 
 def restart(pid: int) -> str:
@@ -155,8 +159,9 @@ def collections_message(now: float, usual: float, reason: str = "") -> str:
     return f"{now:.0f} full collections an hour, {reason or beside}"
 
 
-def route_message(found: RouteGrowth) -> str:
-    """What each request of a route keeps, or of several that cannot be told apart."""
+def route_message(leak: RouteLeak) -> str:
+    """What each request of a route keeps, or of several: they cannot be told apart, or keep about as much."""
+    found = leak.growth
     low, value, high = found.per_request.low, found.per_request.value, found.per_request.high
     where = f" in worker {found.worker}" if found.worker else ""
     if found.unit == "bytes":
@@ -174,7 +179,20 @@ def route_message(found: RouteGrowth) -> str:
             "Their traffic rises and falls together, so memprof cannot say which"
         )
     rests = f"{low_text} to {high_text}; from {found.requests:,} requests"
+    if leak.others:
+        return f"{route_names(leak)} keep {value_text}{unit} per request{where} ({rests})"
     return f"{found.route} keeps {value_text}{unit} per request{where} ({rests})"
+
+
+def route_names(leak: RouteLeak) -> str:
+    """The routes that a leak is about, the first of many: ``GET /a, GET /b and 6 other routes``."""
+    growth = leak.growth
+    if not growth.identified:
+        return " or ".join((growth.route, *growth.together_with))
+    shown, more = leak.routes[:_MOST_ROUTES], len(leak.routes) - _MOST_ROUTES
+    if more > 0:
+        return f"{', '.join(shown)} and {several(more, 'other route')}"
+    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
 
 
 def exhaustion_message(

@@ -107,6 +107,16 @@ def test_the_nearest_library_type_leads() -> None:
     assert names(growths, around)[0][0] == "aiohttp.SystemRoute"
 
 
+def test_of_what_a_library_keeps_for_an_object_the_object_leads() -> None:
+    """Nobody knows who holds them, and they rise and fall together: one incident, named by what the program made."""
+    growths = [
+        growth("openai.resources.beta.Files", 5),
+        growth("openai.AsyncOpenAI"),
+        growth("openai.resources.Chat", 3),
+    ]
+    assert names(growths, scene(in_step=True)) == [("openai.AsyncOpenAI", "")]
+
+
 def test_a_container_of_bytes_is_its_own_incident() -> None:
     """Nothing that the collector tracks grows: the container's path is the culprit."""
     assert names([growth("app.THUMBS", 1, "container")], scene()) == [("app.THUMBS", "app.THUMBS")]

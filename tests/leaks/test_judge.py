@@ -8,9 +8,13 @@ import time
 
 import pytest
 
-from memprof_middleware.analysis.memory import MAPPED, NATIVE
+from memprof_middleware.analysis.memory import MAPPED, NATIVE, UNTRACKED
+from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.judge import COLLECTION, look, whole
+from memprof_middleware.leaks.life import live
+from memprof_middleware.leaks.line import Growth
 from memprof_middleware.leaks.past import Past
+from memprof_middleware.leaks.populations import Population
 from memprof_middleware.leaks.reading import Reading
 from memprof_middleware.leaks.room import room_of
 from memprof_middleware.model import MB, MemorySnapshot
@@ -87,6 +91,36 @@ def test_a_type_that_nobody_has_weighed_stands_for_the_memory_that_grows_with_it
     found = process.run(160)
     [finding] = [one for one in found if one.suspected]
     assert {"app.Cart", NATIVE} <= finding.population.names
+
+
+def test_what_lies_inside_a_container_weighs_with_it() -> None:
+    """An index whose entries grow, too, takes what its lists take: the newest entries, which are weighed, are short."""
+    process = Process()
+    process.keeps("app.INDEX", lambda minute: 200 * minute, 2000.0)
+    process.keeps("app.INDEX[*]", lambda minute: 200 * minute + 900 * (minute % 7), 3000.0)
+    found = {one.population.name: one for one in process.run(160)}
+    assert found["app.INDEX"].confirmed
+    assert not found["app.INDEX[*]"].suspected
+
+
+def test_a_container_beside_another_weighs_by_itself() -> None:
+    """Two places of one module are two things, each of which takes too little."""
+    process = Process()
+    process.keeps("app.INDEX", lambda minute: 200 * minute, 2000.0)
+    process.keeps("app.LINES", lambda minute: 200 * minute + 900 * (minute % 7), 3000.0)
+    assert passing(process.run(160)) == []
+
+
+def test_memory_is_one_growth_whichever_type_leads_it() -> None:
+    """Two types grow in step with it: today one fits better, tomorrow the other, and it is reported once."""
+    line = Growth(0, [0.0, 3600.0], [0.0, 3600.0], [0.0, 2e8], discrete=False)
+
+    def led_by(name: str) -> Finding:
+        return Finding(Population(name, "untracked", [0.0, 2e8], (UNTRACKED,)), 0.5, 2e8, line, "requests")
+
+    lives = live({}, [led_by("lib.Request")], lambda _: None)
+    lives = live(lives, [led_by("lib.Task")], lambda _: None)
+    assert len(lives) == 1
 
 
 def test_what_may_be_garbage_waits_for_a_full_collection() -> None:

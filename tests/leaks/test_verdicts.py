@@ -17,6 +17,7 @@ from memprof_middleware.leaks.line import Growth as Growing
 from memprof_middleware.leaks.populations import Population
 from memprof_middleware.leaks.verdicts import has_ended, heap_per_hour, verdict_of
 from memprof_middleware.model import FedBy
+from memprof_middleware.model.holders import HELD_OUTSIDE
 
 GROWTH = Growth(
     name="shop.Session",
@@ -73,6 +74,18 @@ def test_what_has_passed_the_tests_is_told(state: State) -> None:
     assert (leak.state, leak.notable, leak.holder, leak.route) == (state, True, "shop.SESSIONS[*]", "GET /cart")
     assert leak.evidence[0] == "it has taken 40 MB"
     assert (leak.bytes_per_hour, leak.hours_left) == (40e6, 2.0)
+
+
+@pytest.mark.parametrize(("share", "confidence"), [(0.35, 0.75), (0.525, 0.82), (0.7, 0.9), (2.0, 0.9)])
+def test_memory_that_nothing_counts_is_never_certain(share: float, confidence: float) -> None:
+    """A cache of C code, whose maximum nobody can read, looks the same until it is full; less so the more it takes."""
+    native = dataclasses.replace(GROWTH, name="native memory", kind="native")
+    found = dataclasses.replace(PASSED, population=Population("native memory", "native", [0.0, 40e6]), share=share)
+    life = Life(found, "confirmed", 40e6, 0.0)
+    outside = Incident(native, (), HELD_OUTSIDE, HELD_OUTSIDE)
+    assert verdict(outside, config=Config(), life=life).confidence == pytest.approx(confidence, abs=0.011)
+    buffer = Incident(native, (), "shop.LOG.buffer", "shop.LOG.buffer")
+    assert verdict(buffer, config=Config(), life=life).confidence >= 0.95  # its holder is known: it is no cache of C
 
 
 def test_what_was_over_and_grows_again_says_so() -> None:

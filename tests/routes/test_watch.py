@@ -125,6 +125,23 @@ def test_a_route_that_keeps_what_matters_to_nobody_is_no_alert(caplog):
     assert [r for r in caplog.records if getattr(r, "memprof_name", "") == "route_leak"] == []
 
 
+def test_a_leak_that_another_worker_has_confirmed_is_evidence(caplog, monkeypatch):
+    """Who judges for all may be healthy, or young: the growth is that of the server, and so is the alert."""
+    server = Server(limit_mb=100_000)
+    sibling = WorkerSummary(worker="5", pid=1, confirmed=True)
+    group = server.profiler._monitor.group
+    monkeypatch.setattr(group, "siblings", lambda pid: [sibling])
+    monkeypatch.setattr(group, "windows", lambda worker: None)
+    with caplog.at_level(logging.INFO):
+        for _ in range(60):
+            server.window()
+    told = [r.memprof_subject for r in caplog.records if getattr(r, "memprof_name", "") == "route_leak"]
+    assert told.count(LEAK) == 1
+    assert (LEAK,) in [leak.routes for leak in server.profiler.metrics().route_leaks]
+    text = scrape(MetricsEndpoint(server.profiler)).body.decode()
+    assert 'fogcompute_memory_route_leak_bytes_per_request{route="POST /cart",worker="all"} ' in text
+
+
 def test_small_leaks_are_no_alert(caplog):
     """Below `route_min_bytes` a route is in the report, and nobody is woken."""
     server = Server(route_min_bytes=50_000)

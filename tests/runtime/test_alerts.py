@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from memprof_middleware import Alert, Leak
-from memprof_middleware.model import Condition
-from memprof_middleware.runtime.alerts import AlertManager, Change, alert_of
+from memprof_middleware import Alert, Config, Leak
+from memprof_middleware.model import Condition, Estimate, RouteGrowth, RouteLeak
+from memprof_middleware.routes.growth import route_condition
+from memprof_middleware.runtime.alerts import AlertManager
 from memprof_middleware.runtime.beat import Conditions
+from memprof_middleware.runtime.changes import Change, alert_of
 
 HEAP = Condition("heap_warning", "medium", 85.0, 80.0, "process 1 uses 85 % of its limit", urgency="today")
 ROUTE = Condition("route_leak", "medium", 20_000.0, 100.0, "POST /cart keeps 20 KiB per request", subject="POST /cart")
@@ -281,6 +283,90 @@ def test_what_another_worker_judges_is_no_longer_ours(manager: AlertManager, hea
     manager.update(Conditions(("route_leak",), elsewhere=True), 2.0)
     assert [(change.step, change.elsewhere) for change in heard.changes] == [("begins", False), ("ends", True)]
     assert manager.active == []
+
+
+def kept(*names: str, worker: str = "") -> Condition:
+    """A leak of routes, as a condition."""
+    estimate = Estimate(20_000.0, 19_000.0, 21_000.0)
+    found = RouteGrowth(
+        route=names[0],
+        unit="bytes",
+        requests=2000,
+        windows=30,
+        kept=4e7,
+        share=0.9,
+        per_hour=4e7,
+        per_request=estimate,
+        worker=worker,
+    )
+    return route_condition(RouteLeak(growth=found, others=names[1:]), Config())
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        [kept("GET /a")],
+        [kept("GET /b", "GET /a")],
+        [kept("GET /c", "GET /d", "GET /a")],
+        [kept("GET /a", worker="1")],
+        [kept("GET /a"), kept("GET /b")],
+    ],
+    ids=["alone", "in another order", "with others", "for one worker", "one by one"],
+)
+def test_a_leak_of_routes_begins_once(manager: AlertManager, heard: Heard, later: list[Condition]) -> None:
+    """What is found of the same routes while the growth goes on is the alert that there is, and ends with it."""
+    for number in range(12):
+        manager.update(routes([kept("GET /a", "GET /b")] if number < 4 else later), float(number))
+    assert heard.steps == ["begins"]
+    assert [one.subject for one in manager.reported("route_leak") or ()] == ["GET /a + GET /b"]
+    manager.update(routes((), growing=False), 20.0)
+    assert heard.steps == ["begins", "ends"]
+    assert (manager.active, manager.reported("route_leak")) == ([], [])
+
+
+def test_another_route_is_another_leak(manager: AlertManager, heard: Heard) -> None:
+    """Two routes with nothing in common are two alerts."""
+    for number in range(6):
+        manager.update(routes([kept("GET /a"), *([kept("GET /b")] if number > 2 else [])]), float(number))
+    assert [change.condition.subject for change in heard.changes] == ["GET /a", "GET /b"]
+
+
+def test_who_judges_next_goes_on_with_the_alerts(manager: AlertManager, heard: Heard) -> None:
+    """The worker that judges for all ends: the next one reports nothing anew, and the end when the growth is over."""
+    theirs = Conditions(("route_leak",), [kept("GET /a")], elsewhere=True)
+    for number in range(3):
+        manager.update(theirs, float(number))
+    assert (heard.steps, manager.active) == ([], [])
+    assert [one.subject for one in manager.reported("route_leak") or ()] == ["GET /a"]
+    for number in range(3, 9):
+        manager.update(routes([kept("GET /a")]), float(number))
+    assert ([one.subject for one in manager.active], [one.subject for one in heard.adopted]) == (["GET /a"], ["GET /a"])
+    assert heard.steps == []
+    manager.update(routes((), growing=False), 10.0)
+    assert heard.steps == ["ends"]
+
+
+def test_what_ended_elsewhere_is_forgotten(manager: AlertManager, heard: Heard) -> None:
+    """What the judging worker reports no longer is not taken up again."""
+    manager.update(Conditions(("route_leak",), [kept("GET /a")], elsewhere=True), 1.0)
+    manager.update(Conditions(("route_leak",), (), elsewhere=True), 2.0)
+    manager.update(routes(()), 3.0)
+    assert (heard.steps, manager.active) == ([], [])
+
+
+def test_a_predecessors_route_leak_is_not_reported_again(manager: AlertManager, heard: Heard) -> None:
+    """A worker alone that is restarted goes on with the alert."""
+    manager.adopt([kept("GET /a")], 1.0)
+    for number in range(2, 8):
+        manager.update(routes([kept("GET /a")]), float(number))
+    assert (heard.steps, [one.subject for one in manager.active]) == ([], ["GET /a"])
+
+
+def test_nothing_is_known_of_routes_before_somebody_has_judged(manager: AlertManager) -> None:
+    """No answer is another one than that none leaks."""
+    assert manager.reported("route_leak") is None
+    manager.update(routes(()), 1.0)
+    assert manager.reported("route_leak") == []
 
 
 def test_a_predecessors_alerts_are_not_reported_again(manager: AlertManager, heard: Heard) -> None:

@@ -1,0 +1,74 @@
+"""Which incident a reported growth belongs to, and the name that it has."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from memprof_middleware.analysis.memory import UNTRACKED
+from memprof_middleware.leaks.growth import Growth
+from memprof_middleware.leaks.incidents import Incident
+from memprof_middleware.leaks.judge import Finding
+from memprof_middleware.leaks.life import Life
+from memprof_middleware.leaks.line import Growth as Growing
+from memprof_middleware.leaks.past import Past, Reading
+from memprof_middleware.leaks.populations import Population
+from memprof_middleware.leaks.reported import Case, cases, led
+
+LINE = Growing(0, [0.0, 3600.0], [0.0, 5000.0], [0.0, 2e8], discrete=False)
+RANKS = {"weakref.ReferenceType": 2, "lib.Route": 1, "lib.Part": 1, UNTRACKED: 3}
+
+
+def growth(name: str) -> Growth:
+    return Growth(name, "objects", 10, 5000, 0.0, 20, 5000.0, 1.0, 5000.0, 1.0, 1.0, 3)
+
+
+def life(name: str, *also: str, told: str = "") -> Life:
+    finding = Finding(Population(name, "untracked", [0.0, 2e8], (*also, UNTRACKED)), 0.4, 2e8, LINE, "requests")
+    return Life(finding, "confirmed", 2e8, 0.0, told=told)
+
+
+def home(one: Life, *incidents: Incident) -> str:
+    """The leader of the incident that a life belongs to."""
+    [case] = cases({one.name: one}, incidents, RANKS.__getitem__)
+    assert case.incident is not None
+    return case.incident.leader.name
+
+
+def test_memory_belongs_to_what_tells_most() -> None:
+    """A weak reference for each route grows in step with the memory, and so do the routes, which say what it is."""
+    weak, route = Incident(growth("weakref.ReferenceType"), ()), Incident(growth("lib.Route"), (), "lib.ROUTES")
+    assert home(life("weakref.ReferenceType", "lib.Route"), weak, route) == "lib.Route"
+    suspected = life("weakref.ReferenceType", "lib.Route", told=UNTRACKED)
+    assert home(suspected, Incident(growth(UNTRACKED), ()), weak, route) == "lib.Route"
+
+
+def test_memory_belongs_to_what_has_most_of_it() -> None:
+    """Of two that tell as much, it is the one of which more types grow in step."""
+    one, many = Incident(growth("lib.Part"), ()), Incident(growth("lib.Route"), (growth("lib.A"), growth("lib.B")))
+    assert home(life("lib.Part", "lib.Route", "lib.A", "lib.B"), one, many) == "lib.Route"
+
+
+def test_memory_reported_as_a_type_has_the_figures_of_the_type() -> None:
+    """Bytes are no objects: 100 MB an hour of 1,000 clients are 1,000 an hour, and were watched for that hour."""
+    past = Past(60.0)
+    for minute in range(61):
+        past.add(
+            Reading(60.0 * minute, {"GET /": 50 * minute}, heap=1e8, counts={"lib.Client": 20 + 1000 * minute // 60})
+        )
+    line = Growing(0, [0.0, 3600.0], [0.0, 3000.0], [0.0, 1e8], discrete=False)
+    finding = Finding(Population("lib.Part", "untracked", [0.0, 1e8], (UNTRACKED,)), 0.4, 1e8, line, "requests")
+    case = Case("lib.Client", Life(finding, "confirmed", 1e8, 0.0), ("lib.Part",), None)
+    history: Any = SimpleNamespace(series=lambda _: [3600.0])
+    incident = led(case, past, history, RANKS.__getitem__)
+    assert incident is not None
+    leader = incident.leader
+    assert (leader.name, leader.kind, leader.first, leader.last) == ("lib.Client", "objects", 20, 1020)
+    assert (round(leader.per_hour), round(leader.per_request or 0, 2)) == (1000, 0.33)
+
+
+def test_what_was_reported_under_a_name_keeps_its_incident() -> None:
+    """Another name would be another incident to whoever reads it."""
+    weak, route = Incident(growth("weakref.ReferenceType"), ()), Incident(growth("lib.Route"), ())
+    told = life("weakref.ReferenceType", "lib.Route", told="weakref.ReferenceType")
+    assert home(told, weak, route) == "weakref.ReferenceType"
