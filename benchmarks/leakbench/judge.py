@@ -16,7 +16,7 @@ _KINDS = {
     "native": {"native", "mapped"},  # what C code asked for, of whomever
     "fragmentation": {"fragmentation"},
 }
-OUTSIDE = "held outside python"
+OUTSIDE = "held in native memory"
 _SHAPELESS = {"untracked", "native", "mapped", "fragmentation"}
 # A culprit is visible once its count has set a record as often as this.
 _RECORDS = 3

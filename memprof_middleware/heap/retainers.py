@@ -29,7 +29,7 @@ class Holding:
     Attributes:
         paths: the shortest path to each sampled instance, without what differs between them, and the share of the
             sample that has it; the most frequent first. Such as ``app.SESSIONS[*].user``, ``task app.watchdog.upload``,
-            ``frame of app.worker.batch``, ``held outside Python``, ``held by something from before the fork`` where
+            ``frame of app.worker.batch``, ``held in native memory``, ``held by something from before the fork`` where
             ``gc.freeze()`` hides what that is,
             or ``nobody, or not collected yet`` of young ones that nothing refers to.
         sampled: instances looked at.
@@ -54,7 +54,7 @@ def find_holders(
 
     Each level of the way is one look through the heap for all instances together, which nothing can interrupt: 16-25 ms
     for each million objects. So this is for the few types that are suspected, and not often. Instances of the oldest
-    generation are preferred, and only of these "held outside Python" is said: a full collection between two answers
+    generation are preferred, and only of these "held in native memory" is said: a full collection between two answers
     makes it certain, since a closed cycle that is garbage lies in the oldest generation until then.
 
     Args:

@@ -103,7 +103,7 @@ def _buffer_of(growth: Growth, buffers: Sequence[Growth]) -> str:
 
 
 def _nobody(growth: Growth, scene: Scene) -> str:
-    """Blocks that nothing holds are said to be held outside Python only if all that Python holds was looked at."""
+    """Blocks that nothing holds are said to be held in native memory only if all that Python holds was looked at."""
     return HELD_OUTSIDE if growth.kind in {"untracked", "native"} and scene.complete else ""
 
 

@@ -18,8 +18,9 @@ from memprof_middleware.leaks.judge import CONFIRM_SECONDS
 from memprof_middleware.leaks.life import Life
 from memprof_middleware.leaks.room import CONFIRM
 from memprof_middleware.model import MB, FedBy, Leak, LeakState, Severity
-from memprof_middleware.model.urgency import hours_left
-from memprof_middleware.text.words import count, size
+from memprof_middleware.model.urgency import fill_urgency, hours_left
+from memprof_middleware.text.headline import rarely
+from memprof_middleware.text.words import figure, size
 
 _SETTLED_SECONDS = 30.0
 # How sure each state is.
@@ -42,6 +43,7 @@ def verdict_of(
     life: Life | None = None,
     left: float | None = None,
     heap_per_hour: float = 0.0,
+    heap_percent: float | None = None,
 ) -> Leak:
     """The verdict on an incident.
 
@@ -56,6 +58,7 @@ def verdict_of(
         life: what was told of it.
         left: bytes until the limit.
         heap_per_hour: bytes that the heap gained an hour meanwhile: what a leak takes that no test has weighed.
+        heap_percent: memory in use, of the limit; ``None``: not known.
     """
     growth = incident.leader
     percent = 100.0 * growth.amount / max(growth.first, 1)
@@ -89,6 +92,7 @@ def verdict_of(
         growth_per_request=growth.per_request,
         bytes_per_hour=per_hour,
         hours_left=hours_left(left, per_hour),
+        fill=fill_urgency(heap_percent, config.heap_warning_percent, config.heap_critical_percent),
         decided_requests=requests,
         decided_seconds=seconds,
         relapses=0 if life is None else life.relapses,
@@ -185,11 +189,12 @@ def _severity(growth: Growth, percent: float, config: Config) -> Severity:
 
 
 def _each(growth: Growth) -> str:
-    """What a request adds: things, or of memory how much."""
+    """What a request adds: things, or of memory how much, in the words of the headline."""
     value = growth.per_request or 0.0
     if growth.kind in {"native", "mapped", "fragmentation"}:
-        return size(value / MB)
-    return count(value) if value >= 1000 else f"{value:.3g}"
+        return f"Each request adds {size(value / MB)}"
+    rare = rarely(value)
+    return f"One is kept for {rare}" if rare else f"Each request adds {figure(value)}"
 
 
 def _evidence(incident: Incident, life: Life | None) -> Iterator[str]:
@@ -204,6 +209,6 @@ def _evidence(incident: Incident, life: Life | None) -> Iterator[str]:
     else:
         yield f"Steady growth over {growth.snapshots} snapshots (last third {100 * growth.pace:.0f} % of the first)"
     if growth.per_request is not None and growth.served:
-        yield f"Each request adds {_each(growth)}, over {growth.served:,.0f} requests"
+        yield f"{_each(growth)}, over {growth.served:,.0f} requests"
     if growth.collections:
         yield f"Survived {growth.collections} full collection{'s' * (growth.collections > 1)}"

@@ -247,7 +247,8 @@ class LeakWatch:
         if not route.route and life is not None and life.finding.feed not in {REQUESTS, TIME}:
             route = FedBy(life.finding.feed)
         heap = heap_per_hour(history, incident.leader.since) if life is None else 0.0
-        leak = verdict_of(incident, self._config, before, route, life, self.left(history), heap)
+        percent = None if history.latest is None else history.latest.heap_percent
+        leak = verdict_of(incident, self._config, before, route, life, self.left(history), heap, percent)
         return self._whereabouts.filled(leak, incident.root, self._holders, before)
 
     def _route(self, growth: Growth, route_of: RouteOf) -> FedBy:

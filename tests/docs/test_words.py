@@ -23,7 +23,7 @@ _NOT_FOR_USERS = {"architecture.md", "accuracy.md"}
 # A pattern of words, and what is written instead. Only words that mean nothing else in our texts.
 REPLACED = {
     r"census(es)?": "object count",
-    r"memory outside python": "native memory",
+    r"(memory|held) outside (of )?python": "native memory",
     r"foreseen": "at this pace, or: forecast",
     r"if it goes on( like this)?": "at this pace",
     r"outlooks?": "forecast",

@@ -174,7 +174,7 @@ def test_bookkeeping_is_no_incident() -> None:
 
 
 def test_memory_that_nothing_explains() -> None:
-    """Blocks that no type and no container accounts for are untracked data, held outside Python."""
+    """Blocks that no type and no container accounts for are untracked data, held in native memory."""
     untracked = growth("untracked Python data", 30, "untracked")
     assert names([untracked], scene()) == [("untracked Python data", HELD_OUTSIDE)]
     explained = [untracked, growth("shop.Session", 1)]
@@ -215,7 +215,7 @@ def test_what_is_searched_for() -> None:
 
 
 def test_memory_of_a_buffer_has_its_holder() -> None:
-    """Native memory that one buffer accounts for is held by it; beside a small one it is held outside Python."""
+    """Native memory that one buffer accounts for is held by it; beside a small one it is held in native memory."""
     memory, large, small = (
         growth(name, rate, "native")
         for name, rate in (("native memory", 5_000), ("buffer app.LOG.data", 4_000), ("buffer app.tail", 100))

@@ -21,6 +21,7 @@ from memprof_middleware.model import (
     RouteGrowth,
 )
 from memprof_middleware.model.ignored import Acknowledged, Ignored
+from memprof_middleware.model.urgency import fill_urgency
 from memprof_middleware.testing import FakeClock, FakeProbes
 from memprof_middleware.web.state.build import build_state
 from memprof_middleware.workers.track import COLUMNS, Track
@@ -197,9 +198,11 @@ class Server:
 
 
 def _timed(leak: Leak, used_mb: float, worker: Worker) -> Leak:
-    """With the time to the limit of this worker, at the leak's own pace."""
+    """With the time to the limit of this worker, at the leak's own pace, and how full it is."""
     per_hour = leak.bytes_per_hour / MB
-    return dataclasses.replace(leak, hours_left=(worker.limit_mb - used_mb) / per_hour if per_hour else None)
+    left = max(0.0, worker.limit_mb - used_mb)
+    fill = fill_urgency(100 * used_mb / worker.limit_mb)
+    return dataclasses.replace(leak, hours_left=left / per_hour if per_hour else None, fill=fill)
 
 
 def leak(**more: Any) -> Leak:
@@ -319,7 +322,7 @@ def native() -> Server:
         kind="native",
         confidence=0.93,
         path="",
-        holder="held outside Python",
+        holder="held in native memory",
         share=None,
         file="",
         line=0,

@@ -163,13 +163,13 @@ def test_what_is_only_watched_is_listed_and_changes_nothing():
         ("untracked", "not found", "blocks"),
     ],
 )
-def test_what_is_outside_python_says_so(kind, held, unit):
+def test_memory_of_no_python_object_says_whose_it_is(kind, held, unit):
     """Growth that no Python object explains says who has it, as far as that is known."""
-    more = {"path": "", "holder": "held outside Python", "share": None, "file": ""}
+    more = {"path": "", "holder": "held in native memory", "share": None, "file": ""}
     found = state(Scene(leaks=(leak(name="native memory", kind=kind, growth_per_hour=46 * 2**20, **more),)))
     assert facts(found["incidents"][0])["holder"][0] == held
     assert found["incidents"][0]["unit"] == unit
-    assert ("outside Python" in sentence(found)) is (kind in {"native", "mapped"})
+    assert (f"leak of {kind} memory" in sentence(found)) is (kind in {"native", "mapped"})
 
 
 class TestLimits:
@@ -226,7 +226,7 @@ class TestLimits:
         """The pace of a suspicion is told, and the status stays calm."""
         found = ten.suspected().state()
         assert sentence(found).startswith("1 suspected, decided in about 1 h 35 min: a leak")
-        assert "decided after about 8,800 more requests (about 1 h 35 min)" in found["incidents"][0]["when"]
+        assert "decided after about 8,800 more requests (in about 1 h 35 min)" in found["incidents"][0]["when"]
         assert found["status"]["urgency"] == "none"
         assert found["incidents"][0]["urgency"] == "none"
 

@@ -8,7 +8,7 @@ from typing import Any
 from memprof_middleware.model import Leak
 from memprof_middleware.model.holders import NO_PATH
 from memprof_middleware.text import headline as named
-from memprof_middleware.text.words import percent
+from memprof_middleware.text.words import figure, percent
 from memprof_middleware.web.state.words import Parts, code, listed, marked
 
 # An estimate whose ends are further apart than this is no figure.
@@ -100,8 +100,8 @@ def _kept(leak: Leak, feed: Mapping[str, Any]) -> str:
         ends = f" ({named.memory(max(0.0, low))} to {named.memory(high)})"
         return f"keeps {named.memory(value)}{ends} per request"
     weight = f" ({named.memory(feed['bytes'])})" if feed["bytes"] and feed["bytes"] > 0 else ""
-    if value < 0.67:
-        return f"keeps 1 {_thing(leak, one=True)} in about {1 / value:.0f} requests"
+    if rare := named.rarely(value):
+        return f"keeps one {_thing(leak, one=True)} for {rare}"
     return f"keeps {_amount(leak, value)}{weight} per request"
 
 
@@ -109,8 +109,8 @@ def _amount(leak: Leak, value: float) -> str:
     if leak.kind in _MEMORY:
         return named.memory(value)
     rounded = round(value)
-    figure = f"{rounded:,}" if rounded and abs(value - rounded) <= 0.1 * value else f"{value:.2g}"
-    return f"{figure} {_thing(leak, one=figure == '1')}"
+    told = f"{rounded:,}" if rounded and abs(value - rounded) <= 0.1 * value else figure(value, 2)
+    return f"{told} {_thing(leak, one=told == '1')}"
 
 
 def _thing(leak: Leak, *, one: bool) -> str:

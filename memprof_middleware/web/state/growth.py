@@ -9,7 +9,7 @@ from typing import Any
 from memprof_middleware.analysis.median import median
 from memprof_middleware.model import MB, Leak
 from memprof_middleware.text.headline import memory, short_type
-from memprof_middleware.text.words import signed, size
+from memprof_middleware.text.words import figure, signed, size
 from memprof_middleware.web.state.limits import middle
 from memprof_middleware.web.state.series import (
     BUCKETS,
@@ -118,7 +118,7 @@ def _fit(leak: Leak, points: Series, *, in_mb: bool) -> dict[str, Any] | None:
 
 
 def _hourly(value: float) -> str:
-    return f"{value:.2g}" if value < 10 else whole(value)
+    return figure(value, 2) if value < 10 else whole(value)
 
 
 def _hit(limit: Mapping[str, Any], points: Series, now: float) -> dict[str, float] | None:

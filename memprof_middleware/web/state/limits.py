@@ -8,13 +8,11 @@ from typing import Any, Literal
 
 from memprof_middleware.config import Config
 from memprof_middleware.model import Leak, Outlook
-from memprof_middleware.model.urgency import urgency
+from memprof_middleware.model.urgency import ROUGH_SECONDS, fill_urgency, urgency
 from memprof_middleware.text.words import clock, hourly, several
-from memprof_middleware.web.state.words import ahead, at, of_limit, span
+from memprof_middleware.web.state.words import ahead, at, in_about, of_limit, span
 
 Basis = Literal["forecast", "pace", "none", "early", "unknown"]
-# A figure that rests on less than this is rough.
-ROUGH_SECONDS = 1800.0
 # Further ahead nobody plans: it is not reached at this pace.
 _LATEST_SECONDS = 90 * 86400.0
 # Up to here a time of day says more than a span.
@@ -64,7 +62,6 @@ def limit(
     percent = 100 * used_mb / limit_mb if used_mb is not None and limit_mb else None
     confirmed = any(leak.state == "confirmed" for leak in leaks)
     counts = basis == "forecast" or confirmed
-    middle = None if low is None else (low if high is None else (low + high) / 2)
     found = {
         "subject": "worker" if pid is not None else "container" if contained else "workers",
         "pid": pid,
@@ -77,16 +74,19 @@ def limit(
         "basis": basis,
         "watched_seconds": watched,
         "urgency": urgency(
-            middle / 3600 if middle is not None and counts else None,
+            low / 3600 if low is not None and counts else None,
             leaking=confirmed,
-            percent=percent,
-            warning_percent=asked.config.heap_warning_percent,
-            critical_percent=asked.config.heap_critical_percent,
+            fill=fill_urgency(percent, asked.config.heap_warning_percent, asked.config.heap_critical_percent),
             watched_seconds=watched if basis == "pace" else None,
         ),
-        "counts": counts and middle is not None,
+        "counts": counts and low is not None,
     }
     return found | _worded(found, asked)
+
+
+def is_passed(found: Mapping[str, Any]) -> bool:
+    """Whether memory in use is above the limit already: then there is nothing to reach."""
+    return found["percent"] is not None and found["percent"] > 100
 
 
 def middle(found: Mapping[str, Any]) -> float:
@@ -133,6 +133,9 @@ def _worded(found: Mapping[str, Any], asked: Asked) -> dict[str, str]:
     low, high, basis, now = found["seconds_low"], found["seconds_high"], found["basis"], asked.now
     watched = found["watched_seconds"]
     figures = _figures(found)
+    who = subject(found, asked.workers, lower=True)
+    if is_passed(found):
+        return {"words": "above the limit now", "note": f"{who}: {figures}", "short": "above the limit"}
     if basis == "unknown":
         return {"words": "no limit known", "note": "set `heap_size_mb`", "short": "no limit known"}
     if basis == "early":
@@ -142,19 +145,18 @@ def _worded(found: Mapping[str, Any], asked: Asked) -> dict[str, str]:
     if low is None:
         judged = "" if not watched else f"judged over {span(watched)}"
         return {"words": "not at this pace", "note": judged, "short": "not at this pace"}
-    who = subject(found, asked.workers, lower=True)
     if basis == "forecast":
-        words, when = f"in about {ahead(middle(found))}", f"{_time(low, now)} to {_time(high or low, now)}"
+        words, when = in_about(middle(found)), f"{_time(low, now)} to {_time(high or low, now)}"
         if high is None:
             words, when = f"in {ahead(low)} or later", f"from {_time(low, now)}"
         return {"words": words, "note": f"{when} UTC, {who}: {figures}", "short": when if low < _DAY else words}
-    about = ahead(low)
-    short = f"about {_time(low, now)}" if low < _DAY else f"in about {about}"
+    short = f"about {_time(low, now)}" if low < _DAY else in_about(low)
     if watched is None or watched < ROUGH_SECONDS:
         rough = "rough" if watched is None else f"rough: watched {span(watched)}"
-        return {"words": f"about {about} at this pace", "note": f"{rough}. {_first(who)}: {figures}", "short": short}
+        words = f"{in_about(low).removeprefix('in ')} at this pace"
+        return {"words": words, "note": f"{rough}. {_first(who)}: {figures}", "short": short}
     note = f"at this pace (watched {span(watched)}), {who}: {figures}"
-    return {"words": f"in about {about}", "note": note, "short": short}
+    return {"words": in_about(low), "note": note, "short": short}
 
 
 def subject(found: Mapping[str, Any], workers: int, *, lower: bool = False) -> str:
