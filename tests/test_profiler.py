@@ -510,7 +510,7 @@ def test_a_corrupt_baseline_is_refused(rig: Rig, tmp_path: Path, content: bytes)
     path = tmp_path / "baseline.json"
     path.write_bytes(content)
     present = rig.profiler.set_baseline()
-    with pytest.raises(BaselineError, match=r"holds no baseline .* write one with save_baseline\(\)"):
+    with pytest.raises(BaselineError, match=r"is not a baseline file .* Create one with save_baseline\(\)"):
         rig.profiler.load_baseline(path)
     assert rig.profiler.baseline == present
 

@@ -85,7 +85,7 @@ class FlameRoutes:
 
         pids = [one.pid for one in self._candidates()]
         if given("pid") and given("pid") not in map(str, pids):
-            return self._form(request, f"there is no worker {given('pid')[:20]}: there are {_list(pids)}", 400)
+            return self._form(request, f"no worker {given('pid')[:20]}. Workers: {_list(pids)}", 400)
         engine = _engine(given("engine") or ENGINES[0])
         if engine is None:
             return self._form(request, f"the engine must be one of {_list(ENGINES)}", 400)
