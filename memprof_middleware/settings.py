@@ -160,6 +160,6 @@ _WANTED: dict[object, str] = {
     bool: "true or false",
     float: "a number",
     int: "a whole number",
-    str: "a text",
-    tuple[str, ...]: "a list of texts",
+    str: "a string",
+    tuple[str, ...]: "a list of strings",
 }

@@ -608,7 +608,7 @@ def test_without_any_the_environment_makes_one(monkeypatch: pytest.MonkeyPatch) 
 
 def test_both_are_a_contradiction() -> None:
     """A profiler and a configuration together are refused."""
-    with pytest.raises(ConfigError, match="pass one"):
+    with pytest.raises(ConfigError, match="pass profiler= or config=, not both"):
         profiler_for(MemoryProfiler(Config()), Config())
 
 

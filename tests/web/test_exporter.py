@@ -209,7 +209,7 @@ def test_bad_arguments(name: str, value: Any) -> None:
 def test_the_profiler_can_be_set_until_it_runs(start: Start) -> None:
     """``set_memory_profiler`` before the start; afterwards it is an error that says what to do."""
     exporter = start()
-    with pytest.raises(ExporterError, match="stop it, set the profiler"):
+    with pytest.raises(ExporterError, match=r"call stop\(\) before set_memory_profiler\(\)"):
         exporter.set_memory_profiler(MemoryProfiler(Config()))
     exporter.stop()
     other = MemoryProfiler(Config(background=False, namespace="other"), probes=FakeProbes())
