@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -18,11 +19,10 @@ from memprof_middleware.leaks.judge import CONFIRM_SECONDS
 from memprof_middleware.leaks.life import Life
 from memprof_middleware.leaks.room import CONFIRM
 from memprof_middleware.model import MB, FedBy, Leak, LeakState, Severity
-from memprof_middleware.model.urgency import fill_urgency, hours_left
-from memprof_middleware.text.headline import rarely
-from memprof_middleware.text.words import figure, size
+from memprof_middleware.model.urgency import SETTLED_SECONDS, Urgency, hours_left
+from memprof_middleware.text.headline import quantity, rarely
+from memprof_middleware.text.words import size
 
-_SETTLED_SECONDS = 30.0
 # How sure each state is.
 _WATCHED, _SUSPECTED, _CONFIRMED = 0.6, 0.8, 0.9
 # What grows ever more slowly is a cache that fills; so is what grows by fits and starts.
@@ -43,7 +43,6 @@ def verdict_of(
     life: Life | None = None,
     left: float | None = None,
     heap_per_hour: float = 0.0,
-    heap_percent: float | None = None,
 ) -> Leak:
     """The verdict on an incident.
 
@@ -58,7 +57,6 @@ def verdict_of(
         life: what was told of it.
         left: bytes until the limit.
         heap_per_hour: bytes that the heap gained an hour meanwhile: what a leak takes that no test has weighed.
-        heap_percent: memory in use, of the limit; ``None``: not known.
     """
     growth = incident.leader
     percent = 100.0 * growth.amount / max(growth.first, 1)
@@ -92,7 +90,6 @@ def verdict_of(
         growth_per_request=growth.per_request,
         bytes_per_hour=per_hour,
         hours_left=hours_left(left, per_hour),
-        fill=fill_urgency(heap_percent, config.heap_warning_percent, config.heap_critical_percent),
         decided_requests=requests,
         decided_seconds=seconds,
         relapses=0 if life is None else life.relapses,
@@ -100,6 +97,18 @@ def verdict_of(
         detected_at=before.detected_at if before else growth.since + 3600 * _hours(growth),
         snapshots=growth.snapshots,
     )
+
+
+def filling(leaks: Sequence[Leak], fill: Urgency) -> list[Leak]:
+    """The verdicts; the confirmed leak that takes most of the memory is as urgent as the memory in use.
+
+    Args:
+        leaks: of one process.
+        fill: how soon somebody has to act because of its memory in use.
+    """
+    confirmed = (leak for leak in leaks if leak.state == "confirmed")
+    most = max(confirmed, key=lambda leak: leak.bytes_per_hour, default=None)
+    return [dataclasses.replace(leak, fill=fill if leak is most else "none") for leak in leaks]
 
 
 def heap_per_hour(history: History, since: float) -> float:
@@ -110,7 +119,7 @@ def heap_per_hour(history: History, since: float) -> float:
     times, heap = history.series("timestamp"), history.series("heap_used_mb")
     known = [index for index in range(bisect_left(times, since), len(times)) if not math.isnan(heap[index])]
     third = len(known) // 3
-    if not third or times[known[-1]] - times[known[0]] < _SETTLED_SECONDS:
+    if not third or times[known[-1]] - times[known[0]] < SETTLED_SECONDS:
         return 0.0
     first, last = known[:third], known[-third:]
     hours = (median(times[index] for index in last) - median(times[index] for index in first)) / 3600
@@ -192,9 +201,9 @@ def _each(growth: Growth) -> str:
     """What a request adds: things, or of memory how much, in the words of the headline."""
     value = growth.per_request or 0.0
     if growth.kind in {"native", "mapped", "fragmentation"}:
-        return f"Each request adds {size(value / MB)}"
+        return f"Each request keeps {size(value / MB)}"
     rare = rarely(value)
-    return f"One is kept for {rare}" if rare else f"Each request adds {figure(value)}"
+    return f"One is kept for {rare}" if rare else f"Each request keeps {quantity(value)}"
 
 
 def _evidence(incident: Incident, life: Life | None) -> Iterator[str]:
@@ -209,6 +218,6 @@ def _evidence(incident: Incident, life: Life | None) -> Iterator[str]:
     else:
         yield f"Steady growth over {growth.snapshots} snapshots (last third {100 * growth.pace:.0f} % of the first)"
     if growth.per_request is not None and growth.served:
-        yield f"{_each(growth)}, over {growth.served:,.0f} requests"
+        yield f"{_each(growth)}, over {growth.served:,.0f} requests of all routes"
     if growth.collections:
         yield f"Survived {growth.collections} full collection{'s' * (growth.collections > 1)}"

@@ -30,9 +30,10 @@ from memprof_middleware.leaks.populations import lockstep, twins
 from memprof_middleware.leaks.present import present
 from memprof_middleware.leaks.reported import Case, cases, is_better, led, named_anew, unseen
 from memprof_middleware.leaks.room import Room, room_of
-from memprof_middleware.leaks.verdicts import has_ended, heap_per_hour, verdict_of
+from memprof_middleware.leaks.verdicts import filling, has_ended, heap_per_hour, verdict_of
 from memprof_middleware.leaks.whereabouts import Whereabouts
 from memprof_middleware.model import SEVERITIES, FedBy, Leak, MemorySnapshot, Resolved
+from memprof_middleware.model.urgency import Urgency, fill_urgency
 from memprof_middleware.purse import Purse
 
 # All memory has grown for so long before that is an alert.
@@ -119,7 +120,8 @@ class LeakWatch:
         self._watched(incidents, found, own, {life.told for life in gone.values()}, history, route_of)
         inherited = still_open(self._inherited, history, self._config)
         self._inherited = tuple(leak for leak in inherited if leak.name not in found)
-        self.leaks = (*sorted(found.values(), key=_worst_first), *self._inherited)
+        fill = self._fill(history)
+        self.leaks = (*filling(sorted(found.values(), key=_worst_first), fill), *self._inherited)
         self._count()
         now = {leak.name: leak for leak in self.leaks}
         ended = [leak for leak in before if leak.name not in now or (leak.notable and not now[leak.name].notable)]
@@ -152,6 +154,11 @@ class LeakWatch:
         snapshot = history.latest
         room = None if snapshot is None else room_of(snapshot, self.others, len(self.others) + 1)
         return None if room is None else room.left
+
+    def _fill(self, history: History) -> Urgency:
+        """How soon somebody has to act because of the memory in use alone."""
+        percent = None if history.latest is None else history.latest.heap_percent
+        return fill_urgency(percent, self._config.heap_warning_percent, self._config.heap_critical_percent)
 
     # -- what was reported ---------------------------------------------------------------------------------------
 
@@ -247,8 +254,7 @@ class LeakWatch:
         if not route.route and life is not None and life.finding.feed not in {REQUESTS, TIME}:
             route = FedBy(life.finding.feed)
         heap = heap_per_hour(history, incident.leader.since) if life is None else 0.0
-        percent = None if history.latest is None else history.latest.heap_percent
-        leak = verdict_of(incident, self._config, before, route, life, self.left(history), heap, percent)
+        leak = verdict_of(incident, self._config, before, route, life, self.left(history), heap)
         return self._whereabouts.filled(leak, incident.root, self._holders, before)
 
     def _route(self, growth: Growth, route_of: RouteOf) -> FedBy:
@@ -299,9 +305,9 @@ class LeakWatch:
 
 
 def _first_told(incident: Incident, own: Mapping[str, Leak]) -> Leak | None:
-    """The last verdict on an incident: a confirmed one, else the oldest."""
-    told = [own[name] for name in incident.names if name in own]
-    return max(told, key=lambda leak: (leak.state == "confirmed", -leak.detected_at), default=None)
+    """The last verdict on an incident: a confirmed one, of these one with a holder, else the oldest."""
+    told = [own[name] for name in sorted(incident.names) if name in own]
+    return max(told, key=lambda leak: (leak.state == "confirmed", bool(leak.path), -leak.detected_at), default=None)
 
 
 def _worst_first(leak: Leak) -> tuple[bool, bool, float]:

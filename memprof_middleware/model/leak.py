@@ -65,7 +65,7 @@ class Leak(_Value):
         growth_per_request: growth per request served over that period; ``None`` without requests.
         bytes_per_hour: what it takes an hour, by the heap where it was not weighed; 0 while it is only watched.
         hours_left: until the limit is reached at that rate; ``None``: not known.
-        fill: how soon somebody has to act because of the memory that its process uses, whatever grows.
+        fill: how soon somebody has to act because of the memory that its process uses, of the leak that takes most.
         decided_requests: of a suspicion, after how many more requests it is decided at this pace; ``None``: not known.
         decided_seconds: the same in time.
         relapses: how often it was over and grew again.

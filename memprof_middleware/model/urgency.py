@@ -10,6 +10,8 @@ URGENCIES: tuple[Urgency, ...] = ("none", "plan", "today", "now")
 """From nothing to do, to act now."""
 URGENCY_WORDS: dict[Urgency, str] = {"none": "", "plan": "plan a fix", "today": "act today", "now": "act now"}
 
+# What grows for less time than this is what a process loads at its start: no pace is told of it.
+SETTLED_SECONDS = 30.0
 # A figure that rests on less time than this is rough.
 ROUGH_SECONDS = 1800.0
 _NOW_HOURS, _TODAY_HOURS, _LATEST_DAYS = 4.0, 24.0, 90.0

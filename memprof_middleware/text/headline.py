@@ -190,7 +190,7 @@ def _each(leak: Leak, kept: Part) -> Sentence:
         return kept, Part(" objects of "), route
     if rare := rarely(value):
         return Part("one "), kept, Part(f" for {rare} of "), route
-    return Part(f"{_number(value)} "), kept, Part(" for each "), route
+    return Part(f"{quantity(value)} "), kept, Part(" for each "), route
 
 
 def _behind(leak: Leak, kept: Part) -> Sentence:
@@ -199,10 +199,11 @@ def _behind(leak: Leak, kept: Part) -> Sentence:
         return kept, Part(" objects behind")
     if rare := rarely(value):
         return Part("one "), kept, Part(f" behind for {rare}")
-    return Part(f"{_number(value)} "), kept, Part(" behind per request")
+    return Part(f"{quantity(value)} "), kept, Part(" behind per request")
 
 
-def _number(value: float) -> str:
+def quantity(value: float) -> str:
+    """How many: ``one``, ``3``, ``about 1.4``."""
     if _ONE[0] <= value <= _ONE[1]:
         return "one"
     whole = round(value)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from memprof_middleware import Config, MemoryProfiler
+from memprof_middleware.leaks.verdicts import filling
 from memprof_middleware.model import (
     Estimate,
     Forecast,
@@ -176,12 +177,13 @@ class Server:
                 mb_per_hour=worker.per_hour,
                 seen_hours=worker.hours,
             )
+        leaks = [_timed(leak, used, worker) for leak, pids in self.leaks if not pids or worker.pid in pids]
         return MemoryMetrics(
             worker=str(slot),
             pid=worker.pid,
             start_time=NOW - 3600 * worker.hours - (4 if snapshots == 0 else 120),
             snapshot=snapshot if snapshots else None,
-            leaks=tuple(_timed(leak, used, worker) for leak, pids in self.leaks if not pids or worker.pid in pids),
+            leaks=tuple(filling(leaks, fill_urgency(100 * used / worker.limit_mb))),
             snapshots_taken=snapshots,
             censuses_taken=snapshots,
             census_skipped={"stall": 40} if self.counted_ago > 120 else {},
@@ -198,11 +200,10 @@ class Server:
 
 
 def _timed(leak: Leak, used_mb: float, worker: Worker) -> Leak:
-    """With the time to the limit of this worker, at the leak's own pace, and how full it is."""
+    """With the time to the limit of this worker, at the leak's own pace."""
     per_hour = leak.bytes_per_hour / MB
     left = max(0.0, worker.limit_mb - used_mb)
-    fill = fill_urgency(100 * used_mb / worker.limit_mb)
-    return dataclasses.replace(leak, hours_left=left / per_hour if per_hour else None, fill=fill)
+    return dataclasses.replace(leak, hours_left=left / per_hour if per_hour else None)
 
 
 def leak(**more: Any) -> Leak:

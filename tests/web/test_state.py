@@ -141,8 +141,8 @@ def test_the_more_pressing_status_is_said():
     assert sentence(found[1]).startswith("Worker 4242 uses 90 % of the limit.")
     assert found[1]["status"]["urgency"] == "now"
     assert sentence(found[2]) == "1 suspected: a leak, or a cache that is filling. No alert was sent."
-    assert sentence(found[3]).startswith("3 of 8 min. The first verdict is due at ")
-    assert sentence(found[4]).startswith("Memory grows by 8.6 MiB an hour at most, and nothing grows as a leak does.")
+    assert sentence(found[3]).startswith("Watched 3 of 8 min. The first verdict is due at ")
+    assert sentence(found[4]).startswith("Memory grows by at most 8.6 MiB an hour, and nothing grows as a leak does.")
     assert sentence(ten.healthy().state()) == "Memory is level. Watched for 6 h 12 min and 1.31 M requests."
 
 
@@ -281,7 +281,7 @@ def test_a_young_worker_is_not_extrapolated():
     server = ten.healthy()
     server.workers = [dataclasses.replace(one, hours=0.2, per_hour=170.0, noise=0.01) for one in server.workers]
     found = server.state()
-    assert sentence(found).startswith("Memory grew by 34 MiB in 12 min at most.")
+    assert sentence(found).startswith("Memory grew by at most 34 MiB in 12 min.")
     assert found["workers"][0]["growth"] == "+34 MiB in 12 min"
     assert {one["name"]: one["value"] for one in found["overview"]}["Growth"] == "+34 MiB in 12 min"
 

@@ -75,20 +75,26 @@ def _filled(where: str) -> str:
 def _fed(leak: Leak, fed: Sequence[Mapping[str, Any]]) -> tuple[Parts, Parts]:
     if not fed:
         if leak.growth_per_request:
-            kept = _amount(leak, leak.growth_per_request)
-            return marked("no single route found"), marked(f"a request keeps {kept}, whatever its route")
+            return marked("no single route found"), marked(_by_any(leak, leak.growth_per_request))
         return marked("no route found"), marked("it grows with time, or its route is not known yet")
     first = fed[0]
     notes = []
     if first["per_request"] and first["low"] is not None:
         notes.append(_kept(leak, first))
     elif leak.growth_per_request:
-        notes.append(f"a request keeps {_amount(leak, leak.growth_per_request)}, over all routes")
+        notes.append(_by_any(leak, leak.growth_per_request))
     if first["share"] is not None:
         notes.append(f"{percent(first['share'])} of the growth")
     if len(fed) > 1:
         notes.append(f"also {listed([code(other['route']) for other in fed[1:]])}")
     return marked(code(first["route"])), marked("; ".join(notes))
+
+
+def _by_any(leak: Leak, value: float) -> str:
+    """What is kept, where it is not known of which route: by the requests of all of them."""
+    if leak.kind not in _MEMORY and (rare := named.rarely(value)):
+        return f"one {_thing(leak, one=True)} is kept for {rare} of all routes"
+    return f"each request keeps {_amount(leak, value)}, over all routes"
 
 
 def _kept(leak: Leak, feed: Mapping[str, Any]) -> str:
@@ -97,8 +103,9 @@ def _kept(leak: Leak, feed: Mapping[str, Any]) -> str:
     if not value > 0 or high > _CLEAR * value:
         return "how much a request keeps is not clear yet"
     if leak.kind in _MEMORY:
-        ends = f" ({named.memory(max(0.0, low))} to {named.memory(high)})"
-        return f"keeps {named.memory(value)}{ends} per request"
+        ends = [named.memory(end) for end in (max(0.0, low), high)]
+        around = "" if ends[0] == ends[1] else f" ({ends[0]} to {ends[1]})"
+        return f"keeps {named.memory(value)}{around} per request"
     weight = f" ({named.memory(feed['bytes'])})" if feed["bytes"] and feed["bytes"] > 0 else ""
     if rare := named.rarely(value):
         return f"keeps one {_thing(leak, one=True)} for {rare}"

@@ -28,7 +28,7 @@ _RECENT_SECONDS = 2 * _HOUR
 _OWNERS = (
     ("Python objects", "Python objects"),
     ("Native memory in use, large Python objects", "native"),
-    ("Free, kept by the allocator", "free but kept"),
+    ("Free, kept by the allocator", "kept by the allocator"),
     ("Files (can be given back)", "files"),
     ("Shared memory", "shared"),
 )

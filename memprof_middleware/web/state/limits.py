@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from memprof_middleware.config import Config
 from memprof_middleware.model import Leak, Outlook
-from memprof_middleware.model.urgency import ROUGH_SECONDS, fill_urgency, urgency
+from memprof_middleware.model.urgency import ROUGH_SECONDS, SETTLED_SECONDS, fill_urgency, urgency
 from memprof_middleware.text.words import clock, hourly, several
 from memprof_middleware.web.state.words import ahead, at, in_about, of_limit, span
 
@@ -113,8 +113,9 @@ def _seconds(
         return "unknown" if used_mb is not None else "early", None, None, growth_mb, seen_seconds
     room = max(0.0, limit_mb - used_mb)
     timed = [(leak.hours_left, asked.now - leak.since) for leak in leaks if leak.hours_left is not None]
-    if len(timed) < len(leaks) and growth_mb and growth_mb > 0:  # what one of them takes is only seen in the whole
-        timed.append((room / growth_mb, seen_seconds or 0.0))
+    young = (seen_seconds or 0.0) < SETTLED_SECONDS
+    if len(timed) < len(leaks) and growth_mb and growth_mb > 0 and not young:
+        timed.append((room / growth_mb, seen_seconds or 0.0))  # what one of them takes is only seen in the whole
     hours, watched = min(timed, default=(math.inf, 0.0))
     if 3600 * hours <= _LATEST_SECONDS:
         per_hour = room / hours if hours else growth_mb
@@ -122,7 +123,7 @@ def _seconds(
     if asked.verdict_at is not None and not leaks:
         return "early", None, None, growth_mb, seen_seconds
     grows = growth_mb is not None and growth_mb > 0 and 3600 * room / growth_mb <= _LATEST_SECONDS
-    if not leaks and grows and (seen_seconds or 0.0) < ROUGH_SECONDS:
+    if grows and (young if leaks else (seen_seconds or 0.0) < ROUGH_SECONDS):
         # What a young process needs looks like growth; to say that it goes on, or that it does not, is to guess.
         return "early", None, None, growth_mb, seen_seconds
     return "none", None, None, growth_mb, seen_seconds

@@ -165,12 +165,12 @@ def _said(
     if moving is None or is_level(moving):
         return f"Memory is level. {watched}"
     mb, seen = moving["growth_mb_per_hour"], moving["growth_seen_seconds"] or 0.0
-    most = " at most" if len(live) > 1 else ""
+    most = "at most " if len(live) > 1 else ""
     if seen < ROUGH_SECONDS:
         way = "grew" if mb > 0 else "shrank"
-        return f"Memory {way} by {mib(abs(mb) * seen / 3600)} in {span(seen)}{most}. {watched}"
+        return f"Memory {way} by {most}{mib(abs(mb) * seen / 3600)} in {span(seen)}. {watched}"
     way = "grows" if mb > 0 else "shrinks"
-    return f"Memory {way} by {mib(abs(mb))} an hour{most}, and nothing grows as a leak does. {watched}"
+    return f"Memory {way} by {most}{mib(abs(mb))} an hour, and nothing grows as a leak does. {watched}"
 
 
 def _learning(learning: Learning, config: Config, now: float) -> str:
@@ -180,7 +180,7 @@ def _learning(learning: Learning, config: Config, now: float) -> str:
     done, all_ = (span(max(0, count - 1) * config.interval) for count in (learning.learned, learning.needed))
     unit = all_.rpartition(" ")[2]
     done = done.removesuffix(f" {unit}") if done.endswith(f" {unit}") else done
-    return f"{done} of {all_}. The first verdict is due at {at(learning.due, now)}."
+    return f"Watched {done} of {all_}. The first verdict is due at {at(learning.due, now)}."
 
 
 def _reaches(
