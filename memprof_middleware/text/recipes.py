@@ -245,7 +245,7 @@ self.parent = weakref.ref(parent)  # breaks the cycle
         "{holder} names a lifetime for its entries, so it grows with traffic and becomes level when traffic does. "
         "Check that entries are dropped when it is over, and that the peak fits into memory.",
         """\
-STORE = TTLCache(maxsize=50_000, ttl=900)  # bounds the peak as well
+STORE = TTLCache(maxsize=50_000, ttl=900)  # limits the peak as well
 """,
     ),
     "c_extension_refs": Recipe(

@@ -55,6 +55,7 @@ class Worker:
         forecast: the time to its limit, in seconds: early and late end.
         limit_mb: of it alone.
         noise: of memory in use, in MB.
+        every: seconds between two snapshots.
     """
 
     pid: int
@@ -67,6 +68,7 @@ class Worker:
     forecast: tuple[float, float] | None = None
     limit_mb: float = 512.0
     noise: float = 1.2
+    every: float = 60.0
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -122,10 +124,10 @@ class Server:
 
     def _track(self, slot: int, worker: Worker) -> Track:
         rnd = random.Random(worker.pid)
-        rows = int(worker.hours * 60) + 1
+        rows = int(worker.hours * 3600 / worker.every) + 1
         last = NOW - 4 - worker.silent
-        times = array("d", [last - 60 * (rows - 1 - i) for i in range(rows)])
-        hours = [i / 60 for i in range(rows)]
+        times = array("d", [last - worker.every * (rows - 1 - i) for i in range(rows)])
+        hours = [i * worker.every / 3600 for i in range(rows)]
         used = [worker.start_mb + worker.per_hour * h + rnd.gauss(0, worker.noise) for h in hours]
         native = [0.18 * worker.start_mb + worker.native * h for h in hours]
         figures = {name: array("f", [math.nan]) * rows for name in COLUMNS}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from prometheus_client import CollectorRegistry
 
 from memprof_middleware import MemoryCollector
+from memprof_middleware.leaks.verdicts import filling
 from memprof_middleware.model import MB
 from memprof_middleware.runtime.observers import leak_condition
 from memprof_middleware.terminal.view import view
@@ -64,6 +67,30 @@ def test_all_ask_for_the_same(at, urgent, log, step):
     assert found == dict.fromkeys(found, urgent)
     assert log in begins(condition)
     assert view(state).cards[0].steps[0].text.startswith(step)
+
+
+def test_half_a_minute_is_no_pace():
+    """What a process loads at its start is no pace: log, metric, card and status plan a fix, and the limit is not told.
+
+    Until a leak is weighed, what it takes is only seen in all the memory, and that grows most at the start.
+    """
+    given = server(50.0, 600.0, 0.005)
+    leak = dataclasses.replace(given.leaks[0][0], bytes_per_hour=0.0)
+    worker = dataclasses.replace(given.workers[0], every=3.0)
+    state = ten.Server(workers=[worker], leaks=((leak, ()),)).state()
+    found = view(state)
+    assert (state["status"]["urgency"], state["incidents"][0]["urgency"]) == ("plan", "plan")
+    assert found.sentence == "1 confirmed leak. When the memory limit is reached: too early to say."
+    assert found.cards[0].facts[0][1] == "too early to say"
+
+
+def test_only_the_leak_that_takes_most_is_as_urgent_as_the_memory():
+    """Beside a leak that fills the process, a small one has the urgency of its own time to the limit."""
+    large, small = ten.leak(hours_left=1.8), ten.leak(name="shop.Log", bytes_per_hour=1.0, hours_left=400.0)
+    suspected = ten.leak(name="shop.Cache", state="suspected", bytes_per_hour=99.0 * MB)
+    assert [leak.urgency for leak in filling([small, large, suspected], "today")] == ["plan", "now", "none"]
+    assert [leak.urgency for leak in filling([small], "today")] == ["today"]
+    assert filling([], "now") == []
 
 
 def test_what_is_above_its_limit_reaches_nothing():
