@@ -28,7 +28,7 @@ from memprof_middleware.leaks.measuring import Measuring
 from memprof_middleware.leaks.pausing import pausing
 from memprof_middleware.leaks.populations import lockstep, twins
 from memprof_middleware.leaks.present import present
-from memprof_middleware.leaks.reported import Case, cases, is_better, led, named_anew, unseen
+from memprof_middleware.leaks.reported import Case, cases, first_told, is_better, led, named_anew, unseen
 from memprof_middleware.leaks.room import Room, room_of
 from memprof_middleware.leaks.verdicts import filling, has_ended, heap_per_hour, verdict_of
 from memprof_middleware.leaks.whereabouts import Whereabouts
@@ -225,7 +225,7 @@ class LeakWatch:
         for incident in incidents:
             if not incident.names & reported:
                 renamed = self._renamed(incident, own)
-                before = _first_told(renamed, own)
+                before = first_told(renamed, own)
                 found.setdefault(renamed.leader.name, self._verdict(renamed, before, None, history, route_of))
         claimed = over.union(*((leak.name, *leak.also) for leak in found.values()))
         left = {name: leak for name, leak in own.items() if name not in claimed}
@@ -233,7 +233,7 @@ class LeakWatch:
 
     def _renamed(self, incident: Incident, own: Mapping[str, Leak]) -> Incident:
         """The incident under the name that it had, unless it has a better one now."""
-        before = _first_told(incident, own)
+        before = first_told(incident, own)
         if (
             before is None
             or before.name == incident.leader.name
@@ -302,12 +302,6 @@ class LeakWatch:
         reached = {(leak.name, leak.severity) for leak in self.leaks if leak.notable and not self.is_ignored(leak)}
         self.detections.update(severity for _, severity in reached - self._reached)
         self._reached = {pair for pair in self._reached | reached if pair[0] in names}
-
-
-def _first_told(incident: Incident, own: Mapping[str, Leak]) -> Leak | None:
-    """The last verdict on an incident: a confirmed one, of these one with a holder, else the oldest."""
-    told = [own[name] for name in sorted(incident.names) if name in own]
-    return max(told, key=lambda leak: (leak.state == "confirmed", bool(leak.path), -leak.detected_at), default=None)
 
 
 def _worst_first(leak: Leak) -> tuple[bool, bool, float]:

@@ -8,8 +8,9 @@ import pytest
 
 from memprof_middleware.leaks.grouping import Place, Scene, root_of
 from memprof_middleware.leaks.growth import Growth
-from memprof_middleware.leaks.incidents import find_incidents, to_search
-from memprof_middleware.model import LeakKind
+from memprof_middleware.leaks.incidents import Incident, find_incidents, to_search
+from memprof_middleware.leaks.reported import first_told
+from memprof_middleware.model import Leak, LeakKind, LeakState
 from memprof_middleware.model.holders import HELD_OUTSIDE
 
 
@@ -223,3 +224,38 @@ def test_memory_of_a_buffer_has_its_holder() -> None:
     [incident] = find_incidents([memory, large, small], scene())
     assert (incident.leader.name, incident.root, incident.holder) == ("native memory", "app.LOG.data", "app.LOG.data")
     assert names([memory, small], scene()) == [("native memory", HELD_OUTSIDE)]
+
+
+def test_of_verdicts_that_turn_out_to_be_one_the_one_with_a_holder_lends_its_name():
+    """What was confirmed without a holder beside a leak whose holder is known is not the name of both, if older."""
+
+    def verdict(name: str, path: str, at: float, state: LeakState = "confirmed") -> Leak:
+        return Leak(
+            name=name,
+            state=state,
+            severity="low",
+            path=path,
+            first=1,
+            last=100,
+            growth_percent=99.0,
+            growth_per_hour=1.0,
+            since=0.0,
+            detected_at=at,
+            snapshots=9,
+        )
+
+    one = Incident(growth("werkzeug.ClosingIterator"), (growth("app.Declined"), growth("app.Order")))
+    own = {
+        leak.name: leak
+        for leak in (
+            verdict("app.Declined", "app.FAILED[*]", 9.0),
+            verdict("werkzeug.ClosingIterator", "", 5.0),
+            verdict("app.Order", "app.FAILED[*]", 1.0, "suspected"),
+        )
+    }
+    assert first_told(one, own) == own["app.Declined"]
+    del own["app.Declined"]
+    assert first_told(one, own) == own["werkzeug.ClosingIterator"]
+    del own["werkzeug.ClosingIterator"]
+    assert first_told(one, own) == own["app.Order"]
+    assert first_told(one, {}) is None
