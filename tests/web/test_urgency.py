@@ -82,6 +82,7 @@ def test_half_a_minute_is_no_pace():
     assert (state["status"]["urgency"], state["incidents"][0]["urgency"]) == ("plan", "plan")
     assert found.sentence == "1 confirmed leak. When the memory limit is reached: too early to say."
     assert found.cards[0].facts[0][1] == "too early to say"
+    assert found.cards[0].steps[0].text.startswith("Nothing yet. How soon the limit is reached is known in a minute")
 
 
 def test_only_the_leak_that_takes_most_is_as_urgent_as_the_memory():
