@@ -11,7 +11,7 @@ from typing import Any
 from memprof_middleware.heap.climb import PAUSE_SECONDS, Climb
 from memprof_middleware.heap.referrers import WINDOW, classes_named, instances
 from memprof_middleware.heap.telling import named
-from memprof_middleware.model.holders import HELD_FROM_BEFORE, HELD_OUTSIDE, UNHELD
+from memprof_middleware.model.holders import HELD_FROM_BEFORE, HELD_NATIVE, UNHELD
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes.census import type_name
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
@@ -82,7 +82,7 @@ def _find(
         mine = [number for number, owner in enumerate(owners) if owner == name]
         found = [climb.answer(number) for number in mine]
         if name in young:
-            found = [UNHELD if path in (HELD_OUTSIDE, HELD_FROM_BEFORE) else path for path in found]
+            found = [UNHELD if path in (HELD_NATIVE, HELD_FROM_BEFORE) else path for path in found]
         counts = Counter(path for path in found if path)
         paths = tuple((path, count / len(mine)) for path, count in counts.most_common(MOST_PATHS))
         result[name] = Holding(paths, len(mine), complete=all(found), named=words.get(name, ""))

@@ -6,7 +6,7 @@ import enum
 import re
 from collections.abc import Callable
 
-from memprof_middleware.model.holders import HELD_OUTSIDE, UNHELD
+from memprof_middleware.model.holders import HELD_NATIVE, UNHELD
 from memprof_middleware.text.subject import MUTE, TASK, THREAD, TIMER, Subject, last_part
 
 
@@ -160,7 +160,7 @@ def c_extension_refs(leak: Subject) -> Sign:
     """No object of Python refers to what grows, and it survives. Weak references to classes the interpreter keeps."""
     if MUTE.get(leak.leak.name) == "weak reference":
         return Sign.NO
-    return _sure(leak.path.startswith(HELD_OUTSIDE) and leak.leak.kind == "objects")
+    return _sure(leak.path.startswith(HELD_NATIVE) and leak.leak.kind == "objects")
 
 
 def native(leak: Subject) -> Sign:

@@ -21,7 +21,7 @@ import pytest
 
 from memprof_middleware.heap import climb as climb_module
 from memprof_middleware.heap.retainers import Holding, find_holders
-from memprof_middleware.model.holders import HELD_FROM_BEFORE, HELD_OUTSIDE, UNHELD
+from memprof_middleware.model.holders import HELD_FROM_BEFORE, HELD_NATIVE, UNHELD
 
 PLENTY = 600.0
 
@@ -312,7 +312,7 @@ def test_held_by_c() -> None:
     del one
     items.clear()
     try:
-        assert only() == HELD_OUTSIDE
+        assert only() == HELD_NATIVE
     finally:
         for address in addresses:
             ctypes.pythonapi.Py_DecRef(ctypes.cast(address, ctypes.py_object))

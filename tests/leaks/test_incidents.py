@@ -11,7 +11,7 @@ from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident, find_incidents, to_search
 from memprof_middleware.leaks.reported import first_told
 from memprof_middleware.model import Leak, LeakKind, LeakState
-from memprof_middleware.model.holders import HELD_OUTSIDE
+from memprof_middleware.model.holders import HELD_NATIVE
 
 
 def growth(name: str, rate: float = 1.0, kind: LeakKind = "objects", first: float = 10) -> Growth:
@@ -60,7 +60,7 @@ def names(growths: Sequence[Growth], around: Scene) -> list[tuple[str, str]]:
         ("shop.cart.SESSIONS[*].user", "shop.cart.SESSIONS"),
         ("app.INDEX", "app.INDEX"),
         ("app.UNAUTHORIZED.__traceback__.tb_frame.request", "app.UNAUTHORIZED"),
-        (HELD_OUTSIDE, HELD_OUTSIDE),
+        (HELD_NATIVE, HELD_NATIVE),
     ],
 )
 def test_roots(path: str, root: str) -> None:
@@ -143,9 +143,7 @@ def test_mirrors_do_not_lead() -> None:
         growth("weakref.ReferenceType", 0.333, first=1900),
         growth("asyncio.tasks._scheduled_tasks.data", 0.333, "container"),
     ]
-    around = scene(
-        {"app.Upload": "app.TASKS[*].<app.watchdog>.up", "weakref.ReferenceType": HELD_OUTSIDE}, in_step=True
-    )
+    around = scene({"app.Upload": "app.TASKS[*].<app.watchdog>.up", "weakref.ReferenceType": HELD_NATIVE}, in_step=True)
     [incident] = find_incidents(growths, around)
     assert incident.leader.name == "app.Upload"
     assert len(incident.others) == 2
@@ -177,7 +175,7 @@ def test_bookkeeping_is_no_incident() -> None:
 def test_memory_that_nothing_explains() -> None:
     """Blocks that no type and no container accounts for are untracked data, held in native memory."""
     untracked = growth("untracked Python data", 30, "untracked")
-    assert names([untracked], scene()) == [("untracked Python data", HELD_OUTSIDE)]
+    assert names([untracked], scene()) == [("untracked Python data", HELD_NATIVE)]
     explained = [untracked, growth("shop.Session", 1)]
     assert names(explained, scene({"shop.Session": "shop.S[*]"})) == [("shop.Session", "shop.S[*]")]
 
@@ -187,7 +185,7 @@ def test_memory_is_not_blamed_on_a_container_that_happens_to_grow() -> None:
     dictionary = growth("app.PARTNERS", 0.03, "container")
     native = growth("native memory", 2000, "native")
     weighed = scene({}, [Place("app.PARTNERS", None, ("builtins.str",), 140.0)])
-    assert names([dictionary, native], weighed) == [("app.PARTNERS", "app.PARTNERS"), ("native memory", HELD_OUTSIDE)]
+    assert names([dictionary, native], weighed) == [("app.PARTNERS", "app.PARTNERS"), ("native memory", HELD_NATIVE)]
     heavy = scene({}, [Place("app.PARTNERS", None, ("builtins.bytes",), 60_000.0)])
     assert names([dictionary, native], heavy) == [("app.PARTNERS", "app.PARTNERS")]
 
@@ -223,7 +221,7 @@ def test_memory_of_a_buffer_has_its_holder() -> None:
     )
     [incident] = find_incidents([memory, large, small], scene())
     assert (incident.leader.name, incident.root, incident.holder) == ("native memory", "app.LOG.data", "app.LOG.data")
-    assert names([memory, small], scene()) == [("native memory", HELD_OUTSIDE)]
+    assert names([memory, small], scene()) == [("native memory", HELD_NATIVE)]
 
 
 def test_of_verdicts_that_turn_out_to_be_one_the_one_with_a_holder_lends_its_name():

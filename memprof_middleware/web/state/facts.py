@@ -16,7 +16,7 @@ _CLEAR = 3.0
 _MEMORY = frozenset({"native", "mapped", "fragmentation"})
 # Populations that are named by what they run.
 _ALIVE = frozenset({"task", "thread", "timer"})
-_OUTSIDE = {
+_NATIVE = {
     "native": ("C code, not Python objects", "requested through the C library, or one large buffer"),
     "mapped": ("mapped memory, owner unknown", "thread stacks, `mmap`, or a C extension; likely, not proven"),
     "fragmentation": ("the allocator", "freed memory that was not given back to the system; nothing leaks"),
@@ -46,8 +46,8 @@ def _fact(key: str, name: str, value: Parts, note: Parts) -> dict[str, Any]:
 def _held(leak: Leak) -> tuple[Parts, Parts]:
     place = named.holder(leak) or ("" if leak.path.startswith(NO_PATH) else leak.path)
     if not place:
-        if leak.kind in _OUTSIDE:
-            value, note = _OUTSIDE[leak.kind]
+        if leak.kind in _NATIVE:
+            value, note = _NATIVE[leak.kind]
             return marked(value), marked(note)
         return marked("not found"), marked(leak.holder or "too early to say, or held by a C extension")
     notes = []
