@@ -1,4 +1,4 @@
-"""What the running profiler uses, as a share of one core: at its default interval, every second, while a heap grows.
+"""What the running profiler uses, as a share of one core: at its default interval, every second, while objects grow.
 
 The figure is the processor time of the profiler's thread, as the kernel has it; the process does nothing else.
 """

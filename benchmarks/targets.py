@@ -251,7 +251,7 @@ def _steady(results: dict[str, Any]) -> Iterator[Target]:
     )
     row = steady[GROWING]
     yield Target(
-        "most processor time ahead of the budget while a heap grows to 5 M: the credit and one object count",
+        "most processor time ahead of the budget while the objects grow to 5 M: the credit and one object count",
         round(row["credit"] + row["dearest"]),
         row["most_above"],
         "ms",

@@ -15,7 +15,7 @@ from memprof_middleware.config import ENV_PREFIX
 from memprof_middleware.metrics.catalogue import CATALOGUE
 
 HERE = Path(__file__).parent
-KINDS = {bool: "`true` or `false`", str | None: "a path", tuple[str, ...]: "a list of texts"}
+KINDS = {bool: "`true` or `false`", str | None: "a path", tuple[str, ...]: "a list of strings"}
 
 
 def settings_table() -> str:
@@ -31,7 +31,7 @@ def settings_table() -> str:
 def shown(default: object) -> str:
     """A default as a user would write it in the environment."""
     if default is None or default == ():
-        return "unset"
+        return "not set"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
     return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"

@@ -28,6 +28,25 @@ def _check(argv: Sequence[str]) -> int:
     return run_check(argv)
 
 
+def _top(argv: Sequence[str]) -> int:
+    from memprof_middleware.terminal.command import run_top
+
+    return run_top(argv)
+
+
+def _report(argv: Sequence[str]) -> int:
+    from memprof_middleware.terminal.command import run_report
+
+    return run_report(argv)
+
+
+def _flame(argv: Sequence[str]) -> int:
+    from memprof_middleware.terminal.flame import run_flame
+
+    return run_flame(argv)
+
+
+_OF_SERVER = {"top": _top, "report": _report, "flame": _flame}
 # What follows these is not for the parser: it may be anybody's command.
 _OWN = {"run": _run, "check": _check}
 
@@ -54,15 +73,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     explain.add_argument("file", metavar="FILE", help="evidence file named in the log")
     explain.add_argument("--html", action="store_true", help="one HTML file that opens offline (> report.html)")
     commands.add_parser("top", add_help=False, help="show a running server in the terminal")
+    commands.add_parser("flame", add_help=False, help="list the flame graphs of a running server, or compare two")
     commands.add_parser("report", add_help=False, help="print the page of a running server as text")
     monitoring.add_to(commands)
     arguments, options = parser.parse_known_args(given)
     if arguments.command == "demo":
         return run_demo(options)
-    if arguments.command in {"top", "report"}:
-        from memprof_middleware.terminal.command import run_report, run_top
-
-        return run_top(options) if arguments.command == "top" else run_report(options)
+    if arguments.command in _OF_SERVER:
+        return _OF_SERVER[arguments.command](options)
     if options:
         parser.error(f"unrecognized arguments: {' '.join(options)}")
     if arguments.command == "explain":

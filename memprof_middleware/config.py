@@ -175,8 +175,8 @@ class Config:
     )
     freeze_after_fork: bool = setting(
         True,
-        "In a forked worker: `gc.freeze()` what it inherited, which a full collection "
-        "would copy. Cycles that it drops of that later are not collected.",
+        "In a forked worker, call `gc.freeze()`, so that a full collection does not copy the pages of inherited "
+        "objects. Inherited objects in cycles are then not freed.",
     )
     namespace: str = setting(
         "fogcompute",

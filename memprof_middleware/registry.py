@@ -40,7 +40,7 @@ def profiler_for(profiler: MemoryProfiler | None = None, config: Config | None =
     """
     global _default
     if profiler is not None and config is not None:
-        raise ConfigError("profiler= and config= are both given: a ready profiler has its settings already, pass one")
+        raise ConfigError("pass profiler= or config=, not both: a profiler has its settings already")
     if profiler is None and config is not None:
         profiler = MemoryProfiler(config.with_env())
         if _early is not None and _made() is _early:

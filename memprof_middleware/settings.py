@@ -8,7 +8,7 @@ import logging
 import os
 import types
 import typing
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from memprof_middleware.errors import ConfigError
 
@@ -57,16 +57,23 @@ def known(mapping: Mapping[str, object], prefix: str, valid: Collection[str]) ->
     found: dict[str, object] = {}
     for key, value in mapping.items():
         if not isinstance(key, str):
-            raise ConfigError(f"a setting's name is of type {type(key).__name__}: a text is expected")
+            raise ConfigError(f"setting names must be strings, not {type(key).__name__}")
         if not key.upper().startswith(prefix.upper()):
             continue
         name = key[len(prefix) :].lower()
         if name not in valid:
-            raise ConfigError(
-                f"unknown setting {key!r}: valid are " + ", ".join(_spelled(n, key, prefix) for n in sorted(valid))
-            )
+            raise ConfigError(unknown(key, [_spelled(each, key, prefix) for each in sorted(valid)]))
         found[name] = value
     return found
+
+
+def unknown(given: str, valid: Sequence[str]) -> str:
+    """What is said of a setting that there is not: what was meant, likely, and what there is."""
+    import difflib  # an error ends the start: no start that succeeds pays for it
+
+    near = difflib.get_close_matches(given, valid, n=1)
+    meant = f" Did you mean {near[0]!r}?" if near else ""
+    return f"unknown setting {given!r}.{meant} Valid settings: {', '.join(valid) or 'none'}"
 
 
 def _spelled(name: str, like: str, prefix: str) -> str:
@@ -153,6 +160,6 @@ _WANTED: dict[object, str] = {
     bool: "true or false",
     float: "a number",
     int: "a whole number",
-    str: "a text",
-    tuple[str, ...]: "a list of texts",
+    str: "a string",
+    tuple[str, ...]: "a list of strings",
 }

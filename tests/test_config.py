@@ -160,13 +160,14 @@ def test_unknown_keys_are_answered_with_the_valid_ones(mapping: dict[str, object
     """A misspelt key is an error that lists the valid ones, spelled as they are written there."""
     with pytest.raises(ConfigError, match="unknown setting") as caught:
         Config.from_mapping(mapping, prefix=prefix)
+    assert f" Did you mean {listed!r}? " in str(caught.value)
     assert f" {listed}," in str(caught.value)
     assert str(caught.value).count(",") == len(dataclasses.fields(Config)) - 1
 
 
 def test_names_that_are_no_text_are_refused() -> None:
     """A mapping with a number as its key is a mistake of the user's, not a traceback."""
-    with pytest.raises(ConfigError, match="name is of type int"):
+    with pytest.raises(ConfigError, match="setting names must be strings, not int"):
         Config.from_mapping({5: 5})  # type: ignore[dict-item]
 
 

@@ -510,7 +510,7 @@ def test_a_corrupt_baseline_is_refused(rig: Rig, tmp_path: Path, content: bytes)
     path = tmp_path / "baseline.json"
     path.write_bytes(content)
     present = rig.profiler.set_baseline()
-    with pytest.raises(BaselineError, match=r"holds no baseline .* write one with save_baseline\(\)"):
+    with pytest.raises(BaselineError, match=r"is not a baseline file .* Create one with save_baseline\(\)"):
         rig.profiler.load_baseline(path)
     assert rig.profiler.baseline == present
 
@@ -608,7 +608,7 @@ def test_without_any_the_environment_makes_one(monkeypatch: pytest.MonkeyPatch) 
 
 def test_both_are_a_contradiction() -> None:
     """A profiler and a configuration together are refused."""
-    with pytest.raises(ConfigError, match="pass one"):
+    with pytest.raises(ConfigError, match="pass profiler= or config=, not both"):
         profiler_for(MemoryProfiler(Config()), Config())
 
 

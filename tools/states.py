@@ -114,7 +114,7 @@ STATES: Mapping[str, State] = {
         visits=(PREVIEW, LOOK, LOOK),
     ),
     "sixteen": State(
-        until=leaking("objects"),
+        until=leaking("objects", "today", "now"),
         settings={"STATES_OUTLIER": "outlier", "MEMPROF_HEAP_SIZE_MB": "512", "MEMPROF_INTERVAL": "2"},
         visits=(CART, CART, CART, LOOK),
         rate=150.0,

@@ -16,7 +16,7 @@ _KINDS = {
     "native": {"native", "mapped"},  # what C code asked for, of whomever
     "fragmentation": {"fragmentation"},
 }
-OUTSIDE = "held outside python"
+NATIVE = "held in native memory"
 _SHAPELESS = {"untracked", "native", "mapped", "fragmentation"}
 # A culprit is visible once its count has set a record as often as this.
 _RECORDS = 3
@@ -153,7 +153,7 @@ def names_culprit(scenario: Scenario, leak: Line) -> bool:
 
 def names_holder(scenario: Scenario, leak: Line) -> bool:
     """Whether a verdict tells who holds it, or that nobody does where that is the truth."""
-    if scenario.nobody and OUTSIDE in leak["holder"].lower():
+    if scenario.nobody and NATIVE in leak["holder"].lower():
         return True
     texts = (leak["holder"], leak["name"] if leak["kind"] == "container" else "")
     return any(_is_at(place, text) for place in scenario.places for text in texts)

@@ -116,7 +116,7 @@ How it is judged:
 
 - *culprit*: the verdict is called by a type that leaks or by the container that it leaks into. Where C code lost the
   memory and no type grows, the kind is all that can be named.
-- *holder*: its text names the place (`app.TASKS`), or says that it is held outside Python where that is so.
+- *holder*: its text names the place (`app.TASKS`), or says that it is held in native memory where that is so.
 - *kind*: objects or a container for live objects, untracked or a container for bytes and texts, native for native.
 - *shows*: the batch in which the count of a culprit set its third record.
 - The plain rule: a type that grew in ten snapshots by more than 50 % and by more than 100 objects, upwards in at least

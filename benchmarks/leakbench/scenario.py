@@ -17,7 +17,7 @@ _SAMPLES = 30
 # What a label's text calls a place: a module's global, a class's attribute.
 _CHAIN = re.compile(r"^(?:module|class) ([\w.]+)(?:\['(\w+)'\]|\.(\w+))?")
 _DOTTED = re.compile(r"\b[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\b")
-_NOBODY = re.compile(r"^none\b|no root among tracked|held outside|untracked C|invisible to the gc", re.IGNORECASE)
+_NOBODY = re.compile(r"^none\b|no root among tracked|held in native|untracked C|invisible to the gc", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
+from inspect import iscoroutinefunction
 from typing import Any
 
 from asgi_memprof.frameworks import have_routes_left
 from asgi_memprof.http import Message, Receive, Scope, Send, respond
 from asgi_memprof.routes import RouteNames
 from memprof_middleware import Config, MemoryProfiler
+from memprof_middleware.errors import ConfigError
 from memprof_middleware.registry import get_memory_profiler as get_profiler
 from memprof_middleware.registry import profiler_for
 from memprof_middleware.routes.counter import UNMATCHED
@@ -51,6 +53,7 @@ class MemProfMiddleware:
         config: Config | None = None,
         route_name: Callable[[Scope], str | None] | None = None,
     ) -> None:
+        _refuse_wsgi(app)
         self.app = app
         self.profiler = profiler_for(profiler, config)
         self._traffic = self.profiler.traffic
@@ -131,6 +134,16 @@ class MemProfMiddleware:
                 if found is not None and found != _first_match(routes, scope, sibling + slash):
                     return True
         return False
+
+
+def _refuse_wsgi(app: object) -> None:
+    """Say what is to be used instead of an error at each request.
+
+    Raises:
+        ConfigError: it is an application such as Flask's.
+    """
+    if hasattr(app, "wsgi_app") and not hasattr(app, "asgi_app") and not iscoroutinefunction(type(app).__call__):
+        raise ConfigError("this application is WSGI: use wsgi_memprof, or MemProf(app) for Flask")
 
 
 def _first_match(routes: Iterable[Any], scope: Scope, path: str) -> tuple[Any, Any] | None:

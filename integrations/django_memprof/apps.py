@@ -65,7 +65,7 @@ class MemProfConfig(AppConfig):
         if isinstance(given, Config):
             return profiler_for(config=given)
         if not isinstance(given, dict):
-            raise ImproperlyConfigured(f"MEMPROF is a {type(given).__name__}: a dict of settings is expected")
+            raise ImproperlyConfigured(f"the setting MEMPROF must be a dict, not {type(given).__name__}")
         given = {name: value for name, value in given.items() if not _is_staff(name)}
         try:
             config = Config.from_mapping(given)

@@ -22,7 +22,7 @@ class Line:
 def ledger(snapshot: MemorySnapshot) -> list[Line]:
     """The resident memory of a process by where it is; the lines add up to it. Empty if it was not measured.
 
-    ``native in use`` and ``retained by the allocator`` are the C library's own figures (large Python objects are among
+    ``native in use`` and ``free, kept by the allocator`` are figures of the C library (large Python objects are among
     the first), known only where glibc is the allocator; Python's arenas for objects up to 512 bytes, thread stacks and
     what else is mapped are the rest of anonymous memory.
     """
@@ -37,7 +37,7 @@ def ledger(snapshot: MemorySnapshot) -> list[Line]:
         # After a trim the allocator still counts what is with the system again.
         kept = min(retained, anonymous - used)
         lines.append(Line("native in use, large Python objects", used))
-        lines.append(Line("retained by the allocator", kept))
+        lines.append(Line("free, kept by the allocator", kept))
         lines.append(Line("Python objects, stacks", anonymous - used - kept))
     lines.append(Line("files", snapshot.file_mb or 0.0))
     lines.append(Line("shared", snapshot.shared_mb or 0.0))

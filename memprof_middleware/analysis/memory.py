@@ -17,7 +17,7 @@ def memory_of(name: str, history: History) -> list[float]:
     """Memory by its kind, at every snapshot: blocks of untracked data, else bytes; not measured is ``nan``.
 
     Memory is called mapped when neither of the allocators has it, and kept when it is measured to be free: neither by
-    ruling the others out. Where the C library cannot be asked, all memory outside Python is called native.
+    ruling the others out. Where the C library cannot be asked, all memory of no Python object is called native.
     """
     if name == UNTRACKED:
         return history.series("allocated_blocks")

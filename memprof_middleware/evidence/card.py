@@ -6,7 +6,18 @@ from collections.abc import Iterator
 
 from memprof_middleware.model import Leak
 from memprof_middleware.text.advice import advice_for
-from memprof_middleware.text.headline import growth, headline, holder, limit, memory, per_request, plain, watched
+from memprof_middleware.text.headline import (
+    growth,
+    headline,
+    holder,
+    limit,
+    memory,
+    per_request,
+    plain,
+    rarely,
+    watched,
+)
+from memprof_middleware.text.words import figure
 
 _STATES = {"confirmed": "Leak confirmed", "suspected": "Suspected", "resolved": "Resolved"}
 _MEMORY = frozenset({"native", "mapped", "fragmentation"})
@@ -63,4 +74,6 @@ def _fed(leak: Leak) -> str:
     value = per_request(leak)
     if value is None:
         return leak.route
-    return f"{leak.route} (keeps {memory(value) if leak.kind in _MEMORY else f'{value:.2g}'} per request)"
+    if leak.kind not in _MEMORY and (rare := rarely(value)):
+        return f"{leak.route} (keeps one for {rare})"
+    return f"{leak.route} (keeps {memory(value) if leak.kind in _MEMORY else figure(value, 2)} per request)"

@@ -60,7 +60,7 @@ class Reported(Protocol):
 
     @property
     def alerts(self) -> Sequence[Alert]:
-        """The conditions that hold."""
+        """The conditions that are met now."""
 
     @property
     def tuner(self) -> Learning:
@@ -91,7 +91,7 @@ def _lines(profiler: Reported) -> Iterator[str]:
     if metrics.forecast is not None:
         yield from _forecast(metrics.forecast)
     if len(profiler.history) > 1:
-        yield f"  heap     {sparkline(profiler.history.series('heap_used_mb'))}"
+        yield f"  in use   {sparkline(profiler.history.series('heap_used_mb'))}"
         yield f"  objects  {sparkline(profiler.history.series('total_objects'))}"
     yield ""
     yield f"Leaks: {len(metrics.leaks) or 'none found'}"
@@ -102,7 +102,7 @@ def _lines(profiler: Reported) -> Iterator[str]:
         drift = metrics.drift
         yield ""
         yield (
-            f"Since the baseline of {utc(drift.baseline_timestamp)}: heap {_change(drift.heap_mb, ' MB')}"
+            f"Since the baseline of {utc(drift.baseline_timestamp)}: memory in use {_change(drift.heap_mb, ' MB')}"
             f" ({_change(drift.heap_percent, ' %')}), objects {_change(drift.objects)}"
             f" ({_change(drift.objects_percent, ' %')})"
             + (f": significant ({'; '.join(drift.reasons)})" if drift.significant else "")
@@ -118,12 +118,12 @@ def _lines(profiler: Reported) -> Iterator[str]:
     took = snapshot.duration_seconds * 1000
     yield f"The last snapshot took {took:.1f} ms, all so far {metrics.cpu_seconds:.2f} s of CPU"
     if metrics.failures:
-        yield "Failures inside the profiler: " + ", ".join(f"{kind} {n}" for kind, n in metrics.failures.items())
+        yield "Internal errors of the profiler: " + ", ".join(f"{kind} {n}" for kind, n in metrics.failures.items())
 
 
 def _memory(snapshot: MemorySnapshot) -> Iterator[str]:
     yield (
-        f"Heap     {_number(snapshot.heap_used_mb)} of {_number(snapshot.heap_size_mb)} MB"
+        f"In use   {_number(snapshot.heap_used_mb)} of {_number(snapshot.heap_size_mb)} MB"
         f" ({_number(snapshot.heap_percent)} %, limit from {snapshot.heap_size_source or 'nowhere'})"
     )
     yield f"RSS      {_number(snapshot.rss_mb)} MB, virtual {_number(snapshot.vms_mb)} MB"
@@ -159,11 +159,12 @@ def _forecast(forecast: Forecast) -> Iterator[str]:
 def _coming(outlook: Outlook, whose: str) -> Iterator[str]:
     if outlook.span:
         yield (
-            f"  at the end {whose} in {outlook.span}, at the pace of the last {outlook.seen_hours:.0f} h"
+            f"  the end {whose} is reached in {outlook.span} at the pace of the last {outlook.seen_hours:.0f} h"
             f" ({outlook.mb_per_hour:+,.1f} MB an hour)"
         )
     if outlook.novelty is not None and outlook.novelty > UNUSUAL:
-        yield f"  unusual: what counts {whose[3:]} is {outlook.novelty:.1f} times its noise above all of the last day"
+        figure = f"{outlook.novelty:.1f} times its usual variation"
+        yield f"  unusual: memory in use is {figure} above the maximum of the last 24 h"
 
 
 def _routes(profiler: Reported) -> Iterator[str]:
@@ -175,14 +176,12 @@ def _routes(profiler: Reported) -> Iterator[str]:
 
 
 def _leak(leak: Leak) -> Iterator[str]:
-    yield (
-        f"  [{leak.severity}] {leak.state}, {100 * leak.confidence:.0f} % sure: {describe(leak)},"
-        f" {leak.growth_per_hour:,.0f} an hour, found {utc(leak.detected_at)}"
-    )
+    sure = f"{leak.state}, {100 * leak.confidence:.0f} % sure"
+    yield f"  [{leak.severity}] {sure}: {describe(leak)}, found {utc(leak.detected_at)}"
     for sentence in leak.evidence:
         yield f"      {sentence}"
     if leak.also:
-        yield f"      with it: {', '.join(leak.also)}"
+        yield f"      Grows with it: {', '.join(leak.also)}"
 
 
 def _number(value: float | None) -> str:

@@ -44,7 +44,7 @@ class FlameRestError(FlameError):
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        super().__init__(f"the last flame graph ended a moment ago: ask again in {seconds:.0f} s")
+        super().__init__(f"the last flame graph ended a moment ago: the workers rest. Try again in {seconds:.0f} s")
 
 
 class FlameDesk:
@@ -78,8 +78,10 @@ class FlameDesk:
         """
         now = self._clock()
         with self._locked():
-            if self.order() is not None:
-                raise FlameBusyError("one flame graph at a time: wait for the one that is being made")
+            if (working := self.order()) is not None:
+                begun = working.asked_at if working.started_at is None else working.started_at
+                left = max(1.0, begun + working.seconds - now)
+                raise FlameBusyError(f"a flame graph is already being recorded. Try again in {left:.0f} s")
             rest = max((self._rest(summary) - now for summary in self.results.summaries()[:1]), default=0.0)
             if rest > 0:
                 raise FlameRestError(rest)

@@ -12,7 +12,7 @@ from typing import Any
 from memprof_middleware.heap import entries, roots
 from memprof_middleware.heap.edges import Edges, Step, with_label
 from memprof_middleware.heap.referrers import WINDOW, greenlet_frames, instances, referrers
-from memprof_middleware.model.holders import HELD_FROM_BEFORE, HELD_OUTSIDE
+from memprof_middleware.model.holders import HELD_FROM_BEFORE, HELD_NATIVE
 
 PAUSE_SECONDS = 0.001
 # On a heap of millions of objects each level is a stall of 50 ms and more: only what is near is found there.
@@ -71,7 +71,7 @@ class Climb:
             return self._soft[number][1]
         if number in self._open or number in self._cut:
             return ""
-        return HELD_FROM_BEFORE if gc.get_freeze_count() > _FROZEN_AT_START else HELD_OUTSIDE
+        return HELD_FROM_BEFORE if gc.get_freeze_count() > _FROZEN_AT_START else HELD_NATIVE
 
     def run(self) -> None:
         """Climb until all have a root, nothing refers to them, or the time is over."""

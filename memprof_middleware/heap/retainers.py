@@ -12,7 +12,7 @@ from memprof_middleware.heap.climb import PAUSE_SECONDS, Climb
 from memprof_middleware.heap.cohorts import Instances
 from memprof_middleware.heap.referrers import WINDOW, classes_named, instances
 from memprof_middleware.heap.telling import named
-from memprof_middleware.model.holders import HELD_FROM_BEFORE, HELD_OUTSIDE, UNHELD
+from memprof_middleware.model.holders import HELD_FROM_BEFORE, HELD_NATIVE, UNHELD
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes.census import type_name
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
@@ -30,7 +30,7 @@ class Holding:
     Attributes:
         paths: the shortest path to each sampled instance, without what differs between them, and the share of the
             sample that has it; the most frequent first. Such as ``app.SESSIONS[*].user``, ``task app.watchdog.upload``,
-            ``frame of app.worker.batch``, ``held outside Python``, ``held by something from before the fork`` where
+            ``frame of app.worker.batch``, ``held in native memory``, ``held by something from before the fork`` where
             ``gc.freeze()`` hides what that is,
             or ``nobody, or not collected yet`` of young ones that nothing refers to.
         sampled: instances looked at.
@@ -56,7 +56,7 @@ def find_holders(
 
     Each level of the way is one look through the heap for all instances together, which nothing can interrupt: 16-25 ms
     for each million objects. So this is for the few types that are suspected, and not often. Instances of the oldest
-    generation are preferred, and only of these "held outside Python" is said: a full collection between two answers
+    generation are preferred, and only of these "held in native memory" is said: a full collection between two answers
     makes it certain, since a closed cycle that is garbage lies in the oldest generation until then.
 
     Args:
@@ -89,7 +89,7 @@ def _find(
         mine = [number for number, owner in enumerate(owners) if owner == name]
         found = [climb.answer(number) for number in mine]
         if name in young:
-            found = [UNHELD if path in (HELD_OUTSIDE, HELD_FROM_BEFORE) else path for path in found]
+            found = [UNHELD if path in (HELD_NATIVE, HELD_FROM_BEFORE) else path for path in found]
         counts = Counter(path for path in found if path)
         paths = tuple((path, count / len(mine)) for path, count in counts.most_common(MOST_PATHS))
         result[name] = Holding(paths, len(mine), complete=all(found), named=words.get(name, ""))

@@ -36,7 +36,7 @@ class task:  # noqa: N801 - used as a decorator and in a with statement
 
     def __init__(self, name: str, *, profiler: MemoryProfiler | None = None) -> None:
         if not isinstance(name, str):
-            raise ConfigError(f"a job's name is of type {type(name).__name__}: a text is expected, as in @task('name')")
+            raise ConfigError(f"a job's name must be a string, not {type(name).__name__}: @task('name')")
         self._label, self._profiler = job(name), profiler
 
     def __enter__(self) -> None:

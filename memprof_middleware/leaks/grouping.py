@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from memprof_middleware.leaks.growth import Growth
-from memprof_middleware.model.holders import HELD_FROM_BEFORE, HELD_OUTSIDE
+from memprof_middleware.model.holders import HELD_FROM_BEFORE, HELD_NATIVE
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.text.subject import MUTE
 
@@ -137,7 +137,7 @@ def _attach_paths(groups: dict[str, list[Growth]], paths: Sequence[Growth], scen
                     for other, members in groups.items()
                     if place is not None
                     # gc.freeze() hides the holder; a container that grows alike may name it.
-                    and (other.startswith("?") or other in {HELD_OUTSIDE, HELD_FROM_BEFORE})
+                    and (other.startswith("?") or other in {HELD_NATIVE, HELD_FROM_BEFORE})
                     and any(member.name in place.holds and _comparable(growth, member) for member in members)
                 ),
                 root,

@@ -18,7 +18,7 @@ from memprof_middleware.leaks.grouping import (
     types_in,
 )
 from memprof_middleware.leaks.growth import BUFFER, Growth
-from memprof_middleware.model.holders import HELD_OUTSIDE
+from memprof_middleware.model.holders import HELD_NATIVE
 from memprof_middleware.model.value import valueclass
 
 _FAR = 1000
@@ -57,7 +57,7 @@ class Incident:
     @property
     def is_held(self) -> bool:
         """Whether something in Python is known to hold it."""
-        return bool(self.root) and self.root != HELD_OUTSIDE
+        return bool(self.root) and self.root != HELD_NATIVE
 
     @property
     def names(self) -> set[str]:
@@ -104,8 +104,8 @@ def _buffer_of(growth: Growth, buffers: Sequence[Growth]) -> str:
 
 
 def _nobody(growth: Growth, scene: Scene) -> str:
-    """Blocks that nothing holds are said to be held outside Python only if all that Python holds was looked at."""
-    return HELD_OUTSIDE if growth.kind in {"untracked", "native"} and scene.complete else ""
+    """Blocks that nothing holds are said to be held in native memory only if all that Python holds was looked at."""
+    return HELD_NATIVE if growth.kind in {"untracked", "native"} and scene.complete else ""
 
 
 def _incident(root: str, members: Sequence[Growth], shadows: Sequence[Growth], scene: Scene) -> Incident:

@@ -88,7 +88,7 @@ def _bounded(past: Past, space: Room, begin: int, gained: float) -> str:
     books = account(past, populations(past, lambda _a, _b: False), feeding.values())
     ends = [item for item in books.items if _fits(item.population, item.each, space)]
     bounded = sum(max(0.0, item.gained(begin, past.size - 1)) for item in ends)
-    return "most of it is what has a bound, by its own word" if bounded >= _MOST_BOUNDED * gained else ""
+    return "most of it names its own maximum size" if bounded >= _MOST_BOUNDED * gained else ""
 
 
 def _fits(one: Population, each: float, space: Room) -> bool:

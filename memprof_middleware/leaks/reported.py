@@ -203,6 +203,12 @@ def growth_of(life: Life, past: Past, history: History) -> Growth | None:
     )
 
 
+def first_told(incident: Incident, own: Mapping[str, Leak]) -> Leak | None:
+    """The last verdict on an incident: a confirmed one, of these one with a known holder, else the oldest."""
+    told = [own[name] for name in sorted(incident.names) if name in own]
+    return max(told, key=lambda leak: (leak.state == "confirmed", bool(leak.path), -leak.detected_at), default=None)
+
+
 def is_better(growth: Growth, before: Leak, rank: Callable[[str], int]) -> bool:
     """Whether what is only watched has a better name now: the application's type came up after a builtin."""
     if before.state == "confirmed" or before.notable:

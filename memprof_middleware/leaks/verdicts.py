@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -19,10 +20,10 @@ from memprof_middleware.leaks.incidents import Incident
 from memprof_middleware.leaks.life import Life
 from memprof_middleware.leaks.room import CONFIRM
 from memprof_middleware.model import MB, FedBy, Leak, LeakState, Severity
-from memprof_middleware.model.urgency import hours_left
-from memprof_middleware.text.words import count, size
+from memprof_middleware.model.urgency import SETTLED_SECONDS, Urgency, hours_left
+from memprof_middleware.text.headline import quantity, rarely
+from memprof_middleware.text.words import size
 
-_SETTLED_SECONDS = 30.0
 # How sure each state is.
 _WATCHED, _SUSPECTED, _CONFIRMED = 0.6, 0.8, 0.9
 # Memory of which nothing is counted may be a cache of C code, whose maximum nobody can read, until it is full: the more
@@ -103,6 +104,18 @@ def verdict_of(
     )
 
 
+def filling(leaks: Sequence[Leak], fill: Urgency) -> list[Leak]:
+    """The verdicts; the confirmed leak that takes most of the memory is as urgent as the memory in use.
+
+    Args:
+        leaks: of one process.
+        fill: how soon somebody has to act because of its memory in use.
+    """
+    confirmed = (leak for leak in leaks if leak.state == "confirmed")
+    most = max(confirmed, key=lambda leak: leak.bytes_per_hour, default=None)
+    return [dataclasses.replace(leak, fill=fill if leak is most else "none") for leak in leaks]
+
+
 def heap_per_hour(history: History, since: float) -> float:
     """Bytes that the heap gained an hour since a moment, from the middle of the first third to that of the last.
 
@@ -111,7 +124,7 @@ def heap_per_hour(history: History, since: float) -> float:
     times, heap = history.series("timestamp"), history.series("heap_used_mb")
     known = [index for index in range(bisect_left(times, since), len(times)) if not math.isnan(heap[index])]
     third = len(known) // 3
-    if not third or times[known[-1]] - times[known[0]] < _SETTLED_SECONDS:
+    if not third or times[known[-1]] - times[known[0]] < SETTLED_SECONDS:
         return 0.0
     first, last = known[:third], known[-third:]
     hours = (median(times[index] for index in last) - median(times[index] for index in first)) / 3600
@@ -195,11 +208,12 @@ def _severity(growth: Growth, percent: float, config: Config) -> Severity:
 
 
 def _each(growth: Growth) -> str:
-    """What a request adds: things, or of memory how much."""
+    """What a request adds: things, or of memory how much, in the words of the headline."""
     value = growth.per_request or 0.0
     if growth.kind in {"native", "mapped", "fragmentation"}:
-        return size(value / MB)
-    return count(value) if value >= 1000 else f"{value:.3g}"
+        return f"Each request keeps {size(value / MB)}"
+    rare = rarely(value)
+    return f"One is kept for {rare}" if rare else f"Each request keeps {quantity(value)}"
 
 
 def _evidence(incident: Incident, life: Life | None) -> Iterator[str]:
@@ -214,6 +228,6 @@ def _evidence(incident: Incident, life: Life | None) -> Iterator[str]:
     else:
         yield f"Steady growth over {growth.snapshots} snapshots (last third {100 * growth.pace:.0f} % of the first)"
     if growth.per_request is not None and growth.served:
-        yield f"Each request adds {_each(growth)}, over {growth.served:,.0f} requests"
+        yield f"{_each(growth)}, over {growth.served:,.0f} requests of all routes"
     if growth.collections:
         yield f"Survived {growth.collections} full collection{'s' * (growth.collections > 1)}"

@@ -30,11 +30,12 @@ from memprof_middleware.leaks.measuring import Measuring
 from memprof_middleware.leaks.pausing import pausing
 from memprof_middleware.leaks.populations import lockstep, twins
 from memprof_middleware.leaks.present import present
-from memprof_middleware.leaks.reported import Case, cases, is_better, led, named_anew, unseen
+from memprof_middleware.leaks.reported import Case, cases, first_told, is_better, led, named_anew, unseen
 from memprof_middleware.leaks.room import Room, room_of
-from memprof_middleware.leaks.verdicts import has_ended, heap_per_hour, verdict_of
+from memprof_middleware.leaks.verdicts import filling, has_ended, heap_per_hour, verdict_of
 from memprof_middleware.leaks.whereabouts import Whereabouts
 from memprof_middleware.model import SEVERITIES, FedBy, Leak, MemorySnapshot, Resolved
+from memprof_middleware.model.urgency import Urgency, fill_urgency
 from memprof_middleware.purse import Purse
 
 # All memory has grown for so long before that is an alert.
@@ -124,7 +125,8 @@ class LeakWatch:
         self._watched(incidents, found, own, {life.told for life in gone.values()}, history, route_of)
         inherited = still_open(self._inherited, history, self._config)
         self._inherited = tuple(leak for leak in inherited if leak.name not in found)
-        self.leaks = (*sorted(found.values(), key=_worst_first), *self._inherited)
+        fill = self._fill(history)
+        self.leaks = (*filling(sorted(found.values(), key=_worst_first), fill), *self._inherited)
         self._count()
         now = {leak.name: leak for leak in self.leaks}
         ended = [leak for leak in before if leak.name not in now or (leak.notable and not now[leak.name].notable)]
@@ -157,6 +159,11 @@ class LeakWatch:
         snapshot = history.latest
         room = None if snapshot is None else room_of(snapshot, self.others, len(self.others) + 1)
         return None if room is None else room.left
+
+    def _fill(self, history: History) -> Urgency:
+        """How soon somebody has to act because of the memory in use alone."""
+        percent = None if history.latest is None else history.latest.heap_percent
+        return fill_urgency(percent, self._config.heap_warning_percent, self._config.heap_critical_percent)
 
     # -- what was reported ---------------------------------------------------------------------------------------
 
@@ -223,7 +230,7 @@ class LeakWatch:
         for incident in incidents:
             if not incident.names & reported:
                 renamed = self._renamed(incident, own)
-                before = _first_told(renamed, own)
+                before = first_told(renamed, own)
                 found.setdefault(renamed.leader.name, self._verdict(renamed, before, None, history, route_of))
         claimed = over.union(*((leak.name, *leak.also) for leak in found.values()))
         left = {name: leak for name, leak in own.items() if name not in claimed}
@@ -231,7 +238,7 @@ class LeakWatch:
 
     def _renamed(self, incident: Incident, own: Mapping[str, Leak]) -> Incident:
         """The incident under the name that it had, unless it has a better one now."""
-        before = _first_told(incident, own)
+        before = first_told(incident, own)
         if (
             before is None
             or before.name == incident.leader.name
@@ -300,12 +307,6 @@ class LeakWatch:
         reached = {(leak.name, leak.severity) for leak in self.leaks if leak.notable and not self.is_ignored(leak)}
         self.detections.update(severity for _, severity in reached - self._reached)
         self._reached = {pair for pair in self._reached | reached if pair[0] in names}
-
-
-def _first_told(incident: Incident, own: Mapping[str, Leak]) -> Leak | None:
-    """The last verdict on an incident: a confirmed one, else the oldest."""
-    told = [own[name] for name in incident.names if name in own]
-    return max(told, key=lambda leak: (leak.state == "confirmed", -leak.detected_at), default=None)
 
 
 def _worst_first(leak: Leak) -> tuple[bool, bool, float]:

@@ -15,7 +15,7 @@ from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.leaks.grouping import root_of
 from memprof_middleware.leaks.pausing import Halted
 from memprof_middleware.model import Leak
-from memprof_middleware.model.holders import HELD_OUTSIDE, NO_PATH
+from memprof_middleware.model.holders import HELD_NATIVE, NO_PATH
 from memprof_middleware.purse import Purse
 from memprof_middleware.text.advice import pattern_of
 from memprof_middleware.text.subject import named_by_path
@@ -81,7 +81,7 @@ class Whereabouts:
 
     def _place(self, path: str) -> Definition:
         begins = root_of(path)
-        if begins and begins not in self._known and begins != HELD_OUTSIDE:
+        if begins and begins not in self._known and begins != HELD_NATIVE:
             if not self._purse.may("search"):
                 return _UNKNOWN
             found, began = _UNKNOWN, time.thread_time()

@@ -10,7 +10,7 @@ from memprof_middleware.analysis.sharing import SharedMemory, shared_memory
 from memprof_middleware.failures import Failures
 from memprof_middleware.limits.forecast import outlook
 from memprof_middleware.model import MB, Condition, Forecast, MemoryMetrics, MemorySnapshot, Outlook, WorkerSummary
-from memprof_middleware.model.urgency import urgency
+from memprof_middleware.model.urgency import fill_urgency, urgency
 from memprof_middleware.text.conditions import exhaustion_message, restart
 
 CONDITION = "exhaustion"
@@ -145,7 +145,7 @@ def _condition(subject: str, who: str, seen: Outlook, advice: str) -> Condition:
     low, hours = seen.low_seconds or 0.0, seen.seen_hours or 0.0
     high, per_hour = seen.high_seconds or low, seen.mb_per_hour or 0.0
     percent = 100 * seen.used_mb / seen.limit_mb if seen.limit_mb else None
-    urgent = urgency(low / 3600, percent=percent, watched_seconds=3600 * hours)
+    urgent = urgency(low / 3600, fill=fill_urgency(percent), watched_seconds=3600 * hours)
     return Condition(
         CONDITION,
         "critical" if low < _SOON_SECONDS else "high",

@@ -42,9 +42,9 @@ def read_state(path: Path) -> Learned:
         try:
             path.replace(aside)
         except OSError as second:
-            raise StateError(f"state file '{path}' makes no sense and cannot be moved ({second.strerror})") from error
+            raise StateError(f"'{path}' is not a state file and cannot be moved ({second.strerror})") from error
         raise StateError(
-            f"state file '{path}' makes no sense; it was moved to '{aside.name}', and learning starts again"
+            f"'{path}' is not a state file; it was moved to '{aside.name}', and learning starts again"
         ) from error
 
 

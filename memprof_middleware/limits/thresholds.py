@@ -12,7 +12,7 @@ from memprof_middleware.analysis.sharing import shared_memory
 from memprof_middleware.config import Config
 from memprof_middleware.limits.levels import Level, Levels, fixed_levels
 from memprof_middleware.model import Condition, MemorySnapshot, Severity
-from memprof_middleware.model.urgency import Urgency, hours_left, urgency
+from memprof_middleware.model.urgency import Urgency, fill_urgency, hours_left, urgency
 from memprof_middleware.text.conditions import (
     collections_message,
     growth_message,
@@ -142,7 +142,8 @@ def _growth(history: History, config: Config, levels: Levels) -> Iterator[Condit
     threshold = levels.heap_growth.value if learned else config.heap_growth_percent_per_hour
     used, size = last.heap_used_mb, last.heap_size_mb
     hours = hours_left(None if used is None or size is None else size - used, found.mb)
-    urgent = urgency(hours, percent=last.heap_percent, watched_seconds=3600 * found.hours)
+    fill = fill_urgency(last.heap_percent, config.heap_warning_percent, config.heap_critical_percent)
+    urgent = urgency(hours, fill=fill, watched_seconds=3600 * found.hours)
     message = growth_message(found.mb, found.percent, found.hours, hours)
     yield _compared("heap_growth", "medium", found.percent, threshold, message, urgent)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from memprof_middleware.metrics.spec import MetricSpec, Sample, Samples, Workers, each
 from memprof_middleware.model import SEVERITIES, Leak, MemoryMetrics
 from memprof_middleware.model.clean import clean
-from memprof_middleware.model.urgency import URGENCIES, Urgency, urgency
+from memprof_middleware.model.urgency import URGENCIES
 from memprof_middleware.text.advice import advice_for
 from memprof_middleware.text.headline import holder, subject
 
@@ -55,15 +55,13 @@ def _words(leak: Leak, worker: MemoryMetrics) -> tuple[tuple[str, ...], float]:
     named = (leak.name, grown, holder(leak), leak.route)
     if not _is_confirmed(leak):
         return (*named, leak.state, "none", ""), 1
-    percent = None if worker.snapshot is None else worker.snapshot.heap_percent
-    urgent = urgency(leak.hours_left, leaking=True, percent=percent, watched_seconds=leak.watched_seconds)
-    return (*named, _state(leak, urgent, worker), urgent, advice_for(leak).plain), 1
+    return (*named, _state(leak, worker), leak.urgency, advice_for(leak).plain), 1
 
 
-def _state(leak: Leak, urgent: Urgency, worker: MemoryMetrics) -> str:
+def _state(leak: Leak, worker: MemoryMetrics) -> str:
     """The state; ``acknowledged`` while somebody knows of it and it is no more urgent than it was then."""
     known = (one.urgency for one in worker.acknowledged if one.incident in {leak.name, subject(leak)})
-    quiet = any(URGENCIES.index(urgent) <= URGENCIES.index(then) for then in known)
+    quiet = any(URGENCIES.index(leak.urgency) <= URGENCIES.index(then) for then in known)
     return "acknowledged" if quiet else leak.state
 
 

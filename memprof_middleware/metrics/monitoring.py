@@ -17,6 +17,7 @@ from types import MappingProxyType
 from memprof_middleware.config import Config
 from memprof_middleware.errors import ConfigError
 from memprof_middleware.metrics.allowed import check
+from memprof_middleware.settings import unknown
 
 FILES: Mapping[str, str] = MappingProxyType(
     {
@@ -72,7 +73,7 @@ def render(kind: str, values: Mapping[str, str], *, namespace: str) -> str:
     valid = settings(kind)
     for name, value in values.items():
         if name not in valid:
-            raise ConfigError(f"unknown setting {name!r}: valid are {', '.join(valid) or 'none'}")
+            raise ConfigError(unknown(name, list(valid)))
         check(name, value, valid[name])
 
     def replace(match: re.Match[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-HELD_OUTSIDE = "held outside Python"
+HELD_NATIVE = "held in native memory"
 # gc.freeze() hides the holder from every search.
 HELD_FROM_BEFORE = "held by something from before the fork"
 UNHELD = "nobody, or not collected yet"

@@ -44,7 +44,7 @@ class Leak(_Value):
         confidence: how sure the verdict is, 0 to 1.
         notable: it matters, and all tests are passed; what does not is only watched: listed, not reported.
         holder: what holds it, as a person would write it, with the share of a sample that it explains; or that it is
-            held outside Python; empty while that is not known.
+            held in native memory; empty while that is not known.
         path: the retaining path that explains most, without words; empty while it is not known.
         share: the part of a sample that this path explains, 0 to 1; ``None`` without a path.
         named: what the leaked things are where their type says nothing, such as ``timer app.expire`` or
@@ -65,6 +65,7 @@ class Leak(_Value):
         growth_per_request: growth per request served over that period; ``None`` without requests.
         bytes_per_hour: what it takes an hour, by the heap where it was not weighed; 0 while it is only watched.
         hours_left: until the limit is reached at that rate; ``None``: not known.
+        fill: how soon somebody has to act because of the memory that its process uses, of the leak that takes most.
         decided_requests: of a suspicion, after how many more requests it is decided at this pace; ``None``: not known.
         decided_seconds: the same in time.
         relapses: how often it was over and grew again.
@@ -99,6 +100,7 @@ class Leak(_Value):
     growth_per_request: float | None = None
     bytes_per_hour: float = 0.0
     hours_left: float | None = None
+    fill: Urgency = "none"
     decided_requests: float | None = None
     decided_seconds: float | None = None
     relapses: int = 0
@@ -116,7 +118,7 @@ class Leak(_Value):
         """How soon somebody has to act because of it; none while it is only suspected."""
         if self.state != "confirmed":
             return "none"
-        return urgency(self.hours_left, leaking=True, watched_seconds=self.watched_seconds)
+        return urgency(self.hours_left, leaking=True, fill=self.fill, watched_seconds=self.watched_seconds)
 
     @property
     def growth(self) -> int:

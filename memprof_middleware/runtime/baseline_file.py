@@ -36,5 +36,5 @@ def read_baseline(path: str | os.PathLike[str]) -> MemorySnapshot:
         raise BaselineError(f"baseline file {os.fspath(path)!r} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise BaselineError(
-            f"baseline file {os.fspath(path)!r} holds no baseline ({error}): write one with save_baseline()"
+            f"{os.fspath(path)!r} is not a baseline file ({error}). Create one with save_baseline()."
         ) from error

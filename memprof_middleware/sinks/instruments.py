@@ -66,7 +66,7 @@ def register(
         base = _base(metrics, constant)
         return [Observation(count, {**base, PREFIX + "alert": name}) for name, count in active().counts().items()]
 
-    _make(meter, "gauge", PREFIX + "alerts", [observe_alerts], "1", "What a condition holds for, by condition.")
+    _make(meter, "gauge", PREFIX + "alerts", [observe_alerts], "1", "Active alerts, by condition.")
 
 
 def _make(meter: Meter, kind: str, name: str, callbacks: Sequence[Callback], unit: str, description: str) -> None:

@@ -13,7 +13,7 @@ LOGGER = "memprof.json"
 
 
 class LogSink(Sink):
-    """One line of JSON for the beginning and one for the end of each condition; at DEBUG also every snapshot.
+    """One line of JSON when a condition begins, rises and ends; at DEBUG also every snapshot.
 
     Ends are told at INFO, so a level that nobody has set becomes INFO, and where nobody has set up logging the lines go
     to standard error.

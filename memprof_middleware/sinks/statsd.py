@@ -113,8 +113,8 @@ class StatsdSink(Sink):
 class DogStatsdSink(StatsdSink):
     """Gauges, counters, events and the service check ``memprof.leak`` to Datadog's agent.
 
-    An event is sent when a condition begins or ends. The check says with each snapshot whether something leaks: a
-    warning while that is suspected, critical when it is confirmed.
+    An event is sent when a condition begins, rises or ends. The check says with each snapshot whether something leaks:
+    a warning for a suspected or confirmed leak, critical for one that asks for action now.
 
     Args:
         address: ``udp://host:port`` or ``unix:///path``; by default ``DD_DOGSTATSD_URL``, else ``DD_AGENT_HOST`` and

@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from memprof_middleware.errors import TopError
 from memprof_middleware.model.clean import clean
-from memprof_middleware.model.foreign import parsed
+from memprof_middleware.model.foreign import parsed, parsed_object
 
 # The version of api/state.json that this program understands.
 SCHEMA = 2
@@ -107,6 +107,29 @@ class Client:
             )
         return found
 
+    def flame_windows(self) -> list[dict[str, Any]]:
+        """The flame graphs that the server keeps, the last one first.
+
+        Raises:
+            TopError: they cannot be had; the message says what to do.
+        """
+        windows = self._object("flame/windows.json").get("windows")
+        if not isinstance(windows, list):
+            raise TopError(self._not_ours())
+        return [window for window in windows if isinstance(window, dict)]
+
+    def flames_compared(self, before: str, after: str) -> dict[str, Any]:
+        """What differs between two of them.
+
+        Args:
+            before: the name of the first.
+            after: the name of the second.
+
+        Raises:
+            TopError: it cannot be had; the message says what to do.
+        """
+        return self._object(f"flame/compare.json?{urlencode({'before': before, 'after': after})}")
+
     def record(self, pid: int, seconds: int) -> str:
         """Ask for a flame graph; the address that it will be at.
 
@@ -115,6 +138,13 @@ class Client:
         """
         _, location = self._ask("flame", urlencode({"pid": pid, "seconds": seconds}).encode())
         return f"{self.address}{location}"
+
+    def _object(self, path: str) -> dict[str, Any]:
+        answer, _ = self._ask(path)
+        try:
+            return parsed_object(answer)
+        except ValueError:
+            raise TopError(self._not_ours()) from None
 
     def _ask(self, path: str, body: bytes | None = None) -> tuple[bytes, str]:
         headers = {"Authorization": f"Bearer {self._token}", "Accept": "application/json", "User-Agent": "memprof top"}

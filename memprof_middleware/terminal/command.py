@@ -25,7 +25,7 @@ _URL = (
 
 def run_top(argv: Sequence[str]) -> int:
     """Run ``memprof top``; the exit status: 0, or 1 if a leak is confirmed, or 2 if there is nothing to show."""
-    parser = _parser(
+    parser = parser_of(
         "top", "Show a running server in the terminal. Printed once, it ends with status 1 if a leak is confirmed."
     )
     parser.add_argument("--once", action="store_true", help="print once as plain text and end")
@@ -58,7 +58,7 @@ def run_top(argv: Sequence[str]) -> int:
 
 def run_report(argv: Sequence[str]) -> int:
     """Run ``memprof report``; the exit status is that of :func:`run_top`."""
-    parser = _parser(
+    parser = parser_of(
         "report",
         "Print the page of a running server as text: to mail it, to keep it, to read it in a "
         "pipe. It ends with status 1 if a leak is confirmed.",
@@ -76,7 +76,8 @@ def run_report(argv: Sequence[str]) -> int:
     return 1 if is_confirmed(state) else 0
 
 
-def _parser(name: str, description: str) -> argparse.ArgumentParser:
+def parser_of(name: str, description: str) -> argparse.ArgumentParser:
+    """The options that every command about a running server takes."""
     # Without abbreviations: else --token would do as --token-file, and somebody would give it the token itself.
     parser = argparse.ArgumentParser(prog=f"memprof {name}", description=description, allow_abbrev=False)
     parser.add_argument("url", metavar="URL", help=_URL)

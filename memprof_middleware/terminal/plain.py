@@ -26,7 +26,7 @@ def plain(view: View, address: str, *, whole: bool = False) -> str:
         f"memprof  {address}",
         " · ".join(filter(None, (view.head, view.read))),
         "",
-        *_wrapped(f"{view.label.upper()}  {view.sentence}"),
+        *wrapped(f"{view.label.upper()}  {view.sentence}"),
     ]
     for number, card in enumerate(view.cards):
         lines += ["", *(_card(card, whole=whole) if whole or not number else _brief(card))]
@@ -41,9 +41,9 @@ def plain(view: View, address: str, *, whole: bool = False) -> str:
     if view.workers:
         lines += ["", *_workers(view)]
     if view.types:
-        lines += ["", *_wrapped(view.age), *_table(TYPES, "<<>>", view.types)]
+        lines += ["", *wrapped(view.age), *_table(TYPES, "<<>>", view.types)]
     if whole and view.answers:
-        lines += ["", *(line for name, answer in view.answers for line in _told(name, answer, 21))]
+        lines += ["", *(line for name, answer in view.answers for line in labelled(name, answer, 21))]
     elif view.foot:
         lines += ["", f"Cost of memprof: {view.foot}"]
     return "\n".join(lines) + "\n"
@@ -53,40 +53,41 @@ def _card(card: Card, *, whole: bool) -> Iterator[str]:
     if card.state == "resolved":
         yield from _brief(card)
         return
-    yield from _wrapped("  ".join(filter(None, (card.urgent, card.tag, card.when))))
-    yield from _wrapped(card.title)
+    yield from wrapped("  ".join(filter(None, (card.urgent, card.tag, card.when))))
+    yield from wrapped(card.title)
     for name, value, note in card.facts:
-        yield from _told(name, f"{value}{note and f' ({note})'}", 22)
+        yield from labelled(name, f"{value}{note and f' ({note})'}", 22)
     yield from _steps(card.steps)
     if whole:
         if card.also:
-            yield from _wrapped(card.also)
+            yield from wrapped(card.also)
         for sentence in card.why:
-            yield from _told("Why", sentence, _LABEL)
+            yield from labelled("Why", sentence, _LABEL)
 
 
 def _brief(card: Card) -> list[str]:
     """What it is and how urgent, in two lines."""
     when = f"limit {card.limit}" if card.limit and card.state != "resolved" else ""
-    told = "  ".join(filter(None, (card.urgent, card.tag, card.when, when)))
-    return [*_wrapped(told), *_wrapped(card.title)]
+    brief = "  ".join(filter(None, (card.urgent, card.tag, card.when, when)))
+    return [*wrapped(brief), *wrapped(card.title)]
 
 
 def _steps(steps: Sequence[Step]) -> Iterator[str]:
     for step in steps:
-        yield from _told(step.label, step.text, _LABEL)
+        yield from labelled(step.label, step.text, _LABEL)
         yield from (f"{'':{_LABEL}}    {line}".rstrip() for line in step.code)
 
 
-def _told(label: str, words: str, indent: int) -> list[str]:
+def labelled(label: str, words: str, indent: int) -> list[str]:
     """A sentence behind its label; what is longer than a line goes on below itself."""
     if len(label) >= indent:
-        return [label, *_wrapped(words, " " * indent)]
+        return [label, *wrapped(words, " " * indent)]
     lines = textwrap.wrap(words, WIDTH - indent, break_long_words=False, break_on_hyphens=False) or [""]
     return [f"{label if not number else '':{indent}}{line}" for number, line in enumerate(lines)]
 
 
-def _wrapped(words: str, indent: str = "") -> list[str]:
+def wrapped(words: str, indent: str = "") -> list[str]:
+    """A sentence in lines of :data:`WIDTH`."""
     return textwrap.wrap(
         words,
         WIDTH,
@@ -112,7 +113,7 @@ def _workers(view: View) -> list[str]:
         )
         for one in view.workers
     ]
-    return [*_wrapped(view.fleet), *_table(WORKERS, ">>>><>>><", rows)]
+    return [*wrapped(view.fleet), *_table(WORKERS, ">>>><>>><", rows)]
 
 
 def _table(head: Sequence[str], sides: str, rows: Sequence[Sequence[str]]) -> list[str]:

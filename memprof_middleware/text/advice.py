@@ -75,6 +75,7 @@ class Pattern:
 PATTERNS: tuple[Pattern, ...] = (
     Pattern("task_unfinished", signs.task_unfinished),
     Pattern("timer_pending", signs.timer_pending),
+    Pattern("exception_reused", signs.exception_reused),
     Pattern("exception_kept", signs.exception_kept),
     Pattern("lru_method", signs.lru_method, Sign.SURE),
     Pattern("lru_unbounded", signs.never, Sign.SURE),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from memprof_middleware.model import MB, Condition, Leak, RouteLeak
-from memprof_middleware.model.urgency import URGENCY_WORDS
+from memprof_middleware.model.urgency import ROUGH_SECONDS, URGENCY_WORDS
 from memprof_middleware.text.headline import (
-    growth,
+    amounts,
     headline,
     holder,
     hours_in_words,
@@ -15,7 +15,7 @@ from memprof_middleware.text.headline import (
     subject,
     watched,
 )
-from memprof_middleware.text.words import duration, several
+from memprof_middleware.text.words import duration, figure, several
 
 # The first words of a line, which never change, so that it can be searched.
 KEYWORDS = {
@@ -28,7 +28,6 @@ KEYWORDS = {
     "exhaustion": "limit near",
     "route_leak": "route leaks",
 }
-_ROUGH_SECONDS = 1800.0
 # So many routes of one leak are named.
 _MOST_ROUTES = 2
 _TIMES = {1: "once", 2: "for the second time", 3: "for the third time"}
@@ -91,8 +90,8 @@ def ends(condition: Condition, began: Condition, seconds: float, why: str = "") 
     leak = began.leak
     if leak is None:
         # One that is not measured any more has no figure of now.
-        figure = f"it was: {began.message}" if condition.met else condition.message
-        return f"{KEYWORDS[began.name]}, resolved after {after}: {why or figure}"
+        last_known = f"not measured any more, it was: {began.message}" if condition.met else condition.message
+        return f"{KEYWORDS[began.name]}, resolved after {after}: {why or last_known}"
     last = condition.leak or leak
     over = f"{holder(leak) or holder(last) or leak.name} {why or 'no longer grows'}"
     if leak.state == "suspected":
@@ -115,14 +114,12 @@ def leak_message(leak: Leak, room: str = "") -> str:
         counted = leak.kind in {"objects", "container"}  # memory is no cache
         rest = "; ".join(part for part in ("It may be a cache that fills" if counted else "", decided) if part)
         return f"{told} ({watched(leak)})" + (f". {rest[0].upper()}{rest[1:]}" if rest else "")
-    rates = growth(leak)
-    if not told.endswith("an hour"):
-        told += f": {rates}"
-    elif ", " in rates:
-        told += f", {rates.partition(', ')[2]}"
+    # What the headline has said already is not said twice.
+    new = ", ".join(amount for amount in amounts(leak) if amount.removeprefix("+") not in told)
+    told += f"{', ' if told.endswith('an hour') else ': '}{new}" if new else ""
     if not leak.bytes_per_hour:
         return told
-    rough = leak.hours_left is not None and 0 < leak.watched_seconds < _ROUGH_SECONDS
+    rough = leak.hours_left and 0 < leak.watched_seconds < ROUGH_SECONDS
     watched_for = f"rough: watched {duration(leak.watched_seconds)}" if rough else ""
     inside = "; ".join(part for part in (room, watched_for) if part)
     ahead = limit(leak.hours_left)
@@ -149,7 +146,7 @@ def shared_message(workers: int, percent: float, used_mb: float, size_mb: float,
 
 def growth_message(mb: float, percent: float, hours: float, left_hours: float | None) -> str:
     """How fast all memory grows."""
-    ahead = "" if left_hours is None else f"; {limit(left_hours).removeprefix('memory ')}"
+    ahead = "" if left_hours is None else f"; {limit(left_hours).replace('memory limit', 'limit')}"
     return f"+{mb:.1f} MiB an hour (+{percent:.1f} %) over {hours:.1f} h{ahead}"
 
 
@@ -170,7 +167,7 @@ def route_message(leak: RouteLeak) -> str:
         if shared == low_text.rpartition(" ")[2] == high_text.rpartition(" ")[2]:
             low_text, high_text = low_text.rpartition(" ")[0], high_text.rpartition(" ")[0]
     else:
-        value_text, low_text, high_text = (f"{number:.3g}" for number in (value, low, high))
+        value_text, low_text, high_text = map(figure, (value, low, high))
         unit = f" {found.unit}"
     if not found.identified:
         names = ", ".join((found.route, *found.together_with))

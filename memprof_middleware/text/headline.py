@@ -12,11 +12,14 @@ _CLEAR = 2.0
 _ONE = (0.9, 1.1)
 _RARELY = 0.67
 _LATEST_HOURS = 24 * 90.0
+# Half a minute: less is no figure.
+_LEAST_HOURS = 0.5 / 60
 _TASK, _THREAD, _TIMER = "task ", "thread ", "timer "
 # Not containers, but what the whole process has open.
 _OPEN = {"open files": "Open files", "sockets": "Sockets"}
 # Holders that say that none is known.
 _NOWHERE = ("held ", "nobody")
+_IN_BYTES = frozenset({"native", "mapped", "fragmentation"})
 _MEMORY = {
     "untracked": "Untracked data (bytes, strings, numbers)",
     "native": "Native memory",
@@ -75,12 +78,16 @@ def short_type(name: str) -> str:
     return name.rpartition(".")[2]
 
 
+def amounts(leak: Leak) -> list[str]:
+    """What it gains an hour, in things and in memory, as far as either is known: ``+1,920 an hour``."""
+    in_memory = leak.bytes_per_hour or (leak.growth_per_hour if leak.kind in _IN_BYTES else 0.0)
+    counted = [] if leak.kind in _IN_BYTES else [f"+{leak.growth_per_hour:,.0f} an hour"]
+    return [*counted, f"+{memory(in_memory)} an hour"] if in_memory else counted
+
+
 def growth(leak: Leak) -> str:
-    """What it gains an hour: ``+1,920 an hour, +49 MiB an hour``."""
-    if leak.kind in {"native", "mapped", "fragmentation"}:
-        return f"+{memory(leak.bytes_per_hour or leak.growth_per_hour)} an hour"
-    told = f"+{leak.growth_per_hour:,.0f} an hour"
-    return f"{told}, +{memory(leak.bytes_per_hour)} an hour" if leak.bytes_per_hour else told
+    """The same in one text: ``+1,920 an hour, +49 MiB an hour``."""
+    return ", ".join(amounts(leak))
 
 
 def watched(leak: Leak) -> str:
@@ -92,13 +99,18 @@ def limit(hours: float | None) -> str:
     """When the limit is reached, at the pace of a leak."""
     if hours is None:
         return "no memory limit is known"
+    if hours <= 0:
+        return "memory is above its limit"
     if hours > _LATEST_HOURS:
         return "memory limit not reached at this pace"
-    return f"memory limit in about {hours_in_words(hours)} at this pace"
+    about = "" if hours < _LEAST_HOURS else "about "
+    return f"memory limit in {about}{hours_in_words(hours)} at this pace"
 
 
 def hours_in_words(hours: float) -> str:
     """A time ahead, no finer than it is known: ``40 min``, ``1 h 50 min``, ``3.6 h``, ``31 h``, ``17 days``."""
+    if hours < _LEAST_HOURS:
+        return "less than a minute"
     minutes = round(60 * hours)
     if minutes < 60:
         return f"{minutes} min"
@@ -124,6 +136,11 @@ def per_request(leak: Leak) -> float | None:
     """What one request of the route keeps, where that is known well enough to be told."""
     found = leak.route_per_request
     return found.value if found is not None and found.value > 0 and found.high < _CLEAR * found.value else None
+
+
+def rarely(value: float) -> str:
+    """``about 1 in 5 requests``, of what fewer than two requests in three keep; empty: they keep it more often."""
+    return f"about 1 in {max(2, round(1 / value)):,} requests" if 0 < value < _RARELY else ""
 
 
 def _objects(leak: Leak) -> Sentence:
@@ -171,21 +188,22 @@ def _each(leak: Leak, kept: Part) -> Sentence:
     value, route = per_request(leak), Part(leak.route, code=True)
     if value is None:
         return kept, Part(" objects of "), route
-    if value < _RARELY:
-        return Part("one "), kept, Part(f" for about 1 in {1 / value:,.0f} requests of "), route
-    return Part(f"{_number(value)} "), kept, Part(" for each "), route
+    if rare := rarely(value):
+        return Part("one "), kept, Part(f" for {rare} of "), route
+    return Part(f"{quantity(value)} "), kept, Part(" for each "), route
 
 
 def _behind(leak: Leak, kept: Part) -> Sentence:
     value = per_request(leak)
     if value is None:
         return kept, Part(" objects behind")
-    if value < _RARELY:
-        return Part("one "), kept, Part(f" behind in about 1 of {1 / value:,.0f} requests")
-    return Part(f"{_number(value)} "), kept, Part(" behind per request")
+    if rare := rarely(value):
+        return Part("one "), kept, Part(f" behind for {rare}")
+    return Part(f"{quantity(value)} "), kept, Part(" behind per request")
 
 
-def _number(value: float) -> str:
+def quantity(value: float) -> str:
+    """How many: ``one``, ``3``, ``about 1.4``."""
     if _ONE[0] <= value <= _ONE[1]:
         return "one"
     whole = round(value)
@@ -204,7 +222,7 @@ def _typed(leak: Leak) -> Part:
 
 
 def _from_to(leak: Leak) -> str:
-    if leak.kind in {"native", "mapped", "fragmentation"}:
+    if leak.kind in _IN_BYTES:
         return f"{memory(leak.first)} to {memory(leak.last)}"
     return f"{leak.first:,} to {leak.last:,}"
 

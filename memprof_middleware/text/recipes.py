@@ -48,6 +48,18 @@ def connection_lost(self, error):
     self.timer.cancel()
 """,
     ),
+    "exception_reused": Recipe(
+        "One exception that is raised again and again",
+        "{holder} is one exception object, made once and raised again and again. Each raise adds the frames of its "
+        "request to the traceback, and Python never removes them. Raise a new exception each time.",
+        """\
+def denied() -> HTTPException:
+    return HTTPException(401, "invalid credentials")
+
+
+raise denied()  # not: raise DENIED, made at import
+""",
+    ),
     "exception_kept": Recipe(
         "Exceptions that are kept",
         "{holder} keeps exceptions[, added in {filled}]. An exception refers to its traceback, and so to every "
@@ -233,7 +245,7 @@ self.parent = weakref.ref(parent)  # breaks the cycle
         "{holder} names a lifetime for its entries, so it grows with traffic and becomes level when traffic does. "
         "Check that entries are dropped when it is over, and that the peak fits into memory.",
         """\
-STORE = TTLCache(maxsize=50_000, ttl=900)  # bounds the peak as well
+STORE = TTLCache(maxsize=50_000, ttl=900)  # limits the peak as well
 """,
     ),
     "c_extension_refs": Recipe(

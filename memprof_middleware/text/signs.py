@@ -6,7 +6,7 @@ import enum
 import re
 from collections.abc import Callable
 
-from memprof_middleware.model.holders import HELD_OUTSIDE, UNHELD
+from memprof_middleware.model.holders import HELD_NATIVE, UNHELD
 from memprof_middleware.text.subject import MUTE, TASK, THREAD, TIMER, Subject, last_part
 
 
@@ -24,6 +24,7 @@ _RECEIVERS = re.compile(r"\._?(receivers|listeners|handlers|observers|subscriber
 _HANDLERS = re.compile(r"\.(handlers|filters)(\[\*\]|$)")
 _COROUTINES = re.compile(r"(\[\*\]|^[\w.]+)(\.<builtins\.coroutine>|\.?<[\w.]+\.[\w.<>]+>)")
 _TIMER_PATH = re.compile(r"^event loop\.(_scheduled|<\w+>)\[\*\]|\._callback\b")
+_REUSED = re.compile(r"[\w.]+\.__traceback__")
 _METRICS = ("prometheus_client.", "opentelemetry.", "statsd.", "datadog.")
 _LABELS = re.compile(r"\.(_metrics|_children|_attributes_map|_aggregations)(\[\*\]|$)")
 _CLIENT = re.compile(
@@ -65,8 +66,13 @@ def timer_pending(leak: Subject) -> Sign:
 
 def exception_kept(leak: Subject) -> Sign:
     """What grows is kept by the traceback of an exception."""
-    kept = ".__traceback__" in leak.path or ".tb_frame" in leak.path
+    kept = any(mark in name for mark in (".__traceback__", ".tb_frame") for name in (leak.path, *leak.names))
     return max(_sure(kept), _likely(leak.is_held and leak.grows("builtins.traceback")))
+
+
+def exception_reused(leak: Subject) -> Sign:
+    """What grows is kept by the traceback of one exception, which is no entry of a container."""
+    return _sure(_REUSED.match(leak.path))
 
 
 def lru_method(leak: Subject) -> Sign:
@@ -154,7 +160,7 @@ def c_extension_refs(leak: Subject) -> Sign:
     """No object of Python refers to what grows, and it survives. Weak references to classes the interpreter keeps."""
     if MUTE.get(leak.leak.name) == "weak reference":
         return Sign.NO
-    return _sure(leak.path.startswith(HELD_OUTSIDE) and leak.leak.kind == "objects")
+    return _sure(leak.path.startswith(HELD_NATIVE) and leak.leak.kind == "objects")
 
 
 def native(leak: Subject) -> Sign:

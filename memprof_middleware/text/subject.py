@@ -103,7 +103,8 @@ class Subject:
             return ""
         parts = self.path.split("[*]")
         beginnings = ["[*]".join(parts[:size]) for size in range(1, len(parts) + 1)]
-        return next((place for place in beginnings if place in self.names), parts[0])
+        found = next((place for place in beginnings if place in self.names), parts[0])
+        return found.partition(".__traceback__")[0]
 
     def _type(self) -> str:
         telling = next((name for name in self.types if name not in MUTE), "")

@@ -58,6 +58,15 @@ def count(value: float | None) -> str:
     return f"{MINUS if value < 0 and text != '0' else ''}{text}"
 
 
+def figure(value: float | None, digits: int = 3) -> str:
+    """A number with so many digits that say something, and never an exponent: ``1,390``, ``5.4``, ``0.35``."""
+    if value is None or not math.isfinite(value):
+        return DASH
+    places = digits - 1 - math.floor(math.log10(abs(value))) if value else 0
+    text = f"{value:,.{min(max(0, places), 12)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def signed(text: str) -> str:
     """With a plus where nothing says minus."""
     return text if text.startswith(MINUS) or text == DASH else f"+{text}"

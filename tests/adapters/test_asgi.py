@@ -8,6 +8,7 @@ import threading
 import anyio
 import pytest
 from fastapi import APIRouter, FastAPI
+from flask import Flask
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.responses import PlainTextResponse
@@ -16,6 +17,7 @@ from starlette.testclient import TestClient
 
 from asgi_memprof import MemProfMiddleware, make_metrics_app
 from memprof_middleware import Config, MemoryProfiler
+from memprof_middleware.errors import ConfigError
 from memprof_middleware.registry import get_memory_profiler
 from memprof_middleware.testing import FakeProbes
 
@@ -322,3 +324,9 @@ def test_a_peer_without_an_address():
     for allow, status in (((), 200), (("10.0.0.0/8",), 403)):
         profiler = MemoryProfiler(Config(background=False, metrics_allow=allow))
         assert run(MemProfMiddleware(Starlette(), profiler=profiler), dict(scope))[0]["status"] == status
+
+
+def test_a_wsgi_application_is_refused_with_what_to_use():
+    """Flask below an ASGI middleware would fail at each request with a TypeError; the error names the right adapter."""
+    with pytest.raises(ConfigError, match=r"this application is WSGI: use wsgi_memprof, or MemProf\(app\) for Flask"):
+        MemProfMiddleware(Flask("shop"))

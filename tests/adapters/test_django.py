@@ -80,8 +80,8 @@ def test_settings_as_config_or_texts(django_project, given):
 BAD = {
     "unknown key": ({"INTERVALL": 5}, "unknown setting 'INTERVALL'.*INTERVAL"),
     "out of range": ({"interval": 0}, "interval=0 is out of range; allowed: 1 to 86400 seconds"),
-    "no text as key": ({5: 1}, "name is of type int"),
-    "no dict": (["interval"], "MEMPROF is a list"),
+    "no text as key": ({5: 1}, "setting names must be strings, not int"),
+    "no dict": (["interval"], "the setting MEMPROF must be a dict, not list"),
 }
 
 

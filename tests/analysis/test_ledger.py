@@ -27,7 +27,7 @@ def test_the_lines_add_up_to_resident_memory() -> None:
     """Native in use, retained, Python's own, files and shared memory are all there is."""
     lines = {line.name: line.mb for line in ledger(NOW)}
     assert sum(lines.values()) == NOW.rss_mb
-    assert lines["retained by the allocator"] == 10
+    assert lines["free, kept by the allocator"] == 10
     assert lines["Python objects, stacks"] == 60
 
 
@@ -51,7 +51,7 @@ def test_another_allocator_tells_less() -> None:
         ({"heap_used_mb": 150.0, "allocated_blocks": 900_000, "total_objects": 300_000},
          "50.0 MB more, 50.0 of it Python objects, stacks (+100,000 tracked objects, +400,000 blocks)"),
         ({"heap_used_mb": 150.0, "native_in_use_mb": 80.0}, "50.0 of it native in use"),
-        ({"heap_used_mb": 150.0, "native_retained_mb": 60.0}, "50.0 of it retained by the allocator"),
+        ({"heap_used_mb": 150.0, "native_retained_mb": 60.0}, "50.0 of it free, kept by the allocator"),
         ({"heap_used_mb": 120.0, "native_in_use_mb": 40.0, "file_mb": 35.0}, "30.0 MB more, on several lines"),
     ],
 )  # fmt: skip

@@ -221,9 +221,9 @@ def test_a_verdict_on_something_else_finds_no_leak(leak):
 
 
 def test_a_leak_in_c_is_found_by_its_kind():
-    """Where nothing has a name, the kind and that it is held outside Python are all that can be told."""
+    """Where nothing has a name, the kind and that it is held in native memory are all that can be told."""
     bytes_in_c = one(kind="bytes", culprit_types=[], holder="none (lost in C)", holder_chains={})
-    leak = {"name": "untracked Python data", "kind": "untracked", "holder": "held outside Python"}
+    leak = {"name": "untracked Python data", "kind": "untracked", "holder": "held in native memory"}
     outcome = judge.judge(bytes_in_c, "buggy", lines(leak))
     assert outcome.found == 3
     assert outcome.culprit

@@ -23,7 +23,7 @@ _NOT_FOR_USERS = {"architecture.md", "accuracy.md"}
 # A pattern of words, and what is written instead. Only words that mean nothing else in our texts.
 REPLACED = {
     r"census(es)?": "object count",
-    r"memory outside python": "native memory",
+    r"(memory|held) outside (of )?python": "native memory",
     r"foreseen": "at this pace, or: forecast",
     r"if it goes on( like this)?": "at this pace",
     r"outlooks?": "forecast",
@@ -41,13 +41,19 @@ REPLACED = {
     r"dear(er|est)?": "expensive",
     r"floors?": "minimum",
     r"what nothing explains": "mapped memory",
-    r"of whatever route": "(nothing)",
     r"heap size": "limit",
     r"told(?! (apart|to)\b)": "reported",
     r"hears?|heard": "receives",
     r"wak(e|es|ed|ing)|woken": "pages, or: alerts",
     r"begins? anew": "starts again",
     r"for want of": "because there is no",
+    r"heaps?": "memory in use, or: objects",
+    r"bounds?": "limit, or: maximum size",
+    r"anew": "again",
+    r"fragmentation": "free memory, kept by the allocator",
+    r"climb(s|ed|ing)?": "growth",
+    r"for ever": "until the process ends",
+    r"whatever (its |of )?route": "of all routes",
 }
 _PATTERNS = {re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE): instead for pattern, instead in REPLACED.items()}
 _FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)

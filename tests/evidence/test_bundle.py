@@ -19,6 +19,7 @@ from memprof_middleware.errors import EvidenceError
 from memprof_middleware.evidence.bundle import write_bundle
 from memprof_middleware.evidence.explain import read_bundle, render_bundle
 from memprof_middleware.model import SEVERITIES
+from memprof_middleware.model.urgency import URGENCIES
 from memprof_middleware.testing import FakeClock, FakeProbes
 
 SECRET = "s3cret-token"
@@ -203,14 +204,14 @@ def test_explain_cannot_command_the_terminal(
     data = read_bundle(written(tmp_path)[0])
     plain = render_bundle(data).count("\n")
 
+    chosen = {"objects", "confirmed", *SEVERITIES, *URGENCIES}
+
     def spoilt(value: Any) -> Any:
         if isinstance(value, dict):
             return {name: spoilt(item) for name, item in value.items()}
         if isinstance(value, list):
             return [spoilt(item) for item in value]
-        return (
-            value + HOSTILE if isinstance(value, str) and value not in {"objects", "confirmed", *SEVERITIES} else value
-        )
+        return value + HOSTILE if isinstance(value, str) and value not in chosen else value
 
     path = tmp_path / "spoilt.json"
     path.write_text(json.dumps({**spoilt(data), "populations": {HOSTILE: 1}}, ensure_ascii=ascii_only))

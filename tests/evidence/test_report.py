@@ -30,17 +30,17 @@ def test_the_report_tells_what_was_found() -> None:
     profiler.stop()
     for line in (
         "13 snapshots, 0 requests",
-        "Heap     960.0 of ? MB (? %, limit from nowhere)",
+        "In use   960.0 of ? MB (? %, limit from nowhere)",
         "RSS      1,920.0 MB, virtual 2,880.0 MB",
         "Objects  2,200, and 5,000 frozen",
         "Traced   2.0 MB now, 3.0 MB at most",
         "Leaks: 1",
         "[high] confirmed, 90 % sure: Cart objects are never freed: +5,333 an hour (400 to 1,200 in 9 min)",
         "Survived 8 full collections",
-        "Since the baseline of 2023-11-14 22:16:20 UTC: heap +80.0 MB (+9.1 %)",
-        "leak [medium] leak confirmed (90 %), act today: Cart objects are never freed: ",
+        "Since the baseline of 2023-11-14 22:16:20 UTC: memory in use +80.0 MB (+9.1 %)",
+        "leak [medium] leak confirmed (90 %), act now: Cart objects are never freed: ",
         "1,200  shop.Cart",
-        "Failures inside the profiler: probe_limit 1",
+        "Internal errors of the profiler: probe_limit 1",
     ):
         assert line in text, f"{line!r} is not in\n{text}"
     assert "█" in text

@@ -106,6 +106,43 @@ def request(number):
     run(handle())
 """,
     ),
+    "exception_reused": Program(
+        """
+class Order:
+    pass
+
+
+class DeniedError(Exception):
+    pass
+
+
+DENIED = DeniedError()
+
+
+def request(number):
+    order = Order()
+    try:
+        raise DENIED
+    except DeniedError:
+        order.number = number
+""",
+        """
+class Order:
+    pass
+
+
+class DeniedError(Exception):
+    pass
+
+
+def request(number):
+    order = Order()
+    try:
+        raise DeniedError
+    except DeniedError:
+        order.number = number
+""",
+    ),
     "exception_kept": Program(
         """
 ERRORS = []

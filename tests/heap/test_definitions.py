@@ -452,7 +452,7 @@ def test_defaults_and_attributes_of_functions(program: Program) -> None:
         "nowhere.KEPT[*]",
         "shop.MISSING[*]",
         "event loop._ready[*]",
-        "held outside Python",
+        "held in native memory",
         "contextvar none[*]",
         "task ",
         ".",

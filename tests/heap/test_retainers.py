@@ -21,7 +21,7 @@ import pytest
 
 from memprof_middleware.heap import climb as climb_module
 from memprof_middleware.heap.retainers import Holding, find_holders
-from memprof_middleware.model.holders import HELD_FROM_BEFORE, HELD_OUTSIDE, UNHELD
+from memprof_middleware.model.holders import HELD_FROM_BEFORE, HELD_NATIVE, UNHELD
 
 PLENTY = 600.0
 
@@ -303,7 +303,7 @@ def test_a_thread_and_a_thread_local(shop: Any, worker: Any) -> None:
 
 
 def test_held_by_c() -> None:
-    """What survived a full collection and nothing in Python refers to is held outside Python."""
+    """What survived a full collection and nothing in Python refers to is held in native memory."""
     gc.unfreeze()  # where something is frozen, nobody can tell
     items = [Item() for _ in range(20)]
     for one in items:
@@ -312,14 +312,14 @@ def test_held_by_c() -> None:
     del one
     items.clear()
     try:
-        assert only() == HELD_OUTSIDE
+        assert only() == HELD_NATIVE
     finally:
         for address in addresses:
             ctypes.pythonapi.Py_DecRef(ctypes.cast(address, ctypes.py_object))
 
 
 def test_what_is_frozen_may_be_the_holder() -> None:
-    """A leak into a dict that ``gc.freeze()`` hides is never said to be outside Python; its length names the dict."""
+    """A leak into a dict that ``gc.freeze()`` hides is never said to be in native memory; its length names the dict."""
     program = """
 import gc, os, sys, types
 shop = sys.modules["shop"] = types.ModuleType("shop")
@@ -419,7 +419,7 @@ def ours(package: str, name: str = "Middleware") -> Any:
 
 @pytest.mark.parametrize("package", ["asgi_memprof", "wsgi_memprof", "flask_memprof", "django_memprof.middleware"])
 def test_what_an_adapter_wraps_is_still_the_programs(shop: Any, package: str) -> None:
-    """An application behind our middleware is held by its module, not by us and not outside Python."""
+    """An application behind our middleware is held by its module, not by us and not in native memory."""
     shop.application = ours(package)(Owner([Item() for _ in range(20)]))
     assert only() == "shop.application.item…[*]"
 

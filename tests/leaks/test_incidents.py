@@ -8,9 +8,10 @@ import pytest
 
 from memprof_middleware.leaks.grouping import Place, Scene, root_of
 from memprof_middleware.leaks.growth import Growth
-from memprof_middleware.leaks.incidents import find_incidents, to_search
-from memprof_middleware.model import LeakKind
-from memprof_middleware.model.holders import HELD_OUTSIDE
+from memprof_middleware.leaks.incidents import Incident, find_incidents, to_search
+from memprof_middleware.leaks.reported import first_told
+from memprof_middleware.model import Leak, LeakKind, LeakState
+from memprof_middleware.model.holders import HELD_NATIVE
 
 
 def growth(name: str, rate: float = 1.0, kind: LeakKind = "objects", first: float = 10) -> Growth:
@@ -59,7 +60,7 @@ def names(growths: Sequence[Growth], around: Scene) -> list[tuple[str, str]]:
         ("shop.cart.SESSIONS[*].user", "shop.cart.SESSIONS"),
         ("app.INDEX", "app.INDEX"),
         ("app.UNAUTHORIZED.__traceback__.tb_frame.request", "app.UNAUTHORIZED"),
-        (HELD_OUTSIDE, HELD_OUTSIDE),
+        (HELD_NATIVE, HELD_NATIVE),
     ],
 )
 def test_roots(path: str, root: str) -> None:
@@ -152,9 +153,7 @@ def test_mirrors_do_not_lead() -> None:
         growth("weakref.ReferenceType", 0.333, first=1900),
         growth("asyncio.tasks._scheduled_tasks.data", 0.333, "container"),
     ]
-    around = scene(
-        {"app.Upload": "app.TASKS[*].<app.watchdog>.up", "weakref.ReferenceType": HELD_OUTSIDE}, in_step=True
-    )
+    around = scene({"app.Upload": "app.TASKS[*].<app.watchdog>.up", "weakref.ReferenceType": HELD_NATIVE}, in_step=True)
     [incident] = find_incidents(growths, around)
     assert incident.leader.name == "app.Upload"
     assert len(incident.others) == 2
@@ -184,9 +183,9 @@ def test_bookkeeping_is_no_incident() -> None:
 
 
 def test_memory_that_nothing_explains() -> None:
-    """Blocks that no type and no container accounts for are untracked data, held outside Python."""
+    """Blocks that no type and no container accounts for are untracked data, held in native memory."""
     untracked = growth("untracked Python data", 30, "untracked")
-    assert names([untracked], scene()) == [("untracked Python data", HELD_OUTSIDE)]
+    assert names([untracked], scene()) == [("untracked Python data", HELD_NATIVE)]
     explained = [untracked, growth("shop.Session", 1)]
     assert names(explained, scene({"shop.Session": "shop.S[*]"})) == [("shop.Session", "shop.S[*]")]
 
@@ -196,7 +195,7 @@ def test_memory_is_not_blamed_on_a_container_that_happens_to_grow() -> None:
     dictionary = growth("app.PARTNERS", 0.03, "container")
     native = growth("native memory", 2000, "native")
     weighed = scene({}, [Place("app.PARTNERS", None, ("builtins.str",), 140.0)])
-    assert names([dictionary, native], weighed) == [("app.PARTNERS", "app.PARTNERS"), ("native memory", HELD_OUTSIDE)]
+    assert names([dictionary, native], weighed) == [("app.PARTNERS", "app.PARTNERS"), ("native memory", HELD_NATIVE)]
     heavy = scene({}, [Place("app.PARTNERS", None, ("builtins.bytes",), 60_000.0)])
     assert names([dictionary, native], heavy) == [("app.PARTNERS", "app.PARTNERS")]
 
@@ -225,11 +224,46 @@ def test_what_is_searched_for() -> None:
 
 
 def test_memory_of_a_buffer_has_its_holder() -> None:
-    """Native memory that one buffer accounts for is held by it; beside a small one it is held outside Python."""
+    """Native memory that one buffer accounts for is held by it; beside a small one it is held in native memory."""
     memory, large, small = (
         growth(name, rate, "native")
         for name, rate in (("native memory", 5_000), ("buffer app.LOG.data", 4_000), ("buffer app.tail", 100))
     )
     [incident] = find_incidents([memory, large, small], scene())
     assert (incident.leader.name, incident.root, incident.holder) == ("native memory", "app.LOG.data", "app.LOG.data")
-    assert names([memory, small], scene()) == [("native memory", HELD_OUTSIDE)]
+    assert names([memory, small], scene()) == [("native memory", HELD_NATIVE)]
+
+
+def test_of_verdicts_that_turn_out_to_be_one_the_one_with_a_holder_lends_its_name():
+    """What was confirmed without a holder beside a leak whose holder is known is not the name of both, if older."""
+
+    def verdict(name: str, path: str, at: float, state: LeakState = "confirmed") -> Leak:
+        return Leak(
+            name=name,
+            state=state,
+            severity="low",
+            path=path,
+            first=1,
+            last=100,
+            growth_percent=99.0,
+            growth_per_hour=1.0,
+            since=0.0,
+            detected_at=at,
+            snapshots=9,
+        )
+
+    one = Incident(growth("werkzeug.ClosingIterator"), (growth("app.Declined"), growth("app.Order")))
+    own = {
+        leak.name: leak
+        for leak in (
+            verdict("app.Declined", "app.FAILED[*]", 9.0),
+            verdict("werkzeug.ClosingIterator", "", 5.0),
+            verdict("app.Order", "app.FAILED[*]", 1.0, "suspected"),
+        )
+    }
+    assert first_told(one, own) == own["app.Declined"]
+    del own["app.Declined"]
+    assert first_told(one, own) == own["werkzeug.ClosingIterator"]
+    del own["werkzeug.ClosingIterator"]
+    assert first_told(one, own) == own["app.Order"]
+    assert first_told(one, {}) is None

@@ -214,7 +214,7 @@ def test_what_has_a_bound_makes_no_leak_of_all_memory() -> None:
     found, leak = whole(bounded.past, ROOM), whole(open_ended.past, ROOM)
     assert found is not None
     assert leak is not None
-    assert found.against == "most of it is what has a bound, by its own word"
+    assert found.against == "most of it names its own maximum size"
     assert leak.confirmed
 
 

@@ -99,7 +99,7 @@ def test_the_report_tells_what_is_left(rig):
     assert "if it goes on" not in render_report(rig.profiler)
     rig.grow(9.5, per_hour=60)
     report = render_report(rig.profiler)
-    assert "at the end of its own limit in " in report
+    assert "the end of its own limit is reached in " in report
     assert "at the pace of the last 6 h (+6" in report
 
 
@@ -108,7 +108,7 @@ def test_a_step_is_reported_as_unusual(rig):
     rig.grow(4)
     rig.probes.heap_mb = 500
     rig.grow(0.34)
-    assert "times its noise above all of the last day" in render_report(rig.profiler)
+    assert "times its usual variation above the maximum of the last 24 h" in render_report(rig.profiler)
 
 
 def test_the_same_snapshot_counts_once(rig):

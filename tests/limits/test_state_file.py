@@ -44,7 +44,7 @@ def test_a_file_that_makes_no_sense_is_moved_aside(tmp_path, text):
     """It is neither lost nor in the way: the error says where it is, and the next start begins anew."""
     path = tmp_path / FILE_NAME
     path.write_text(text)
-    with pytest.raises(StateError, match=r"makes no sense; it was moved to 'memprof-learned\.unreadable'"):
+    with pytest.raises(StateError, match=r"is not a state file; it was moved to 'memprof-learned\.unreadable'"):
         read_state(path)
     assert path.with_suffix(".unreadable").exists()
     assert read_state(path) == Learned()

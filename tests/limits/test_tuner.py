@@ -92,7 +92,7 @@ def test_a_file_that_makes_no_sense_is_said_and_survived(live, tmp_path, caplog)
     with caplog.at_level(logging.WARNING, "memprof"):
         profiler = live(28)
     assert profiler.failures.counts == {"state_file": 1}
-    assert "makes no sense; it was moved to" in caplog.text
+    assert "is not a state file; it was moved to" in caplog.text
     assert profiler.tuner.levels.heap_warning.learned
 
 

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from memprof_middleware.model.urgency import hours_left, log_level, urgency
+from memprof_middleware.model.urgency import fill_urgency, hours_left, log_level, urgency
 
 
 @pytest.mark.parametrize(
@@ -19,16 +19,39 @@ from memprof_middleware.model.urgency import hours_left, log_level, urgency
         (23.0, {}, "today"),
         (3.9, {}, "now"),
         (3.9, {"watched_seconds": 600}, "today"),
-        (3.9, {"watched_seconds": 600, "percent": 85}, "now"),
-        (None, {"percent": 80}, "today"),
-        (None, {"percent": 90}, "now"),
-        (None, {"percent": 90, "warning_percent": 92, "critical_percent": 95}, "none"),
+        (3.9, {"watched_seconds": 600, "leaking": True}, "today"),
+        (0.6, {"watched_seconds": 600, "leaking": True}, "today"),
+        (0.4, {"watched_seconds": 600, "leaking": True}, "now"),
+        (0.0, {"watched_seconds": 600, "leaking": True}, "now"),
+        (0.4, {"watched_seconds": 600}, "today"),
+        (3.9, {"watched_seconds": 600, "fill": "today"}, "now"),
+        (30.0, {"fill": "today", "leaking": True}, "today"),
+        (None, {"fill": "now"}, "now"),
         (91 * 24.0, {"leaking": True}, "none"),
     ],
 )
 def test_urgency_comes_from_the_time_to_the_limit(hours, more, expected):
-    """A limit in less than 4 h asks for action now, in 24 h today; growth that takes 90 days asks for nothing."""
+    """A limit in less than 4 h asks for action now, in 24 h today; growth that takes 90 days asks for nothing.
+
+    A figure of less than half an hour asks for none now, unless a leak is confirmed and there is no time to wait.
+    """
     assert urgency(hours, **more) == expected
+
+
+@pytest.mark.parametrize(
+    ("percent", "levels", "expected"),
+    [
+        (None, (), "none"),
+        (79.0, (), "none"),
+        (80.0, (), "today"),
+        (90.0, (), "now"),
+        (90.0, (92.0, 95.0), "none"),
+        (93.0, (92.0, 95.0), "today"),
+    ],
+)
+def test_memory_in_use_is_urgent_by_its_thresholds(percent, levels, expected):
+    """Above the warning it asks for action today, above the critical threshold now; not known asks for nothing."""
+    assert fill_urgency(percent, *levels) == expected
 
 
 def test_levels_follow_the_urgency():

@@ -123,7 +123,7 @@ def test_what_is_ignored_is_counted() -> None:
 def test_what_is_not_known_is_left_out() -> None:
     """No size, no growth; no limit, no time; and without a holder no label has a phrase in its place."""
     unknown = dataclasses.replace(
-        LEAK, path="", holder="held outside Python", route="", hours_left=None, bytes_per_hour=0.0
+        LEAK, path="", holder="held in native memory", route="", hours_left=None, bytes_per_hour=0.0
     )
     [(labels, _)] = samples(Server((unknown,)), "leak_info")
     assert (labels["holder"], labels["route"]) == ("", "")

@@ -220,5 +220,5 @@ def test_the_dashboard_leads_where_it_is_told_to(printed):
 
 def test_an_unknown_setting_is_refused():
     """The message lists the valid ones."""
-    with pytest.raises(files.ConfigError, match="unknown setting 'rss': valid are heap-critical-percent, "):
+    with pytest.raises(files.ConfigError, match=r"unknown setting 'rss'\..* Valid settings: heap-critical-percent, "):
         files.render("rules", {"rss": "1"}, namespace="shop")

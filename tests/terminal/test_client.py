@@ -240,6 +240,9 @@ class TestRecording:
             pytest.raises(TopError, match=r"^\?\[2Jno\?\? room$"),
         ):
             Client(address, TOKEN).record(1, 30)
-        with answering(409, b"one flame graph at a time\n") as (address, _), pytest.raises(TopError) as error:
+        with (
+            answering(409, b"a flame graph is already being recorded. Try again in 18 s\n") as (address, _),
+            pytest.raises(TopError) as error,
+        ):
             Client(address, TOKEN).record(4242, 30)
-        assert str(error.value) == "one flame graph at a time"
+        assert str(error.value) == "a flame graph is already being recorded. Try again in 18 s"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from memprof_middleware import Config, MemoryProfiler
+from memprof_middleware.leaks.verdicts import filling
 from memprof_middleware.model import (
     Estimate,
     Forecast,
@@ -21,6 +22,7 @@ from memprof_middleware.model import (
     RouteGrowth,
 )
 from memprof_middleware.model.ignored import Acknowledged, Ignored
+from memprof_middleware.model.urgency import fill_urgency
 from memprof_middleware.testing import FakeClock, FakeProbes
 from memprof_middleware.web.state.build import build_state
 from memprof_middleware.workers.track import COLUMNS, Track
@@ -53,6 +55,7 @@ class Worker:
         forecast: the time to its limit, in seconds: early and late end.
         limit_mb: of it alone.
         noise: of memory in use, in MB.
+        every: seconds between two snapshots.
     """
 
     pid: int
@@ -65,6 +68,7 @@ class Worker:
     forecast: tuple[float, float] | None = None
     limit_mb: float = 512.0
     noise: float = 1.2
+    every: float = 60.0
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -120,10 +124,10 @@ class Server:
 
     def _track(self, slot: int, worker: Worker) -> Track:
         rnd = random.Random(worker.pid)
-        rows = int(worker.hours * 60) + 1
+        rows = int(worker.hours * 3600 / worker.every) + 1
         last = NOW - 4 - worker.silent
-        times = array("d", [last - 60 * (rows - 1 - i) for i in range(rows)])
-        hours = [i / 60 for i in range(rows)]
+        times = array("d", [last - worker.every * (rows - 1 - i) for i in range(rows)])
+        hours = [i * worker.every / 3600 for i in range(rows)]
         used = [worker.start_mb + worker.per_hour * h + rnd.gauss(0, worker.noise) for h in hours]
         native = [0.18 * worker.start_mb + worker.native * h for h in hours]
         figures = {name: array("f", [math.nan]) * rows for name in COLUMNS}
@@ -175,12 +179,13 @@ class Server:
                 mb_per_hour=worker.per_hour,
                 seen_hours=worker.hours,
             )
+        leaks = [_timed(leak, used, worker) for leak, pids in self.leaks if not pids or worker.pid in pids]
         return MemoryMetrics(
             worker=str(slot),
             pid=worker.pid,
             start_time=NOW - 3600 * worker.hours - (4 if snapshots == 0 else 120),
             snapshot=snapshot if snapshots else None,
-            leaks=tuple(_timed(leak, used, worker) for leak, pids in self.leaks if not pids or worker.pid in pids),
+            leaks=tuple(filling(leaks, fill_urgency(100 * used / worker.limit_mb))),
             snapshots_taken=snapshots,
             censuses_taken=snapshots,
             census_skipped={"stall": 40} if self.counted_ago > 120 else {},
@@ -199,7 +204,8 @@ class Server:
 def _timed(leak: Leak, used_mb: float, worker: Worker) -> Leak:
     """With the time to the limit of this worker, at the leak's own pace."""
     per_hour = leak.bytes_per_hour / MB
-    return dataclasses.replace(leak, hours_left=(worker.limit_mb - used_mb) / per_hour if per_hour else None)
+    left = max(0.0, worker.limit_mb - used_mb)
+    return dataclasses.replace(leak, hours_left=left / per_hour if per_hour else None)
 
 
 def leak(**more: Any) -> Leak:
@@ -319,7 +325,7 @@ def native() -> Server:
         kind="native",
         confidence=0.93,
         path="",
-        holder="held outside Python",
+        holder="held in native memory",
         share=None,
         file="",
         line=0,

@@ -184,8 +184,8 @@ def test_the_files(server):
 @pytest.mark.parametrize(
     ("query", "status", "words"),
     [
-        ("pid=99", 400, "there is no worker 99: there are 4242"),
-        ("pid=x", 400, "there is no worker x"),
+        ("pid=99", 400, "no worker 99. Workers: 4242"),
+        ("pid=x", 400, "no worker x"),
         (f"pid={PID}&seconds=3600", 400, "seconds must be a number from 1 to 60"),
         (f"pid={PID}&seconds=nan", 400, "seconds must be"),
         (f"pid={PID}&engine=perf", 400, "the engine must be one of tracemalloc, memray"),
@@ -209,7 +209,7 @@ def test_one_at_a_time_and_a_rest(server):
     server.record()
     status, headers, body = server.ask("POST", f"flame?pid={PID}", {})
     assert (status, headers["Retry-After"]) == (429, "20")
-    assert "ask again in 20 s" in body
+    assert "Try again in 20 s" in body
 
 
 def test_without_a_pid_the_largest_worker_is_meant(server):

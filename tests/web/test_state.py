@@ -141,8 +141,8 @@ def test_the_more_pressing_status_is_said():
     assert sentence(found[1]).startswith("Worker 4242 uses 90 % of the limit.")
     assert found[1]["status"]["urgency"] == "now"
     assert sentence(found[2]) == "1 suspected: a leak, or a cache that is filling. No alert was sent."
-    assert sentence(found[3]).startswith("3 of 8 min. The first verdict is due at ")
-    assert sentence(found[4]).startswith("Memory grows by 8.6 MiB an hour at most, and nothing grows as a leak does.")
+    assert sentence(found[3]).startswith("Watched 3 of 8 min. The first verdict is due at ")
+    assert sentence(found[4]).startswith("Memory grows by at most 8.6 MiB an hour, and nothing grows as a leak does.")
     assert sentence(ten.healthy().state()) == "Memory is level. Watched for 6 h 12 min and 1.31 M requests."
 
 
@@ -163,13 +163,13 @@ def test_what_is_only_watched_is_listed_and_changes_nothing():
         ("untracked", "not found", "blocks"),
     ],
 )
-def test_what_is_outside_python_says_so(kind, held, unit):
+def test_memory_of_no_python_object_says_whose_it_is(kind, held, unit):
     """Growth that no Python object explains says who has it, as far as that is known."""
-    more = {"path": "", "holder": "held outside Python", "share": None, "file": ""}
+    more = {"path": "", "holder": "held in native memory", "share": None, "file": ""}
     found = state(Scene(leaks=(leak(name="native memory", kind=kind, growth_per_hour=46 * 2**20, **more),)))
     assert facts(found["incidents"][0])["holder"][0] == held
     assert found["incidents"][0]["unit"] == unit
-    assert ("outside Python" in sentence(found)) is (kind in {"native", "mapped"})
+    assert (f"leak of {kind} memory" in sentence(found)) is (kind in {"native", "mapped"})
 
 
 class TestLimits:
@@ -226,7 +226,7 @@ class TestLimits:
         """The pace of a suspicion is told, and the status stays calm."""
         found = ten.suspected().state()
         assert sentence(found).startswith("1 suspected, decided in about 1 h 35 min: a leak")
-        assert "decided after about 8,800 more requests (about 1 h 35 min)" in found["incidents"][0]["when"]
+        assert "decided after about 8,800 more requests (in about 1 h 35 min)" in found["incidents"][0]["when"]
         assert found["status"]["urgency"] == "none"
         assert found["incidents"][0]["urgency"] == "none"
 
@@ -281,7 +281,7 @@ def test_a_young_worker_is_not_extrapolated():
     server = ten.healthy()
     server.workers = [dataclasses.replace(one, hours=0.2, per_hour=170.0, noise=0.01) for one in server.workers]
     found = server.state()
-    assert sentence(found).startswith("Memory grew by 34 MiB in 12 min at most.")
+    assert sentence(found).startswith("Memory grew by at most 34 MiB in 12 min.")
     assert found["workers"][0]["growth"] == "+34 MiB in 12 min"
     assert {one["name"]: one["value"] for one in found["overview"]}["Growth"] == "+34 MiB in 12 min"
 

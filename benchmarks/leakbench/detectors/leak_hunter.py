@@ -41,5 +41,5 @@ class Detector:
 
 def _as_ours(text: str) -> str:
     """Its answer with the places spelled as the labels spell them, so that it is judged by what it says."""
-    text = _GLOBAL.sub(r"\1.\2", text).replace("outside Python:", "held outside Python:")
+    text = _GLOBAL.sub(r"\1.\2", text).replace("outside Python:", "held in native memory:")
     return " ".join(text.split())[:500]

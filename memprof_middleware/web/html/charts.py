@@ -20,6 +20,8 @@ _LIMIT_IN_SIGHT = 3.0
 _LEAST_MB, _LEAST_SHARE = 8.0, 0.1
 # Behind the time that the limit is expected in there is so much more of the time until then.
 _BEHIND = 0.15
+# Words above two dots that are nearer than this, in percent of the width, would lie on one another.
+_APART = 25.0
 # Lines whose ends are nearer than this, in percent of the height, share one label.
 _APART = 9.0
 
@@ -167,14 +169,14 @@ def strip(rows: Sequence[Mapping[str, Any]], limit_mb: float | None) -> str:
         f'<circle class="dotw" cx="{_inside(row["used_percent"])}%" cy="{(24, 34, 44)[number % 3]}" r="6"/>'
         for number, row in enumerate(alike)
     )
+    named = others[:1] if len(others) > 3 else others
     texts = []
-    if alike:
-        middle = alike[len(alike) // 2]["used_percent"]
+    middle = alike[len(alike) // 2]["used_percent"] if alike else 0.0
+    if alike and all(abs(middle - row["used_percent"]) > _APART for row in named):
         texts.append(_above(middle, f"{len(alike)} workers", "m"))
     for row in others:
         x = _inside(row["used_percent"])
         dots += f'<circle class="dotw out" cx="{x}%" cy="34" r="7"/>'
-    named = others[:1] if len(others) > 3 else others
     texts += [_above(row["used_percent"], str(row["pid"]), "bad") for row in named]
     ends = [alike[0]["used_percent"], alike[-1]["used_percent"]] if alike else [0, 0]
     told = f"{len(alike)} workers between {ends[0]:.0f} and {ends[1]:.0f} percent of the limit"

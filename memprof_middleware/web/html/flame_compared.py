@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from html import escape
 
-from memprof_middleware.flame.comparing import Change, by_function
+from memprof_middleware.flame.comparing import Change, difference
 from memprof_middleware.model.flame import FlameResult, FlameSummary
 from memprof_middleware.text.words import clock_seconds, count, duration
 from memprof_middleware.web.html.flame import draw, grown, held
 from memprof_middleware.web.html.flame_tools import picture_tools
-
-_MOST_ROWS = 10
-# Windows whose requests or seconds differ by less are alike.
-_ALIKE = 1.1
 
 
 def compare_form(results: Sequence[FlameSummary]) -> str:
@@ -53,7 +49,8 @@ def compared_section(before: FlameResult, after: FlameResult) -> str:
     windows = "".join(
         f"<li>{name}: {_window(summary)}</li>" for name, summary in (("Before", first), ("After", second))
     )
-    notes = "".join(f"<li>{note}</li>" for note in _notes(first, second))
+    told = difference(before, after)
+    notes = "".join(f"<li>{note}</li>" for note in told.notes)
     picture = draw(after.stacks, before=before.stacks)
     links = (
         f'<a class="btn" href="compare.collapsed?before={escape(first.id)}&amp;after={escape(second.id)}" download>'
@@ -65,16 +62,13 @@ def compared_section(before: FlameResult, after: FlameResult) -> str:
     )
     if not picture.drawn:
         return f"{head}<p>Neither window holds anything.</p></section>"
-    rows = by_function(before.stacks, after.stacks)
-    more = [row for row in rows if row.grown > 0][:_MOST_ROWS]
-    less = [row for row in reversed(rows) if row.grown < 0][:_MOST_ROWS]
     return (
         f"{head}{picture_tools(links)}"
         '<p class="key2"><span class="sw grew"></span> + holds more <span class="sw shrank"></span> \u2212 holds less '
         f'<span class="sw lib"></span> = about the same <small>{count(picture.drawn)} frames drawn, '
         f"{picture.left_out:,} narrower ones left out. Width = bytes of both windows together.</small></p>"
         f'<div class="flamebox">{picture.svg}</div></section>'
-        f'<div class="two">{_table("Holds more", more)}{_table("Holds less", less)}</div>'
+        f'<div class="two">{_table("Holds more", told.more)}{_table("Holds less", told.less)}</div>'
     )
 
 
@@ -84,22 +78,6 @@ def _window(summary: FlameSummary) -> str:
         f"{duration(summary.seconds)}, {count(summary.requests)} requests, {escape(summary.engine)}"
         f"{f'. No graph: {escape(summary.error)}' if summary.error else ''}"
     )
-
-
-def _notes(first: FlameSummary, second: FlameSummary) -> Iterator[str]:
-    """Why the two cannot be compared one to one."""
-    if first.engine != second.engine:
-        yield "The engines differ: memray also sees the memory of C extensions."
-    if first.requests and second.requests:
-        if _differ(first.requests, second.requests):
-            times = second.requests / first.requests
-            yield f"The second window answered {times:.1f} times as many requests, so a part of the change is traffic."
-    elif first.seconds and second.seconds and _differ(first.seconds, second.seconds):
-        yield f"The second window was {second.seconds / first.seconds:.1f} times as long."
-
-
-def _differ(one: float, other: float) -> bool:
-    return max(one, other) > _ALIKE * min(one, other)
 
 
 def _table(title: str, rows: Sequence[Change]) -> str:

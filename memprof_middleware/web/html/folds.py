@@ -166,7 +166,7 @@ def _cost(state: Mapping[str, Any]) -> str:
         _pair(
             "Processor",
             f"{cost['cpu_percent']:.2f} %",
-            f"of one core; {cost['cpu_budget_percent']:g} % allowed in the long run",
+            f"of one core since the start; {cost['cpu_budget_percent']:g} % allowed in the long run",
         ),
         _pair("Longest pause of a count", milliseconds(cost["count_pause_seconds"]), allowed),
         _pair("Object count", milliseconds(cost["count_cpu_seconds"]), "of processor time, the last one"),

@@ -16,6 +16,8 @@ _STEPS = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 21600, 86400, 604800)
 _MOST_TIMES = 7
 # So near to "now", as a part of the width, no other time is written; within the second, none on a phone.
 _NEAR, _NEAR_AT_EDGE, _NEAR_ON_PHONE = 0.11, 0.17, 0.26
+# A span up to this has seconds on its axis, and times that are so much wider.
+_WITH_SECONDS, _WIDER = 600.0, 1.45
 _EDGE = 90.0
 COLOURS = 8
 
@@ -138,12 +140,13 @@ def frame(
 def _clock(box: Box, now: float | None) -> Iterable[str]:
     """The time axis, with "now" on it; a phone leaves out every second time, and what is near to "now"."""
     span = box.end - box.start
-    near = _NEAR if now is None or box.x(now) <= _EDGE else _NEAR_AT_EDGE
+    wider = _WIDER if span <= _WITH_SECONDS else 1.0
+    near = wider * (_NEAR if now is None or box.x(now) <= _EDGE else _NEAR_AT_EDGE)
     for number, at in enumerate(times(box.start, box.end)):
         away = math.inf if now is None else abs(at - now) / (span or 1.0)
         if away < near:
             continue
-        odd = " odd" if number % 2 or away < _NEAR_ON_PHONE else ""
+        odd = " odd" if number % 2 or away < wider * _NEAR_ON_PHONE else ""
         x = f"{box.x(at):.2f}%"
         yield f'<text class="tick{odd}" x="{x}" y="100%" dy="18" text-anchor="middle">{_time(at, span)}</text>'
     if now is not None:
@@ -155,7 +158,7 @@ def _side(x: float) -> str:
 
 
 def _time(at: float, span: float) -> str:
-    return clock(at) if span > 600 else clock(at) + f":{int(at) % 60:02d}"
+    return clock(at) if span > _WITH_SECONDS else clock(at) + f":{int(at) % 60:02d}"
 
 
 def label(x: float, y: float, words: str, *, anchor: str = "", dy: int = -10) -> str:

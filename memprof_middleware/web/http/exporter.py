@@ -92,7 +92,7 @@ class MemoryExporter:
             ExporterError: the exporter runs already.
         """
         if self._server is not None:
-            raise ExporterError("the exporter runs already: stop it, set the profiler, start it again")
+            raise ExporterError("the exporter is running: call stop() before set_memory_profiler()")
         self._profiler = profiler
 
     @property
@@ -144,8 +144,8 @@ class MemoryExporter:
             yield
         except OSError as error:
             raise ExporterError(
-                f"port {self._port} on {self._host} cannot be used: {error.strerror}; choose another with port=, or "
-                "port=0 for any free one (several workers of an application can share one: shared=True)"
+                f"cannot listen on {self._host}:{self._port}: {error.strerror}. Choose port=, or port=0 for a free "
+                "one. Several workers of an application can share a port: shared=True."
             ) from error
 
     def _warn_if_open(self, profiler: MemoryProfiler, address: str) -> None:

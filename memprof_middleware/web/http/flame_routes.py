@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 
 from memprof_middleware.errors import FlameError
-from memprof_middleware.flame.comparing import collapsed_pair
+from memprof_middleware.flame.comparing import collapsed_pair, difference
 from memprof_middleware.flame.export import collapsed, speedscope
 from memprof_middleware.flame.queue import MAX_SECONDS, MIN_SECONDS, FlameDesk, FlameRestError
 from memprof_middleware.model.flame import ENGINES, Engine, FlameOrder, FlameResult, FlameSummary
@@ -48,6 +48,8 @@ class FlameRoutes:
         if request.method not in _GET:
             return messages.text(request, "use GET or HEAD\n", 405, ("Allow", "GET, HEAD"))
         order_id, _, kind = name.partition(".")
+        if name == "windows.json":
+            return messages.data(request, {"windows": [one.to_dict() for one in desk.results.summaries()]})
         if order_id == "compare":
             return _compared(request, desk, kind)
         order = desk.order()
@@ -83,7 +85,7 @@ class FlameRoutes:
 
         pids = [one.pid for one in self._candidates()]
         if given("pid") and given("pid") not in map(str, pids):
-            return self._form(request, f"there is no worker {given('pid')[:20]}: there are {_list(pids)}", 400)
+            return self._form(request, f"no worker {given('pid')[:20]}. Workers: {_list(pids)}", 400)
         engine = _engine(given("engine") or ENGINES[0])
         if engine is None:
             return self._form(request, f"the engine must be one of {_list(ENGINES)}", 400)
@@ -144,8 +146,10 @@ def _compared(request: Request, desk: FlameDesk, kind: str) -> Response:
         body = collapsed_pair(first.stacks, second.stacks).encode()
         name = f"memprof-{first.summary.id}-{second.summary.id}.collapsed"
         return messages.answer(request, body, "text/plain; charset=utf-8", 200, _download(name))
+    if kind == "json":
+        return messages.data(request, difference(first, second).to_dict())
     if kind:
-        return messages.text(request, "there is compare and compare.collapsed\n", 404)
+        return messages.text(request, "there is compare, compare.json and compare.collapsed\n", 404)
     main = compared_section(first, second)
     return messages.html(request, _page(request, "memprof: two flame graphs compared", main, _picture_head(request)))
 

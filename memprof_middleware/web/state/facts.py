@@ -8,7 +8,7 @@ from typing import Any
 from memprof_middleware.model import Leak
 from memprof_middleware.model.holders import NO_PATH
 from memprof_middleware.text import headline as named
-from memprof_middleware.text.words import percent
+from memprof_middleware.text.words import figure, percent
 from memprof_middleware.web.state.words import Parts, code, listed, marked
 
 # An estimate whose ends are further apart than this is no figure.
@@ -16,7 +16,7 @@ _CLEAR = 3.0
 _MEMORY = frozenset({"native", "mapped", "fragmentation"})
 # Populations that are named by what they run.
 _ALIVE = frozenset({"task", "thread", "timer"})
-_OUTSIDE = {
+_NATIVE = {
     "native": ("C code, not Python objects", "requested through the C library, or one large buffer"),
     "mapped": ("mapped memory, owner unknown", "thread stacks, `mmap`, or a C extension; likely, not proven"),
     "fragmentation": ("the allocator", "freed memory that was not given back to the system; nothing leaks"),
@@ -46,8 +46,8 @@ def _fact(key: str, name: str, value: Parts, note: Parts) -> dict[str, Any]:
 def _held(leak: Leak) -> tuple[Parts, Parts]:
     place = named.holder(leak) or ("" if leak.path.startswith(NO_PATH) else leak.path)
     if not place:
-        if leak.kind in _OUTSIDE:
-            value, note = _OUTSIDE[leak.kind]
+        if leak.kind in _NATIVE:
+            value, note = _NATIVE[leak.kind]
             return marked(value), marked(note)
         return marked("not found"), marked(leak.holder or "too early to say, or held by a C extension")
     notes = []
@@ -75,20 +75,26 @@ def _filled(where: str) -> str:
 def _fed(leak: Leak, fed: Sequence[Mapping[str, Any]]) -> tuple[Parts, Parts]:
     if not fed:
         if leak.growth_per_request:
-            kept = _amount(leak, leak.growth_per_request)
-            return marked("no single route found"), marked(f"a request keeps {kept}, whatever its route")
+            return marked("no single route found"), marked(_by_any(leak, leak.growth_per_request))
         return marked("no route found"), marked("it grows with time, or its route is not known yet")
     first = fed[0]
     notes = []
     if first["per_request"] and first["low"] is not None:
         notes.append(_kept(leak, first))
     elif leak.growth_per_request:
-        notes.append(f"a request keeps {_amount(leak, leak.growth_per_request)}, over all routes")
+        notes.append(_by_any(leak, leak.growth_per_request))
     if first["share"] is not None:
         notes.append(f"{percent(first['share'])} of the growth")
     if len(fed) > 1:
         notes.append(f"also {listed([code(other['route']) for other in fed[1:]])}")
     return marked(code(first["route"])), marked("; ".join(notes))
+
+
+def _by_any(leak: Leak, value: float) -> str:
+    """What is kept, where it is not known of which route: by the requests of all of them."""
+    if leak.kind not in _MEMORY and (rare := named.rarely(value)):
+        return f"one {_thing(leak, one=True)} is kept for {rare} of all routes"
+    return f"each request keeps {_amount(leak, value)}, over all routes"
 
 
 def _kept(leak: Leak, feed: Mapping[str, Any]) -> str:
@@ -97,11 +103,12 @@ def _kept(leak: Leak, feed: Mapping[str, Any]) -> str:
     if not value > 0 or high > _CLEAR * value:
         return "how much a request keeps is not clear yet"
     if leak.kind in _MEMORY:
-        ends = f" ({named.memory(max(0.0, low))} to {named.memory(high)})"
-        return f"keeps {named.memory(value)}{ends} per request"
+        ends = [named.memory(end) for end in (max(0.0, low), high)]
+        around = "" if ends[0] == ends[1] else f" ({ends[0]} to {ends[1]})"
+        return f"keeps {named.memory(value)}{around} per request"
     weight = f" ({named.memory(feed['bytes'])})" if feed["bytes"] and feed["bytes"] > 0 else ""
-    if value < 0.67:
-        return f"keeps 1 {_thing(leak, one=True)} in about {1 / value:.0f} requests"
+    if rare := named.rarely(value):
+        return f"keeps one {_thing(leak, one=True)} for {rare}"
     return f"keeps {_amount(leak, value)}{weight} per request"
 
 
@@ -109,8 +116,8 @@ def _amount(leak: Leak, value: float) -> str:
     if leak.kind in _MEMORY:
         return named.memory(value)
     rounded = round(value)
-    figure = f"{rounded:,}" if rounded and abs(value - rounded) <= 0.1 * value else f"{value:.2g}"
-    return f"{figure} {_thing(leak, one=figure == '1')}"
+    told = f"{rounded:,}" if rounded and abs(value - rounded) <= 0.1 * value else figure(value, 2)
+    return f"{told} {_thing(leak, one=told == '1')}"
 
 
 def _thing(leak: Leak, *, one: bool) -> str:

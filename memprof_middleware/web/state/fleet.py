@@ -8,8 +8,9 @@ from typing import Any
 
 from memprof_middleware.analysis.median import median
 from memprof_middleware.model import MemoryMetrics, MemorySnapshot
+from memprof_middleware.model.urgency import ROUGH_SECONDS
 from memprof_middleware.text.words import DASH, hourly, several
-from memprof_middleware.web.state.limits import ROUGH_SECONDS, Asked, limit, middle
+from memprof_middleware.web.state.limits import Asked, limit, middle
 from memprof_middleware.web.state.series import SPAN_SECONDS, Series, last_life, part, per_hour, rounded, thinned
 from memprof_middleware.web.state.words import span
 from memprof_middleware.workers.track import Track

@@ -9,7 +9,7 @@ from typing import Any
 from memprof_middleware.analysis.median import median
 from memprof_middleware.model import MB, Leak
 from memprof_middleware.text.headline import memory, short_type
-from memprof_middleware.text.words import signed, size
+from memprof_middleware.text.words import figure, signed, size
 from memprof_middleware.web.state.limits import middle
 from memprof_middleware.web.state.series import (
     BUCKETS,
@@ -54,8 +54,8 @@ def growth(leak: Leak, past: Track | None, limit: Mapping[str, Any], pid: int | 
     chosen = None if past is None else _chosen(leak, past, now)
     if chosen is None:
         return nothing
-    name, in_mb, points = chosen
-    fit = _fit(leak, points, in_mb=in_mb) if leak.state != "resolved" else None
+    name, in_mb, counted, points = chosen
+    fit = _fit(leak, points, in_mb=in_mb, named=counted) if leak.state != "resolved" else None
     ends = (points.values[0], points.values[-1])
     write = size if in_mb else whole
     return {
@@ -72,20 +72,23 @@ def growth(leak: Leak, past: Track | None, limit: Mapping[str, Any], pid: int | 
     }
 
 
-def _chosen(leak: Leak, past: Track, now: float) -> tuple[Parts, bool, Series] | None:
-    """What the headline names, where its past is kept; else what grows with it; else memory in use."""
+def _chosen(leak: Leak, past: Track, now: float) -> tuple[Parts, bool, bool, Series] | None:
+    """What the headline names, where its past is kept; else what grows with it; else memory in use.
+
+    With its words: whether it is memory, whether it is what the headline names, and its past.
+    """
     first = last_life(past.figure("pid"))
     begin = max(now - SPAN_SECONDS, leak.since - _BEFORE * max(0.0, now - leak.since))
     if leak.kind in {"objects", "container"}:
         for name in (leak.name, *leak.also):
             points = _known(past, past.types.get(name), begin, first)
             if points is not None:
-                return marked(f"{code(short_type(name))} objects"), False, points
+                return marked(f"{code(short_type(name))} objects"), False, name == leak.name, points
     figure = _FIGURES.get(leak.kind, "heap_used_mb")
     for name in (figure, "heap_used_mb"):
         points = _known(past, past.figure(name), begin, first)
         if points is not None:
-            return marked(_NAMES[name]), True, points
+            return marked(_NAMES[name]), True, False, points
     return None
 
 
@@ -96,7 +99,7 @@ def _known(past: Track, values: array[float] | None, begin: float, first: int) -
     return points if len(points.times) >= _LEAST_POINTS else None
 
 
-def _fit(leak: Leak, points: Series, *, in_mb: bool) -> dict[str, Any] | None:
+def _fit(leak: Leak, points: Series, *, in_mb: bool, named: bool) -> dict[str, Any] | None:
     """The line through the growth: its slope is the median of many, and it goes through the middle."""
     grown = part(points.times, points.values, leak.since)
     slope = per_hour(grown)
@@ -107,7 +110,8 @@ def _fit(leak: Leak, points: Series, *, in_mb: bool) -> dict[str, Any] | None:
     pairs = list(zip(grown.times[::step], grown.values[::step], strict=True))
     base = median([value - each * (time - grown.times[0]) for time, value in pairs])
     begin, end = grown.times[0], grown.times[-1]
-    told = memory(slope * MB) if in_mb else _hourly(slope)
+    # The headline's own figure: two that differ a little are one too many.
+    told = memory(slope * MB) if in_mb else _hourly(leak.growth_per_hour if named else slope)
     return {
         "t0": begin,
         "v0": round(base, 3),
@@ -118,7 +122,7 @@ def _fit(leak: Leak, points: Series, *, in_mb: bool) -> dict[str, Any] | None:
 
 
 def _hourly(value: float) -> str:
-    return f"{value:.2g}" if value < 10 else whole(value)
+    return figure(value, 2) if value < 10 else whole(value)
 
 
 def _hit(limit: Mapping[str, Any], points: Series, now: float) -> dict[str, float] | None:

@@ -9,15 +9,15 @@ from typing import Any
 
 from memprof_middleware.model import SEVERITIES, Leak, MemoryMetrics, Resolved
 from memprof_middleware.model.holders import NO_PATH
-from memprof_middleware.model.urgency import URGENCIES, URGENCY_WORDS, Urgency, urgency
+from memprof_middleware.model.urgency import URGENCIES, URGENCY_WORDS, Urgency
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.text.headline import headline, holder, subject
 from memprof_middleware.text.words import several
 from memprof_middleware.web.state.decided import acknowledged, ignorable
 from memprof_middleware.web.state.facts import facts
 from memprof_middleware.web.state.feeds import feeds
-from memprof_middleware.web.state.limits import Asked, limit, middle
-from memprof_middleware.web.state.words import Parts, ahead, at, code, listed, marked, parts, plain, span
+from memprof_middleware.web.state.limits import Asked, is_passed, limit
+from memprof_middleware.web.state.words import Parts, at, code, in_about, listed, marked, parts, plain, span
 
 # What first, last and growth count, by kind; memory is counted in bytes.
 UNITS = {
@@ -117,10 +117,9 @@ def described(
     if fed and not leak.route:
         leak = dataclasses.replace(leak, route=fed[0]["route"])
     reached = _limit(one, asked, alone=alone)
-    urgent: Urgency = "none"
-    if leak.state == "confirmed":  # a suspicion asks for nothing
-        hours = middle(reached) / 3600 if reached["counts"] else None
-        urgent = reached["urgency"] if alone and reached["counts"] else urgency(hours, leaking=True)
+    urgent: Urgency = leak.urgency  # a suspicion asks for nothing
+    if leak.state == "confirmed" and alone and reached["counts"]:
+        urgent = reached["urgency"]
     words = parts(headline(leak))
     return {
         "id": identity(leak),
@@ -223,6 +222,8 @@ def _limit(one: Incident, asked: Asked, *, alone: bool) -> dict[str, Any]:
         growth_mb=None,
         seen_seconds=None,
     )
+    if is_passed(found):
+        return found
     if found["seconds_low"] is not None:
         found |= {"words": f"{found['words'].removesuffix(' at this pace')} by this leak alone"}
     elif leak.hours_left is None and not leak.bytes_per_hour:
@@ -258,11 +259,11 @@ def _decided(leak: Leak) -> str:
     left = _decided_in(leak)
     if left is None:
         return ""
-    about = "" if left["seconds"] is None else ahead(left["seconds"])
+    when = "" if left["seconds"] is None else in_about(left["seconds"])
     if left["requests"] is not None:
         more = several(left["requests"], "more request")
-        return f": decided after about {more}{f' (about {about})' if about else ''}"
-    return f": decided in about {about}"
+        return f": decided after about {more}{f' ({when})' if when else ''}"
+    return f": decided {when}"
 
 
 def _decided_in(leak: Leak) -> dict[str, Any] | None:

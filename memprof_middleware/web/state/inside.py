@@ -13,6 +13,7 @@ from typing import Any
 from memprof_middleware.config import Config
 from memprof_middleware.model import MB, MemoryMetrics
 from memprof_middleware.model.counts import STALE_INTERVALS
+from memprof_middleware.model.urgency import ROUGH_SECONDS
 from memprof_middleware.text.headline import short_type
 from memprof_middleware.text.words import DASH, clock, count, mib, several, signed, size
 from memprof_middleware.web.state.series import BUCKETS, SPAN_SECONDS, last_life, part, rounded, thinned, value_at
@@ -27,7 +28,7 @@ _RECENT_SECONDS = 2 * _HOUR
 _OWNERS = (
     ("Python objects", "Python objects"),
     ("Native memory in use, large Python objects", "native"),
-    ("Free, kept by the allocator", "free but kept"),
+    ("Free, kept by the allocator", "kept by the allocator"),
     ("Files (can be given back)", "files"),
     ("Shared memory", "shared"),
 )
@@ -150,9 +151,9 @@ def cost(metrics: Sequence[MemoryMetrics], config: Config, now: float, about: Ma
     """What the profiler uses in the worker where it uses most, and what this page does in the one that answers."""
     seen = [one.snapshot for one in metrics if one.snapshot is not None]
     lived = [(one.cpu_seconds, max(1.0, now - one.start_time)) for one in metrics]
-    used = max((100 * used / age for used, age in lived), default=0.0)
+    used = max(map(_share, lived), default=0.0)
     return {
-        "answer": f"{used:.2f} % of one core, {config.cpu_budget:g} % allowed in the long run",
+        "answer": _used(lived, config.cpu_budget),
         "cpu_percent": used,
         "cpu_budget_percent": config.cpu_budget,
         "snapshot_seconds": max((one.duration_seconds for one in seen), default=None),
@@ -164,6 +165,19 @@ def cost(metrics: Sequence[MemoryMetrics], config: Config, now: float, about: Ma
         "page_cpu_percent": about["page_cpu_percent"],
         "failures": sum(sum(one.failures.values()) for one in metrics),
     }
+
+
+def _share(lived: tuple[float, float]) -> float:
+    """Processor time in percent of the time lived."""
+    used, age = lived
+    return 100 * used / age
+
+
+def _used(lived: Sequence[tuple[float, float]], budget: float) -> str:
+    """What was used and over what time. The start costs more once, so a share of a short life says nothing."""
+    used, age = max(lived, key=_share, default=(0.0, 1.0))
+    figure = f"{100 * used / age:.2f} % of one core" if age >= ROUGH_SECONDS else f"{used:.2f} s of CPU time"
+    return f"{figure} in {span(age)}, {budget:g} % of one core allowed in the long run"
 
 
 def evidence_answer(bundles: Sequence[Mapping[str, Any]], now: float) -> str:

@@ -8,13 +8,11 @@ from typing import Any, Literal
 
 from memprof_middleware.config import Config
 from memprof_middleware.model import Leak, Outlook
-from memprof_middleware.model.urgency import urgency
+from memprof_middleware.model.urgency import ROUGH_SECONDS, SETTLED_SECONDS, fill_urgency, urgency
 from memprof_middleware.text.words import clock, hourly, several
-from memprof_middleware.web.state.words import ahead, at, of_limit, span
+from memprof_middleware.web.state.words import ahead, at, in_about, of_limit, span
 
 Basis = Literal["forecast", "pace", "none", "early", "unknown"]
-# A figure that rests on less than this is rough.
-ROUGH_SECONDS = 1800.0
 # Further ahead nobody plans: it is not reached at this pace.
 _LATEST_SECONDS = 90 * 86400.0
 # Up to here a time of day says more than a span.
@@ -64,7 +62,6 @@ def limit(
     percent = 100 * used_mb / limit_mb if used_mb is not None and limit_mb else None
     confirmed = any(leak.state == "confirmed" for leak in leaks)
     counts = basis == "forecast" or confirmed
-    middle = None if low is None else (low if high is None else (low + high) / 2)
     found = {
         "subject": "worker" if pid is not None else "container" if contained else "workers",
         "pid": pid,
@@ -77,16 +74,19 @@ def limit(
         "basis": basis,
         "watched_seconds": watched,
         "urgency": urgency(
-            middle / 3600 if middle is not None and counts else None,
+            low / 3600 if low is not None and counts else None,
             leaking=confirmed,
-            percent=percent,
-            warning_percent=asked.config.heap_warning_percent,
-            critical_percent=asked.config.heap_critical_percent,
+            fill=fill_urgency(percent, asked.config.heap_warning_percent, asked.config.heap_critical_percent),
             watched_seconds=watched if basis == "pace" else None,
         ),
-        "counts": counts and middle is not None,
+        "counts": counts and low is not None,
     }
     return found | _worded(found, asked)
+
+
+def is_passed(found: Mapping[str, Any]) -> bool:
+    """Whether memory in use is above the limit already: then there is nothing to reach."""
+    return found["percent"] is not None and found["percent"] > 100
 
 
 def middle(found: Mapping[str, Any]) -> float:
@@ -113,8 +113,9 @@ def _seconds(
         return "unknown" if used_mb is not None else "early", None, None, growth_mb, seen_seconds
     room = max(0.0, limit_mb - used_mb)
     timed = [(leak.hours_left, asked.now - leak.since) for leak in leaks if leak.hours_left is not None]
-    if len(timed) < len(leaks) and growth_mb and growth_mb > 0:  # what one of them takes is only seen in the whole
-        timed.append((room / growth_mb, seen_seconds or 0.0))
+    young = (seen_seconds or 0.0) < SETTLED_SECONDS
+    if len(timed) < len(leaks) and growth_mb and growth_mb > 0 and not young:
+        timed.append((room / growth_mb, seen_seconds or 0.0))  # what one of them takes is only seen in the whole
     hours, watched = min(timed, default=(math.inf, 0.0))
     if 3600 * hours <= _LATEST_SECONDS:
         per_hour = room / hours if hours else growth_mb
@@ -122,7 +123,7 @@ def _seconds(
     if asked.verdict_at is not None and not leaks:
         return "early", None, None, growth_mb, seen_seconds
     grows = growth_mb is not None and growth_mb > 0 and 3600 * room / growth_mb <= _LATEST_SECONDS
-    if not leaks and grows and (seen_seconds or 0.0) < ROUGH_SECONDS:
+    if grows and (young if leaks else (seen_seconds or 0.0) < ROUGH_SECONDS):
         # What a young process needs looks like growth; to say that it goes on, or that it does not, is to guess.
         return "early", None, None, growth_mb, seen_seconds
     return "none", None, None, growth_mb, seen_seconds
@@ -133,6 +134,9 @@ def _worded(found: Mapping[str, Any], asked: Asked) -> dict[str, str]:
     low, high, basis, now = found["seconds_low"], found["seconds_high"], found["basis"], asked.now
     watched = found["watched_seconds"]
     figures = _figures(found)
+    who = subject(found, asked.workers, lower=True)
+    if is_passed(found):
+        return {"words": "above the limit now", "note": f"{who}: {figures}", "short": "above the limit"}
     if basis == "unknown":
         return {"words": "no limit known", "note": "set `heap_size_mb`", "short": "no limit known"}
     if basis == "early":
@@ -142,19 +146,18 @@ def _worded(found: Mapping[str, Any], asked: Asked) -> dict[str, str]:
     if low is None:
         judged = "" if not watched else f"judged over {span(watched)}"
         return {"words": "not at this pace", "note": judged, "short": "not at this pace"}
-    who = subject(found, asked.workers, lower=True)
     if basis == "forecast":
-        words, when = f"in about {ahead(middle(found))}", f"{_time(low, now)} to {_time(high or low, now)}"
+        words, when = in_about(middle(found)), f"{_time(low, now)} to {_time(high or low, now)}"
         if high is None:
             words, when = f"in {ahead(low)} or later", f"from {_time(low, now)}"
         return {"words": words, "note": f"{when} UTC, {who}: {figures}", "short": when if low < _DAY else words}
-    about = ahead(low)
-    short = f"about {_time(low, now)}" if low < _DAY else f"in about {about}"
+    short = f"about {_time(low, now)}" if low < _DAY else in_about(low)
     if watched is None or watched < ROUGH_SECONDS:
         rough = "rough" if watched is None else f"rough: watched {span(watched)}"
-        return {"words": f"about {about} at this pace", "note": f"{rough}. {_first(who)}: {figures}", "short": short}
+        words = f"{in_about(low).removeprefix('in ')} at this pace"
+        return {"words": words, "note": f"{rough}. {_first(who)}: {figures}", "short": short}
     note = f"at this pace (watched {span(watched)}), {who}: {figures}"
-    return {"words": f"in about {about}", "note": note, "short": short}
+    return {"words": in_about(low), "note": note, "short": short}
 
 
 def subject(found: Mapping[str, Any], workers: int, *, lower: bool = False) -> str:

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from memprof_middleware.model.urgency import ROUGH_SECONDS
 from memprof_middleware.text.words import clock, hourly, mib, several
 from memprof_middleware.web.state.fleet import is_level
-from memprof_middleware.web.state.limits import ROUGH_SECONDS, Asked
+from memprof_middleware.web.state.limits import Asked
 from memprof_middleware.web.state.series import SPAN_SECONDS, part
 from memprof_middleware.web.state.words import at, of_limit, span, whole
 from memprof_middleware.workers.track import Track

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from memprof_middleware.config import Config
 from memprof_middleware.model.counts import longest_gap
-from memprof_middleware.model.urgency import URGENCIES
+from memprof_middleware.model.urgency import ROUGH_SECONDS, URGENCIES
 from memprof_middleware.text.words import mib, several
 from memprof_middleware.web.state.fleet import is_level
-from memprof_middleware.web.state.limits import ROUGH_SECONDS, middle, subject
-from memprof_middleware.web.state.words import ahead, at, marked, span, whole
+from memprof_middleware.web.state.limits import is_passed, middle, subject
+from memprof_middleware.web.state.words import at, in_about, marked, of_limit, span, whole
 
 Key = Literal["now", "today", "full", "plan", "suspected", "ok", "learning", "started"]
 LABELS: dict[Key, str] = {
@@ -150,7 +150,7 @@ def _said(
         return f"{several(len(confirmed), 'confirmed leak')}. {_far(first)}"
     if key == "suspected":
         decided = [one["decided_in"]["seconds"] for one in suspected if one["decided_in"]]
-        when = f", decided in about {ahead(decided[0])}" if decided and decided[0] is not None else ""
+        when = f", decided {in_about(decided[0])}" if decided and decided[0] is not None else ""
         alert = "" if alerted else " No alert was sent."
         return f"{len(suspected)} suspected{when}: a leak, or a cache that is filling.{alert}"
     if key == "started":
@@ -165,12 +165,12 @@ def _said(
     if moving is None or is_level(moving):
         return f"Memory is level. {watched}"
     mb, seen = moving["growth_mb_per_hour"], moving["growth_seen_seconds"] or 0.0
-    most = " at most" if len(live) > 1 else ""
+    most = "at most " if len(live) > 1 else ""
     if seen < ROUGH_SECONDS:
         way = "grew" if mb > 0 else "shrank"
-        return f"Memory {way} by {mib(abs(mb) * seen / 3600)} in {span(seen)}{most}. {watched}"
+        return f"Memory {way} by {most}{mib(abs(mb) * seen / 3600)} in {span(seen)}. {watched}"
     way = "grows" if mb > 0 else "shrinks"
-    return f"Memory {way} by {mib(abs(mb))} an hour{most}, and nothing grows as a leak does. {watched}"
+    return f"Memory {way} by {most}{mib(abs(mb))} an hour, and nothing grows as a leak does. {watched}"
 
 
 def _learning(learning: Learning, config: Config, now: float) -> str:
@@ -180,7 +180,7 @@ def _learning(learning: Learning, config: Config, now: float) -> str:
     done, all_ = (span(max(0, count - 1) * config.interval) for count in (learning.learned, learning.needed))
     unit = all_.rpartition(" ")[2]
     done = done.removesuffix(f" {unit}") if done.endswith(f" {unit}") else done
-    return f"{done} of {all_}. The first verdict is due at {at(learning.due, now)}."
+    return f"Watched {done} of {all_}. The first verdict is due at {at(learning.due, now)}."
 
 
 def _reaches(
@@ -193,6 +193,9 @@ def _reaches(
     having = {worker for one in confirmed for worker in one["workers"]}
     if first["pid"] is not None and len(live) > 4 and len(having) == 1:
         who = f"1 of {len(live)} workers ({first['pid']})"
+    if is_passed(first):
+        is_ = "are" if verb == "reach" else "is"
+        return f"{who} {is_} above {its} memory limit: {of_limit(first['used_mb'], first['limit_mb'])}."
     if not first["counts"] or first["seconds_low"] is None:
         uses = "use" if verb == "reach" else "uses"
         return f"{who} {uses} {first['percent']:.0f} % of {its} memory limit."
@@ -204,8 +207,9 @@ def _reaches(
 
 def _cause(confirmed: Sequence[Mapping[str, Any]], suspected: Sequence[Mapping[str, Any]]) -> str:
     if confirmed:
-        outside = all(one["kind"] in _NATIVE for one in confirmed)
-        return f"Cause: {several(len(confirmed), 'confirmed leak')}{' outside Python' if outside else ''}."
+        kinds = sorted({one["kind"] for one in confirmed})
+        of = f" of {' and '.join(kinds)} memory" if _NATIVE.issuperset(kinds) else ""
+        return f"Cause: {several(len(confirmed), 'confirmed leak')}{of}."
     return f"No leak is confirmed; {len(suspected)} suspected." if suspected else "No leak is confirmed."
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from memprof_middleware.model.urgency import ROUGH_SECONDS
 from memprof_middleware.text.words import several
 from memprof_middleware.web.state.fleet import FEW, is_level
-from memprof_middleware.web.state.limits import ROUGH_SECONDS
 from memprof_middleware.web.state.series import (
     BUCKETS,
     SPAN_SECONDS,

@@ -53,6 +53,8 @@ def now_step(
         )
     if leak.kind == "fragmentation":
         return step("Now", "Nothing leaks. If the memory is needed, let memprof give it back.", "MEMPROF_REMEDIES=trim")
+    if urgent in {"none", "plan"} and limit["basis"] == "early":
+        return step("Now", "Nothing yet. How soon the limit is reached is known in a minute: look again then.")
     if urgent in {"none", "plan"}:
         return step("Now", "Nothing. No worker is near its limit: this is a ticket, not a page.")
     if config.recycle is not None:

@@ -13,6 +13,8 @@ from memprof_middleware.text.words import DASH, clock, number_of, size
 
 Parts = list[dict[str, Any]]
 _TICK = "`"
+# Below this a time ahead is told in words.
+_MINUTES = 120.0
 
 
 def code(name: str) -> str:
@@ -40,11 +42,16 @@ def plain(sentence: Iterable[dict[str, Any]]) -> str:
 
 def ahead(seconds: float) -> str:
     """A time ahead, no finer than it is known: ``1 h 50 min``, ``3.6 h``, ``17 days``."""
-    if seconds < 120:
+    if seconds < _MINUTES:
         return "a minute" if seconds >= 60 else "less than a minute"
     minutes = seconds / 60
     coarse = 300.0 * round(seconds / 300) if 30 <= minutes < 120 else seconds  # five minutes of two hours are fine
     return hours_in_words(coarse / 3600).replace(".0 h", " h")
+
+
+def in_about(seconds: float) -> str:
+    """``in about 3.6 h``; "less than a minute" and "a minute" are rough by themselves."""
+    return f"in {'' if seconds < _MINUTES else 'about '}{ahead(seconds)}"
 
 
 def span(seconds: float) -> str:

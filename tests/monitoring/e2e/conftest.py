@@ -27,8 +27,13 @@ WORKERS = 2
 TIME_SCALE = 300
 # What a worker of the shop may use, in MB, and from which rate per (short) hour growth counts.
 LIMIT_MB = 300
-# Sixty snapshots where usually there is one cost sixty times as much.
-THRESHOLDS = {"growth-mb-per-hour": 5, "fast-growth-mb-per-hour": 10, "profiler-cpu-percent": 60}
+# Sixty snapshots where usually there is one cost sixty times as much; four hours to the limit are 48 seconds.
+THRESHOLDS = {
+    "growth-mb-per-hour": 5,
+    "fast-growth-mb-per-hour": 10,
+    "profiler-cpu-percent": 60,
+    "leak-critical-seconds": 48,
+}
 MEMPROF = Path(sys.executable).with_name("memprof")
 HERE = Path(__file__).parent
 # For what must happen, not for how fast: the machine may be busy with much else.

@@ -21,7 +21,7 @@ RECEIVER = {
     "MemoryHeapGrowthFast": "/developers",
 }
 DELIVERED = set(RECEIVER)
-# A limit that is foreseen from a minute of growth is rough: the leak is a ticket until memory is nearly full.
+# The leak is a ticket until its limit is near.
 TICKET = "MemoryLeakDetected"
 # What must be held back in the end, and by which (Alertmanager names one of them).
 MUTED = {

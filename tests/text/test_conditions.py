@@ -1,0 +1,98 @@
+"""A line of the log says each figure once, in words that hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from memprof_middleware import Leak
+from memprof_middleware.model import MB, Estimate, RouteGrowth
+from memprof_middleware.text.conditions import growth_message, leak_message, route_message
+
+CONFIRMED: dict[str, Any] = {"state": "confirmed", "bytes_per_hour": 8.5 * MB, "hours_left": 3.6}
+
+
+def leak(**known: Any) -> Leak:
+    fields: dict[str, Any] = {
+        "name": "shop.Session",
+        "severity": "high",
+        "first": 100,
+        "last": 2020,
+        "growth_percent": 1920.0,
+        "growth_per_hour": 1920.0,
+        "since": 0.0,
+        "detected_at": 0.0,
+        "snapshots": 60,
+    }
+    return Leak(**(fields | CONFIRMED | known))
+
+
+def route(value: float, low: float, high: float, *others: str, unit: str = "objects") -> RouteGrowth:
+    return RouteGrowth(
+        route="GET /a",
+        together_with=others,
+        unit=unit,
+        requests=3430,
+        windows=20,
+        kept=1e6,
+        share=0.9,
+        per_hour=1e3,
+        per_request=Estimate(value, low, high),
+    )
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"path": "shop.SESSIONS[*]"},
+        {"path": "shop.SESSIONS[*]", "route": "GET /a"},
+        {},
+        {"kind": "untracked", "name": "untracked Python data"},
+        {"kind": "untracked", "name": "untracked Python data", "route": "GET /a"},
+        {"kind": "native", "name": "native memory", "growth_per_hour": 8.5 * MB},
+        {"kind": "mapped", "name": "mapped memory", "growth_per_hour": 8.5 * MB, "route": "GET /a"},
+        {"kind": "container", "name": "shop.SESSIONS"},
+    ],
+)
+def test_an_amount_is_said_once(known):
+    """Growth in memory stands once in the line of a leak of any kind."""
+    assert leak_message(leak(**known)).count("8.5 MiB") == 1
+
+
+@pytest.mark.parametrize(
+    ("hours", "room", "told"),
+    [
+        (0.0, "39 of 33 MiB, process 12", "Memory is above its limit (39 of 33 MiB, process 12)"),
+        (0.004, "", "Memory limit in less than a minute at this pace"),
+        (3.6, "", "Memory limit in about 3.6 h at this pace"),
+    ],
+)
+def test_a_limit_that_is_passed_is_said_to_be(hours, room, told):
+    """What is above its limit does not reach it "in 0 min"."""
+    assert leak_message(leak(hours_left=hours), room).endswith(f". {told}")
+
+
+def test_growth_above_the_limit_is_said_to_be():
+    """The line of growing memory says the same."""
+    assert growth_message(12.3, 10.3, 2.0, 31.0).endswith("over 2.0 h; limit in about 31 h at this pace")
+    assert growth_message(12.3, 10.3, 2.0, 0.0).endswith("over 2.0 h; memory is above its limit")
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (route(1390.0, 1200.0, 1500.0), "GET /a keeps 1,390 objects per request (1,200 to 1,500; from 3,430 requests)"),
+        (route(5.4, 4.9, 6.0), "GET /a keeps 5.4 objects per request (4.9 to 6; from 3,430 requests)"),
+        (
+            route(1390.0, 1200.0, 1500.0, "GET /b"),
+            (
+                "one of GET /a, GET /b keeps about 1,390 objects per request. "
+                "Their traffic rises and falls together, so memprof cannot say which"
+            ),
+        ),
+    ],
+)
+def test_a_route_keeps_figures_that_people_read(found, told):
+    """No figure has an exponent."""
+    assert route_message(found) == told
