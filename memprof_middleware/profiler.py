@@ -164,8 +164,8 @@ class MemoryProfiler:
         return self._monitor.schedule.sampler.running
 
     def charge_shown(self, seconds: float) -> None:
-        """Pay, from the budget, for processor time that showing something has taken; a part of ours calls it."""
-        self._monitor.purse.charge("shown", seconds)
+        """Charge the CPU budget for processor time that displaying results took; a part of ours calls it."""
+        self._monitor.budget.charge("display", seconds)
 
     # -- measure, judge, tell ------------------------------------------------------------------------------------
 

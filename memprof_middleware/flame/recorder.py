@@ -37,7 +37,7 @@ class FlameRecorder:
         tight: why memory is too short for a window, in words; ``None``: it is not.
         clock: seconds since the epoch.
         failures: where a failure is counted.
-        pay: charged with the CPU seconds of each graph.
+        charge: charged with the CPU seconds of each graph.
     """
 
     def __init__(
@@ -49,10 +49,10 @@ class FlameRecorder:
         tight: Callable[[], str | None],
         clock: Callable[[], float],
         failures: Failures,
-        pay: Callable[[float], object],
+        charge: Callable[[float], object],
     ) -> None:
         self._shared, self._worker, self._requests = folder, worker, requests
-        self._tight, self._clock, self._failures, self._pay = tight, clock, failures, pay
+        self._tight, self._clock, self._failures, self._charge = tight, clock, failures, charge
         self._own_folder: Path | None = None
         self._thread: threading.Thread | None = None
         self._ending = threading.Event()
@@ -127,7 +127,7 @@ class FlameRecorder:
 
             making = Making(order, ending, self._requests, self._tight, self._clock)
             summary, stacks = making.done(self._worker(), desk.results.bin_path(order.id), self._failures)
-            self._pay(making.cpu_seconds)
+            self._charge(making.cpu_seconds)
             desk.hand_back(summary, stacks)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from memprof_middleware.analysis.history import History
 from memprof_middleware.config import Config
+from memprof_middleware.cpu_budget import CpuBudget
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.containers import Containers
 from memprof_middleware.heap.instruments import Instruments
@@ -17,7 +18,6 @@ from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.pausing import Halted
 from memprof_middleware.leaks.reading import Reading, Seen
 from memprof_middleware.model import MB, MemorySnapshot
-from memprof_middleware.purse import Purse
 
 # While nothing is suspected, containers are measured with every so many snapshots.
 _CALM_STEPS = 10
@@ -48,7 +48,7 @@ class Measuring:
         config: Config,
         failures: Failures,
         pause: Callable[[float], object],
-        purse: Purse,
+        purse: CpuBudget,
     ) -> None:
         self._probes, self._config, self._failures, self._pause = probes, config, failures, pause
         self._purse = purse
@@ -90,7 +90,7 @@ class Measuring:
         self._calm_steps -= 1
         warm = history.seen > self._config.warmup_snapshots
         calm = self._calm_steps > 0 and not suspicious
-        if by_hand or (warm and not calm and self._purse.may("walk")):
+        if by_hand or (warm and not calm and self._purse.allows("walk")):
             self._look(history)
         if warm and history.latest is not None:
             self._read(history, history.latest, counts, requests)

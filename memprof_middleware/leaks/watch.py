@@ -12,6 +12,7 @@ from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.load import Load
 from memprof_middleware.analysis.memory import memory_of
 from memprof_middleware.config import Config
+from memprof_middleware.cpu_budget import CpuBudget
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.leaks.candidates import Turns
@@ -35,7 +36,6 @@ from memprof_middleware.leaks.room import Room, room_of
 from memprof_middleware.leaks.verdicts import has_ended, heap_per_hour, verdict_of
 from memprof_middleware.leaks.whereabouts import Whereabouts
 from memprof_middleware.model import SEVERITIES, FedBy, Leak, MemorySnapshot, Resolved
-from memprof_middleware.purse import Purse
 
 # All memory has grown for so long before that is an alert.
 _GROWTH_SECONDS = 7200.0
@@ -57,7 +57,7 @@ class LeakWatch:
     """
 
     def __init__(
-        self, probes: Instruments, config: Config, failures: Failures, halted: Callable[[], object], purse: Purse
+        self, probes: Instruments, config: Config, failures: Failures, halted: Callable[[], object], purse: CpuBudget
     ) -> None:
         self._probes, self._config, self._failures = probes, config, failures
         self.leaks: tuple[Leak, ...] = ()

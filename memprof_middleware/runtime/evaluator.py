@@ -6,9 +6,9 @@ import contextlib
 import os
 from collections.abc import Iterable
 
+from memprof_middleware.cpu_budget import CpuBudget
 from memprof_middleware.failures import Failures
 from memprof_middleware.model import Alert, Leak, MemoryMetrics, RouteGrowth
-from memprof_middleware.purse import Purse
 from memprof_middleware.routes.growth import group_growth
 from memprof_middleware.routes.watch import most_growth
 from memprof_middleware.runtime.alerts import AlertManager
@@ -30,7 +30,7 @@ class Evaluator:
         features: the features.
         snapshots: the snapshots of this process.
         publisher: knows what the other workers have found.
-        purse: the CPU budget.
+        budget: the CPU budget.
         failures: where the failure of an observer is counted.
 
     Attributes:
@@ -43,11 +43,11 @@ class Evaluator:
         features: Features,
         snapshots: Snapshots,
         publisher: Publisher,
-        purse: Purse,
+        budget: CpuBudget,
         failures: Failures,
     ) -> None:
         self._features, self._snapshots, self._publisher = features, snapshots, publisher
-        self._purse, self._failures, group = purse, failures, features.group
+        self._budget, self._failures, group = budget, failures, features.group
         self._reported = Reported(lambda: group.shared_folder, failures)
         page = f"{given.config.page_path}/" if given.config.page_path and given.config.token is not None else ""
         callbacks = given.alert_callbacks, given.leak_callbacks
@@ -64,11 +64,11 @@ class Evaluator:
         return Beat(taken.last_time, taken.last, taken.history, worker, siblings, counted, by_hand)
 
     def observe(self, beat: Beat, observers: Iterable[Observer] | None = None) -> list[Conditions]:
-        """Have each observer look, by default all of a step, and pay for it; one that fails harms no other."""
+        """Have each observer look, by default all of a step, and charge the budget; one that fails harms no other."""
         found = []
         for observer in self._observers.all() if observers is None else observers:
             lock = contextlib.nullcontext() if observer.waits else self._snapshots.lock
-            with self._failures.caught(observer.kind), lock, self._purse.paying("judging"):
+            with self._failures.caught(observer.kind), lock, self._budget.charging("evaluation"):
                 found.append(observer.observe(beat))
         return found
 

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from memprof_middleware.config import Config
+    from memprof_middleware.cpu_budget import CpuBudget
     from memprof_middleware.failures import Failures
     from memprof_middleware.limits.levels import FixedTuner
     from memprof_middleware.model.urgency import Urgency
-    from memprof_middleware.purse import Purse
     from memprof_middleware.runtime.given import Given
     from memprof_middleware.workers.group import WorkerGroup
 
@@ -50,7 +50,7 @@ def features(
     given: Given,
     group: WorkerGroup,
     failures: Failures,
-    purse: Purse,
+    budget: CpuBudget,
     *,
     is_halted: Callable[[], object],
     urgency_of: Callable[[str], Urgency | None],
@@ -61,7 +61,7 @@ def features(
         given: what outlives the process.
         group: the workers of the server.
         failures: where a failure is counted.
-        purse: the CPU budget.
+        budget: the CPU budget.
         is_halted: whether a step under way is no longer wanted.
         urgency_of: the urgency of an incident in all workers.
     """
@@ -69,11 +69,11 @@ def features(
     triage = Triage(
         config.ignore, lambda: _triage_path(config, group), urgency_of, given.clock, failures, lambda: group.run
     )
-    leaks = LeakWatch(probes, config, failures, is_halted, purse)
+    leaks = LeakWatch(probes, config, failures, is_halted, budget)
     leaks.is_ignored = triage.is_ignored
     return Features(
         leaks=leaks,
-        routes=RouteWatch(given.traffic, probes, given.clock, config.warmup_snapshots, failures, purse),
+        routes=RouteWatch(given.traffic, probes, given.clock, config.warmup_snapshots, failures, budget),
         capacity=Capacity(failures),
         tuner=given.tuner(config, failures),
         triage=triage,

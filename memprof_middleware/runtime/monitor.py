@@ -10,12 +10,12 @@ import time
 import weakref
 from pathlib import Path
 
+from memprof_middleware.cpu_budget import CpuBudget
 from memprof_middleware.failures import Failures
 from memprof_middleware.flame.recorder import FlameRecorder, tightness
 from memprof_middleware.model import Alert, MemoryMetrics
 from memprof_middleware.model.urgency import Urgency
-from memprof_middleware.purse import Purse
-from memprof_middleware.runtime.budget import Governor
+from memprof_middleware.runtime.count_policy import CountPolicy
 from memprof_middleware.runtime.evaluator import Evaluator
 from memprof_middleware.runtime.evidence import EvidenceWriter
 from memprof_middleware.runtime.features import features
@@ -46,7 +46,7 @@ class ProcessMonitor:
     Attributes:
         pid: the process.
         failures: the profiler's own failures, by kind.
-        purse: the CPU budget.
+        budget: the CPU budget.
         group: the workers of the server.
         features: the features that look at each beat.
         snapshots: the snapshots of this process.
@@ -63,18 +63,18 @@ class ProcessMonitor:
         self._entered = False
         self._notices = Notices(self.pid, self.failures)
         # Where time is simulated, what is earned in it pays for the work that is done in it.
-        self.purse = Purse(self.config.cpu_budget, time.monotonic if given.clock is time.time else given.clock)
-        self.governor = Governor(self.config, self.purse, self._notices.counted_rarely)
+        self.budget = CpuBudget(self.config.cpu_budget, time.monotonic if given.clock is time.time else given.clock)
+        self.count_policy = CountPolicy(self.config, self.budget, self._notices.counted_rarely)
         self.group = WorkerGroup(given.probes.listener, self.config.run_dir, self.failures)
         self.features = features(
             given,
             self.group,
             self.failures,
-            self.purse,
+            self.budget,
             is_halted=weakly(self._is_halted),
             urgency_of=weakly(self._urgency_of),
         )
-        self.snapshots = Snapshots(given, self.failures, self.purse, self.governor, self.features)
+        self.snapshots = Snapshots(given, self.failures, self.budget, self.count_policy, self.features)
         self._wire_outlets(given)
         self._wire_threads(given)
 
@@ -84,7 +84,7 @@ class ProcessMonitor:
         inherit = weakly(self._inherit) if self.config.enabled else None
         self.publisher = Publisher(self.features, self.pasts, lambda: clock() - start, weakly(self.metrics), inherit)
         self.sinks = Sinks(given.sinks, self)
-        self.evaluator = Evaluator(given, self.features, self.snapshots, self.publisher, self.purse, self.failures)
+        self.evaluator = Evaluator(given, self.features, self.snapshots, self.publisher, self.budget, self.failures)
         self.evaluator.reporter.outlets.append(self.sinks.event)
         self.evidence_writer = EvidenceWriter(
             given, group, self.snapshots, self.evaluator, weakly(self.metrics), self.failures
@@ -101,7 +101,7 @@ class ProcessMonitor:
             tight=weakly(self._tightness),
             clock=given.clock,
             failures=self.failures,
-            pay=functools.partial(self.purse.charge, "shown"),
+            charge=functools.partial(self.budget.charge, "display"),
         )
         self._release = functools.partial(_release, self.sinks, self.flames, snapshots.snapshotter, group)
         self.schedule = Schedule(
@@ -171,9 +171,9 @@ class ProcessMonitor:
         self.schedule.step()
 
     def _step(self) -> None:
-        with self.purse.paying("judging"):
+        with self.budget.charging("evaluation"):
             with self.failures.caught("step"):
-                stride = self.governor.stride()
+                stride = self.count_policy.stride()
                 self.snapshots.take(stride)
                 self.publisher.join()  # what a predecessor has reported is known before anything is judged
                 beat = self.evaluator.beat(counted=stride is not None)

@@ -6,11 +6,11 @@ import threading
 
 from memprof_middleware.analysis.baseline import drift
 from memprof_middleware.analysis.history import History
+from memprof_middleware.cpu_budget import CpuBudget
 from memprof_middleware.failures import Failures
 from memprof_middleware.model import DriftReport, MemorySnapshot
-from memprof_middleware.purse import Purse
 from memprof_middleware.runtime.baseline_file import read_baseline
-from memprof_middleware.runtime.budget import Governor
+from memprof_middleware.runtime.count_policy import CountPolicy
 from memprof_middleware.runtime.features import Features
 from memprof_middleware.runtime.given import Given
 from memprof_middleware.runtime.snapshotter import Snapshotter
@@ -22,8 +22,8 @@ class Snapshots:
     Args:
         given: what outlives the process; the baseline that was set or loaded is kept there.
         failures: where the failure of a probe is counted.
-        purse: the CPU budget.
-        governor: learns the cost of a count of objects.
+        budget: the CPU budget.
+        count_policy: learns the cost of a count of objects.
         features: those that measure at each snapshot: leaks and routes.
 
     Attributes:
@@ -34,8 +34,10 @@ class Snapshots:
         heap_start_mb: the memory in use at the first one.
     """
 
-    def __init__(self, given: Given, failures: Failures, purse: Purse, governor: Governor, features: Features) -> None:
-        self._given, self._config, self._purse, self._governor = given, given.config, purse, governor
+    def __init__(
+        self, given: Given, failures: Failures, budget: CpuBudget, count_policy: CountPolicy, features: Features
+    ) -> None:
+        self._given, self._config, self._budget, self._count_policy = given, given.config, budget, count_policy
         self._failures, self._features = failures, features
         self.lock = threading.Lock()
         self.snapshotter = Snapshotter(given.probes, given.config, given.clock, failures, given.traffic, given.trace)
@@ -57,15 +59,15 @@ class Snapshots:
             by_hand: somebody asked for it, whatever the budget.
         """
         with self.lock:
-            with self._purse.paying("judging"):
+            with self._budget.charging("evaluation"):
                 allocator = self._features.routes.read(self.history.seen + 1)  # before the count, which allocates
             max_age = 0.0 if by_hand else self._config.interval / 2
             snapshot, census, cpu_seconds = self.snapshotter.take(stride, allocator, max_age=max_age)
-            self._purse.charge("judging", cpu_seconds)
+            self._budget.charge("evaluation", cpu_seconds)
             if census is not None:
-                if not census.age_seconds:  # else another profiler has paid
-                    self._purse.charge("count", census.cpu_seconds)  # measured in there: under gevent another thread
-                self._governor.counted(census)
+                if not census.age_seconds:  # else another profiler has charged it
+                    self._budget.charge("count", census.cpu_seconds)  # measured in there: under gevent another thread
+                self._count_policy.counted(census)
             counts = census.counts if census else None
             self.history.append(snapshot, counts)
             self._features.leaks.measure(self.history, counts, self._given.traffic.read()[0], by_hand=by_hand)
