@@ -1,4 +1,4 @@
-"""What users hold: a thin handle, which lives across forks and has the monitor of the process do the work."""
+"""The profiler as users hold it: a thin handle that lives across forks; the monitor of the process does the work."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, Me
 from memprof_middleware.recycling.off import recycler_class
 from memprof_middleware.routes.counter import Traffic
 from memprof_middleware.runtime.baseline_file import read_baseline, write_baseline
-from memprof_middleware.runtime.given import Given
 from memprof_middleware.runtime.instruments import Probes, ProcessInstruments
 from memprof_middleware.runtime.monitor import ProcessMonitor
 from memprof_middleware.runtime.report import statistics_of
+from memprof_middleware.runtime.setup import Setup
 from memprof_middleware.runtime.snapshotter import Trace
 from memprof_middleware.sinks.choice import chosen
 from memprof_middleware.workers.pasts import Pasts
@@ -74,7 +74,7 @@ class MemoryProfiler:
         self._logger_given = logger is not None
         if self.config.log_level is not None:
             logging.getLogger("memprof").setLevel(self.config.log_level.upper())
-        self._given = Given(
+        self._setup = Setup(
             config=self.config,
             clock=clock,
             logger=logger or logging.getLogger("memprof"),
@@ -106,7 +106,7 @@ class MemoryProfiler:
     def _make(self) -> ProcessMonitor:
         with entering():
             if self._made is None:
-                self._made = ProcessMonitor(self._given)
+                self._made = ProcessMonitor(self._setup)
             return self._made
 
     @property
@@ -240,7 +240,7 @@ class MemoryProfiler:
 
     def serves(self, *faces: str) -> None:
         """Note where a host shows what is found, in words, for the first log line."""
-        self._given.faces = faces
+        self._setup.faces = faces
 
     def register_leak_callback(self, callback: _Callback) -> _Callback:
         """Call a function with each :class:`Leak` when it is first found; may be used as a decorator.
@@ -250,7 +250,7 @@ class MemoryProfiler:
         Raises:
             ConfigError: not callable.
         """
-        self._given.leak_callbacks.append(_callable(callback))
+        self._setup.leak_callbacks.append(_callable(callback))
         return callback
 
     def register_alert_callback(self, callback: _Callback) -> _Callback:
@@ -259,7 +259,7 @@ class MemoryProfiler:
         Raises:
             ConfigError: not callable.
         """
-        self._given.alert_callbacks.append(_callable(callback))
+        self._setup.alert_callbacks.append(_callable(callback))
         return callback
 
     def register_remedy(self, callback: _Remedy) -> _Remedy:
@@ -272,7 +272,7 @@ class MemoryProfiler:
         Raises:
             ConfigError: not callable.
         """
-        self._given.remedies.append(_callable(callback, "no argument"))
+        self._setup.remedies.append(_callable(callback, "no argument"))
         if "callbacks" not in self.config.remedies:
             self.logger.info('memprof: register_remedy() has no effect: add "callbacks" to the setting remedies')
         return callback
@@ -289,7 +289,7 @@ class MemoryProfiler:
         monitor = self._entered
         if snapshot is None:
             snapshot = monitor.snapshots.last or self.take_snapshot()
-        self._given.baseline = snapshot
+        self._setup.baseline = snapshot
         return snapshot
 
     def compare_to_baseline(self) -> DriftReport | None:
@@ -313,7 +313,7 @@ class MemoryProfiler:
         Raises:
             BaselineError: the file cannot be read or holds no baseline; the present baseline stays.
         """
-        self._given.baseline = found = read_baseline(path)
+        self._setup.baseline = found = read_baseline(path)
         return found
 
     # -- what others read ----------------------------------------------------------------------------------------
@@ -335,7 +335,7 @@ class MemoryProfiler:
 
     def now(self) -> float:
         """The time by the profiler's clock, in seconds since the epoch."""
-        return self._given.clock()
+        return self._setup.clock()
 
     @property
     def history(self) -> History:
@@ -345,12 +345,12 @@ class MemoryProfiler:
     @property
     def logger(self) -> logging.Logger:
         """Where alerts and failures go."""
-        return self._given.logger
+        return self._setup.logger
 
     def use_logger(self, logger: logging.Logger) -> None:
         """Pass alerts and failures into the host's logging; a logger given to the constructor stays."""
         if not self._logger_given:
-            self._given.logger = logger
+            self._setup.logger = logger
             self._monitor.use_logger()
 
     @property

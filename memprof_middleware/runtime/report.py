@@ -1,4 +1,4 @@
-"""The figures of one process, put together from all parts of its monitor."""
+"""The figures of one process, from all parts of its monitor."""
 
 from __future__ import annotations
 

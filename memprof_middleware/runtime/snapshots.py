@@ -12,7 +12,7 @@ from memprof_middleware.model import DriftReport, MemorySnapshot
 from memprof_middleware.runtime.baseline_file import read_baseline
 from memprof_middleware.runtime.count_policy import CountPolicy
 from memprof_middleware.runtime.features import Features
-from memprof_middleware.runtime.given import Given
+from memprof_middleware.runtime.setup import Setup
 from memprof_middleware.runtime.snapshotter import Snapshotter
 
 
@@ -20,11 +20,11 @@ class Snapshots:
     """Take, keep and compare the snapshots of one process.
 
     Args:
-        given: what outlives the process; the baseline that was set or loaded is kept there.
+        setup: the settings and instruments, and the baseline that was set or loaded.
         failures: where the failure of a probe is counted.
         budget: the CPU budget.
         count_policy: learns the cost of a count of objects.
-        features: those that measure at each snapshot: leaks and routes.
+        features: leaks and routes take measurements at each snapshot.
 
     Attributes:
         lock: held while a snapshot is taken and while the history is judged.
@@ -35,12 +35,12 @@ class Snapshots:
     """
 
     def __init__(
-        self, given: Given, failures: Failures, budget: CpuBudget, count_policy: CountPolicy, features: Features
+        self, setup: Setup, failures: Failures, budget: CpuBudget, count_policy: CountPolicy, features: Features
     ) -> None:
-        self._given, self._config, self._budget, self._count_policy = given, given.config, budget, count_policy
+        self._setup, self._config, self._budget, self._count_policy = setup, setup.config, budget, count_policy
         self._failures, self._features = failures, features
         self.lock = threading.Lock()
-        self.snapshotter = Snapshotter(given.probes, given.config, given.clock, failures, given.traffic, given.trace)
+        self.snapshotter = Snapshotter(setup.probes, setup.config, setup.clock, failures, setup.traffic, setup.trace)
         self.history = History(self._config.history_size, self._config.top_types)
         self.last: MemorySnapshot | None = None
         self.heap_start_mb: float | None = None
@@ -55,7 +55,7 @@ class Snapshots:
         """Take a snapshot now and keep it in the history.
 
         Args:
-            stride: count every how-many-th object; ``None``: none.
+            stride: 1 counts all objects, ``n`` every n-th; ``None``: none.
             by_hand: somebody asked for it, whatever the budget.
         """
         with self.lock:
@@ -70,7 +70,7 @@ class Snapshots:
                 self._count_policy.counted(census)
             counts = census.counts if census else None
             self.history.append(snapshot, counts)
-            self._features.leaks.measure(self.history, counts, self._given.traffic.read()[0], by_hand=by_hand)
+            self._features.leaks.measure(self.history, counts, self._setup.traffic.read()[0], by_hand=by_hand)
             self._keep(snapshot)
         return snapshot
 
@@ -84,15 +84,15 @@ class Snapshots:
     @property
     def last_time(self) -> float:
         """The time of the last snapshot; before the first, now."""
-        return self._given.clock() if self.last is None else self.last.timestamp
+        return self._setup.clock() if self.last is None else self.last.timestamp
 
     # -- baseline ------------------------------------------------------------------------------------------------
 
     @property
     def baseline(self) -> MemorySnapshot | None:
         """The snapshot that drift is measured from; ``None`` until one is set, loaded or taken after warm-up."""
-        if self._given.baseline is not None:
-            return self._given.baseline
+        if self._setup.baseline is not None:
+            return self._setup.baseline
         return self._own_baseline if self._config.auto_baseline else None
 
     @property
@@ -102,12 +102,12 @@ class Snapshots:
         return None if baseline is None or self.last is None else drift(baseline, self.last)
 
     def inherit_baseline(self, baseline: MemorySnapshot | None) -> None:
-        """Go on with the baseline of the worker that had this place before. The lock is held by the caller."""
+        """Take over the baseline of the predecessor. The caller holds the lock."""
         if baseline is not None:
             self._own_baseline = baseline
 
     def read_baseline(self) -> None:
         """Load the baseline that the settings name, unless one is set."""
-        if self._config.baseline_file is not None and self._given.baseline is None:
+        if self._config.baseline_file is not None and self._setup.baseline is None:
             with self._failures.caught("baseline_file"):
-                self._given.baseline = read_baseline(self._config.baseline_file)
+                self._setup.baseline = read_baseline(self._config.baseline_file)

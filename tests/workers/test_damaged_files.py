@@ -96,7 +96,7 @@ def server(tmp_path):
         probes.counts = {"shop.Session": 100 + 100 * number}
         profiler.traffic.end("GET /")
         profiler.step()
-        profiler._given.clock.advance(60)  # type: ignore[attr-defined]
+        profiler._setup.clock.advance(60)  # type: ignore[attr-defined]
     yield profiler
     profiler.stop()
 
