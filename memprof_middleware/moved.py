@@ -15,7 +15,7 @@ MODULES = {
     "outputs.group": "workers.group",
     "outputs.metrics": "metrics.collector",
     "outputs.report": "evidence.report",
-    "outputs.timeline": "workers.timeline",
+    "outputs.timeline": "workers.timeline_file",
     "outputs.workers": "workers.slot",
     "probes.containers": "heap.containers",
     "probes.holders": "heap.retainers",

@@ -27,7 +27,7 @@ from memprof_middleware.runtime.report import statistics_of
 from memprof_middleware.runtime.setup import Setup
 from memprof_middleware.runtime.snapshotter import Trace
 from memprof_middleware.sinks.choice import chosen
-from memprof_middleware.workers.pasts import Pasts
+from memprof_middleware.workers.timelines import Timelines
 
 if TYPE_CHECKING:
     from memprof_middleware.sinks.sink import Sink
@@ -398,9 +398,9 @@ class MemoryProfiler:
         return self._monitor.flames
 
     @property
-    def pasts(self) -> Pasts:
-        """The last hours of every worker of the server."""
-        return self._monitor.pasts
+    def pasts(self) -> Timelines:
+        """The timelines of the workers of the server: their figures of the last hours."""
+        return self._monitor.timelines
 
 
 def _callable(callback: _Callback, arguments: str = "one argument") -> _Callback:

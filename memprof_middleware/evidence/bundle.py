@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from memprof_middleware.analysis.breakdown import breakdown, growth_sentence
 from memprof_middleware.analysis.history import History
-from memprof_middleware.analysis.ledger import answer, ledger
 from memprof_middleware.config import Config
 from memprof_middleware.model import Leak, MemoryMetrics, Moment, RouteGrowth
 from memprof_middleware.model.codec import _Value
@@ -97,8 +97,8 @@ def bundle(
         "snapshot": last.to_dict() if last else None,
         "leaks": [_leak(leak, history) for leak in metrics.leaks],
         "routes": [growth.to_dict() for growth in routes],
-        "ledger": [dataclasses.asdict(line) for line in ledger(last)] if last else [],
-        "growth": answer(first, last) if first and last else "",
+        "ledger": [dataclasses.asdict(line) for line in breakdown(last)] if last else [],
+        "growth": growth_sentence(first, last) if first and last else "",
         "types": _changes(history.types_grown(_TYPES)),
         "containers": _changes(history.paths_grown(_TYPES)),
         "populations": dict(populations),

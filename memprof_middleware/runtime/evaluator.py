@@ -19,7 +19,7 @@ from memprof_middleware.runtime.publisher import Publisher
 from memprof_middleware.runtime.reporting import Reporter
 from memprof_middleware.runtime.setup import Setup
 from memprof_middleware.runtime.snapshots import Snapshots
-from memprof_middleware.workers.reported import Reported
+from memprof_middleware.workers.incident_claims import IncidentClaims
 
 
 class Evaluator:
@@ -48,17 +48,17 @@ class Evaluator:
     ) -> None:
         self._features, self._snapshots, self._publisher = features, snapshots, publisher
         self._budget, self._failures, group = budget, failures, features.group
-        self._reported = Reported(lambda: group.shared_folder, failures)
+        self._claims = IncidentClaims(lambda: group.shared_folder, failures)
         page = f"{setup.config.page_path}/" if setup.config.page_path and setup.config.token is not None else ""
         callbacks = setup.alert_callbacks, setup.leak_callbacks
-        self.reporter = Reporter(setup.logger, failures, self._reported, features.triage, page, *callbacks)
+        self.reporter = Reporter(setup.logger, failures, self._claims, features.triage, page, *callbacks)
         self._alerts = AlertManager(self.reporter)
         self._observers = Observers(features)
 
     def beat(self, *, counted: bool = True, by_hand: bool = False) -> Beat:
         """The beat of now; the siblings are read once for all observers."""
         siblings = tuple(self._features.group.siblings(os.getpid()))
-        self._reported.live = [sibling.pid for sibling in siblings]
+        self._claims.live = [sibling.pid for sibling in siblings]
         self._features.triage.read()
         taken, worker = self._snapshots, self._features.group.worker
         return Beat(taken.last_time, taken.last, taken.history, worker, siblings, counted, by_hand)

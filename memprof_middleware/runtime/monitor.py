@@ -30,7 +30,7 @@ from memprof_middleware.runtime.snapshotter import Snapshotter
 from memprof_middleware.sinks.group import Sinks
 from memprof_middleware.weakly import weakly
 from memprof_middleware.workers.group import WorkerGroup
-from memprof_middleware.workers.pasts import Pasts
+from memprof_middleware.workers.timelines import Timelines
 
 _STOP_SECONDS = 1.0
 
@@ -80,9 +80,11 @@ class ProcessMonitor:
 
     def _wire_outlets(self, setup: Setup) -> None:
         group, clock, start = self.group, setup.clock, self.start_time
-        self.pasts = Pasts(group, self.snapshots.history, self.failures)
+        self.timelines = Timelines(group, self.snapshots.history, self.failures)
         inherit = weakly(self._inherit) if self.config.enabled else None
-        self.publisher = Publisher(self.features, self.pasts, lambda: clock() - start, weakly(self.metrics), inherit)
+        self.publisher = Publisher(
+            self.features, self.timelines, lambda: clock() - start, weakly(self.metrics), inherit
+        )
         self.sinks = Sinks(setup.sinks, self)
         self.evaluator = Evaluator(setup, self.features, self.snapshots, self.publisher, self.budget, self.failures)
         self.evaluator.reporter.outlets.append(self.sinks.event)
@@ -182,7 +184,7 @@ class ProcessMonitor:
                 self.evaluator.reporter.evidence = self.evidence_writer.consider(beat, self.publisher.published)
                 self.evaluator.report(found, beat.now)
             with self.failures.caught("timeline"):
-                self.publisher.keep_past()
+                self.publisher.append_timeline()
             self.sinks.publish(self.publisher.published)
             with self.failures.caught("recycle"):
                 self.recycler.step(self.snapshots.last)

@@ -10,7 +10,7 @@ from memprof_middleware.model import MemoryMetrics
 from memprof_middleware.model.urgency import URGENCIES, Urgency
 from memprof_middleware.runtime.features import Features
 from memprof_middleware.text.headline import subject
-from memprof_middleware.workers.pasts import Pasts
+from memprof_middleware.workers.timelines import Timelines
 
 # The longest time from the start of an application to the moment at which its server listens.
 _BIND_SECONDS = 60.0
@@ -21,7 +21,7 @@ class Publisher:
 
     Args:
         features: the group of workers, and the published windows of routes.
-        pasts: the timeline of each worker.
+        timelines: the timeline of each worker.
         age: seconds since the start of this process.
         figures: builds the figures of now; ``None``: the profiler is gone.
         inherit: called with the figures of the predecessor, the last worker with this number; ``None``: never.
@@ -34,12 +34,12 @@ class Publisher:
     def __init__(
         self,
         features: Features,
-        pasts: Pasts,
+        timelines: Timelines,
         age: Callable[[], float],
         figures: Callable[[], MemoryMetrics | None],
         inherit: Callable[[MemoryMetrics], object] | None,
     ) -> None:
-        self._features, self._group, self._pasts = features, features.group, pasts
+        self._features, self._group, self._timelines = features, features.group, timelines
         self._age, self._figures, self._inherit = age, figures, inherit
         self.lock = threading.Lock()
         self.published: MemoryMetrics | None = None
@@ -76,14 +76,14 @@ class Publisher:
         self.publish()
         return not self._group.settled
 
-    def keep_past(self) -> None:
+    def append_timeline(self) -> None:
         """Add the published figures to the timeline of this worker.
 
         Raises:
             OSError: the file cannot be written.
         """
         with self.lock:  # a step by hand may run beside the thread's
-            self._pasts.keep(self.published)
+            self._timelines.append(self.published)
 
     def workers(self) -> list[MemoryMetrics]:
         """The figures of each live worker of the server, this one included; measures and publishes nothing."""

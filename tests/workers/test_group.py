@@ -20,7 +20,7 @@ from memprof_middleware.runtime import monitor
 from memprof_middleware.runtime.report import figures_of
 from memprof_middleware.testing import FakeClock, FakeProbes, Recorder
 from memprof_middleware.workers import locked_file as slot_file
-from memprof_middleware.workers import pasts
+from memprof_middleware.workers import timelines as worker_timelines
 from memprof_middleware.workers.group import WorkerGroup
 
 HERE = Listener("127.0.0.1:8000", "1234 5678")
@@ -475,7 +475,7 @@ def test_a_step_by_hand_beside_the_threads(tmp_path, monkeypatch):
             meeting.wait(0.2)
             wrote.append("met")
 
-    monkeypatch.setattr(pasts, "record", slow)
+    monkeypatch.setattr(worker_timelines, "record", slow)
     steps = [threading.Thread(target=profiler.step) for _ in range(2)]
     for step in steps:
         step.start()

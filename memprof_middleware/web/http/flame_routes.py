@@ -1,4 +1,4 @@
-"""What is served below ``flame``: a request in, an answer out. Plugs into the page's endpoint."""
+"""The paths below ``flame``: flame graphs, their orders and their files."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from memprof_middleware.web.html.flame_page import DEFAULT_SECONDS, Candidate, a
 from memprof_middleware.web.http import messages
 from memprof_middleware.web.http.messages import Request, Response
 
-# How often a waiting page looks again; without scripts too.
+# Seconds between two loads of a waiting page, which needs no script.
 _LOOK_SECONDS = 2
 _GET = ("GET", "HEAD")
 
 
 class FlameRoutes:
-    """Answers requests whose path begins with ``flame``.
+    """Answer requests whose path begins with ``flame``.
 
     Args:
-        profiler: whose workers are looked at.
+        profiler: the profiler, for the workers of its server.
     """
 
     def __init__(self, profiler: MemoryProfiler) -> None:
@@ -135,7 +135,7 @@ def _result(request: Request, result: FlameResult, kind: str) -> Response:
 
 
 def _compared(request: Request, desk: FlameDesk, kind: str) -> Response:
-    """Two windows beside each other: ``before`` and ``after``, their names in the query."""
+    """The comparison of two windows, named ``before`` and ``after`` in the query."""
     pair = [desk.results.get(request.argument(name)) for name in ("before", "after")]
     first, second = pair
     if first is None or second is None:
