@@ -1,4 +1,4 @@
-"""The page's pictures as SVG, from the state's series. Pure."""
+"""The charts of the page as SVG, from the state's series. Pure."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from memprof_middleware.text.words import DASH, count, signed, size
 from memprof_middleware.web.html.marks import worded
 from memprof_middleware.web.html.svg import COLOURS, Box, Format, Points, area, frame, label, path, step_of
 
-# How many moments a reader can point at.
+# The number of moments that the pointer can select.
 _MOMENTS = 120
-# A limit further above the lines than this would press them flat: then it is told in words only.
+# A limit that is more times above the lines than this would flatten them: it is stated in words only.
 _LIMIT_IN_SIGHT = 3.0
-# The least that a picture of memory spans, in MB and as a part of what is used: noise is not drawn as a mountain.
+# The smallest span of a memory chart, in MB and as a share of memory in use, so that noise stays flat.
 _LEAST_MB, _LEAST_SHARE = 8.0, 0.1
-# Behind the time that the limit is expected in there is so much more of the time until then.
+# The chart extends beyond the expected time of the limit by this share of the time until then.
 _BEHIND = 0.15
 # Lines whose ends are nearer than this, in percent of the height, share one label.
 _APART = 9.0
 
 
 def growth(identity: str, incident: Mapping[str, Any], now: float) -> str:
-    """What leaks over time, the line that fits it, and the time that the limit is expected in; nothing: no past.
+    """The chart of a leak's growth with its fitted line and the expected time of the limit; empty without a series.
 
     Args:
         identity: unique in the page.
@@ -82,7 +82,7 @@ def growth(identity: str, incident: Mapping[str, Any], now: float) -> str:
 
 
 def _ahead(box: Box, hit: Mapping[str, float], now: float) -> tuple[str, str]:
-    """The time to come, and in it when the limit is expected."""
+    """The future in a chart, with the expected time of the limit."""
     x, low, high = box.x(now), box.x(hit["low"]), box.x(hit["high"])
     under = (
         f'<rect class="future" x="{x:.2f}%" width="{100 - x:.2f}%" y="0" height="100%"/>'
@@ -95,7 +95,7 @@ def _ahead(box: Box, hit: Mapping[str, float], now: float) -> tuple[str, str]:
 
 
 def memory(identity: str, past: Mapping[str, Any], now: float) -> tuple[str, str]:
-    """Memory in use over time, and what there is to say of its axis.
+    """The chart of memory in use over time, and a note about its axis.
 
     Args:
         identity: unique in the page.
@@ -117,7 +117,7 @@ def memory(identity: str, past: Mapping[str, Any], now: float) -> tuple[str, str
     body = f'<path class="band" d="{area(wide, box)}"/>' if wide else ""
     several = len(series) > 1 or bool(wide)
     for number, one in reversed(list(enumerate(series))):
-        # Of a few the first to end stands out; where the others are a band, all that are drawn.
+        # Of few lines, the first to reach its limit is highlighted; beside a band, all of them are.
         odd = one["outlier"] and (bool(wide) or not number)
         kind = "out" if odd else "w1" if several else ""
         body += f'<path class="raw {kind}" d="{path(one["points"], box)}"/>'
@@ -143,7 +143,7 @@ def memory(identity: str, past: Mapping[str, Any], now: float) -> tuple[str, str
 
 
 def _ends(series: Sequence[Mapping[str, Any]], box: Box) -> list[str]:
-    """The name of each line at its end; of lines that end together the first one's."""
+    """The name of each line at its end; of lines that end together, the first name."""
     found, taken = [], list[float]()
     for one in series:
         value = _last(one["points"])
@@ -158,9 +158,9 @@ def _ends(series: Sequence[Mapping[str, Any]], box: Box) -> list[str]:
 
 
 def strip(rows: Sequence[Mapping[str, Any]], limit_mb: float | None) -> str:
-    """A dot for each worker on the axis from nothing to all of its limit."""
+    """A dot for each worker on an axis from 0 to 100 % of its limit."""
     known = [row for row in rows if row["used_percent"] is not None]
-    # Who is silent is no outlier by its last figures.
+    # A silent worker is no outlier by its last figures.
     alike = sorted((row for row in known if not _is_odd(row)), key=lambda row: row["used_percent"])
     others = [row for row in known if _is_odd(row)]
     dots = "".join(
@@ -217,13 +217,13 @@ def lines(
     end: float,
     height: int = 200,
 ) -> str:
-    """A line for each series, with a table of the values: a picture of a report.
+    """The chart of a report: a line for each series, with a table of the values.
 
     Args:
         identity: unique in the page.
-        title: what it shows.
+        title: the title, as text.
         series: each with ``name`` and ``points``.
-        form: writes a value; memory by :func:`~memprof_middleware.text.words.size`.
+        form: formats a value; memory by :func:`~memprof_middleware.text.words.size`.
         start: the time at the left edge.
         end: the time at the right edge.
         height: in pixels.
@@ -254,7 +254,7 @@ def lines(
 
 
 def spark(points: Points, width: int = 220, height: int = 26, kind: str = "w1") -> str:
-    """A line of a few centimetres on a scale of its own: its shape is what counts."""
+    """A sparkline: a small line on a scale of its own."""
     values = [point[1] for point in points if point[1] is not None]
     if not values:
         return ""
@@ -271,7 +271,7 @@ def spark(points: Points, width: int = 220, height: int = 26, kind: str = "w1") 
 
 
 def meter(percent: float | None, *, hot: bool = False) -> str:
-    """A bar of what is used of the limit."""
+    """A bar of memory in use against the limit."""
     if percent is None:
         return ""
     shown = min(100.0, max(0.0, percent))
@@ -305,7 +305,7 @@ def _whole(value: float | None) -> str:
 
 
 def _told(rows: Sequence[tuple[str, Points]], box: Box, *, memory: bool) -> str:
-    """The value of each series at equal steps of time: what a reader's pointer asks for."""
+    """The values of each series at equal steps of time, for the pointer of the reader."""
     told = {
         "s": box.start,
         "e": box.end,

@@ -23,10 +23,10 @@ from memprof_middleware.web.state.words import listed, marked, parts
 
 
 def card(data: Mapping[str, Any]) -> str:
-    """The card; a leak that is made as no version of ours makes it is a table.
+    """The card of a leak; a leak in an unknown form is a table.
 
     Args:
-        data: the leak, as it stands in the file.
+        data: the leak, as in the file.
     """
     try:
         leak = Leak.from_dict(data)

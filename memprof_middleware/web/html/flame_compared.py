@@ -1,4 +1,4 @@
-"""Two flame graphs compared, as markup: the form that chooses them, the picture of the difference, and its tables."""
+"""The comparison of two flame graphs as markup: form, picture and tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ALIKE = 1.1
 
 
 def compare_form(results: Sequence[FlameSummary]) -> str:
-    """Where two windows are chosen; nothing if there are not two.
+    """The form to choose two windows; empty if there are not two.
 
     Args:
         results: the last ones first.
@@ -87,7 +87,7 @@ def _window(summary: FlameSummary) -> str:
 
 
 def _notes(first: FlameSummary, second: FlameSummary) -> Iterator[str]:
-    """Why the two cannot be compared one to one."""
+    """Notes on differences between two windows that distort the comparison."""
     if first.engine != second.engine:
         yield "The engines differ: memray also sees the memory of C extensions."
     if first.requests and second.requests:
