@@ -1,4 +1,4 @@
-"""The profiler of this process: the first that an adapter made, for everybody who asks."""
+"""The registry of this process's profiler: the first one that an adapter made."""
 
 from __future__ import annotations
 

@@ -71,9 +71,9 @@ def _flask(app: Any) -> None:
     from flask import request
 
     def leave() -> None:
-        told = counted_further_out(request.environ)
-        if told is not None and request.url_rule is not None:
-            told.append(label_within(told, request.method, request.script_root, request.url_rule.rule))
+        notes = counted_further_out(request.environ)
+        if notes is not None and request.url_rule is not None:
+            notes.append(label_within(notes, request.method, request.script_root, request.url_rule.rule))
 
     funcs = app.before_request_funcs.setdefault(None, [])
     if "memprof" not in app.extensions and not any(func.__module__ == __name__ for func in funcs):

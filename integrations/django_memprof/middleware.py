@@ -83,14 +83,14 @@ class _Visit:
     One that a middleware further out counts is not; that middleware is told the route.
     """
 
-    __slots__ = ("_carrier", "_request", "_told", "_traffic")
+    __slots__ = ("_carrier", "_notes", "_request", "_traffic")
 
     def __init__(self, profiler: MemoryProfiler, request: HttpRequest) -> None:
         self._carrier = carrier = getattr(request, "scope", None) or request.META  # as _carrier: a call less
         traffic = self._traffic = profiler.traffic
         self._request = request
-        self._told = counted_further_out(carrier)
-        if self._told is not None:
+        self._notes = counted_further_out(carrier)
+        if self._notes is not None:
             warn_twice(profiler)
         else:
             carrier[KEY] = [request.META.get("SCRIPT_NAME", "")]
@@ -98,7 +98,7 @@ class _Visit:
 
     def end_with(self, response: Any) -> None:
         """Count the request as ended now, or when the last part of its response has been sent."""
-        if getattr(response, "streaming", False) and self._told is None:
+        if getattr(response, "streaming", False) and self._notes is None:
             # Django has no public hook for the end of a response; files close themselves by this list too.
             response._resource_closers.append(EndOnce(self.end))
         else:
@@ -108,15 +108,15 @@ class _Visit:
         """Count the request as ended; where a middleware further out does, tell it the route."""
         request, match = self._request, self._request.resolver_match
         template = None if match is None else "/" + match.route.removeprefix("^")
-        if self._told is None:
+        if self._notes is None:
             traffic = self._traffic
             route = UNMATCHED if template is None else LABELS[request.method or "", template]
             settle(self._carrier, traffic, traffic, route)
         elif template is None:
-            self._told.append(UNMATCHED)
+            self._notes.append(UNMATCHED)
         else:
             prefix = request.META.get("SCRIPT_NAME", "")
-            self._told.append(label_within(self._told, request.method or "", prefix, template))
+            self._notes.append(label_within(self._notes, request.method or "", prefix, template))
 
 
 def _carrier(request: HttpRequest) -> MutableMapping[str, Any]:

@@ -82,9 +82,9 @@ class MemProfMiddleware:
             if answer is not None:
                 (counted_further_out(environ) or []).append(OWN)
                 return answer
-        told = counted_further_out(environ)
-        if told is not None:
-            return self._within(environ, start_response, told)
+        notes = counted_further_out(environ)
+        if notes is not None:
+            return self._within(environ, start_response, notes)
         prefix = environ.get("SCRIPT_NAME", "")
         environ[KEY] = [prefix]
         counter: RequestCounter = self._traffic
@@ -117,7 +117,7 @@ class MemProfMiddleware:
             return self._traffic, LABELS[environ.get("REQUEST_METHOD", ""), template]
         return counter, path or self._named(environ)
 
-    def _within(self, environ: WSGIEnvironment, start_response: StartResponse, told: list[str]) -> Iterable[bytes]:
+    def _within(self, environ: WSGIEnvironment, start_response: StartResponse, notes: list[str]) -> Iterable[bytes]:
         """Pass a request on that a middleware further out counts, and tell it the route if that is known here."""
         warn_twice(self.profiler)
         try:
@@ -125,10 +125,10 @@ class MemProfMiddleware:
         finally:
             template = environ.get(ROUTE)
             if self._route_name is not None:
-                told.append(self._named(environ))
+                notes.append(self._named(environ))
             elif template is not None:
                 prefix = environ.get("SCRIPT_NAME", "")
-                told.append(label_within(told, environ.get("REQUEST_METHOD", ""), prefix, template))
+                notes.append(label_within(notes, environ.get("REQUEST_METHOD", ""), prefix, template))
 
     def _named(self, environ: WSGIEnvironment) -> str:
         try:

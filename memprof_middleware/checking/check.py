@@ -1,4 +1,4 @@
-"""Two stages: rounds of equal work, and only where something grows in each of them, many more to tell caches apart."""
+"""The leak check in two stages: rounds of equal work, and many more rounds if something grows in each."""
 
 from __future__ import annotations
 

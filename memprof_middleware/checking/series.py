@@ -1,4 +1,4 @@
-"""Readings after equal rounds of work, kept so that keeping them grows nothing."""
+"""Readings after equal rounds of work, in arrays that do not grow."""
 
 from __future__ import annotations
 

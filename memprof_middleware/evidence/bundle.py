@@ -1,4 +1,4 @@
-"""The evidence bundle: one small JSON file, written when a leak is confirmed or memory runs out, to be read later.
+"""The evidence file: a small JSON file, written when a leak is confirmed or memory is nearly full.
 
 It holds names, numbers and settings, never a value of the program.
 """
@@ -38,8 +38,8 @@ _SERIES = ("heap_used_mb", "rss_mb", "total_objects", "allocated_blocks", "nativ
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class Told(_Value):
-    """What a bundle is about, so that no other worker writes it again.
+class EvidenceSubject(_Value):
+    """The subjects of an evidence file, so that no other worker writes it again.
 
     Attributes:
         time: when it was written, seconds since the epoch.
@@ -121,9 +121,9 @@ def write_bundle(data: Mapping[str, Any], folder: str | None, now: float) -> Pat
     home = _home(folder)
     home.mkdir(mode=0o700, exist_ok=True)
     present = _present(home)
-    recent = [_told(path) for path in present if path.stat().st_mtime > now - 3600]
-    of_a_limit = Told.from_dict(data).of_a_limit
-    if sum(told.of_a_limit == of_a_limit for told in recent) >= _PER_HOUR:
+    recent = [_subject_of(path) for path in present if path.stat().st_mtime > now - 3600]
+    of_a_limit = EvidenceSubject.from_dict(data).of_a_limit
+    if sum(subject.of_a_limit == of_a_limit for subject in recent) >= _PER_HOUR:
         return None
     stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
     path = home / f"memprof-{stamp}-{os.getpid()}.json"
@@ -140,13 +140,13 @@ def write_bundle(data: Mapping[str, Any], folder: str | None, now: float) -> Pat
     return path
 
 
-def told_of(folder: str | None, run: str) -> list[Told]:
+def subjects_of(folder: str | None, run: str) -> list[EvidenceSubject]:
     """What the bundles of a run of the server are about.
 
     Raises:
         OSError, RunDirectoryError: the folder cannot be used.
     """
-    return [told for told in map(_told, _present(_home(folder))) if told.run == run]
+    return [subject for subject in map(_subject_of, _present(_home(folder))) if subject.run == run]
 
 
 def _home(folder: str | None) -> Path:
@@ -157,10 +157,10 @@ def _present(home: Path) -> list[Path]:
     return sorted(home.glob("memprof-*.json"), key=lambda path: path.stat().st_mtime)
 
 
-def _told(path: Path) -> Told:
+def _subject_of(path: Path) -> EvidenceSubject:
     with contextlib.suppress(OSError, ValueError), path.open("rb") as file:  # another version's is about nothing
-        return Told.from_dict(parsed_object(file.read(_LARGEST)))
-    return Told()
+        return EvidenceSubject.from_dict(parsed_object(file.read(_LARGEST)))
+    return EvidenceSubject()
 
 
 def _settings(config: Config) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""An evidence bundle as a text that a person reads from top to bottom; tolerant of what is missing."""
+"""An evidence file as text for people; missing parts are left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state of one process as a text that a person reads from top to bottom."""
+"""The report of one process as text for people."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Learning(Protocol):
 
 
 class Reported(Protocol):
-    """What the report asks of a :class:`~memprof_middleware.MemoryProfiler`."""
+    """The parts of a :class:`~memprof_middleware.MemoryProfiler` that a report reads."""
 
     @property
     def config(self) -> Config:

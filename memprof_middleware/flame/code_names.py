@@ -1,4 +1,4 @@
-"""Which function a line belongs to: read from the compiled code beside a source file, where it lies already."""
+"""The function of a source line, from the compiled code beside the file, if that exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two windows beside each other: which functions hold more than before, and which hold less."""
+"""The comparison of two windows: functions that hold more than before, and functions that hold less."""
 
 from __future__ import annotations
 

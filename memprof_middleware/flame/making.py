@@ -1,4 +1,4 @@
-"""Makes one flame graph: lets a window be open as long as it may, and reads what it saw."""
+"""Record one flame graph: open a window, close it in time, and read its allocations."""
 
 from __future__ import annotations
 

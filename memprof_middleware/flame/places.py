@@ -1,4 +1,4 @@
-"""Names files the way a reader knows them, and says whose code they are."""
+"""Readable names of source files, and whether they are the application's, a library's or Python's."""
 
 from __future__ import annotations
 

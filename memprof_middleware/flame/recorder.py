@@ -1,4 +1,4 @@
-"""Runs the windows that flame graphs are made of: one at a time, in the worker that was asked for, never for long."""
+"""The recorder of flame graphs: one window at a time, in the ordered worker, for a limited time."""
 
 from __future__ import annotations
 

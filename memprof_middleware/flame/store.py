@@ -1,4 +1,4 @@
-"""The results of windows, as files that the workers of a server share: private, few, the last ones."""
+"""The store of recorded flame graphs: the last few, in private files that the workers share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows over allocations: what is allocated from start to stop and still held, by call stack."""
+"""Recording windows: allocations between start and stop that are still held, by call stack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Thresholds from what is usual for an application, and what a release changed.
+"""Learn thresholds from the usual figures of an application, and the change with a release.
 
 Usual is what nineteen hours of twenty stay below, and the spread how far that is above the middle hour: neither is
 moved by a bad hour, and the climb of every morning is in both, which a median and its deviation would leave out.
@@ -26,7 +26,7 @@ _WARNING_CAP, _CRITICAL_CAP = 90.0, 95.0
 # A warning is at least a quarter and two points above what is usual: less is no news.
 _WARNING_FACTOR, _WARNING_POINTS = 1.25, 2.0
 _LEAST_GROWTH = 2.0  # percent per hour
-_GROWTH_HOURS = 6.0  # growth must be told before it can reach the limit in so many hours
+_GROWTH_HOURS = 6.0  # growth must be reported before it can reach the limit in this many hours
 _GC_FACTOR = 2.0
 
 

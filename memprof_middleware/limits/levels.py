@@ -1,4 +1,4 @@
-"""Thresholds, each with its reason; and those that are not learned."""
+"""Thresholds with their reasons, and the tuner of fixed ones."""
 
 from __future__ import annotations
 

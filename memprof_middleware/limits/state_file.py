@@ -1,4 +1,4 @@
-"""What was learned of an application, kept in a file from one start to the next."""
+"""The file of learned figures, kept between starts of an application."""
 
 from __future__ import annotations
 

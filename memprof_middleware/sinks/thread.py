@@ -1,4 +1,4 @@
-"""The thread of one sink: it delivers what is newest, at the sink's own pace."""
+"""The thread of one sink: it delivers the newest figures, at the sink's own rate."""
 
 from __future__ import annotations
 

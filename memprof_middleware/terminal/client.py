@@ -1,4 +1,4 @@
-"""Reads the state of a server over HTTP, with the standard library alone; every failure in words that help."""
+"""The HTTP client of the state, on the standard library; every failure has a message with a next step."""
 
 from __future__ import annotations
 

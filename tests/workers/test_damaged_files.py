@@ -249,7 +249,7 @@ def test_evidence(server, answers, tmp_path, capsys):
         with contextlib.suppress(SystemExit):  # of an error in words
             main(["explain", str(path)])
         assert "\x1b" not in capsys.readouterr().out
-    server._monitor.evidence_writer.watch._told.clear()
+    server._monitor.evidence_writer.watch._last_causes.clear()
     server.step()  # a new bundle looks at what is there
     assert not server.failures.counts
 

@@ -40,8 +40,8 @@ _EPOCH_TO = 2.5e11
 def section(key: str, value: object, note: str = "") -> str:
     """A section with a value, its name and a note; empty if there is no value."""
     body = anything(key, value, 0)
-    told = f" <small>{escape(note)}</small>" if note else ""
-    return f'<section class="card paper"><h2>{escape(title(key))}{told}</h2>{body}</section>' if body else ""
+    shown = f" <small>{escape(note)}</small>" if note else ""
+    return f'<section class="card paper"><h2>{escape(title(key))}{shown}</h2>{body}</section>' if body else ""
 
 
 def anything(key: str, value: object, depth: int) -> str:

@@ -18,11 +18,11 @@ _NO_FLAMES = frozenset({"native", "mapped", "fragmentation"})
 
 def status(state: Mapping[str, Any]) -> str:
     """The status: the action that the reader must take, in one sentence."""
-    told = state["status"]
-    tone = TONES[told["urgency"]] if told["urgency"] in {"now", "today"} else _STATUS.get(told["key"], "calm")
+    found = state["status"]
+    tone = TONES[found["urgency"]] if found["urgency"] in {"now", "today"} else _STATUS.get(found["key"], "calm")
     return (
-        f'<section class="status {tone}" id="status" role="status"><h1>{escape(told["label"])}</h1>'
-        f"<p>{worded(told['sentence'])}</p></section>"
+        f'<section class="status {tone}" id="status" role="status"><h1>{escape(found["label"])}</h1>'
+        f"<p>{worded(found['sentence'])}</p></section>"
     )
 
 
@@ -90,12 +90,12 @@ def _inner(state: Mapping[str, Any], one: Mapping[str, Any], number: int) -> str
 def _tags(one: Mapping[str, Any], *, alone: bool) -> str:
     tone = TONES[one["urgency"]]
     urgent = "" if alone or not one["urgency_words"] else _tag(tone, one["urgency_words"])
-    told = f"{urgent}{_tag(tone, one['tag'])}<span>{text(one['when'])}</span>"
+    found = f"{urgent}{_tag(tone, one['tag'])}<span>{text(one['when'])}</span>"
     if one["acknowledged"] is not None:
-        told += _tag("calm", one["acknowledged"]["words"])
+        found += _tag("calm", one["acknowledged"]["words"])
     if one["counts_age"] is not None:
-        told += f'<span class="age">{text(one["counts_age"]["words"])}</span>'
-    return told
+        found += f'<span class="age">{text(one["counts_age"]["words"])}</span>'
+    return found
 
 
 def _tag(tone: str, words: str) -> str:
@@ -167,7 +167,7 @@ def _why(one: Mapping[str, Any]) -> str:
 
 
 def _also(one: Mapping[str, Any]) -> str:
-    told = worded(one["grows_with"])
+    found = worded(one["grows_with"])
     if one["counts_age"] is not None and one["counts_age"]["why"]:
-        told += f" {text(one['counts_age']['words'].capitalize())}: {text(one['counts_age']['why'])}."
-    return f'<p class="also">{told}</p>' if told else ""
+        found += f" {text(one['counts_age']['words'].capitalize())}: {text(one['counts_age']['why'])}."
+    return f'<p class="also">{found}</p>' if found else ""

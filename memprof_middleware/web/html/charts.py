@@ -52,8 +52,8 @@ def growth(identity: str, incident: Mapping[str, Any], now: float) -> str:
         there = box.y(fit["v0"] + slope * (middle - fit["t0"]))
         over.append(label(box.x(middle), there, fit["words"], anchor="start", dy=26))
     if hit is not None:
-        under, told = _ahead(box, hit, now)
-        over.append(told)
+        under, mark = _ahead(box, hit, now)
+        over.append(mark)
     over += [
         label(0.0, box.y(_first(points) or 0.0), series["first"], dy=-12),
         label(min(99.0, box.x(points[-1][0])), box.y(_last(points) or 0.0), series["last"], dy=-12, anchor="end"),
@@ -74,9 +74,9 @@ def growth(identity: str, incident: Mapping[str, Any], now: float) -> str:
         over="".join(over),
         height=250,
     )
-    told = _told([("", points)], box, memory=in_mb)
+    values = _pointer_values([("", points)], box, memory=in_mb)
     return (
-        f'<figure class="fig" data-points="{told}"><figcaption>{worded(series["name"])} '
+        f'<figure class="fig" data-points="{values}"><figcaption>{worded(series["name"])} '
         f'<small>{what}{whose}</small> <span class="at"></span></figcaption>{drawn}</figure>'
     )
 
@@ -138,8 +138,8 @@ def memory(identity: str, past: Mapping[str, Any], now: float) -> tuple[str, str
     if limit and not in_sight:
         far = f"the limit ({_mib(limit)}) is far above"
         axis = f"{axis}; {far}" if axis else f"{far[0].upper()}{far[1:]}"
-    told = _told(rows, box, memory=True)
-    return f'<figure class="fig" data-points="{told}">{svg}</figure>', f"{axis}." if axis else ""
+    values = _pointer_values(rows, box, memory=True)
+    return f'<figure class="fig" data-points="{values}">{svg}</figure>', f"{axis}." if axis else ""
 
 
 def _ends(series: Sequence[Mapping[str, Any]], box: Box) -> list[str]:
@@ -177,8 +177,8 @@ def strip(rows: Sequence[Mapping[str, Any]], limit_mb: float | None) -> str:
     named = others[:1] if len(others) > 3 else others
     texts += [_above(row["used_percent"], str(row["pid"]), "bad") for row in named]
     ends = [alike[0]["used_percent"], alike[-1]["used_percent"]] if alike else [0, 0]
-    told = f"{len(alike)} workers between {ends[0]:.0f} and {ends[1]:.0f} percent of the limit"
-    told += "".join(f", worker {row['pid']} at {row['used_percent']:.0f} percent" for row in others[:4])
+    words = f"{len(alike)} workers between {ends[0]:.0f} and {ends[1]:.0f} percent of the limit"
+    words += "".join(f", worker {row['pid']} at {row['used_percent']:.0f} percent" for row in others[:4])
     scale = "".join(
         f'<text class="tick{" odd" if share in {25, 75} else ""}" x="{share}%" y="70" '
         f'text-anchor="{"start" if not share else "middle"}">{share} %</text>'
@@ -186,7 +186,7 @@ def strip(rows: Sequence[Mapping[str, Any]], limit_mb: float | None) -> str:
     )
     all_ = f" = {_mib(limit_mb)}" if limit_mb else ""
     return (
-        f'<svg class="chart strip" height="80" role="img" aria-label="{told}">'
+        f'<svg class="chart strip" height="80" role="img" aria-label="{words}">'
         f'<line class="base" x1="0" x2="100%" y1="52" y2="52"/>{dots}{"".join(texts)}'
         f'<line class="hitline" x1="100%" x2="100%" y1="14" y2="52"/>{scale}'
         f'<text class="tick" x="100%" y="70" text-anchor="end">100 %{all_}</text></svg>'
@@ -244,9 +244,9 @@ def lines(
             f'<rect class="swatch s{number % COLOURS}" width="18" height="10" rx="2"/></svg>{escape(name)}</th>'
             f'<td class="now">{form(now)}</td><td class="delta">{change}</td></tr>'
         )
-    told = _told(rows, box, memory="MiB" in form(1.0))
+    values = _pointer_values(rows, box, memory="MiB" in form(1.0))
     return (
-        f'<figure class="fig" data-points="{told}"><figcaption>{escape(title)} <span class="at"></span></figcaption>'
+        f'<figure class="fig" data-points="{values}"><figcaption>{escape(title)} <span class="at"></span></figcaption>'
         f'{svg}<table class="legend"><caption class="vh">{escape(title)}: now, and change since the left edge</caption>'
         f'<thead><tr><th scope="col">series</th><th scope="col">now</th><th scope="col">change</th></tr></thead>'
         f"<tbody>{''.join(legend)}</tbody></table></figure>"
@@ -304,9 +304,9 @@ def _whole(value: float | None) -> str:
     return f"{value:,.0f}" if value < 1e6 and value == round(value) else count(value) if value >= 10 else f"{value:g}"
 
 
-def _told(rows: Sequence[tuple[str, Points]], box: Box, *, memory: bool) -> str:
+def _pointer_values(rows: Sequence[tuple[str, Points]], box: Box, *, memory: bool) -> str:
     """The values of each series at equal steps of time, for the pointer of the reader."""
-    told = {
+    values = {
         "s": box.start,
         "e": box.end,
         "n": _MOMENTS,
@@ -314,7 +314,7 @@ def _told(rows: Sequence[tuple[str, Points]], box: Box, *, memory: bool) -> str:
         "k": [name for name, _ in rows],
         "v": _moments(rows, box.start, box.end),
     }
-    return escape(json.dumps(told, separators=(",", ":")))
+    return escape(json.dumps(values, separators=(",", ":")))
 
 
 def _moments(rows: Sequence[tuple[str, Points]], start: float, end: float) -> list[list[float | None]]:

@@ -60,9 +60,9 @@ def _head(bundle: Mapping[str, Any]) -> str:
         words.append(utc(at))
     words += [f"{name} {bundle[key]}" for key, name in (("pid", "process"), ("worker", "worker")) if key in bundle]
     words += [str(bundle[key]) for key in ("host", "version") if bundle.get(key)]
-    told = escape(" \u00b7 ".join(words))
+    lead = escape(" \u00b7 ".join(words))
     head = f"<h1>{escape(headline(bundle))}</h1>"
-    return f'<section class="head" id="status">{head}<p class="lead">{told}</p></section>'
+    return f'<section class="head" id="status">{head}<p class="lead">{lead}</p></section>'
 
 
 def _leaks(bundle: Mapping[str, Any]) -> str:

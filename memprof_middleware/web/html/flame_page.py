@@ -35,7 +35,7 @@ def ask_section(
     results: Sequence[FlameSummary],
     *,
     memray: bool,
-    told: str = "",
+    error: str = "",
 ) -> str:
     """The form for a new flame graph, with the list of existing ones.
 
@@ -44,7 +44,7 @@ def ask_section(
         chosen: the process that is chosen at first.
         results: the last ones first.
         memray: whether memray can be used here.
-        told: why the last order was refused, as text.
+        error: why the last order was refused, as text.
     """
     workers = "".join(
         f'<option value="{one.pid}"{" selected" if one.pid == chosen else ""}>{one.pid} ({escape(one.memory)})</option>'
@@ -57,7 +57,7 @@ def ask_section(
     engines = "".join(f'<option value="{engine}">{engine}</option>' for engine in ENGINES)
     engine = f'<label>with <select name="engine">{engines}</select></label> ' if memray else ""
     slower = _SLOWER["tracemalloc"] + (" With memray it is about 4 times." if memray else "")
-    alert = f'<p class="told" role="alert">{escape(told)}</p>' if told else ""
+    alert = f'<p class="told" role="alert">{escape(error)}</p>' if error else ""
     return (
         f'<section class="card paper" id="ask"><h1>Memory flame graph</h1>{alert}'
         "<p>It shows which calls allocate memory that stays: what is allocated from now on and still held at the end, "

@@ -56,8 +56,8 @@ def _cells(row: Mapping[str, Any], *, urgent: bool) -> tuple[str, ...]:
     age = row["age_seconds"]
     if not row["live"]:
         used = f"last seen with {mib(row['rss_mb'])} of resident memory"
-        told = f'<span class="age">ended {text(duration(age))} ago</span>'
-        return f"{row['pid']}{small(told)}", text(used), DASH, DASH, DASH, spark(row["recent"])
+        ended = f'<span class="age">ended {text(duration(age))} ago</span>'
+        return f"{row['pid']}{small(ended)}", text(used), DASH, DASH, DASH, spark(row["recent"])
     head = small(text(f"up {duration(row['up_seconds'])}"))
     if age is not None:
         head = small(f'<span class="age">last seen {text(duration(age))} ago</span>')

@@ -39,8 +39,8 @@ def section(identity: str, body: str, kind: str = "card", title: str = "", sub: 
         sub: the answer below the heading, as markup.
     """
     head = f'<h2 class="sec">{escape(title)}</h2>' if title else ""
-    told = f'<p class="sub">{sub}</p>' if sub else ""
-    return f'<section class="{kind}" id="{identity}">{head}{told}{body}</section>'
+    inner = f'<p class="sub">{sub}</p>' if sub else ""
+    return f'<section class="{kind}" id="{identity}">{head}{inner}{body}</section>'
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, label: str = "") -> str:
@@ -67,8 +67,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, label: str = ""
         + "</tr>"
         for cells in rows
     )
-    told = f'<caption class="vh">{escape(label)}</caption>' if label else ""
-    return f'<table class="tab">{told}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
+    inner = f'<caption class="vh">{escape(label)}</caption>' if label else ""
+    return f'<table class="tab">{inner}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def _kind(name: str) -> str:

@@ -35,10 +35,10 @@ def render(state: Mapping[str, Any], refresh: float | None = None) -> str:
 
 def title(state: Mapping[str, Any]) -> str:
     """The title of the window: the status and the main incident."""
-    told = state["status"]["label"]
+    words = state["status"]["label"]
     first = next((one for one in state["incidents"] if one["state"] == "confirmed"), None)
-    told = told[0].lower() + told[1:]
-    return f"memprof: {told}" if first is None else f"memprof: {told}, {first['title']}"
+    words = words[0].lower() + words[1:]
+    return f"memprof: {words}" if first is None else f"memprof: {words}, {first['title']}"
 
 
 def host(state: Mapping[str, Any]) -> list[str]:

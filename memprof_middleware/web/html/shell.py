@@ -75,12 +75,12 @@ def header(
     name = f'<a class="home" href="{home}">memprof</a>' if home else "memprof"
     parts = " \u00b7 ".join(map(escape, host))
     big = f'<span class="big"> \u00b7 Python {escape(python)}</span>' if python else ""
-    told = f'<span class="host">{parts}{big}</span>' if parts or big else ""
+    about = f'<span class="host">{parts}{big}</span>' if parts or big else ""
     pause = '<button class="pause" id="pause" type="button" aria-pressed="false" hidden>Pause</button>' if lives else ""
     read = f'<span class="live" id="live">as of <time id="read">{as_of}</time> UTC</span>{pause}' if as_of else ""
     nav = "".join(f'<a href="{escape(up + href)}">{escape(words)}</a>' for href, words in links)
     listed = f'<nav aria-label="Sections">{nav}</nav>' if nav else ""
-    return f'<header class="top"><b>{name}</b>{told}{read}{listed}</header>'
+    return f'<header class="top"><b>{name}</b>{about}{read}{listed}</header>'
 
 
 def plain_page(title: str, main: str, *, up: str = "") -> str:

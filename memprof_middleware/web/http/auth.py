@@ -91,11 +91,11 @@ def _bytes(text: str) -> bytes:
 
 
 def _form(words: str) -> str:
-    told = f'<p class="told" id="told" role="alert">{escape(words)}</p>' if words else ""
+    alert = f'<p class="told" id="told" role="alert">{escape(words)}</p>' if words else ""
     refers = ' aria-describedby="told" aria-invalid="true"' if words else ""
     return plain_page(
         "memprof: log in",
-        f"""<section class="card login"><h1>memprof</h1>{told}<form method="post" action="login">
+        f"""<section class="card login"><h1>memprof</h1>{alert}<form method="post" action="login">
 <label for="token">Token <small>The value of MEMPROF_TOKEN on the server. Ask whoever deployed it.</small></label>
 <input name="user" type="text" value="memprof" autocomplete="username" hidden>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus{refers}>

@@ -96,7 +96,7 @@ class BundleRoutes:
         known = self._read.get(path.name)
         if known is None or known[0] != size:
             data = read_bundle(path)
-            told = {
+            listed = {
                 "id": path.stem,
                 "why": str(data.get("cause", ""))[:_LONGEST],
                 "pid": int(path.stem.rpartition("-")[2]),
@@ -105,5 +105,5 @@ class BundleRoutes:
             }
             if len(self._read) > 4 * _MOST:
                 self._read.clear()
-            known = self._read[path.name] = size, told
+            known = self._read[path.name] = size, listed
         return known[1]

@@ -60,19 +60,19 @@ class FlameRoutes:
             return messages.text(request, "there is no such flame graph (any more): the last few are kept\n", 404)
         return _result(request, result, kind)
 
-    def _form(self, request: Request, told: str = "", status: int = 200, *headers: tuple[str, str]) -> Response:
+    def _form(self, request: Request, error: str = "", status: int = 200, *headers: tuple[str, str]) -> Response:
         if request.method not in {*_GET, "POST"}:
             return messages.text(request, "use GET, HEAD or POST\n", 405, ("Allow", "GET, HEAD, POST"))
-        if told and "text/html" not in request.headers.get("accept", ""):
-            return messages.text(request, f"{told}\n", status, *headers)
+        if error and "text/html" not in request.headers.get("accept", ""):
+            return messages.text(request, f"{error}\n", status, *headers)
         desk = self._profiler.flames.desk
         order = desk.order()
-        if order is not None and not told:
+        if order is not None and not error:
             return messages.redirect(f"flame/{order.id}")
         candidates = self._candidates()
         asked = request.argument("pid") or request.field("pid")
         chosen = next((one.pid for one in candidates if str(one.pid) == asked), None)
-        main = ask_section(candidates, chosen, desk.results.summaries(), memray=_has_memray(), told=told)
+        main = ask_section(candidates, chosen, desk.results.summaries(), memray=_has_memray(), error=error)
         return messages.html(request, _page(request, "memprof: flame graph", main), status, *headers)
 
     def _ask(self, request: Request) -> Response:
@@ -88,10 +88,10 @@ class FlameRoutes:
         if engine is None:
             return self._form(request, f"the engine must be one of {_list(ENGINES)}", 400)
         if engine == "memray" and not _has_memray():
-            told = (
+            error = (
                 "memray is not installed in this server: pip install 'memprof-middleware[memray]', or use tracemalloc"
             )
-            return self._form(request, told, 400)
+            return self._form(request, error, 400)
         seconds = _seconds(given("seconds") or str(DEFAULT_SECONDS))
         if seconds is None:
             return self._form(request, f"seconds must be a number from {MIN_SECONDS:g} to {MAX_SECONDS:g}", 400)

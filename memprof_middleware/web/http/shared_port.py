@@ -38,11 +38,11 @@ def owner_of(host: str, port: int) -> str | None:
     with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
         try:
             connection.request("GET", "/health")
-            told = json.loads(connection.getresponse().read(_MOST_BYTES))
+            found = json.loads(connection.getresponse().read(_MOST_BYTES))
         finally:
             connection.close()
-        if isinstance(told, dict) and isinstance(told.get("group"), str):
-            return clean(told["group"])
+        if isinstance(found, dict) and isinstance(found.get("group"), str):
+            return clean(found["group"])
     return None
 
 

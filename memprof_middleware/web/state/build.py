@@ -110,7 +110,7 @@ class _StateBuilder:
         limits = self._limits()
         focus = self._focus(cards)
         past = None if focus is None else self.past(focus["worker"])
-        told = None if focus is None else self.by_worker.get(focus["worker"])
+        figures = None if focus is None else self.by_worker.get(focus["worker"])
         head = status(
             self.rows,
             limits,
@@ -152,13 +152,13 @@ class _StateBuilder:
             "timeline": self._timeline(first),
             "alerts": [alert.to_dict() for alert in self.alerts],
             "focus": focus and {"worker": focus["worker"], "pid": focus["pid"]},
-            "counts_age": inside.counts_age(focus, told, self.config),
+            "counts_age": inside.counts_age(focus, figures, self.config),
             "memory": inside.ledger(past, open_[0]["since"] if open_ else None, self.now),
             "types": counted,
             "types_answer": inside.types_answer(counted, objects),
             "bundles": list(self.about["bundles"]),
             "bundles_answer": inside.evidence_answer(self.about["bundles"], self.now),
-            "gc": told and inside.gc(told, self.now),
+            "gc": figures and inside.gc(figures, self.now),
             "cost": inside.cost(self.metrics, self.config, self.now, self.about),
         }
 
@@ -169,7 +169,7 @@ class _StateBuilder:
         forecast = next((one.forecast for one in self.metrics if one.forecast and one.forecast.shared), None)
         live = [row for row in self.rows if row["live"]]
         reported = [leak for one in self.metrics for leak in one.leaks if leak.notable and leak.state == "confirmed"]
-        told = {
+        figures = {
             "used_mb": used.used_mb,
             "size_mb": used.size_mb,
             "percent": used.percent,
@@ -187,7 +187,7 @@ class _StateBuilder:
             growth_mb=sum(row["growth_mb_per_hour"] or 0.0 for row in live),
             seen_seconds=max((row["growth_seen_seconds"] or 0.0 for row in live), default=None),
         )
-        return told, reached if used.size_mb is not None else None
+        return figures, reached if used.size_mb is not None else None
 
     def _limits(self) -> list[dict[str, Any]]:
         """The limits of all workers that are not silent; the shared one only if it differs from a worker's own."""

@@ -61,10 +61,10 @@ def ignored(metrics: Sequence[MemoryMetrics]) -> list[dict[str, Any]]:
 
 def _growth(leaks: Sequence[Leak]) -> str:
     """The growth of the worst few of some leaks, from how much to how much."""
-    told = {leak.name: leak for leak in sorted(leaks, key=lambda leak: leak.last - leak.first)}
-    if not told:
+    growing = {leak.name: leak for leak in sorted(leaks, key=lambda leak: leak.last - leak.first)}
+    if not growing:
         return "does not grow"
-    return listed([f"{_amount(leak, leak.first)} to {_amount(leak, leak.last)}" for leak in told.values()], 2)
+    return listed([f"{_amount(leak, leak.first)} to {_amount(leak, leak.last)}" for leak in growing.values()], 2)
 
 
 def _amount(leak: Leak, value: float) -> str:

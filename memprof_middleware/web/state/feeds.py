@@ -23,9 +23,9 @@ def feeds(leak: Leak, metrics: Sequence[MemoryMetrics]) -> list[dict[str, Any]]:
     if leak.route:
         return [_feed(leak, leak.route, known)]
     unit = _BYTES if leak.kind in _MEMORY else leak.name
-    told = [growth for growth in known if growth.unit == unit]
-    told.sort(key=lambda growth: -growth.share)
-    return [_feed(leak, growth.route, known) for growth in told[:_MOST]]
+    chosen = [growth for growth in known if growth.unit == unit]
+    chosen.sort(key=lambda growth: -growth.share)
+    return [_feed(leak, growth.route, known) for growth in chosen[:_MOST]]
 
 
 def _feed(leak: Leak, route: str, known: Sequence[RouteGrowth]) -> dict[str, Any]:

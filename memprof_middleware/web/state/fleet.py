@@ -85,10 +85,10 @@ def sentence(rows: Sequence[Mapping[str, Any]]) -> str:
     moves = "level" if all(map(is_level, alike)) else "growing" if not any(map(is_level, alike)) else "some grow"
     silent = sum(row["age_seconds"] is not None for row in live)
     others = len(live) - len(alike) - silent
-    told = [f"{several(len(alike), 'worker')} are alike: {used} of the limit, {moves}."]
-    told.append(f"{others or 'None'} {'differ' if others > 1 else 'differs'}.")
-    told += [f"{silent} {'was' if silent == 1 else 'were'} not seen lately."] if silent else []
-    return " ".join(told)
+    sentences = [f"{several(len(alike), 'worker')} are alike: {used} of the limit, {moves}."]
+    sentences.append(f"{others or 'None'} {'differ' if others > 1 else 'differs'}.")
+    sentences += [f"{silent} {'was' if silent == 1 else 'were'} not seen lately."] if silent else []
+    return " ".join(sentences)
 
 
 def _live(metrics: MemoryMetrics, timeline: Timeline | None, context: StateContext) -> dict[str, Any]:

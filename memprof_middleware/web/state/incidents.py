@@ -85,19 +85,19 @@ def _gathered(pairs: Sequence[tuple[str, Leak]], rows: Sequence[Mapping[str, Any
     leak = having[row["worker"]] if row is not None else next(iter(having.values()))
     known = max(having.values(), key=lambda one: (bool(one.path or one.holder), bool(one.route)))
     # A fact that one worker has found holds for the others.
-    told = {
+    words = {
         name: getattr(known, name)
         for name in ("holder", "path", "share", "file", "line", "filled_in", "pattern")
         if not (leak.path or leak.holder)
     }
-    told |= {
+    words |= {
         "confidence": max(one.confidence for one in having.values()),
         "notable": any(one.notable for one in having.values()),
         "severity": max((one.severity for one in having.values()), key=SEVERITIES.index),
         "since": min(one.since for one in having.values()),
         "also": tuple(dict.fromkeys(name for one in having.values() for name in one.also)),
     }
-    return Incident(leak=dataclasses.replace(leak, **told), pairs=tuple(pairs), row=row)
+    return Incident(leak=dataclasses.replace(leak, **words), pairs=tuple(pairs), row=row)
 
 
 def described(
@@ -245,8 +245,8 @@ def _when(one: Incident, context: StateContext, started: float) -> str:
     else:
         after = leak.since - started
         what = f"release {config.release} started" if config.release else "the start"
-        told = f", {span(after)} after {what}" if after >= 0 else ""
-        found.append(f"since {at(leak.since, context.now)}{told}")
+        words = f", {span(after)} after {what}" if after >= 0 else ""
+        found.append(f"since {at(leak.since, context.now)}{words}")
     if context.workers > 1 and len(one.pairs) < context.workers:
         found.append(f"in {len(one.pairs)} of {several(context.workers, 'worker')}")
     if leak.relapses:
@@ -282,13 +282,13 @@ def _confirmed_by(leak: Leak, context: StateContext) -> str:
 
 
 def _grows_with(leak: Leak) -> Parts:
-    told = []
+    words = []
     place = holder(leak)
     # The holder, and types inside of it, are named already.
     beside = [name for name in leak.also if not place or name.partition("[")[0] != place]
     if beside:
-        told.append(f"Grows with it: {listed([code(name.removeprefix('builtins.')) for name in beside])}.")
-    return marked(" ".join(told))
+        words.append(f"Grows with it: {listed([code(name.removeprefix('builtins.')) for name in beside])}.")
+    return marked(" ".join(words))
 
 
 def _resolved(over: Resolved) -> Parts:

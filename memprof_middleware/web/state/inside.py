@@ -71,12 +71,12 @@ def ledger(past: Timeline | None, begin: float | None, now: float) -> dict[str, 
 def _where(rows: Sequence[Mapping[str, Any]], now: float, since: float) -> str:
     short = dict(_OWNERS)
     ordered = sorted(rows, key=lambda row: -row["mb"])
-    told = []
+    changes = []
     for row in ordered:
         grown = f" ({signed(mib(row['change_mb']))})" if abs(row["change_mb"]) >= _LEAST_CHANGE_MB else ""
-        told.append(f"{short[row['name']]} {mib(row['mb'])}{grown}")
-    moved = any("(" in words for words in told)
-    return ", ".join(told) + (f" since {clock(since, now)} UTC" if moved else "")
+        changes.append(f"{short[row['name']]} {mib(row['mb'])}{grown}")
+    moved = any("(" in words for words in changes)
+    return ", ".join(changes) + (f" since {clock(since, now)} UTC" if moved else "")
 
 
 def _parts(time: float, used: float, native: float, retained: float, *mapped: float) -> tuple[float, ...]:
@@ -123,8 +123,8 @@ def types_answer(rows: Sequence[Mapping[str, Any]], objects: int | None) -> Part
     grown = [row for row in rows if row["change_hour"] > max(10, 0.02 * row["count"])][:3]
     if not grown:
         return marked(f"level{total}")
-    told = [f"{code(short_type(row['name']))} {signed(whole(row['change_hour']))}" for row in grown]
-    return marked(f"{listed(told)} in the last hour{total}")
+    changes = [f"{code(short_type(row['name']))} {signed(whole(row['change_hour']))}" for row in grown]
+    return marked(f"{listed(changes)} in the last hour{total}")
 
 
 def gc(metrics: MemoryMetrics, now: float) -> dict[str, Any] | None:

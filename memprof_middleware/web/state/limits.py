@@ -174,8 +174,8 @@ def _time(seconds: float, now: float) -> str:
 
 
 def _figures(found: Mapping[str, Any]) -> str:
-    told = of_limit(found["used_mb"], found["limit_mb"])
-    return told if not found["mb_per_hour"] else f"{told}, {hourly(found['mb_per_hour'])} an hour"
+    text = of_limit(found["used_mb"], found["limit_mb"])
+    return text if not found["mb_per_hour"] else f"{text}, {hourly(found['mb_per_hour'])} an hour"
 
 
 def _first(text: str) -> str:

@@ -35,33 +35,33 @@ def overview(
     live = [row for row in rows if row["live"] and row["used_mb"] is not None]
     fullest = max(live, key=lambda row: row["used_mb"], default=None)
     requests = sum(row["requests"] for row in rows if row["live"])
-    told = first or next((one for one in limits if fullest is not None and one["pid"] == fullest["pid"]), None)
-    if fullest is None or told is None:
+    nearest = first or next((one for one in limits if fullest is not None and one["pid"] == fullest["pid"]), None)
+    if fullest is None or nearest is None:
         later = "too early to say"
         pairs = [_pair("Memory in use", later), _pair("Memory limit reached", later)]
         return [*pairs, _requests(requests, started, context)]
     early = context.verdict_at is not None
-    pairs = [_used(told, fullest, context), _growth(live, early=early)]
-    pairs.append(_pair("Memory limit reached", told["words"], told["note"].replace("`", "")))
+    pairs = [_used(nearest, fullest, context), _growth(live, early=early)]
+    pairs.append(_pair("Memory limit reached", nearest["words"], nearest["note"].replace("`", "")))
     if early:
         pairs.append(_requests(requests, started, context))
-    elif told["pid"] is None:
+    elif nearest["pid"] is None:
         pairs.append(_pair("Largest worker", mib(fullest["used_mb"]), f"worker {fullest['pid']}"))
     else:
         pairs.append(_highest(rows, timelines, context))
     return pairs
 
 
-def _used(told: Mapping[str, Any], fullest: Mapping[str, Any], context: StateContext) -> dict[str, str]:
+def _used(nearest: Mapping[str, Any], fullest: Mapping[str, Any], context: StateContext) -> dict[str, str]:
     names = {"container": "Container", "workers": "All workers together"}
     many = context.workers > 1
-    name = names.get(told["subject"], "Most memory in use" if many else "Memory in use")
-    notes = [] if told["percent"] is None else [_share(told["percent"])]
-    if told["pid"] is None and many:
+    name = names.get(nearest["subject"], "Most memory in use" if many else "Memory in use")
+    notes = [] if nearest["percent"] is None else [_share(nearest["percent"])]
+    if nearest["pid"] is None and many:
         notes.append(f"{several(context.workers, 'worker')} together")
     elif many:
         notes.append(f"worker {fullest['pid']}")
-    return _pair(name, of_limit(told["used_mb"], told["limit_mb"]), ", ".join(notes))
+    return _pair(name, of_limit(nearest["used_mb"], nearest["limit_mb"]), ", ".join(notes))
 
 
 def _growth(live: Sequence[Mapping[str, Any]], *, early: bool) -> dict[str, str]:

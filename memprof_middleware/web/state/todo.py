@@ -75,10 +75,12 @@ def _restart(
     before = _deadline(limit, now)
     when = f" before {before}" if before else " now"
     buys = _bought(leak, limit, row, now)
-    told = [f"Restart worker {row['pid']}{when}.", f"It finishes its requests first{buys}."]
+    sentences = [f"Restart worker {row['pid']}{when}.", f"It finishes its requests first{buys}."]
     if others > 0:
-        told.append("The other worker is fine." if others == 1 else f"The other {several(others, 'worker')} are fine.")
-    return step("Now", " ".join(told), f"kill -TERM {row['pid']}")
+        sentences.append(
+            "The other worker is fine." if others == 1 else f"The other {several(others, 'worker')} are fine."
+        )
+    return step("Now", " ".join(sentences), f"kill -TERM {row['pid']}")
 
 
 def _deadline(limit: Mapping[str, Any], now: float) -> str:

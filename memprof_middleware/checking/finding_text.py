@@ -1,4 +1,4 @@
-"""A finding in words: what is kept, who holds it, where that is defined, and what to do."""
+"""The text of a finding: kept objects, holder, place in the source, and fix."""
 
 from __future__ import annotations
 
