@@ -60,7 +60,7 @@ class Failures:
                     what.removesuffix("."),
                     extra={"memprof_failure": kind},
                 )
-            except Exception:  # noqa: BLE001 - a filter of the host that raises: nothing is left to tell it to
+            except Exception:  # noqa: BLE001 - a filter of the host raises: no other place to report it
                 self.counts["log"] += 1
 
 

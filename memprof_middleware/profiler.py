@@ -37,7 +37,7 @@ _Remedy = TypeVar("_Remedy", bound=Callable[[], object])
 
 
 class MemoryProfiler:
-    """Watches the memory of the process it runs in.
+    """The memory profiler of the process that it runs in.
 
     Making one starts nothing. :meth:`ensure_running`, called by an adapter at the first event in each process, starts
     the background thread; with ``Config(background=False)`` the caller steps the profiler instead.
@@ -47,10 +47,10 @@ class MemoryProfiler:
 
     Args:
         config: the settings; by default those of the environment.
-        clock: tells the time, in seconds since the epoch; a test replays hours with a clock of its own.
+        clock: returns the time, in seconds since the epoch; a test replays hours with a clock of its own.
         logger: where alerts go; by default the logger ``memprof``.
         probes: the instruments; a test passes recorded ones.
-        sinks: other monitoring systems that hear of figures and alerts, beside those that the settings name.
+        sinks: other monitoring systems that receive figures and alerts, beside those that the settings name.
 
     Raises:
         ConfigError: a setting in the environment is not valid, or two sinks have one name.
@@ -174,11 +174,11 @@ class MemoryProfiler:
         self._entered.step()
 
     def step_if_overdue(self) -> None:
-        """Where the thread does not run (uWSGI without threads), a scrape takes its place, once an interval."""
+        """Do a step with a scrape, once an interval, if the thread does not run (uWSGI without threads)."""
         self._entered.schedule.step_if_overdue()
 
     def take_snapshot(self) -> MemorySnapshot:
-        """Look at this process now and keep the result in the history.
+        """Take a snapshot of this process now and keep it in the history.
 
         What cannot be measured is ``None`` in the snapshot, counted and logged once; nothing is raised. Objects are
         counted exactly: who asks for a snapshot gets one, whatever the budget.
@@ -201,7 +201,7 @@ class MemoryProfiler:
         return self._entered.evaluator.check_thresholds()
 
     def judge_routes(self) -> list[RouteGrowth]:
-        """What a request keeps, by route, over all workers of the server; the routes that keep most first.
+        """Judge the memory kept per request, by route, over all workers of the server; the largest first.
 
         One worker finds it out and tells the others. A route that begins to leak is logged and passed to the alert
         callbacks, once; and so is its end.
@@ -220,7 +220,7 @@ class MemoryProfiler:
         return self._entered.evidence(cause)
 
     def route_growth(self) -> list[RouteGrowth]:
-        """What was found out last by :meth:`judge_routes`, in this worker or in the one that does it for all."""
+        """The last result of :meth:`judge_routes`, in this worker or in the one that judges for all."""
         return self._entered.evaluator.route_growth()
 
     def route_of(self, type_name: str) -> RouteGrowth | None:
@@ -235,11 +235,11 @@ class MemoryProfiler:
 
     @property
     def triage(self) -> Triage:
-        """What people decided about incidents: acknowledge one, ignore something, watch it again."""
+        """The decisions of people about incidents: acknowledge one, ignore something, watch it again."""
         return self._entered.features.triage
 
     def serves(self, *faces: str) -> None:
-        """Note where a host shows what is found, in words, for the first log line."""
+        """Note the places where a host shows results, for the first log line."""
         self._setup.faces = faces
 
     def register_leak_callback(self, callback: _Callback) -> _Callback:
@@ -281,7 +281,7 @@ class MemoryProfiler:
 
     @property
     def baseline(self) -> MemorySnapshot | None:
-        """What drift is measured against; ``None`` until one is set, loaded or taken after warm-up."""
+        """The snapshot that drift is measured from; ``None`` until one is set, loaded or taken after warm-up."""
         return self._monitor.snapshots.baseline
 
     def set_baseline(self, snapshot: MemorySnapshot | None = None) -> MemorySnapshot:
@@ -293,7 +293,7 @@ class MemoryProfiler:
         return snapshot
 
     def compare_to_baseline(self) -> DriftReport | None:
-        """How far the last snapshot is from the baseline; ``None`` while one of them is missing."""
+        """The difference of the last snapshot from the baseline; ``None`` while one of them is missing."""
         return self._monitor.snapshots.drift
 
     def save_baseline(self, path: str | os.PathLike[str]) -> None:
@@ -344,7 +344,7 @@ class MemoryProfiler:
 
     @property
     def logger(self) -> logging.Logger:
-        """Where alerts and failures go."""
+        """The logger of alerts and failures."""
         return self._setup.logger
 
     def use_logger(self, logger: logging.Logger) -> None:
@@ -359,7 +359,7 @@ class MemoryProfiler:
         return self._monitor.worker
 
     def workers(self) -> list[MemoryMetrics]:
-        """What each live worker of the server tells the outside, this one included; measures nothing.
+        """The figures of each live worker of the server, this one included; measures nothing.
 
         Of this worker too it is what was published last: otherwise a counter would run ahead when its own worker
         answers a scrape and fall back when another one does. One that was not published yet shows what there is.
@@ -367,11 +367,11 @@ class MemoryProfiler:
         return self._entered.publisher.workers()
 
     def settle(self) -> None:
-        """Be seen, before a scrape: a young worker takes its place, and one without a thread publishes each time."""
+        """Publish before a scrape: a young worker joins the group, and one without a thread publishes each time."""
         self._entered.settle()
 
     def publish(self) -> None:
-        """Let a scrape, whichever worker answers it, see the state as it is now."""
+        """Publish the figures of now, which a scrape of any worker shows."""
         self._entered.publisher.publish()
 
     def metrics(self) -> MemoryMetrics:
@@ -394,7 +394,7 @@ class MemoryProfiler:
 
     @property
     def flames(self) -> FlameRecorder:
-        """Makes the flame graphs of this process."""
+        """The recorder of flame graphs of this process."""
         return self._monitor.flames
 
     @property

@@ -41,7 +41,7 @@ class FakeClock:
         return self.now
 
     def advance(self, seconds: float) -> None:
-        """Let this much time go by."""
+        """Advance the clock by some seconds."""
         self.now += seconds
 
 
@@ -208,7 +208,7 @@ class FakeProbes:
 
 @dataclasses.dataclass
 class Recorder:
-    """Keeps what a profiler tells its callbacks."""
+    """A recorder of the leaks and alerts that callbacks receive."""
 
     leaks: list[Leak] = dataclasses.field(default_factory=list)
     alerts: list[Alert] = dataclasses.field(default_factory=list)

@@ -18,7 +18,7 @@ def have_routes_left(app: Any) -> None:
 
 
 def have_mounted_routes_left(mount: Any) -> None:
-    """Have a Flask application that is mounted in an ASGI one by an adapter tell the request's route.
+    """Have a Flask application, mounted in an ASGI one by an adapter, report the request's route.
 
     Args:
         mount: the route, or what it calls: the adapter, such as Starlette's ``WSGIMiddleware``.

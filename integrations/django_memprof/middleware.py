@@ -68,7 +68,7 @@ def MemProfMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[H
 
 
 def _part_for(profiler: MemoryProfiler, endpoint: Endpoint, request: HttpRequest) -> Part | None:
-    """What of ours a request asks for."""
+    """The part of the endpoint that a request is for."""
     profiler.ensure_running()
     path = request.path_info
     part = endpoint.find(path, partial(host_route, path)) if path.startswith(endpoint.paths) else None
@@ -78,9 +78,9 @@ def _part_for(profiler: MemoryProfiler, endpoint: Endpoint, request: HttpRequest
 
 
 class _Visit:
-    """Counts a request as begun when made, and as ended when its response has, or if none comes of it.
+    """The count of a request: begun when made, ended with its response or without one.
 
-    One that a middleware further out counts is not; that middleware is told the route.
+    One that a middleware further out counts is not; that middleware gets the route.
     """
 
     __slots__ = ("_carrier", "_notes", "_request", "_traffic")
@@ -120,7 +120,7 @@ class _Visit:
 
 
 def _carrier(request: HttpRequest) -> MutableMapping[str, Any]:
-    """What a request is to the server, and so to a middleware around Django: a scope or an environ."""
+    """The scope or environ of a request, which a middleware around Django sees too."""
     # Not by its __dict__: once that is asked for, Python looks up all of the request's attributes the slow way.
     carrier: MutableMapping[str, Any] = getattr(request, "scope", None) or request.META
     return carrier

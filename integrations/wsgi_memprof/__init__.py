@@ -109,7 +109,7 @@ class MemProfMiddleware:
         settle(environ, self._traffic, *self._found(environ, counter, route))
 
     def _found(self, environ: WSGIEnvironment, counter: RequestCounter, path: str) -> tuple[RequestCounter, str]:
-        """What counts a request and under which route: the framework's or the user's, else its path."""
+        """The counter of a request and its route: the framework's or the user's, else its path."""
         template = environ.get(ROUTE)
         if template is None and "bottle.route" in environ:
             template = environ["bottle.route"].rule
@@ -140,7 +140,7 @@ class MemProfMiddleware:
 
 
 class _Newcomer:
-    """Counts a request whose path has no name yet: an error gives it none, so that a scanner makes no routes."""
+    """The counter of a request with an unknown path: errors get no route of their own, so that scanners make none."""
 
     def __init__(self, traffic: Traffic, start_response: StartResponse) -> None:
         self._traffic, self._start_response, self._status = traffic, start_response, ""
@@ -148,7 +148,7 @@ class _Newcomer:
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
     ) -> Callable[[bytes], object]:
-        """Keeps the status."""
+        """Note the status."""
         self._status = status
         given = () if exc_info is None else (exc_info,)
         return self._start_response(status, headers, *given)

@@ -263,7 +263,7 @@ class AsgiClient:
             self._lifespan.cancel()
 
     async def _answer(self, question: str) -> Message | None:
-        """What the application says to a message of its lifespan; ``None``: it has none, which is allowed."""
+        """The answer of the application to a lifespan message; ``None``: it has no lifespan, which is allowed."""
         if self._lifespan is None or self._lifespan.done():
             return None
         self._events.put_nowait({"type": question})

@@ -37,7 +37,7 @@ def run_check(argv: Sequence[str]) -> int:
 
 
 def _check(options: argparse.Namespace, requests: Sequence[RepeatedRequest]) -> dict[RepeatedRequest, str]:
-    """What is to be said of each request that leaves something behind."""
+    """The message for each request that leaves memory behind."""
     messages = {}
     server = client(load(options.app, factory=options.factory))
     try:

@@ -66,7 +66,7 @@ def bundle(
     allocator: str,
     populations: Mapping[str, int],
 ) -> dict[str, Any]:
-    """What is known now, as JSON-ready types.
+    """The content of an evidence file, as JSON-ready types.
 
     Args:
         cause: why it is written, in words.
@@ -141,7 +141,7 @@ def write_bundle(data: Mapping[str, Any], folder: str | None, now: float) -> Pat
 
 
 def subjects_of(folder: str | None, run: str) -> list[EvidenceSubject]:
-    """What the bundles of a run of the server are about.
+    """The subjects of the evidence files of a run of the server.
 
     Raises:
         OSError, RunDirectoryError: the folder cannot be used.

@@ -23,12 +23,12 @@ _LEAK = "leak "
 
 
 def command(path: Path) -> str:
-    """What prints an evidence file."""
+    """The command that prints an evidence file."""
     return f"memprof explain {path}"
 
 
 class _Cause(NamedTuple):
-    """What asks for a bundle: its subject, in words, and since when one about it is one of the same incident."""
+    """A cause for an evidence file: subject, text, and the time since when a file about it is of the same incident."""
 
     subject: str
     text: str
@@ -57,7 +57,7 @@ class EvidenceWatch:
         now: float,
         write: Callable[[str, tuple[str, ...]], Path | None],
     ) -> dict[str, str]:
-        """Write an evidence file if something has come up that asks for one and no other worker has written it.
+        """Write an evidence file if there is a new cause, and no other worker has written one for it.
 
         Args:
             others: the summaries of the other workers of the server, which share a limit with this one.

@@ -22,7 +22,7 @@ class Change(NamedTuple):
 
 
 def by_function(before: Iterable[Stack], after: Iterable[Stack]) -> list[Change]:
-    """What each function holds in both windows, the one that grew most first.
+    """The bytes of each function in both windows, the largest growth first.
 
     A stack counts for the last function of the application's own in it, else for the function that allocates.
     """

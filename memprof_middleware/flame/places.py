@@ -24,7 +24,7 @@ _ELSEWHERE_PARTS = 3
 
 
 class Places:
-    """Knows the folders of one process.
+    """The source folders of one process.
 
     Args:
         cwd: the working folder: what lies in it is the application's own.

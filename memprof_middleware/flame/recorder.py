@@ -28,7 +28,7 @@ _STOP_SECONDS = 0.5
 
 
 class FlameRecorder:
-    """Makes the flame graphs of one process.
+    """Record the flame graphs of one process.
 
     Args:
         folder: the folder that the server's workers share; ``None`` while the process is alone.
@@ -61,7 +61,7 @@ class FlameRecorder:
 
     @property
     def desk(self) -> FlameDesk:
-        """Where windows are asked for and results lie.
+        """The queue of orders and results.
 
         Raises:
             OSError: there is no folder that it could be in.
@@ -132,7 +132,7 @@ class FlameRecorder:
 
 
 def tightness(snapshot: MemorySnapshot | None, probes: Instruments, config: Config) -> str | None:
-    """Why memory is too short for a window, in words, as it is now; ``None``: it is not, or that cannot be told."""
+    """The reason why there is too little memory for a window now; ``None``: there is enough, or it is not known."""
     size_mb = snapshot.heap_size_mb if snapshot else None
     shares = [(probes.process().anonymous / MB, size_mb)]
     if snapshot is not None and (container := probes.container()) is not None:

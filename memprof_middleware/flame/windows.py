@@ -17,7 +17,7 @@ _LIMIT = DEPTH + 1
 
 
 class AllocationWindow(Protocol):
-    """What an engine offers; all calls from one thread."""
+    """The interface of an engine; all calls come from one thread."""
 
     def start(self) -> None:
         """Begin to look.

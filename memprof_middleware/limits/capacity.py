@@ -112,7 +112,7 @@ class Capacity:
 
 
 class _Figure:
-    """One series and what is made of it."""
+    """One series with its outlook."""
 
     def __init__(self, past: Buckets | None = None, outlook: Outlook | None = None) -> None:
         self.past = past or Buckets()

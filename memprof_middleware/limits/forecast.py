@@ -39,7 +39,7 @@ _STEPS_OF_NOISE, _SCALE_OF_NOISE = 1.5, 0.003
 
 
 class Reach(NamedTuple):
-    """When a limit is reached, in seconds from now, early and late; and what that rests on."""
+    """The time to a limit in seconds, early and late, with the basis of it."""
 
     low: float
     high: float
@@ -66,7 +66,7 @@ class _Line(NamedTuple):
 
 
 def outlook(past: Buckets, used_mb: float, limit_mb: float | None, *, reported: bool = False) -> Outlook:
-    """What is left of a limit.
+    """The outlook for one limit.
 
     Args:
         past: what was used, in five-minute buckets.
@@ -88,7 +88,7 @@ def outlook(past: Buckets, used_mb: float, limit_mb: float | None, *, reported: 
 
 
 def time_to_limit(buckets: Sequence[Bucket], limit_mb: float, *, reported: bool = False) -> Reach | None:
-    """When the limit is reached, if memory goes on as it does; ``None``: nothing says that it will be.
+    """The time to the limit at the present growth; ``None``: it is not expected to be reached.
 
     Args:
         buckets: the past, oldest first, complete buckets only.
@@ -171,7 +171,7 @@ def slopes_between(times: Sequence[float], values: Sequence[float]) -> tuple[lis
 
 
 def novelty(buckets: Sequence[Bucket], limit_mb: float | None) -> float | None:
-    """How far the last quarter of an hour stands above the day before, in units of noise.
+    """The rise of the last quarter of an hour above the day before, in units of noise.
 
     Args:
         buckets: the past, oldest first, complete buckets only.

@@ -31,7 +31,7 @@ _GC_FACTOR = 2.0
 
 
 class ReleaseChange(NamedTuple):
-    """What a worker of this release uses, beside one of the release before at the same age."""
+    """The memory of a worker of this release, and of one of the release before at the same age."""
 
     release: str
     before: str
@@ -51,7 +51,7 @@ class ReleaseChange(NamedTuple):
 
 
 def learn(learned: Learned, release: str, hour: Hour, now: float) -> Learned:
-    """What is known with one more hour of a release.
+    """The learned figures with one more hour of a release.
 
     One that was not seen before begins with it; one that was rolled back to goes on where it ended.
     """
@@ -95,7 +95,7 @@ def levels_of(config: Config, learned: Learned) -> Levels:
 
 
 def release_change(learned: Learned, release: str) -> ReleaseChange | None:
-    """What a release uses beside the one before it; ``None`` before a few hours of both are known."""
+    """The change with a release; ``None`` before a few hours of both releases are known."""
     names = [one.name for one in learned.releases]
     if release not in names[1:]:
         return None
@@ -133,7 +133,7 @@ def _hours(hours: Sequence[Hour]) -> str:
 
 
 class _Usual(NamedTuple):
-    """What most hours stay below, and the middle one."""
+    """The value that most hours stay below, and the median."""
 
     high: float
     middle: float

@@ -106,7 +106,7 @@ class Tuner(FixedTuner):
         self.change = release_change(learned, self._config.release or "")
 
     def _tell(self, *, first: bool) -> None:
-        """Say once what was learned."""
+        """Log learned thresholds and the change of a release, once each."""
         log = self._failures.logger
         if self.levels.heap_growth.learned and "levels" not in self._reported:
             self._reported.add("levels")

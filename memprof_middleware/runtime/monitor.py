@@ -229,7 +229,7 @@ class ProcessMonitor:
 
     @property
     def logger(self) -> logging.Logger:
-        """Where alerts and failures go."""
+        """The logger of alerts and failures."""
         return self.setup.logger
 
     def use_logger(self) -> None:

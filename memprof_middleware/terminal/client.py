@@ -83,7 +83,7 @@ class Client:
         self._opener = urllib.request.build_opener(_NoRedirect)
 
     def state(self) -> dict[str, Any]:
-        """What ``api/state.json`` gives.
+        """The state of ``api/state.json``.
 
         Raises:
             TopError: it cannot be had; the message says what to do.

@@ -66,7 +66,7 @@ def _card(card: Card, *, whole: bool) -> Iterator[str]:
 
 
 def _brief(card: Card) -> list[str]:
-    """What it is and how urgent, in two lines."""
+    """Urgency and title, in two lines."""
     when = f"limit {card.limit}" if card.limit and card.state != "resolved" else ""
     head = "  ".join(filter(None, (card.urgent, card.tag, card.when, when)))
     return [*_wrapped(head), *_wrapped(card.title)]

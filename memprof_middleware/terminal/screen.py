@@ -157,7 +157,7 @@ class _Block(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """What fits from a width on: the workers' columns, and how wide meter and sparkline are."""
+    """The layout from a width on: the workers' columns, and the widths of meter and sparkline."""
 
     least: int
     columns: tuple[str, ...]

@@ -36,11 +36,11 @@ class Box(NamedTuple):
     top: float
 
     def x(self, time: float) -> float:
-        """How far to the right a time is, in percent."""
+        """The horizontal position of a time, in percent."""
         return 100 * (time - self.start) / ((self.end - self.start) or 1.0)
 
     def y(self, value: float) -> float:
-        """How far down a value is, in percent."""
+        """The vertical position of a value from the top, in percent."""
         return 100 - 100 * (value - self.base) / ((self.top - self.base) or 1.0)
 
 

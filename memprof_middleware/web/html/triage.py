@@ -31,7 +31,7 @@ def ignore_section(incident: Mapping[str, Any], *, lasts: bool) -> str:
 
 
 def _until(*, lasts: bool) -> str:
-    """How long a decision lasts, with a note if it ends at a restart."""
+    """The choice of how long a decision lasts, with a note if it ends at a restart."""
     if not lasts:
         return "<p>Until the server restarts: <code>state_dir</code> is not set.</p>"
     choices = (("restart", "until the server restarts"), ("", "for good"))
