@@ -170,7 +170,7 @@ class Scene:
 
     Attributes:
         metrics: the figures of the live workers.
-        timelines: their pasts.
+        timelines: their timelines.
         clock: the time.
     """
 

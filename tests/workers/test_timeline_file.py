@@ -19,7 +19,7 @@ START = 1_700_000_000.0
 RUN = "1234 5678"
 
 
-class Past:
+class Snapshots:
     """The history of a process, as far as a timeline asks for it."""
 
     def __init__(self, times: list[float] | None = None, counts: dict[str, list[int]] | None = None) -> None:
@@ -39,7 +39,7 @@ class Past:
 def write(path: Path, rows: int, *, step: float = 60.0, first: int = 0, run: str = RUN, **more) -> None:
     for index in range(first, first + rows):
         row = {"time": START + step * index, "rss_mb": float(index), "pid": 77}
-        timeline_file.record(path, run, row, more.get("types", ()), more.get("past", Past()))
+        timeline_file.record(path, run, row, more.get("types", ()), more.get("past", Snapshots()))
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_a_moment_that_is_none_is_not_written(path, moment):
     """A clock that has gone mad leaves no row that would make the rest unreadable."""
     write(path, 2)
     with pytest.raises(ValueError, match="our calendar"):
-        timeline_file.record(path, RUN, {"time": moment}, (), Past())
+        timeline_file.record(path, RUN, {"time": moment}, (), Snapshots())
     found = timeline_file.read(path)
     assert found is not None
     assert len(found.times) == 2
@@ -154,7 +154,7 @@ def test_a_moment_that_is_none_is_not_written(path, moment):
 def test_a_type_that_is_new_brings_its_past(path):
     """A type that begins to leak is followed from then on, and what the process knows of before is filled in."""
     times = [START + 60 * i for i in range(10)]
-    past = Past(times, {"a.B": [5 * i for i in range(10)]})
+    past = Snapshots(times, {"a.B": [5 * i for i in range(10)]})
     write(path, 9)
     write(path, 1, first=9, types=["a.B"], past=past)
     found = timeline_file.read(path)
@@ -166,7 +166,7 @@ def test_types_have_a_bounded_number_of_places(path):
     """More types than places: those that are wanted now have one, with their own figures."""
     for number in range(40):
         names = [f"m.T{index}" for index in range(number, number + timeline_file.TYPES)]
-        past = Past([START + 60 * number], {name: [int(name[3:])] for name in names})
+        past = Snapshots([START + 60 * number], {name: [int(name[3:])] for name in names})
         write(path, 1, first=number, types=names, past=past)
     found = timeline_file.read(path)
     assert found is not None
@@ -178,7 +178,7 @@ def test_long_names(path):
     """A name of any length and script is cut at a whole character and takes one place."""
     name = "m." + "\u00e9\u4e2d" * 200
     for number in range(3):
-        write(path, 1, first=number, types=[name], past=Past([START + 60 * number], {name: [number]}))
+        write(path, 1, first=number, types=[name], past=Snapshots([START + 60 * number], {name: [number]}))
     found = timeline_file.read(path)
     assert found is not None
     [cut] = found.types
@@ -219,7 +219,7 @@ def test_survives_a_kill_and_the_successor_goes_on(tmp_path):
     assert found is not None
     assert list(found.figure("rss_mb")) == [(moment - START) / 60 for moment in found.times]
     last = found.times[-1]
-    timeline_file.record(path, RUN, {"time": last + 60, "rss_mb": 1.0, "pid": 78}, (), Past())
+    timeline_file.record(path, RUN, {"time": last + 60, "rss_mb": 1.0, "pid": 78}, (), Snapshots())
     found = timeline_file.read(path)
     assert found is not None
     assert list(found.figure("pid")[-2:]) == [77, 78]

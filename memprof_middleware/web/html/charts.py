@@ -74,9 +74,9 @@ def growth(identity: str, incident: Mapping[str, Any], now: float) -> str:
         over="".join(over),
         height=250,
     )
-    values = _pointer_values([("", points)], box, memory=in_mb)
+    pointer = _pointer_values([("", points)], box, memory=in_mb)
     return (
-        f'<figure class="fig" data-points="{values}"><figcaption>{worded(series["name"])} '
+        f'<figure class="fig" data-points="{pointer}"><figcaption>{worded(series["name"])} '
         f'<small>{what}{whose}</small> <span class="at"></span></figcaption>{drawn}</figure>'
     )
 
@@ -138,8 +138,8 @@ def memory(identity: str, past: Mapping[str, Any], now: float) -> tuple[str, str
     if limit and not in_sight:
         far = f"the limit ({_mib(limit)}) is far above"
         axis = f"{axis}; {far}" if axis else f"{far[0].upper()}{far[1:]}"
-    values = _pointer_values(rows, box, memory=True)
-    return f'<figure class="fig" data-points="{values}">{svg}</figure>', f"{axis}." if axis else ""
+    pointer = _pointer_values(rows, box, memory=True)
+    return f'<figure class="fig" data-points="{pointer}">{svg}</figure>', f"{axis}." if axis else ""
 
 
 def _ends(series: Sequence[Mapping[str, Any]], box: Box) -> list[str]:
@@ -244,9 +244,9 @@ def lines(
             f'<rect class="swatch s{number % COLOURS}" width="18" height="10" rx="2"/></svg>{escape(name)}</th>'
             f'<td class="now">{form(now)}</td><td class="delta">{change}</td></tr>'
         )
-    values = _pointer_values(rows, box, memory="MiB" in form(1.0))
+    pointer = _pointer_values(rows, box, memory="MiB" in form(1.0))
     return (
-        f'<figure class="fig" data-points="{values}"><figcaption>{escape(title)} <span class="at"></span></figcaption>'
+        f'<figure class="fig" data-points="{pointer}"><figcaption>{escape(title)} <span class="at"></span></figcaption>'
         f'{svg}<table class="legend"><caption class="vh">{escape(title)}: now, and change since the left edge</caption>'
         f'<thead><tr><th scope="col">series</th><th scope="col">now</th><th scope="col">change</th></tr></thead>'
         f"<tbody>{''.join(legend)}</tbody></table></figure>"

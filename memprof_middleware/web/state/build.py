@@ -86,7 +86,7 @@ class _StateBuilder:
         self.now, self.about = now, about
         self.started = min((one.start_time for one in metrics), default=now)
         self.by_worker = {one.worker: one for one in metrics}
-        self._detail, self._pasts = detail, dict[str, Timeline | None]()
+        self._detail, self._timelines = detail, dict[str, Timeline | None]()
         # The time of the first verdict, which limits depend on, follows from the rows alone.
         first = workers(metrics, {}, StateContext(config, now, None, len(metrics)))
         self.learning = Learning([row for row in first if row["live"]], config, now)
@@ -97,9 +97,9 @@ class _StateBuilder:
 
     def past(self, worker: str) -> Timeline | None:
         """The timeline of one worker with all figures, read once."""
-        if worker not in self._pasts:
-            self._pasts[worker] = self._detail(worker)
-        return self._pasts[worker]
+        if worker not in self._timelines:
+            self._timelines[worker] = self._detail(worker)
+        return self._timelines[worker]
 
     def state(self) -> dict[str, Any]:
         """The whole value."""
