@@ -42,8 +42,8 @@ class MemoryProfiler:
     Making one starts nothing. :meth:`ensure_running`, called by an adapter at the first event in each process, starts
     the background thread; with ``Config(background=False)`` the caller steps the profiler instead.
 
-    It lives as long as somebody holds it, an adapter for example: one that is dropped is stopped by its thread, and
-    what it watched can be freed. One that its caller steps has no thread: :meth:`stop` it.
+    It lives as long as it is referenced, by an adapter for example; its thread stops it once it is not, and nothing
+    that it watched stays in memory. One that its caller steps has no thread: :meth:`stop` it.
 
     Args:
         config: the settings; by default those of the environment.
@@ -144,7 +144,7 @@ class MemoryProfiler:
 
     def _start(self) -> None:
         monitor = self._entered
-        # First, so that a process that may not start threads is told once and not with every request.
+        # First, so that a process that may not start threads logs this once and not with every request.
         self._started_in = monitor.pid
         monitor.start()
 
@@ -167,7 +167,7 @@ class MemoryProfiler:
         """Charge the CPU budget for processor time that displaying results took; a part of ours calls it."""
         self._monitor.budget.charge("display", seconds)
 
-    # -- measure, judge, tell ------------------------------------------------------------------------------------
+    # -- measure, judge, report ----------------------------------------------------------------------------------
 
     def step(self) -> None:
         """One beat of the background thread: snapshot, leaks, thresholds. Never raises."""
@@ -203,7 +203,7 @@ class MemoryProfiler:
     def judge_routes(self) -> list[RouteGrowth]:
         """Judge the memory kept per request, by route, over all workers of the server; the largest first.
 
-        One worker finds it out and tells the others. A route that begins to leak is logged and passed to the alert
+        One worker judges for all. A route that begins to leak is logged and passed to the alert
         callbacks, once; and so is its end.
         """
         return self._entered.evaluator.judge_routes()
@@ -226,7 +226,7 @@ class MemoryProfiler:
     def route_of(self, type_name: str) -> RouteGrowth | None:
         """The route whose requests make a type grow in this worker, with its share of the growth and its interval.
 
-        ``together_with`` names the routes that cannot be told from it; ``None`` if no route is found.
+        ``together_with`` names the routes that cannot be distinguished from it; ``None`` if no route is found.
 
         Args:
             type_name: the type, as :class:`Leak` names it.
@@ -355,7 +355,7 @@ class MemoryProfiler:
 
     @property
     def worker(self) -> str:
-        """The label that tells this process from its siblings: the number of its slot."""
+        """The label of this process among the workers of its server: the number of its slot."""
         return self._monitor.worker
 
     def workers(self) -> list[MemoryMetrics]:
@@ -375,7 +375,7 @@ class MemoryProfiler:
         self._entered.publisher.publish()
 
     def metrics(self) -> MemoryMetrics:
-        """Everything this process tells the outside, as of the last snapshot; measures nothing."""
+        """The figures of this process as of the last snapshot; measures nothing."""
         return self._entered.metrics()
 
     def statistics(self) -> dict[str, Any]:

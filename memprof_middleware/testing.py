@@ -31,7 +31,7 @@ def _no_pause(_seconds: float) -> None:
 
 
 class FakeClock:
-    """A clock that stands still until it is told to go on: ``MemoryProfiler(config, clock=FakeClock())``."""
+    """A clock that stands still until :meth:`advance` is called: ``MemoryProfiler(config, clock=FakeClock())``."""
 
     def __init__(self, now: float = 1_700_000_000.0) -> None:
         self.now = now
@@ -54,7 +54,7 @@ class FakeProbes:
     Attributes:
         heap_mb: anonymous memory.
         limit_mb: the memory limit.
-        limit_source: where it comes from; ``ram``: the machine's memory, so nobody has set one.
+        limit_source: where it comes from; ``ram``: the machine's memory, without a limit.
         counts: live objects by type.
         collections: collections by generation.
         traced: traced memory, current and peak, in bytes.

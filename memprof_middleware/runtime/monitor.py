@@ -192,7 +192,7 @@ class ProcessMonitor:
     def between_steps(self) -> bool:
         """Do what cannot wait for the next snapshot. Returns whether to call again in a second."""
         waits = self.publisher.wait_for_server()
-        if self.config.token is None:  # nobody can ask for a flame graph
+        if self.config.token is None:  # without a page there are no orders for flame graphs
             return waits
         self.flames.beat()
         return True

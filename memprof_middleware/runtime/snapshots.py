@@ -56,7 +56,7 @@ class Snapshots:
 
         Args:
             stride: 1 counts all objects, ``n`` every n-th; ``None``: none.
-            by_hand: somebody asked for it, whatever the budget.
+            by_hand: a caller requests it, whatever the budget.
         """
         with self.lock:
             with self._budget.charging("evaluation"):

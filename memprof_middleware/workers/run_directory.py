@@ -59,8 +59,8 @@ def private_folders(given: str | None = None, *, lasting: bool = False) -> list[
 def temporary_folders() -> list[str]:
     """The existing folders for temporary files, usable or not.
 
-    As ``tempfile`` looks for them, which however tries each by writing, ends with the application's own folder, and
-    holds a lock meanwhile that a forked child may find held.
+    The same as in ``tempfile``, which however writes a file into each, includes the working directory, and holds a
+    lock that a forked child would inherit locked.
     """
     named = (os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
     folders = dict.fromkeys(folder for folder in (*named, "/tmp", "/var/tmp") if folder)  # noqa: S108 - a private one is made inside

@@ -107,7 +107,7 @@ def result_section(result: FlameResult, *, downloads: bool = True, heading: str 
 
     Args:
         result: the recorded window.
-        downloads: whether to offer the files; in a report nobody could serve them.
+        downloads: whether to offer the files; a report has no server for them.
         heading: the element of its heading.
     """
     summary = result.summary

@@ -151,5 +151,5 @@ def counted_body(
 
 
 def _is_file(body: Iterable[bytes], wrapper: object) -> bool:
-    # Where the wrapper is a function (uWSGI), it gives back the very file that the server looks for afterwards.
+    # If the wrapper is a function (uWSGI), it returns the file object itself, which the server checks for afterwards.
     return isinstance(body, wrapper) if isinstance(wrapper, type) else wrapper is not None and hasattr(body, "read")
