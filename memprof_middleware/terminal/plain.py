@@ -1,4 +1,4 @@
-"""A view as plain text, for pipes, logs, mails and scripts. Pure."""
+"""A view as plain text: for a pipe, a log, a mail, a script, and where nothing but the core is installed. Pure."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def plain(view: View, address: str, *, whole: bool = False) -> str:
     if view.types:
         lines += ["", *_wrapped(view.age), *_table(TYPES, "<<>>", view.types)]
     if whole and view.answers:
-        lines += ["", *(line for name, answer in view.answers for line in _labelled(name, answer, 21))]
+        lines += ["", *(line for name, answer in view.answers for line in _told(name, answer, 21))]
     elif view.foot:
         lines += ["", f"Cost of memprof: {view.foot}"]
     return "\n".join(lines) + "\n"
@@ -56,29 +56,29 @@ def _card(card: Card, *, whole: bool) -> Iterator[str]:
     yield from _wrapped("  ".join(filter(None, (card.urgent, card.tag, card.when))))
     yield from _wrapped(card.title)
     for name, value, note in card.facts:
-        yield from _labelled(name, f"{value}{note and f' ({note})'}", 22)
+        yield from _told(name, f"{value}{note and f' ({note})'}", 22)
     yield from _steps(card.steps)
     if whole:
         if card.also:
             yield from _wrapped(card.also)
         for sentence in card.why:
-            yield from _labelled("Why", sentence, _LABEL)
+            yield from _told("Why", sentence, _LABEL)
 
 
 def _brief(card: Card) -> list[str]:
-    """Urgency and title, in two lines."""
+    """What it is and how urgent, in two lines."""
     when = f"limit {card.limit}" if card.limit and card.state != "resolved" else ""
-    head = "  ".join(filter(None, (card.urgent, card.tag, card.when, when)))
-    return [*_wrapped(head), *_wrapped(card.title)]
+    told = "  ".join(filter(None, (card.urgent, card.tag, card.when, when)))
+    return [*_wrapped(told), *_wrapped(card.title)]
 
 
 def _steps(steps: Sequence[Step]) -> Iterator[str]:
     for step in steps:
-        yield from _labelled(step.label, step.text, _LABEL)
+        yield from _told(step.label, step.text, _LABEL)
         yield from (f"{'':{_LABEL}}    {line}".rstrip() for line in step.code)
 
 
-def _labelled(label: str, words: str, indent: int) -> list[str]:
+def _told(label: str, words: str, indent: int) -> list[str]:
     """A sentence behind its label; what is longer than a line goes on below itself."""
     if len(label) >= indent:
         return [label, *_wrapped(words, " " * indent)]
