@@ -107,13 +107,13 @@ def _fit(leak: Leak, points: Series, *, in_mb: bool) -> dict[str, Any] | None:
     pairs = list(zip(grown.times[::step], grown.values[::step], strict=True))
     base = median([value - each * (time - grown.times[0]) for time, value in pairs])
     begin, end = grown.times[0], grown.times[-1]
-    pace = memory(slope * MB) if in_mb else _hourly(slope)
+    told = memory(slope * MB) if in_mb else _hourly(slope)
     return {
         "t0": begin,
         "v0": round(base, 3),
         "t1": end,
         "v1": round(base + each * (end - begin), 3),
-        "words": f"{signed(pace)} an hour",
+        "words": f"{signed(told)} an hour",
     }
 
 
