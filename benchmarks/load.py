@@ -34,12 +34,12 @@ _COMMANDS = {
     "starlette": "uvicorn --factory benchmarks.hosts:served --port {port} --log-level warning --no-access-log",
     "flask": "gunicorn benchmarks.hosts:served() --bind 127.0.0.1:{port} --workers 1 --log-level warning",
 }
-# Without a budget a census runs every second, whatever it costs: what the governor keeps away.
-_UNGOVERNED = {"MEMPROF_CPU_BUDGET": "100", "MEMPROF_MAX_STALL": "100000"}
+# Without a budget objects are counted every second, whatever it costs.
+_NO_BUDGET = {"MEMPROF_CPU_BUDGET": "100", "MEMPROF_MAX_STALL": "100000"}
 _SETTINGS: dict[str, tuple[str, dict[str, str]]] = {
     "again": ("bare", {}),
     "ours, every 1 s": ("ours", {"MEMPROF_INTERVAL": "1"}),
-    "ours, every 1 s, no budget": ("ours", {"MEMPROF_INTERVAL": "1"} | _UNGOVERNED),
+    "ours, every 1 s, no budget": ("ours", {"MEMPROF_INTERVAL": "1"} | _NO_BUDGET),
     "starlette-exporter": ("starlette-exporter", {}),
     "prometheus-flask-exporter": ("prometheus-flask-exporter", {}),
     "dozer": ("dozer", {}),

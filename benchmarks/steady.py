@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks import harness
 from benchmarks.ballast import build
 from memprof_middleware import Config, MemoryProfiler
-from memprof_middleware.purse import start_credit
+from memprof_middleware.cpu_budget import initial_credit
 from memprof_middleware.runtime.sampler import THREAD_NAME
 
 MILLION = 1_000_000
@@ -111,7 +111,7 @@ def _watch(name: str, seconds: float) -> dict[str, Any]:
         "snapshots": len(history),
         "censuses": len({one.census_timestamp for one in history if one.census_timestamp is not None}),
         "budget": config.cpu_budget,
-        "credit": 1000 * start_credit(config.cpu_budget),
+        "credit": 1000 * initial_credit(config.cpu_budget),
         "dearest": 1000 * max(one.census_cpu_seconds for one in history),
         "stall": 1000 * max(one.census_stall_seconds for one in history),
         "most_above": 1000 * max(cpu - at * config.cpu_budget / 100 for at, cpu in marks),

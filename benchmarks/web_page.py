@@ -25,7 +25,7 @@ from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.testing import FakeProbes
 from memprof_middleware.web.http.messages import Request
 from memprof_middleware.web.http.page import PageEndpoint
-from memprof_middleware.workers import timeline
+from memprof_middleware.workers import timeline_file
 
 ROWS, TYPES = 1_000, 20
 TOKEN = "benchmark-token"
@@ -110,7 +110,7 @@ def _past(path: Path, run_: str) -> None:
         memory = 200 + 0.2 * number + number % 7
         row = {"time": moment, "rss_mb": memory + 40, "heap_used_mb": memory}
         row |= {"native_in_use_mb": 40.0, "native_retained_mb": 20.0, "file_mb": 30.0, "shared_mb": 1.0}
-        timeline.record(path, run_, row, types, _Counts(moment))
+        timeline_file.record(path, run_, row, types, _Counts(moment))
 
 
 def _copy(made: Path, path: Path) -> None:
@@ -118,7 +118,7 @@ def _copy(made: Path, path: Path) -> None:
     shutil.copyfile(made, path)
     path.chmod(0o600)
     with path.open("r+b") as file:
-        for ring in (timeline._COARSE, timeline._FINE):
+        for ring in (timeline_file._COARSE, timeline_file._FINE):
             for index in range(ring.rows):
                 os.pwrite(file.fileno(), array("f", [os.getpid()]).tobytes(), ring.row(index))  # the first figure
 
@@ -139,7 +139,7 @@ def _worker(folder: Path, made: Path) -> int:
             profiler = _profiler(folder)
             profiler.publish()
             slot = profiler._monitor.group.slot
-            _copy(made, slot.past)
+            _copy(made, slot.timeline)
             profiler.step()
             os.write(writing, b".")
             signal.pause()
@@ -161,7 +161,7 @@ def _measure(workers: int, rounds: int) -> list[dict[str, Any]]:
         children += [_worker(folder, made) for _ in range(workers - 1)]
         profiler = _profiler(folder)
         profiler.publish()
-        _copy(made, profiler._monitor.group.slot.past)
+        _copy(made, profiler._monitor.group.slot.timeline)
         profiler.step()
         endpoint = PageEndpoint(profiler)
         found = []
@@ -175,7 +175,7 @@ def _measure(workers: int, rounds: int) -> list[dict[str, Any]]:
                 times.append(1000 * (time.thread_time() - began))
             if answer.status != 200 or profiler.failures.counts:
                 raise SystemExit(f"status {answer.status}, failures {dict(profiler.failures.counts)}")
-            shown = endpoint.looking.state()
+            shown = endpoint.reader.state()
             past = shown["timeline"]
             if len(shown["workers"]) != workers or not (past["band"]["points"] or past["series"][0]["points"]):
                 raise SystemExit(f"the page does not show {workers} workers")

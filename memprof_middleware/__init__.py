@@ -62,7 +62,7 @@ if not TYPE_CHECKING:  # a type checker is to see that a name is not there
 
 
 class _OldNames:
-    """Asked by Python for modules that nobody else finds: those of 0.1 lead to where they are now."""
+    """Find modules of version 0.1 under their old names; Python calls this after all other finders."""
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> "ModuleSpec | None":  # noqa: ARG004

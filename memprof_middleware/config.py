@@ -303,7 +303,7 @@ class Config:
 
     @property
     def state_folder(self) -> Path | None:
-        """Where what is learned and decided is kept: ``state_dir``, else beside ``baseline_file``; or ``None``."""
+        """The folder of learned figures and decisions: ``state_dir``, else that of ``baseline_file``; or ``None``."""
         if self.state_dir is not None:
             return Path(self.state_dir)
         return None if self.baseline_file is None else Path(self.baseline_file).parent

@@ -1,4 +1,4 @@
-"""What can go wrong on the user's side: one base class, so that one ``except`` catches all of it."""
+"""Errors for users, with one base class, so that one ``except`` catches all of them."""
 
 
 class MemprofError(Exception):
@@ -14,7 +14,7 @@ class BaselineError(MemprofError):
 
 
 class StateError(MemprofError):
-    """What was learned of an application cannot be read or kept."""
+    """The learned figures of an application cannot be read or written."""
 
 
 class ExporterError(MemprofError):

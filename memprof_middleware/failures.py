@@ -14,7 +14,7 @@ from memprof_middleware.errors import MemprofError
 
 
 class Failures:
-    """Counts failures by kind; the first of a kind is logged with its type and place, the rest only counted.
+    """Count failures by kind; the first of a kind is logged with its type and place, the others only counted.
 
     Attributes:
         counts: failures so far, by kind.
@@ -27,7 +27,7 @@ class Failures:
 
     @contextlib.contextmanager
     def caught(self, kind: str) -> Iterator[None]:
-        """Let nothing that goes wrong inside the block reach the host."""
+        """Record an exception of the block instead of raising it into the host."""
         try:
             yield
         except Exception as error:  # noqa: BLE001 - this is the wall between the profiler and its host
@@ -35,9 +35,9 @@ class Failures:
 
     @contextlib.contextmanager
     def contained(self, kind: str) -> Iterator[None]:
-        """The same around code of the application, in a thread of ours: ``sys.exit()`` in it ends no thread either.
+        """As :meth:`caught`, around code of the application in a thread of ours: ``sys.exit()`` ends no thread either.
 
-        In the main thread it does what it says: there it may come from a signal, and is meant for the host.
+        In the main thread it is raised: there it may come from a signal, and is meant for the host.
         """
         try:
             with self.caught(kind):
@@ -60,7 +60,7 @@ class Failures:
                     what.removesuffix("."),
                     extra={"memprof_failure": kind},
                 )
-            except Exception:  # noqa: BLE001 - a filter of the host that raises: nothing is left to tell it to
+            except Exception:  # noqa: BLE001 - a filter of the host raises: no other place to report it
                 self.counts["log"] += 1
 
 

@@ -1,8 +1,8 @@
-"""What a fork breaks is made anew in the child, at once and in one place, before anything of ours can ask for it.
+"""Repair in a forked child what a fork breaks: locks, threads and descriptors, before any other code of ours runs.
 
-A lock that another thread of the parent held stays held in the child for ever, a thread is not there, a descriptor is
-the parent's too. Servers that fork without Python knowing (uWSGI) run no such hook: there the same is done by
-:func:`entering`, which whoever makes what belongs to one process passes.
+A lock that another thread of the parent held stays locked in the child for ever, threads are missing, and descriptors
+belong to the parent too. Servers that fork without Python's knowledge (uWSGI) run no fork hook: there :func:`entering`
+does the same, which surrounds the creation of each object that belongs to one process.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ _functions: list[Callable[[], object]] = []
 _notes: list[Callable[[], object]] = []
 _methods: list[weakref.WeakMethod[Callable[[], object]]] = []
 _exits: dict[Callable[[], object], Callable[[], None]] = {}
-# The process that all of it belongs to, and by process the lock of those who enter it.
+# The process that all of this belongs to, and the lock of :func:`entering` by process.
 _pid = os.getpid()
 _entrances: dict[int, threading.RLock] = {}
 
 
 def in_child(renew: Callable[[], None]) -> Callable[[], None]:
-    """Have a function called in each child: for what a module holds. A decorator."""
+    """Call a function in each forked child, for objects that a module holds. A decorator."""
     _functions.append(renew)
     return renew
 
 
 def before_fork(note: Callable[[], None]) -> Callable[[], None]:
-    """Have a function called in the parent before each fork: what costs memory to find out in a child. A decorator."""
+    """Call a function in the parent before each fork, for work that would cost memory in a child. A decorator."""
     _notes.append(note)
     return note
 
 
 def renew_in_child(renew: Callable[[], object]) -> None:
-    """Have a bound method called in each child, after the functions, whose locks it may take.
+    """Call a bound method in each forked child, after the functions, whose locks it may take.
 
-    Its object is not held. It takes no lock that was not just made anew, and tells nobody.
+    Its object is held weakly. It must take no lock that is not new, and call no foreign code.
     """
     _methods.append(weakref.WeakMethod(renew, _methods.remove))
 
 
 @contextlib.contextmanager
 def entering() -> Iterator[None]:
-    """One thread at a time, in this process; what a fork broke is made anew before, where no hook has done it."""
+    """Enter with one thread at a time; after a fork without a hook, repair first what it broke."""
     pid = os.getpid()
-    # Of all threads of a new process one sets it, without a lock: the one that is there may be held for ever.
+    # One thread of a new process sets it, without a lock: an inherited lock may be locked for ever.
     with _entrances.get(pid) or _entrances.setdefault(pid, threading.RLock()):
         if _pid != pid:
             _renew()
@@ -55,7 +55,7 @@ def entering() -> Iterator[None]:
 
 
 def at_exit(function: Callable[[], object]) -> None:
-    """Have a function called when this process ends, and not when a child of it does, which inherits what is due."""
+    """Call a function when this process ends, and not at the end of a forked child, which inherits the handlers."""
     pid = os.getpid()
 
     def call() -> None:
@@ -68,7 +68,7 @@ def at_exit(function: Callable[[], object]) -> None:
 
 
 def not_at_exit(function: Callable[[], object]) -> None:
-    """Take :func:`at_exit` back, if it was said."""
+    """Remove a function of :func:`at_exit`, if it is there."""
     call = _exits.pop(function, None)
     if call is not None:
         atexit.unregister(call)
@@ -77,20 +77,20 @@ def not_at_exit(function: Callable[[], object]) -> None:
 def _renew() -> None:
     global _pid
     _pid = os.getpid()
-    for function in list(_exits):  # what they would end is the parent's
+    for function in list(_exits):  # they would end resources of the parent
         not_at_exit(function)
     _call([*_functions, *(reference() for reference in list(_methods))])
 
 
 def _call(functions: Iterable[Callable[[], object] | None]) -> None:
     for function in functions:
-        with contextlib.suppress(Exception):  # one that fails must not keep the others from it, nor print anything
+        with contextlib.suppress(Exception):  # a failure must not stop the others, nor print anything
             if function is not None:
                 function()
 
 
 def _before_fork() -> None:
-    # The list itself: what one of them loads has its turn in the same fork.
+    # The list itself: a function that an import of one of them adds is called in the same fork.
     _call(_notes)
 
 

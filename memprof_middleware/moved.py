@@ -1,4 +1,4 @@
-"""Names from before the rooms, for scripts that use them; each is looked up where it is now. Gone with 0.3."""
+"""Module names of version 0.1 for old scripts, each with its present module. Removed in 0.3."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MODULES = {
     "outputs.group": "workers.group",
     "outputs.metrics": "metrics.collector",
     "outputs.report": "evidence.report",
-    "outputs.timeline": "workers.timeline",
+    "outputs.timeline": "workers.timeline_file",
     "outputs.workers": "workers.slot",
     "probes.containers": "heap.containers",
     "probes.holders": "heap.retainers",
@@ -23,7 +23,7 @@ MODULES = {
     "web.app": "web.http.page",
     "web.messages": "web.http.messages",
 }
-# Of ``memprof_middleware.probes``, which had the readings of the heap too.
+# Names of ``memprof_middleware.probes`` that are elsewhere now.
 _OF_PROBES = {
     "Container": "heap.containers",
     "Containers": "heap.containers",
@@ -33,10 +33,10 @@ _OF_PROBES = {
 
 
 class _Moved(types.ModuleType):
-    """Stands under an old name; imports nothing before something of it is asked for."""
+    """A module under an old name, which imports the present one when an attribute is read."""
 
     def __getattr__(self, name: str) -> object:
-        if name.startswith("__"):  # whoever walks through all modules asks every one of them for such
+        if name.startswith("__"):  # code that walks through all modules reads such attributes of each
             raise AttributeError(name)
         old = self.__name__.removeprefix(f"{_HERE}.")
         if f"{old}.{name}" in MODULES:
@@ -49,11 +49,11 @@ class _Loader(Loader):
         return _Moved(spec.name)
 
     def exec_module(self, module: types.ModuleType) -> None:
-        """All is there."""
+        """Nothing to execute."""
 
 
 def spec_of(name: str) -> ModuleSpec | None:
-    """How an old module is made; ``None`` for a name that never was one."""
+    """The spec of an old module; ``None`` for an unknown name."""
     old = name.removeprefix(f"{_HERE}.")
     if old not in MODULES:
         return None
@@ -61,7 +61,7 @@ def spec_of(name: str) -> ModuleSpec | None:
 
 
 def of_probes(name: str) -> object:
-    """What ``memprof_middleware.probes`` no longer has.
+    """An attribute that ``memprof_middleware.probes`` had in version 0.1.
 
     Raises:
         AttributeError: it never had it.

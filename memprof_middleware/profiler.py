@@ -1,4 +1,4 @@
-"""What users hold: a thin handle, which lives across forks and has the monitor of the process do the work."""
+"""The profiler as users hold it: a thin handle that lives across forks; the monitor of the process does the work."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, Me
 from memprof_middleware.recycling.off import recycler_class
 from memprof_middleware.routes.counter import Traffic
 from memprof_middleware.runtime.baseline_file import read_baseline, write_baseline
-from memprof_middleware.runtime.given import Given
 from memprof_middleware.runtime.instruments import Probes, ProcessInstruments
 from memprof_middleware.runtime.monitor import ProcessMonitor
 from memprof_middleware.runtime.report import statistics_of
+from memprof_middleware.runtime.setup import Setup
 from memprof_middleware.runtime.snapshotter import Trace
 from memprof_middleware.sinks.choice import chosen
-from memprof_middleware.workers.pasts import Pasts
+from memprof_middleware.workers.timelines import Timelines
 
 if TYPE_CHECKING:
     from memprof_middleware.sinks.sink import Sink
@@ -37,20 +37,20 @@ _Remedy = TypeVar("_Remedy", bound=Callable[[], object])
 
 
 class MemoryProfiler:
-    """Watches the memory of the process it runs in.
+    """The memory profiler of the process that it runs in.
 
     Making one starts nothing. :meth:`ensure_running`, called by an adapter at the first event in each process, starts
     the background thread; with ``Config(background=False)`` the caller steps the profiler instead.
 
-    It lives as long as somebody holds it, an adapter for example: one that is dropped is stopped by its thread, and
-    what it watched can be freed. One that its caller steps has no thread: :meth:`stop` it.
+    It lives as long as it is referenced, by an adapter for example; its thread stops it once it is not, and nothing
+    that it watched stays in memory. One that its caller steps has no thread: :meth:`stop` it.
 
     Args:
         config: the settings; by default those of the environment.
-        clock: tells the time, in seconds since the epoch; a test replays hours with a clock of its own.
+        clock: returns the time, in seconds since the epoch; a test replays hours with a clock of its own.
         logger: where alerts go; by default the logger ``memprof``.
         probes: the instruments; a test passes recorded ones.
-        sinks: other monitoring systems that hear of figures and alerts, beside those that the settings name.
+        sinks: other monitoring systems that receive figures and alerts, beside those that the settings name.
 
     Raises:
         ConfigError: a setting in the environment is not valid, or two sinks have one name.
@@ -74,7 +74,7 @@ class MemoryProfiler:
         self._logger_given = logger is not None
         if self.config.log_level is not None:
             logging.getLogger("memprof").setLevel(self.config.log_level.upper())
-        self._given = Given(
+        self._setup = Setup(
             config=self.config,
             clock=clock,
             logger=logger or logging.getLogger("memprof"),
@@ -106,7 +106,7 @@ class MemoryProfiler:
     def _make(self) -> ProcessMonitor:
         with entering():
             if self._made is None:
-                self._made = ProcessMonitor(self._given)
+                self._made = ProcessMonitor(self._setup)
             return self._made
 
     @property
@@ -144,7 +144,7 @@ class MemoryProfiler:
 
     def _start(self) -> None:
         monitor = self._entered
-        # First, so that a process that may not start threads is told once and not with every request.
+        # First, so that a process that may not start threads logs this once and not with every request.
         self._started_in = monitor.pid
         monitor.start()
 
@@ -164,21 +164,21 @@ class MemoryProfiler:
         return self._monitor.schedule.sampler.running
 
     def charge_shown(self, seconds: float) -> None:
-        """Pay, from the budget, for processor time that showing something has taken; a part of ours calls it."""
-        self._monitor.purse.charge("shown", seconds)
+        """Charge the CPU budget for processor time that displaying results took; a part of ours calls it."""
+        self._monitor.budget.charge("display", seconds)
 
-    # -- measure, judge, tell ------------------------------------------------------------------------------------
+    # -- measure, judge, report ----------------------------------------------------------------------------------
 
     def step(self) -> None:
         """One beat of the background thread: snapshot, leaks, thresholds. Never raises."""
         self._entered.step()
 
     def step_if_overdue(self) -> None:
-        """Where the thread does not run (uWSGI without threads), a scrape takes its place, once an interval."""
+        """Do a step with a scrape, once an interval, if the thread does not run (uWSGI without threads)."""
         self._entered.schedule.step_if_overdue()
 
     def take_snapshot(self) -> MemorySnapshot:
-        """Look at this process now and keep the result in the history.
+        """Take a snapshot of this process now and keep it in the history.
 
         What cannot be measured is ``None`` in the snapshot, counted and logged once; nothing is raised. Objects are
         counted exactly: who asks for a snapshot gets one, whatever the budget.
@@ -201,9 +201,9 @@ class MemoryProfiler:
         return self._entered.evaluator.check_thresholds()
 
     def judge_routes(self) -> list[RouteGrowth]:
-        """What a request keeps, by route, over all workers of the server; the routes that keep most first.
+        """Judge the memory kept per request, by route, over all workers of the server; the largest first.
 
-        One worker finds it out and tells the others. A route that begins to leak is logged and passed to the alert
+        One worker judges for all. A route that begins to leak is logged and passed to the alert
         callbacks, once; and so is its end.
         """
         return self._entered.evaluator.judge_routes()
@@ -220,13 +220,13 @@ class MemoryProfiler:
         return self._entered.evidence(cause)
 
     def route_growth(self) -> list[RouteGrowth]:
-        """What was found out last by :meth:`judge_routes`, in this worker or in the one that does it for all."""
+        """The last result of :meth:`judge_routes`, in this worker or in the one that judges for all."""
         return self._entered.evaluator.route_growth()
 
     def route_of(self, type_name: str) -> RouteGrowth | None:
         """The route whose requests make a type grow in this worker, with its share of the growth and its interval.
 
-        ``together_with`` names the routes that cannot be told from it; ``None`` if no route is found.
+        ``together_with`` names the routes that cannot be distinguished from it; ``None`` if no route is found.
 
         Args:
             type_name: the type, as :class:`Leak` names it.
@@ -235,12 +235,12 @@ class MemoryProfiler:
 
     @property
     def triage(self) -> Triage:
-        """What people decided about incidents: acknowledge one, ignore something, watch it again."""
+        """The decisions of people about incidents: acknowledge one, ignore something, watch it again."""
         return self._entered.features.triage
 
     def serves(self, *faces: str) -> None:
-        """Note where a host shows what is found, in words, for the first log line."""
-        self._given.faces = faces
+        """Note the places where a host shows results, for the first log line."""
+        self._setup.faces = faces
 
     def register_leak_callback(self, callback: _Callback) -> _Callback:
         """Call a function with each :class:`Leak` when it is first found; may be used as a decorator.
@@ -250,7 +250,7 @@ class MemoryProfiler:
         Raises:
             ConfigError: not callable.
         """
-        self._given.leak_callbacks.append(_callable(callback))
+        self._setup.leak_callbacks.append(_callable(callback))
         return callback
 
     def register_alert_callback(self, callback: _Callback) -> _Callback:
@@ -259,7 +259,7 @@ class MemoryProfiler:
         Raises:
             ConfigError: not callable.
         """
-        self._given.alert_callbacks.append(_callable(callback))
+        self._setup.alert_callbacks.append(_callable(callback))
         return callback
 
     def register_remedy(self, callback: _Remedy) -> _Remedy:
@@ -272,7 +272,7 @@ class MemoryProfiler:
         Raises:
             ConfigError: not callable.
         """
-        self._given.remedies.append(_callable(callback, "no argument"))
+        self._setup.remedies.append(_callable(callback, "no argument"))
         if "callbacks" not in self.config.remedies:
             self.logger.info('memprof: register_remedy() has no effect: add "callbacks" to the setting remedies')
         return callback
@@ -281,7 +281,7 @@ class MemoryProfiler:
 
     @property
     def baseline(self) -> MemorySnapshot | None:
-        """What drift is measured against; ``None`` until one is set, loaded or taken after warm-up."""
+        """The snapshot that drift is measured from; ``None`` until one is set, loaded or taken after warm-up."""
         return self._monitor.snapshots.baseline
 
     def set_baseline(self, snapshot: MemorySnapshot | None = None) -> MemorySnapshot:
@@ -289,11 +289,11 @@ class MemoryProfiler:
         monitor = self._entered
         if snapshot is None:
             snapshot = monitor.snapshots.last or self.take_snapshot()
-        self._given.baseline = snapshot
+        self._setup.baseline = snapshot
         return snapshot
 
     def compare_to_baseline(self) -> DriftReport | None:
-        """How far the last snapshot is from the baseline; ``None`` while one of them is missing."""
+        """The difference of the last snapshot from the baseline; ``None`` while one of them is missing."""
         return self._monitor.snapshots.drift
 
     def save_baseline(self, path: str | os.PathLike[str]) -> None:
@@ -313,7 +313,7 @@ class MemoryProfiler:
         Raises:
             BaselineError: the file cannot be read or holds no baseline; the present baseline stays.
         """
-        self._given.baseline = found = read_baseline(path)
+        self._setup.baseline = found = read_baseline(path)
         return found
 
     # -- what others read ----------------------------------------------------------------------------------------
@@ -335,7 +335,7 @@ class MemoryProfiler:
 
     def now(self) -> float:
         """The time by the profiler's clock, in seconds since the epoch."""
-        return self._given.clock()
+        return self._setup.clock()
 
     @property
     def history(self) -> History:
@@ -344,22 +344,22 @@ class MemoryProfiler:
 
     @property
     def logger(self) -> logging.Logger:
-        """Where alerts and failures go."""
-        return self._given.logger
+        """The logger of alerts and failures."""
+        return self._setup.logger
 
     def use_logger(self, logger: logging.Logger) -> None:
         """Pass alerts and failures into the host's logging; a logger given to the constructor stays."""
         if not self._logger_given:
-            self._given.logger = logger
+            self._setup.logger = logger
             self._monitor.use_logger()
 
     @property
     def worker(self) -> str:
-        """The label that tells this process from its siblings: the number of its slot."""
+        """The label of this process among the workers of its server: the number of its slot."""
         return self._monitor.worker
 
     def workers(self) -> list[MemoryMetrics]:
-        """What each live worker of the server tells the outside, this one included; measures nothing.
+        """The figures of each live worker of the server, this one included; measures nothing.
 
         Of this worker too it is what was published last: otherwise a counter would run ahead when its own worker
         answers a scrape and fall back when another one does. One that was not published yet shows what there is.
@@ -367,15 +367,15 @@ class MemoryProfiler:
         return self._entered.publisher.workers()
 
     def settle(self) -> None:
-        """Be seen, before a scrape: a young worker takes its place, and one without a thread publishes each time."""
+        """Publish before a scrape: a young worker joins the group, and one without a thread publishes each time."""
         self._entered.settle()
 
     def publish(self) -> None:
-        """Let a scrape, whichever worker answers it, see the state as it is now."""
+        """Publish the figures of now, which a scrape of any worker shows."""
         self._entered.publisher.publish()
 
     def metrics(self) -> MemoryMetrics:
-        """Everything this process tells the outside, as of the last snapshot; measures nothing."""
+        """The figures of this process as of the last snapshot; measures nothing."""
         return self._entered.metrics()
 
     def statistics(self) -> dict[str, Any]:
@@ -394,13 +394,13 @@ class MemoryProfiler:
 
     @property
     def flames(self) -> FlameRecorder:
-        """Makes the flame graphs of this process."""
+        """The recorder of flame graphs of this process."""
         return self._monitor.flames
 
     @property
-    def pasts(self) -> Pasts:
-        """The last hours of every worker of the server."""
-        return self._monitor.pasts
+    def pasts(self) -> Timelines:
+        """The timelines of the workers of the server: their figures of the last hours."""
+        return self._monitor.timelines
 
 
 def _callable(callback: _Callback, arguments: str = "one argument") -> _Callback:

@@ -1,4 +1,4 @@
-"""The profiler of this process: the first that an adapter made, for everybody who asks."""
+"""The registry of this process's profiler: the first one that an adapter made."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def profiler_for(profiler: MemoryProfiler | None = None, config: Config | None =
     """The profiler that an adapter works with: the one given, one made from a configuration, or the process's own.
 
     Settings that the configuration leaves at their default come from the environment. What is given or made here
-    first is from then on what :func:`get_memory_profiler` returns, as long as somebody holds it.
+    first is from then on what :func:`get_memory_profiler` returns, as long as it is referenced.
 
     Raises:
         ConfigError: both are given, or a setting is not valid.

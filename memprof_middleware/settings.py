@@ -1,4 +1,4 @@
-"""What a setting is: a field with its sentence and its rule, and how what was given becomes its value."""
+"""Settings: fields with their sentence and rule, and the conversion of given values."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def _no_pause(_seconds: float) -> None:
 
 
 class FakeClock:
-    """A clock that stands still until it is told to go on: ``MemoryProfiler(config, clock=FakeClock())``."""
+    """A clock that stands still until :meth:`advance` is called: ``MemoryProfiler(config, clock=FakeClock())``."""
 
     def __init__(self, now: float = 1_700_000_000.0) -> None:
         self.now = now
@@ -42,7 +42,7 @@ class FakeClock:
         return self.now
 
     def advance(self, seconds: float) -> None:
-        """Let this much time go by."""
+        """Advance the clock by some seconds."""
         self.now += seconds
 
 
@@ -55,7 +55,7 @@ class FakeProbes:
     Attributes:
         heap_mb: anonymous memory.
         limit_mb: the memory limit.
-        limit_source: where it comes from; ``ram``: the machine's memory, so nobody has set one.
+        limit_source: where it comes from; ``ram``: the machine's memory, without a limit.
         counts: live objects by type.
         collections: collections by generation.
         traced: traced memory, current and peak, in bytes.
@@ -216,7 +216,7 @@ class FakeProbes:
 
 @dataclasses.dataclass
 class Recorder:
-    """Keeps what a profiler tells its callbacks."""
+    """A recorder of the leaks and alerts that callbacks receive."""
 
     leaks: list[Leak] = dataclasses.field(default_factory=list)
     alerts: list[Alert] = dataclasses.field(default_factory=list)

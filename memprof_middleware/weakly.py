@@ -1,4 +1,4 @@
-"""Methods that do not hold their object: for a thread, a hook or the collector, which outlive it."""
+"""Weak methods, which do not hold their object: for threads, hooks and finalizers that outlive it."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def test_old_names_are_imported_as_before():
         "heap.retainers",
         "web.http.page",
     ]
-    assert timeline is import_module("memprof_middleware.workers.timeline")
+    assert timeline is import_module("memprof_middleware.workers.timeline_file")
 
 
 @pytest.mark.parametrize("new", sorted(moved.MODULES.values()))

@@ -123,7 +123,7 @@ def ours(series: Series) -> Iterator[Said]:
     """What the profiler tells."""
     told = False
     for now, past, used in _buckets(series):
-        found = outlook(past, used, series.limit, told=told)
+        found = outlook(past, used, series.limit, reported=told)
         told = found.low_seconds is not None
         low, high = (found.low_seconds, found.high_seconds) if told else (math.inf, math.inf)
         yield Said(now, (low + high) / 2, told, low, high)

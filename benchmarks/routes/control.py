@@ -7,7 +7,7 @@ import os
 
 from benchmarks.routes import rss_delta, work
 from memprof_middleware import Config, MemoryProfiler
-from memprof_middleware.purse import Purse
+from memprof_middleware.cpu_budget import CpuBudget
 from memprof_middleware.routes import watch as route_watch
 
 profiler = MemoryProfiler(Config(interval=float(os.environ.get("BENCH_INTERVAL", "1")), warmup_snapshots=0))
@@ -19,11 +19,11 @@ def begin(grows: bool) -> str:
     rss_delta.blamed.clear()
     profiler._monitor.features.routes = route_watch.RouteWatch(
         profiler.traffic,
-        profiler._given.probes,
+        profiler._setup.probes,
         profiler.now,
         0,
         profiler.failures,
-        Purse(100.0),  # whatever it costs
+        CpuBudget(100.0),  # whatever it costs
     )
     if grows:
         work.grows_by_itself.set()

@@ -83,8 +83,8 @@ class MemProfMiddleware:
         if KEY in scope:
             await self._within(scope, receive, send, scope[KEY])
             return
-        scope[KEY] = told = [root]
-        announce(told, path)
+        scope[KEY] = notes = [root]
+        announce(notes, path)
         watched = None if self._names.host_tells else self._names.watched(scope, send)
         self._traffic.started += 1
         try:
@@ -98,7 +98,7 @@ class MemProfMiddleware:
                 self.profiler.failures.record("route_name", error)
             settle(scope, self._traffic, watched or self._traffic, route)
 
-    async def _within(self, scope: Scope, receive: Receive, send: Send, told: list[str]) -> None:
+    async def _within(self, scope: Scope, receive: Receive, send: Send, notes: list[str]) -> None:
         """Pass a request on that a middleware further out counts, and tell it the route if the application has."""
         warn_twice(self.profiler)
         try:
@@ -106,7 +106,7 @@ class MemProfMiddleware:
         finally:
             with self.profiler.failures.caught("route_name"):
                 if self._names.tells(scope):
-                    told.append(self._names.of(scope, told[0], None))
+                    notes.append(self._names.of(scope, notes[0], None))
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def on_receive() -> Message:

@@ -18,7 +18,7 @@ def have_routes_left(app: Any) -> None:
 
 
 def have_mounted_routes_left(mount: Any) -> None:
-    """Have a Flask application that is mounted in an ASGI one by an adapter tell the request's route.
+    """Have a Flask application, mounted in an ASGI one by an adapter, report the request's route.
 
     Args:
         mount: the route, or what it calls: the adapter, such as Starlette's ``WSGIMiddleware``.
@@ -71,9 +71,9 @@ def _flask(app: Any) -> None:
     from flask import request
 
     def leave() -> None:
-        told = counted_further_out(request.environ)
-        if told is not None and request.url_rule is not None:
-            told.append(label_within(told, request.method, request.script_root, request.url_rule.rule))
+        notes = counted_further_out(request.environ)
+        if notes is not None and request.url_rule is not None:
+            notes.append(label_within(notes, request.method, request.script_root, request.url_rule.rule))
 
     funcs = app.before_request_funcs.setdefault(None, [])
     if "memprof" not in app.extensions and not any(func.__module__ == __name__ for func in funcs):

@@ -21,7 +21,7 @@ _MIDDLEWARE = "django_memprof.middleware.MemProfMiddleware"
 
 
 class MemProfConfig(AppConfig):
-    """What ``"django_memprof"`` in ``INSTALLED_APPS`` stands for."""
+    """The application ``"django_memprof"`` in ``INSTALLED_APPS``."""
 
     name = "django_memprof"
     label = "memprof"

@@ -68,7 +68,7 @@ def MemProfMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[H
 
 
 def _part_for(profiler: MemoryProfiler, endpoint: Endpoint, request: HttpRequest) -> Part | None:
-    """What of ours a request asks for."""
+    """The part of the endpoint that a request is for."""
     profiler.ensure_running()
     path = request.path_info
     part = endpoint.find(path, partial(host_route, path)) if path.startswith(endpoint.paths) else None
@@ -78,19 +78,19 @@ def _part_for(profiler: MemoryProfiler, endpoint: Endpoint, request: HttpRequest
 
 
 class _Visit:
-    """Counts a request as begun when made, and as ended when its response has, or if none comes of it.
+    """The count of a request: begun when made, ended with its response or without one.
 
-    One that a middleware further out counts is not; that middleware is told the route.
+    One that a middleware further out counts is not; that middleware gets the route.
     """
 
-    __slots__ = ("_carrier", "_request", "_told", "_traffic")
+    __slots__ = ("_carrier", "_notes", "_request", "_traffic")
 
     def __init__(self, profiler: MemoryProfiler, request: HttpRequest) -> None:
         self._carrier = carrier = getattr(request, "scope", None) or request.META  # as _carrier: a call less
         traffic = self._traffic = profiler.traffic
         self._request = request
-        self._told = counted_further_out(carrier)
-        if self._told is not None:
+        self._notes = counted_further_out(carrier)
+        if self._notes is not None:
             warn_twice(profiler)
         else:
             carrier[KEY] = [request.META.get("SCRIPT_NAME", "")]
@@ -98,7 +98,7 @@ class _Visit:
 
     def end_with(self, response: Any) -> None:
         """Count the request as ended now, or when the last part of its response has been sent."""
-        if getattr(response, "streaming", False) and self._told is None:
+        if getattr(response, "streaming", False) and self._notes is None:
             # Django has no public hook for the end of a response; files close themselves by this list too.
             response._resource_closers.append(EndOnce(self.end))
         else:
@@ -108,19 +108,19 @@ class _Visit:
         """Count the request as ended; where a middleware further out does, tell it the route."""
         request, match = self._request, self._request.resolver_match
         template = None if match is None else "/" + match.route.removeprefix("^")
-        if self._told is None:
+        if self._notes is None:
             traffic = self._traffic
             route = UNMATCHED if template is None else LABELS[request.method or "", template]
             settle(self._carrier, traffic, traffic, route)
         elif template is None:
-            self._told.append(UNMATCHED)
+            self._notes.append(UNMATCHED)
         else:
             prefix = request.META.get("SCRIPT_NAME", "")
-            self._told.append(label_within(self._told, request.method or "", prefix, template))
+            self._notes.append(label_within(self._notes, request.method or "", prefix, template))
 
 
 def _carrier(request: HttpRequest) -> MutableMapping[str, Any]:
-    """What a request is to the server, and so to a middleware around Django: a scope or an environ."""
+    """The scope or environ of a request, which a middleware around Django sees too."""
     # Not by its __dict__: once that is asked for, Python looks up all of the request's attributes the slow way.
     carrier: MutableMapping[str, Any] = getattr(request, "scope", None) or request.META
     return carrier

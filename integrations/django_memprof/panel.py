@@ -32,7 +32,7 @@ class MemProfPanel(Panel):
 
     @property
     def nav_subtitle(self) -> str:
-        """What the side bar shows."""
+        """The subtitle in the side bar."""
         return str(self.get_stats().get("subtitle", ""))
 
     @property

@@ -99,10 +99,10 @@ def _around(app: Flask, profiler: MemoryProfiler) -> WSGIApplication:
             if answer is not None:
                 (counted_further_out(environ) or []).append(OWN)
                 return answer
-        told = counted_further_out(environ)
-        if told is not None:
+        notes = counted_further_out(environ)
+        if notes is not None:
             warn_twice(profiler)
-            return _within(inner, environ, start_response, told)
+            return _within(inner, environ, start_response, notes)
 
         rule, whole = None, False
 
@@ -144,7 +144,7 @@ def _is_alone(app: Flask) -> bool:
 
 
 def _within(
-    inner: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse, told: list[str]
+    inner: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse, notes: list[str]
 ) -> Iterable[bytes]:
     """Pass a request on that a middleware further out counts, and tell it the rule."""
     rule = None
@@ -159,7 +159,7 @@ def _within(
     finally:
         rule = rule or environ.get(_RULE)
         prefix = environ.get("SCRIPT_NAME", "")
-        told.append(UNMATCHED if rule is None else label_within(told, environ["REQUEST_METHOD"], prefix, rule.rule))
+        notes.append(UNMATCHED if rule is None else label_within(notes, environ["REQUEST_METHOD"], prefix, rule.rule))
 
 
 def _has_route(app: Flask, path: str | None) -> bool:

@@ -34,7 +34,7 @@ class MemProfPanel(DebugPanel):
         return "Memory"
 
     def nav_subtitle(self) -> str:
-        """What the side bar shows below it."""
+        """The subtitle in the side bar."""
         return self._subtitle
 
     def title(self) -> str:

@@ -1,1 +1,1 @@
-"""Watches an application that its server's own command starts, without a line in it: ``memprof run COMMAND``."""
+"""``memprof run COMMAND``: profile an application that its server's own command starts, without a change to it."""

@@ -58,7 +58,7 @@ def run_command(argv: Sequence[str]) -> int:
 
 
 def unreachable(program: str, command: Sequence[str]) -> str | None:
-    """Why an application that this command starts cannot be watched; ``None``: nothing is known against it.
+    """The reason why an application of this command cannot be profiled; ``None``: none is known.
 
     Args:
         program: its path.

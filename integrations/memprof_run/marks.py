@@ -1,4 +1,4 @@
-"""What the launcher tells the processes below it, and the one line that they may say. Loads nothing."""
+"""The environment variables from the launcher to its processes, and the one line that they may print. Loads nothing."""
 
 from __future__ import annotations
 

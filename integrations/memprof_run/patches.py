@@ -1,4 +1,4 @@
-"""What is replaced in each server's module: the method that takes the application wraps it. Loads no profiler."""
+"""The patches of each server's module: the method that takes the application wraps it. Loads no profiler."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _wsgi(app: Any) -> Any:
 
 
 def _after(owner: Any, method: str, then: Callable[[Any], None]) -> None:
-    """Have something done to the object after a method of its class has run."""
+    """Call a function with the object after a method of its class has run."""
     original = getattr(owner, method)
 
     @functools.wraps(original)
@@ -43,7 +43,7 @@ def _after(owner: Any, method: str, then: Callable[[Any], None]) -> None:
 
 
 def _wrap(owner: Any, method: str, attribute: str, wrapped: Callable[[Any], Any]) -> None:
-    """Have an attribute wrapped after a method has set it."""
+    """Wrap an attribute after a method has set it."""
 
     def then(self: Any) -> None:
         app = getattr(self, attribute, None)
@@ -94,7 +94,7 @@ def _granian(wrapped: Callable[[Any], Any], module: Any) -> None:
 
 
 def _django(module: Any) -> None:
-    """Have Django tell the template of each request's route to the middleware around it."""
+    """Have Django report the template of each request's route to the middleware around it."""
     from memprof_run.telling import tell
 
     original = module.BaseHandler.resolve_request

@@ -15,8 +15,8 @@ def tell(carrier: MutableMapping[str, Any], method: str | None, prefix: str, tem
         prefix: what the application is mounted under.
         template: of its route; ``None``: none was found.
     """
-    told = carrier.get("memprof.request")
-    if told and template is not None:
+    notes = carrier.get("memprof.request")
+    if notes and template is not None:
         from memprof_middleware.web.http.visits import label_within  # there already: whoever left the list has it
 
-        told.append(label_within(told, method or "", prefix, template))
+        notes.append(label_within(notes, method or "", prefix, template))

@@ -82,9 +82,9 @@ class MemProfMiddleware:
             if answer is not None:
                 (counted_further_out(environ) or []).append(OWN)
                 return answer
-        told = counted_further_out(environ)
-        if told is not None:
-            return self._within(environ, start_response, told)
+        notes = counted_further_out(environ)
+        if notes is not None:
+            return self._within(environ, start_response, notes)
         prefix = environ.get("SCRIPT_NAME", "")
         environ[KEY] = [prefix]
         counter: RequestCounter = self._traffic
@@ -109,7 +109,7 @@ class MemProfMiddleware:
         settle(environ, self._traffic, *self._found(environ, counter, route))
 
     def _found(self, environ: WSGIEnvironment, counter: RequestCounter, path: str) -> tuple[RequestCounter, str]:
-        """What counts a request and under which route: the framework's or the user's, else its path."""
+        """The counter of a request and its route: the framework's or the user's, else its path."""
         template = environ.get(ROUTE)
         if template is None and "bottle.route" in environ:
             template = environ["bottle.route"].rule
@@ -117,7 +117,7 @@ class MemProfMiddleware:
             return self._traffic, LABELS[environ.get("REQUEST_METHOD", ""), template]
         return counter, path or self._named(environ)
 
-    def _within(self, environ: WSGIEnvironment, start_response: StartResponse, told: list[str]) -> Iterable[bytes]:
+    def _within(self, environ: WSGIEnvironment, start_response: StartResponse, notes: list[str]) -> Iterable[bytes]:
         """Pass a request on that a middleware further out counts, and tell it the route if that is known here."""
         warn_twice(self.profiler)
         try:
@@ -125,10 +125,10 @@ class MemProfMiddleware:
         finally:
             template = environ.get(ROUTE)
             if self._route_name is not None:
-                told.append(self._named(environ))
+                notes.append(self._named(environ))
             elif template is not None:
                 prefix = environ.get("SCRIPT_NAME", "")
-                told.append(label_within(told, environ.get("REQUEST_METHOD", ""), prefix, template))
+                notes.append(label_within(notes, environ.get("REQUEST_METHOD", ""), prefix, template))
 
     def _named(self, environ: WSGIEnvironment) -> str:
         try:
@@ -140,7 +140,7 @@ class MemProfMiddleware:
 
 
 class _Newcomer:
-    """Counts a request whose path has no name yet: an error gives it none, so that a scanner makes no routes."""
+    """The counter of a request with an unknown path: errors get no route of their own, so that scanners make none."""
 
     def __init__(self, traffic: Traffic, start_response: StartResponse) -> None:
         self._traffic, self._start_response, self._status = traffic, start_response, ""
@@ -148,7 +148,7 @@ class _Newcomer:
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
     ) -> Callable[[bytes], object]:
-        """Keeps the status."""
+        """Note the status."""
         self._status = status
         given = () if exc_info is None else (exc_info,)
         return self._start_response(status, headers, *given)

@@ -1,4 +1,4 @@
-"""An application in this process, ASGI or WSGI, and one request to it at a time."""
+"""An ASGI or WSGI application in this process, with one request at a time."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class AnswerError(MemprofError):
 
 
 @valueclass(frozen=True, slots=True)
-class Asked:
-    """One request, sent again and again.
+class RepeatedRequest:
+    """A request that is sent many times.
 
     Attributes:
         method: such as ``GET``.
@@ -51,7 +51,7 @@ class Asked:
 
     @property
     def label(self) -> str:
-        """How it is told."""
+        """Method and path, for messages."""
         return clean(f"{self.method} {self.path}")
 
     def judge(self, status: int) -> None:
@@ -95,7 +95,7 @@ def load(name: str, *, factory: bool = False) -> Any:
 
 
 def client(app: Any) -> AsgiClient | WsgiClient:
-    """How an application is asked."""
+    """The client of an application."""
     asynchronous = inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(type(app).__call__)
     return AsgiClient(app) if asynchronous else WsgiClient(app)
 
@@ -115,14 +115,14 @@ class WsgiClient:
     def __init__(self, app: Callable[..., Any]) -> None:
         self._app = app
 
-    def work(self, asked: Asked) -> Callable[[], object]:
+    def work(self, repeated: RepeatedRequest) -> Callable[[], object]:
         """A function that sends a request and reads the answer.
 
         Raises:
             AnswerError: when it is called, and the answer is an error.
         """
-        paths = _paths(asked.path)
-        headers = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in asked.headers}
+        paths = _paths(repeated.path)
+        headers = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in repeated.headers}
         content_type = headers.pop("HTTP_CONTENT_TYPE", "")
 
         def ask() -> None:
@@ -135,12 +135,12 @@ class WsgiClient:
 
             body = self._app(
                 {
-                    "REQUEST_METHOD": asked.method,
+                    "REQUEST_METHOD": repeated.method,
                     "SCRIPT_NAME": "",
                     "PATH_INFO": path,
                     "QUERY_STRING": query,
                     "CONTENT_TYPE": content_type,
-                    "CONTENT_LENGTH": str(len(asked.body)),
+                    "CONTENT_LENGTH": str(len(repeated.body)),
                     "SERVER_NAME": "localhost",
                     "SERVER_PORT": "80",
                     "SERVER_PROTOCOL": "HTTP/1.1",
@@ -148,7 +148,7 @@ class WsgiClient:
                     "HTTP_HOST": "localhost",
                     "wsgi.version": (1, 0),
                     "wsgi.url_scheme": "http",
-                    "wsgi.input": io.BytesIO(asked.body),
+                    "wsgi.input": io.BytesIO(repeated.body),
                     "wsgi.errors": sys.stderr,
                     "wsgi.multithread": False,
                     "wsgi.multiprocess": False,
@@ -164,7 +164,7 @@ class WsgiClient:
                 close = getattr(body, "close", None)
                 if close is not None:
                     close()
-            asked.judge(int(statuses[-1][:3]))
+            repeated.judge(int(statuses[-1][:3]))
 
         return ask
 
@@ -187,7 +187,7 @@ class AsgiClient:
         self._runner = asyncio.Runner()
         self._state: dict[str, Any] = {}
         self._said: asyncio.Queue[Message] = asyncio.Queue()
-        self._told: asyncio.Queue[Message] = asyncio.Queue()
+        self._events: asyncio.Queue[Message] = asyncio.Queue()
         self._lifespan: asyncio.Task[None] | None = None
         try:
             self._runner.run(self._start())
@@ -195,34 +195,37 @@ class AsgiClient:
             self._runner.close()
             raise
 
-    def work(self, asked: Asked) -> Callable[[], object]:
+    def work(self, repeated: RepeatedRequest) -> Callable[[], object]:
         """As for a WSGI application."""
-        paths = _paths(asked.path)
-        return lambda: self._runner.run(self._ask(asked, next(paths)))
+        paths = _paths(repeated.path)
+        return lambda: self._runner.run(self._ask(repeated, next(paths)))
 
     def close(self) -> None:
         """End the application as a server does."""
         self._runner.run(self._stop())
         self._runner.close()
 
-    async def _ask(self, asked: Asked, whole: str) -> None:
+    async def _ask(self, repeated: RepeatedRequest, whole: str) -> None:
         path, _, query = whole.partition("?")
         scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": "1.1",
-            "method": asked.method,
+            "method": repeated.method,
             "scheme": "http",
             "path": path,
             "raw_path": path.encode(),
             "query_string": query.encode(),
             "root_path": "",
-            "headers": [(b"host", b"localhost"), *((name.encode(), value.encode()) for name, value in asked.headers)],
+            "headers": [
+                (b"host", b"localhost"),
+                *((name.encode(), value.encode()) for name, value in repeated.headers),
+            ],
             "client": ("127.0.0.1", 50000),
             "server": ("localhost", 80),
             "state": self._state.copy(),
         }
-        sent = [{"type": "http.request", "body": asked.body, "more_body": False}]
+        sent = [{"type": "http.request", "body": repeated.body, "more_body": False}]
         over = asyncio.Event()
         status = 500
 
@@ -241,11 +244,11 @@ class AsgiClient:
 
         await self._app(scope, receive, send)
         over.set()
-        asked.judge(status)
+        repeated.judge(status)
 
     async def _start(self) -> None:
         scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self._state}
-        self._lifespan = asyncio.ensure_future(self._app(scope, self._told.get, self._said.put))
+        self._lifespan = asyncio.ensure_future(self._app(scope, self._events.get, self._said.put))
         said = await self._answer("lifespan.startup")
         if said is not None and said["type"] == "lifespan.startup.failed":
             why = str(said.get("message", "")).strip().splitlines()[-1:]
@@ -260,10 +263,10 @@ class AsgiClient:
             self._lifespan.cancel()
 
     async def _answer(self, question: str) -> Message | None:
-        """What the application says to a message of its lifespan; ``None``: it has none, which is allowed."""
+        """The answer of the application to a lifespan message; ``None``: it has no lifespan, which is allowed."""
         if self._lifespan is None or self._lifespan.done():
             return None
-        self._told.put_nowait({"type": question})
+        self._events.put_nowait({"type": question})
         said = asyncio.ensure_future(self._said.get())
         await asyncio.wait({said, self._lifespan}, return_when=asyncio.FIRST_COMPLETED)
         if said.done():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from memprof_middleware.checking.check import findings
-from memprof_middleware.checking.told import all_in_words, leak_of
+from memprof_middleware.checking.finding_text import all_in_words, leak_of
 from memprof_middleware.model import Leak
 
 _CALL = "call"

@@ -1,4 +1,4 @@
-"""Two stages: rounds of equal work, and only where something grows in each of them, many more to tell caches apart."""
+"""The leak check in two stages: rounds of equal work, and many more rounds if something grows in each."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Finding:
 def findings(
     work: Callable[[], object], requests: int = 20, confirm: int = 2000, ignore: tuple[str, ...] = ()
 ) -> list[Finding]:
-    """What the work leaves behind each time; empty: nothing.
+    """The findings: what each run of the work leaves behind; empty without leaks.
 
     Args:
         work: as for :func:`memprof_middleware.testing.assert_no_leak`, and so with the others.
@@ -155,7 +155,7 @@ class _Stage:
         return found
 
     def findings(self) -> list[Finding]:
-        """What grew in all rounds, by what holds it; what lies in a container with a maximum size is not told."""
+        """The growth in all rounds by holder; contents of containers with a maximum size are left out."""
         counts = dict(self._series.counts)
         lengths = self._containers()
         growths = [self._growth(name, "objects", counts[name]) for name in self.grown if name in counts]

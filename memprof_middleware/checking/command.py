@@ -9,9 +9,9 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 
-from memprof_middleware.checking.application import AnswerError, Asked, CheckError, client, load
+from memprof_middleware.checking.application import AnswerError, CheckError, RepeatedRequest, client, load
 from memprof_middleware.checking.check import findings
-from memprof_middleware.checking.told import all_in_words, leak_of
+from memprof_middleware.checking.finding_text import all_in_words, leak_of
 from memprof_middleware.errors import ConfigError
 
 CLEAN, LEAKS, CANNOT_RUN, FAILS = 0, 1, 2, 3
@@ -24,24 +24,24 @@ def run_check(argv: Sequence[str]) -> int:
     # A profiler of the application's own would count and collect in between.
     os.environ["MEMPROF_ENABLED"] = "false"
     try:
-        asked = [_asked(path, options) for path in options.path]
+        requests = [_request_of(path, options) for path in options.path]
         with _silence(options.verbose):
-            leaking = _check(options, asked)
+            messages = _check(options, requests)
     except (CheckError, ConfigError) as error:
         return _say(error, CANNOT_RUN)
     except AnswerError as error:
         return _say(error, FAILS)
-    for one in asked:
-        print(leaking.get(one) or f"{one.label}: no memory leak")
-    return LEAKS if any(leaking.values()) else CLEAN
+    for one in requests:
+        print(messages.get(one) or f"{one.label}: no memory leak")
+    return LEAKS if any(messages.values()) else CLEAN
 
 
-def _check(options: argparse.Namespace, asked: Sequence[Asked]) -> dict[Asked, str]:
-    """What is to be said of each request that leaves something behind."""
-    told = {}
+def _check(options: argparse.Namespace, requests: Sequence[RepeatedRequest]) -> dict[RepeatedRequest, str]:
+    """The message for each request that leaves memory behind."""
+    messages = {}
     server = client(load(options.app, factory=options.factory))
     try:
-        for one in asked:
+        for one in requests:
             work = server.work(one)
             try:
                 found = findings(work, options.requests, options.confirm, tuple(options.ignore))
@@ -50,11 +50,11 @@ def _check(options: argparse.Namespace, asked: Sequence[Asked]) -> dict[Asked, s
             except Exception as error:
                 raise AnswerError(f"{one.label} raised {type(error).__name__}") from error
             if found:
-                told[one] = all_in_words([(leak_of(finding, one.label), finding) for finding in found], one.label)
+                messages[one] = all_in_words([(leak_of(finding, one.label), finding) for finding in found], one.label)
     finally:
         with contextlib.suppress(Exception):  # what the application does at its end is not what is checked
             server.close()
-    return told
+    return messages
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _asked(path: str, options: argparse.Namespace) -> Asked:
+def _request_of(path: str, options: argparse.Namespace) -> RepeatedRequest:
     method, blank, rest = path.partition(" ")
     if not blank:
         method, rest = "GET", path
@@ -98,7 +98,7 @@ def _asked(path: str, options: argparse.Namespace) -> Asked:
         if not colon:
             raise ConfigError(f"--header {header!r}: a name, a colon and a value are expected")
         headers.append((name.strip().lower(), value.strip()))
-    return Asked(method.upper(), rest, tuple(headers), options.body.encode(), tuple(options.accept))
+    return RepeatedRequest(method.upper(), rest, tuple(headers), options.body.encode(), tuple(options.accept))
 
 
 def _say(error: Exception, status: int) -> int:

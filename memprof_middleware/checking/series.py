@@ -1,4 +1,4 @@
-"""Readings after equal rounds of work, kept so that keeping them grows nothing."""
+"""Readings after equal rounds of work, in arrays that do not grow."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ def collect() -> None:
 
 
 def increments(values: list[int]) -> list[int]:
-    """What each round added."""
+    """The growth of each round."""
     return [after - before for before, after in pairwise(values)]
 
 
 def steady(values: list[int], requests: int, share: float, pace: float = 0.0) -> float | None:
-    """What each request adds, if every round has added about as much; ``None`` if it has not.
+    """The growth per request, if all rounds agree; ``None`` if they do not.
 
     Args:
         values: a count before the first round and after each.

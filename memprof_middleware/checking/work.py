@@ -1,4 +1,4 @@
-"""The work that is repeated: called, awaited where it is async, with nothing around it that keeps what it says."""
+"""The repeated work: called, and awaited if it is async, with nothing that keeps its output."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is written down when memory runs out."""
+"""Evidence files: written at a confirmed leak or nearly full memory."""

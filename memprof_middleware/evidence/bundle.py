@@ -1,4 +1,4 @@
-"""The evidence bundle: one small JSON file, written when a leak is confirmed or memory runs out, to be read later.
+"""The evidence file: a small JSON file, written when a leak is confirmed or memory is nearly full.
 
 It holds names, numbers and settings, never a value of the program.
 """
@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from memprof_middleware.analysis.breakdown import breakdown, growth_sentence
 from memprof_middleware.analysis.history import History
-from memprof_middleware.analysis.ledger import answer, ledger
 from memprof_middleware.config import Config
 from memprof_middleware.model import Leak, MemoryMetrics, Moment, RouteGrowth
 from memprof_middleware.model.codec import _Value
@@ -38,8 +38,8 @@ _SERIES = ("heap_used_mb", "rss_mb", "total_objects", "allocated_blocks", "nativ
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class Told(_Value):
-    """What a bundle is about, so that no other worker writes it again.
+class EvidenceSubject(_Value):
+    """The subjects of an evidence file, so that no other worker writes it again.
 
     Attributes:
         time: when it was written, seconds since the epoch.
@@ -66,7 +66,7 @@ def bundle(
     allocator: str,
     populations: Mapping[str, int],
 ) -> dict[str, Any]:
-    """What is known now, as JSON-ready types.
+    """The content of an evidence file, as JSON-ready types.
 
     Args:
         cause: why it is written, in words.
@@ -97,8 +97,8 @@ def bundle(
         "snapshot": last.to_dict() if last else None,
         "leaks": [_leak(leak, history) for leak in metrics.leaks],
         "routes": [growth.to_dict() for growth in routes],
-        "ledger": [dataclasses.asdict(line) for line in ledger(last)] if last else [],
-        "growth": answer(first, last) if first and last else "",
+        "ledger": [dataclasses.asdict(line) for line in breakdown(last)] if last else [],
+        "growth": growth_sentence(first, last) if first and last else "",
         "types": _changes(history.types_grown(_TYPES)),
         "containers": _changes(history.paths_grown(_TYPES)),
         "populations": dict(populations),
@@ -121,9 +121,9 @@ def write_bundle(data: Mapping[str, Any], folder: str | None, now: float) -> Pat
     home = _home(folder)
     home.mkdir(mode=0o700, exist_ok=True)
     present = _present(home)
-    recent = [_told(path) for path in present if path.stat().st_mtime > now - 3600]
-    of_a_limit = Told.from_dict(data).of_a_limit
-    if sum(told.of_a_limit == of_a_limit for told in recent) >= _PER_HOUR:
+    recent = [_subject_of(path) for path in present if path.stat().st_mtime > now - 3600]
+    of_a_limit = EvidenceSubject.from_dict(data).of_a_limit
+    if sum(subject.of_a_limit == of_a_limit for subject in recent) >= _PER_HOUR:
         return None
     stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
     path = home / f"memprof-{stamp}-{os.getpid()}.json"
@@ -140,13 +140,13 @@ def write_bundle(data: Mapping[str, Any], folder: str | None, now: float) -> Pat
     return path
 
 
-def told_of(folder: str | None, run: str) -> list[Told]:
-    """What the bundles of a run of the server are about.
+def subjects_of(folder: str | None, run: str) -> list[EvidenceSubject]:
+    """The subjects of the evidence files of a run of the server.
 
     Raises:
         OSError, RunDirectoryError: the folder cannot be used.
     """
-    return [told for told in map(_told, _present(_home(folder))) if told.run == run]
+    return [subject for subject in map(_subject_of, _present(_home(folder))) if subject.run == run]
 
 
 def _home(folder: str | None) -> Path:
@@ -157,10 +157,10 @@ def _present(home: Path) -> list[Path]:
     return sorted(home.glob("memprof-*.json"), key=lambda path: path.stat().st_mtime)
 
 
-def _told(path: Path) -> Told:
+def _subject_of(path: Path) -> EvidenceSubject:
     with contextlib.suppress(OSError, ValueError), path.open("rb") as file:  # another version's is about nothing
-        return Told.from_dict(parsed_object(file.read(_LARGEST)))
-    return Told()
+        return EvidenceSubject.from_dict(parsed_object(file.read(_LARGEST)))
+    return EvidenceSubject()
 
 
 def _settings(config: Config) -> dict[str, Any]:

@@ -31,12 +31,12 @@ def tag(leak: Leak) -> str:
 
 
 def reached(leak: Leak) -> str:
-    """When the memory limit was reached, from the time of the file on."""
+    """The time until the memory limit, from the time of the file on."""
     return "not known" if leak.hours_left is None else limit(leak.hours_left).removeprefix("memory limit ")
 
 
 def grew(leak: Leak) -> str:
-    """What it gained while it was watched, and in an hour."""
+    """The growth while it was watched, and an hour."""
     return f"{watched(leak)}; {growth(leak)}"
 
 

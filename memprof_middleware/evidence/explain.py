@@ -1,4 +1,4 @@
-"""An evidence bundle as a text that a person reads from top to bottom; tolerant of what is missing."""
+"""An evidence file as text for people; missing parts are left out."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class _Change(_Value):
 
 @valueclass(frozen=True, kw_only=True, slots=True)
 class _Bundle(_Value):
-    """What is looked at of a bundle; any of it may be missing, and there may be more."""
+    """The parts of an evidence file that are printed; any may be missing, and there may be more."""
 
     time: Moment | None = None
     cause: str = "?"

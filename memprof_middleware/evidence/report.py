@@ -1,4 +1,4 @@
-"""The state of one process as a text that a person reads from top to bottom."""
+"""The report of one process as text for people."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Reason(Protocol):
 
     @property
     def reason(self) -> str:
-        """Why, in words."""
+        """The reason, as text."""
 
 
 class Thresholds(Protocol):
@@ -36,11 +36,11 @@ class Thresholds(Protocol):
 
 
 class Learning(Protocol):
-    """What was learned of the application."""
+    """The learned figures of the application."""
 
     @property
     def change(self) -> object | None:
-        """What this release uses beside the one before, in words by ``str``."""
+        """The change of memory with this release, as text by ``str``."""
 
     @property
     def levels(self) -> Thresholds:
@@ -48,7 +48,7 @@ class Learning(Protocol):
 
 
 class Reported(Protocol):
-    """What the report asks of a :class:`~memprof_middleware.MemoryProfiler`."""
+    """The parts of a :class:`~memprof_middleware.MemoryProfiler` that a report reads."""
 
     @property
     def config(self) -> Config:
@@ -64,7 +64,7 @@ class Reported(Protocol):
 
     @property
     def tuner(self) -> Learning:
-        """What was learned."""
+        """The learned figures."""
 
     def metrics(self) -> MemoryMetrics:
         """The figures of the last snapshot."""

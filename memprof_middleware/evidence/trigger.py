@@ -1,4 +1,4 @@
-"""Watches for the moments at which evidence is worth keeping: a leak is confirmed, memory is running out."""
+"""The trigger of evidence files: a confirmed leak, or memory that is nearly full."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _LEAK = "leak "
 
 
 def command(path: Path) -> str:
-    """What prints an evidence file."""
+    """The command that prints an evidence file."""
     return f"memprof explain {path}"
 
 
 class _Cause(NamedTuple):
-    """What asks for a bundle: its subject, in words, and since when one about it is one of the same incident."""
+    """A cause for an evidence file: subject, text, and the time since when a file about it is of the same incident."""
 
     subject: str
     text: str
@@ -43,12 +43,12 @@ class EvidenceWatch:
         probes: name the allocator and count what else grows.
         config: whether, and where.
         failures: where a failure is counted.
-        run: names this run of the server: what one of its workers has told is told.
+        run: names this run of the server, in which each cause gets one file.
     """
 
     def __init__(self, probes: Instruments, config: Config, failures: Failures, run: Callable[[], str]) -> None:
         self._probes, self._config, self._failures, self._run = probes, config, failures, run
-        self._told: set[str] = set()  # what asked for a bundle at the last look
+        self._last_causes: set[str] = set()  # the subjects of the causes at the last step
 
     def consider(
         self,
@@ -57,10 +57,10 @@ class EvidenceWatch:
         now: float,
         write: Callable[[str, tuple[str, ...]], Path | None],
     ) -> dict[str, str]:
-        """Write an evidence file if something has come up that asks for one and no other worker has written it.
+        """Write an evidence file if there is a new cause, and no other worker has written one for it.
 
         Args:
-            others: what the other workers of the server tell, which share a limit with this one.
+            others: the summaries of the other workers of the server, which share a limit with this one.
             own: the figures of this one.
             now: seconds since the epoch.
             write: writes it, with the cause and its subjects.
@@ -69,14 +69,14 @@ class EvidenceWatch:
             The command that prints it, by each leak that it is about.
         """
         causes = {cause.subject: cause for cause in self._causes(others, own, now)}
-        new = {subject: cause for subject, cause in causes.items() if subject not in self._told}
-        self._told = set(causes)
+        new = {subject: cause for subject, cause in causes.items() if subject not in self._last_causes}
+        self._last_causes = set(causes)
         if new:
             with self._failures.caught("evidence"):
-                from memprof_middleware.evidence.bundle import told_of
+                from memprof_middleware.evidence.bundle import subjects_of
 
-                for told in told_of(self._config.evidence_dir, self._run()):
-                    new = {s: cause for s, cause in new.items() if s not in told.about or told.time < cause.since}
+                for written in subjects_of(self._config.evidence_dir, self._run()):
+                    new = {s: cause for s, cause in new.items() if s not in written.about or written.time < cause.since}
         path = write("; ".join(cause.text for cause in new.values()), tuple(new)) if new else None
         return {} if path is None else {cause.leak: command(path) for cause in new.values() if cause.leak}
 
@@ -108,8 +108,8 @@ class EvidenceWatch:
         hour_ago = now - 3600
         began: dict[str, float] = {}
         workers = (WorkerSummary.of(own), *others)
-        for told in workers:
-            for name, detected_at in told.leaks.items():
+        for worker in workers:
+            for name, detected_at in worker.leaks.items():
                 began[name] = min(detected_at, began.get(name, hour_ago))
         for leak in own.leaks:
             if leak.state == "confirmed":
@@ -117,7 +117,7 @@ class EvidenceWatch:
                     f"{_LEAK}{leak.name}", f"leak confirmed: {plain(headline(leak))}", began[leak.name], leak.name
                 )
         heap = own.snapshot.heap_percent if own.snapshot else None
-        shared = shared_memory([told.snapshot for told in workers if told.snapshot])
+        shared = shared_memory([worker.snapshot for worker in workers if worker.snapshot])
         for subject, percent, what in (
             (f"limit of worker {own.worker}", heap, f"worker {own.worker} uses {{:.0f}} % of its memory limit"),
             (
@@ -126,5 +126,5 @@ class EvidenceWatch:
                 "all workers together use {:.0f} % of their memory limit",
             ),
         ):
-            if percent is not None and percent >= (_OVER if subject in self._told else _BREACH):
+            if percent is not None and percent >= (_OVER if subject in self._last_causes else _BREACH):
                 yield _Cause(subject, what.format(percent), hour_ago)

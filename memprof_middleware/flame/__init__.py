@@ -1,1 +1,1 @@
-"""Which code holds the memory that it allocated."""
+"""Flame graphs of memory that is still held, by the code that allocated it."""

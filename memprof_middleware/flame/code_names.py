@@ -1,4 +1,4 @@
-"""Which function a line belongs to: read from the compiled code beside a source file, where it lies already."""
+"""The function of a source line, from the compiled code beside the file, if that exists."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _INNER = re.compile(r"(\.<locals>)?\.<(listcomp|genexpr|dictcomp|setcomp)>")
 
 
 class CodeNames:
-    """Knows the functions of the files that it was asked about; nothing of theirs is run."""
+    """The functions of source files, read without running their code."""
 
     def __init__(self) -> None:
         self._files: dict[str, tuple[dict[int, str], dict[str, int]]] = {}

@@ -1,4 +1,4 @@
-"""Two windows beside each other: which functions hold more than before, and which hold less."""
+"""The comparison of two windows: functions that hold more than before, and functions that hold less."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _differ(one: float, other: float) -> bool:
 
 
 def by_function(before: Iterable[Stack], after: Iterable[Stack]) -> list[Change]:
-    """What each function holds in both windows, the one that grew most first.
+    """The bytes of each function in both windows, the largest growth first.
 
     A stack counts for the last function of the application's own in it, else for the function that allocates.
     """

@@ -1,4 +1,4 @@
-"""Folds allocations into stacks that a reader can use: our own work left out, equal stacks together, not too many."""
+"""Fold allocations into stacks: without our own work, equal stacks added, and a maximum number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes one flame graph: lets a window be open as long as it may, and reads what it saw."""
+"""Record one flame graph: open a window, close it in time, and read its allocations."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Making:
         return FlameSummary.from_dict({**summary.to_dict(), **figures, "ended_at": self._clock()}), stacks
 
     def _watch(self, window: AllocationWindow) -> str:
-        """Let the window be open as long as it may; why it ended early, in words."""
+        """Keep the window open until its end. Returns the reason for an early end, as text."""
         if reason := self._tight():
             raise FlameError(f"not begun: {reason}")
         window.start()
@@ -111,7 +111,7 @@ class Making:
 
 
 def fold_window(raw: list[RawStack]) -> tuple[tuple[Stack, ...], int, int, int]:
-    """What an engine saw in this process, with names to read; as :func:`fold` returns it."""
+    """The allocations that an engine recorded, with readable names; as :func:`fold` returns them."""
     paths = sysconfig.get_paths()
     stdlib = (paths["stdlib"], paths["platstdlib"])
     path = [entry for entry in sys.path if entry]

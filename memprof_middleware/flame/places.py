@@ -1,4 +1,4 @@
-"""Names files the way a reader knows them, and says whose code they are."""
+"""Readable names of source files, and whether they are the application's, a library's or Python's."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ELSEWHERE_PARTS = 3
 
 
 class Places:
-    """Knows the folders of one process.
+    """The source folders of one process.
 
     Args:
         cwd: the working folder: what lies in it is the application's own.

@@ -1,4 +1,4 @@
-"""Where a window for a flame graph is asked for, claimed and handed back: files that the workers of a server share.
+"""The queue of orders for flame graphs, in files that the workers of a server share.
 
 A request reaches one worker, and the window is to run in the one that was asked for: so the order lies in a file, the
 right worker's own thread claims it, and the result lies in files that whichever worker answers can read.

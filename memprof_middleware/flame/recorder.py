@@ -1,4 +1,4 @@
-"""Runs the windows that flame graphs are made of: one at a time, in the worker that was asked for, never for long."""
+"""The recorder of flame graphs: one window at a time, in the ordered worker, for a limited time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _STOP_SECONDS = 0.5
 
 
 class FlameRecorder:
-    """Makes the flame graphs of one process.
+    """Record the flame graphs of one process.
 
     Args:
         folder: the folder that the server's workers share; ``None`` while the process is alone.
@@ -37,7 +37,7 @@ class FlameRecorder:
         tight: why memory is too short for a window, in words; ``None``: it is not.
         clock: seconds since the epoch.
         failures: where a failure is counted.
-        pay: charged with the CPU seconds of each graph.
+        charge: charged with the CPU seconds of each graph.
     """
 
     def __init__(
@@ -49,10 +49,10 @@ class FlameRecorder:
         tight: Callable[[], str | None],
         clock: Callable[[], float],
         failures: Failures,
-        pay: Callable[[float], object],
+        charge: Callable[[float], object],
     ) -> None:
         self._shared, self._worker, self._requests = folder, worker, requests
-        self._tight, self._clock, self._failures, self._pay = tight, clock, failures, pay
+        self._tight, self._clock, self._failures, self._charge = tight, clock, failures, charge
         self._own_folder: Path | None = None
         self._thread: threading.Thread | None = None
         self._ending = threading.Event()
@@ -61,7 +61,7 @@ class FlameRecorder:
 
     @property
     def desk(self) -> FlameDesk:
-        """Where windows are asked for and results lie.
+        """The queue of orders and results.
 
         Raises:
             OSError: there is no folder that it could be in.
@@ -127,12 +127,12 @@ class FlameRecorder:
 
             making = Making(order, ending, self._requests, self._tight, self._clock)
             summary, stacks = making.done(self._worker(), desk.results.bin_path(order.id), self._failures)
-            self._pay(making.cpu_seconds)
+            self._charge(making.cpu_seconds)
             desk.hand_back(summary, stacks)
 
 
 def tightness(snapshot: MemorySnapshot | None, probes: Instruments, config: Config) -> str | None:
-    """Why memory is too short for a window, in words, as it is now; ``None``: it is not, or that cannot be told."""
+    """The reason why there is too little memory for a window now; ``None``: there is enough, or it is not known."""
     size_mb = snapshot.heap_size_mb if snapshot else None
     shares = [(probes.process().anonymous / MB, size_mb)]
     if snapshot is not None and (container := probes.container()) is not None:

@@ -1,4 +1,4 @@
-"""The results of windows, as files that the workers of a server share: private, few, the last ones."""
+"""The store of recorded flame graphs: the last few, in private files that the workers share."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class FlameResults:
         self.folder = folder
 
     def bin_path(self, order_id: str) -> Path:
-        """Where memray's file of a window goes."""
+        """The path of memray's file of a window."""
         return self.folder / f"{order_id}.bin"
 
     def store(self, summary: FlameSummary, stacks: tuple[Stack, ...]) -> None:
@@ -57,7 +57,7 @@ class FlameResults:
         return [summary for summary in found if summary is not None]
 
     def get(self, order_id: str) -> FlameResult | None:
-        """What came of a window; ``None`` if it is not known or not kept any more."""
+        """The result of a window; ``None`` if it is unknown or was removed."""
         summary = self._summary(order_id) if _ID.fullmatch(order_id) else None
         if summary is None:
             return None

@@ -1,4 +1,4 @@
-"""Windows over allocations: what is allocated from start to stop and still held, by call stack."""
+"""Recording windows: allocations between start and stop that are still held, by call stack."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LIMIT = DEPTH + 1
 
 
 class AllocationWindow(Protocol):
-    """What an engine offers; all calls from one thread."""
+    """The interface of an engine; all calls come from one thread."""
 
     def start(self) -> None:
         """Begin to look.

@@ -66,7 +66,7 @@ def watch_celery(
 
 
 class _Watcher:
-    """Hears Celery's signals.
+    """The receivers of Celery's signals.
 
     Args:
         profiler: counts.
@@ -83,7 +83,7 @@ class _Watcher:
         self._open.clear()
 
     def connect(self) -> None:
-        """Hear of workers and tasks from now on.
+        """Connect to the signals of workers and tasks.
 
         Raises:
             ConfigError: Celery is not installed.

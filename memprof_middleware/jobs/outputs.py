@@ -1,4 +1,4 @@
-"""The metrics of processes that are no web application: on a shared port, pushed, or written to a file."""
+"""The outputs of metrics for jobs: a shared port, a push gateway, or a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One background job, counted as a request is."""
+"""Background jobs, each counted as a request."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Whether something leaks: evidence by evidence, each a pure function, and what becomes of a verdict."""
+"""Leak detection: one pure function for each kind of evidence, and the state of each verdict."""

@@ -1,4 +1,4 @@
-"""Which types are worth a closer look: most of thousands do not grow, and that is seen at a glance."""
+"""Candidates: the types that are judged closely; most of thousands do not grow, which a quick test shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One full collection, where a verdict waits for nothing else, in a calm moment, and where it is cheap."""
+"""One full collection, if it is cheap, at a quiet moment, and the only evidence that a verdict lacks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Collecting:
         self.asked: float | None = None
 
     def consider(self, findings: Iterable[Finding], history: History) -> None:
-        """Collect, if only that is missing of a verdict."""
+        """Collect, if a verdict lacks nothing else."""
         waiting = any(one.waits == COLLECTION and one.share >= CONFIRM for one in findings)
         snapshot = history.latest
         if not waiting or snapshot is None:

@@ -1,4 +1,4 @@
-"""Which types leak, by the counts of their live objects over time."""
+"""Detect leaking types by the counts of their live objects over time."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def find_leaks(history: History, config: Config, known: Iterable[Leak] = ()) -> 
 
 
 def still_open(inherited: Sequence[Leak], history: History, config: Config) -> tuple[Leak, ...]:
-    """Of the leaks that a worker's predecessor left open, those that the worker's own past does not refute.
+    """The open leaks of a predecessor that this worker's own history does not refute.
 
     A leak that outlives workers starts small in each: it stays called until this worker has seen as many snapshots as
     a verdict takes and the type's floor does not rise in them. What is no type is found anew by then, or is over.
@@ -74,7 +74,7 @@ def still_open(inherited: Sequence[Leak], history: History, config: Config) -> t
 
 
 def judge_type(name: str, times: Sequence[float], counts: Sequence[int], config: Config) -> Leak | None:
-    """The leak that a period's counts of one type show, if they show one."""
+    """The leak of a type in the counts of one period; ``None`` without one."""
     first, last = counts[0], counts[-1]
     percent = 100.0 * (last - first) / max(first, 1)
     severity = severity_of(percent, config.leak_growth_percent)
@@ -95,7 +95,7 @@ def judge_type(name: str, times: Sequence[float], counts: Sequence[int], config:
 
 
 def _continued(leak: Leak, history: History, times: Sequence[float], config: Config) -> Leak | None:
-    """A leak that was called before, if it has gone on rising since its beginning."""
+    """A leak that was detected before, if it has grown since its beginning."""
     comparable = history.comparable_from
     if comparable and leak.since < times[comparable]:
         return None
@@ -126,7 +126,7 @@ def severity_of(growth_percent: float, threshold: float = 50.0) -> Severity | No
 
 
 def rises(counts: Sequence[float]) -> bool:
-    """Whether the floor of a series rises from part to part until its end."""
+    """Whether the minimum of a series rises from part to part until its end."""
     parts = 4 if len(counts) >= 12 else 3 if len(counts) >= 6 else 2
     edges = [len(counts) * part // parts for part in range(parts + 1)]
     floors = [min(counts[a:b]) for a, b in pairwise(edges)]
@@ -141,7 +141,7 @@ def rises(counts: Sequence[float]) -> bool:
 
 
 def _periods(start: int, end: int, shortest: int) -> Iterator[int]:
-    """Where the periods begin: the whole, then its last half, quarter and so on, down to the shortest."""
+    """The beginnings of the periods: all, the last half, quarter and so on, down to the shortest."""
     length = end - start
     while length >= shortest:
         yield end - length

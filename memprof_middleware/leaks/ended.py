@@ -1,4 +1,4 @@
-"""The confirmed leaks that are over, kept for an hour so that whoever was called by one sees that it ended. Pure."""
+"""Resolved leaks, kept for an hour, so that a person on call sees the end of an alert. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SECONDS, _MOST = 3600.0, 10
 def resolved(
     before: Sequence[Resolved], ended: Sequence[Leak], reasons: Mapping[str, str], open_: Collection[str], now: float
 ) -> tuple[Resolved, ...]:
-    """What was resolved within the last hour, the newest first.
+    """The leaks resolved within the last hour, the newest first.
 
     Args:
         before: the same at the last verdict.

@@ -1,4 +1,4 @@
-"""What feeds growth: all requests, the requests of one route, or time."""
+"""The feed of growth: all requests, the requests of one route, or time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BETTER = 0.7
 def feeds(
     times: Sequence[float], requests: Sequence[float], routes: Mapping[str, Sequence[float]]
 ) -> dict[str, Sequence[float]]:
-    """What may feed it, by name: the busiest routes among them."""
+    """The candidate feeds by name: requests, time and the busiest routes."""
     found: dict[str, Sequence[float]] = {}
     if requests and requests[-1] > requests[0]:
         found[REQUESTS] = requests
@@ -29,7 +29,7 @@ def feeds(
 
 
 def choose(times: Sequence[float], levels: Sequence[float], candidates: Mapping[str, Sequence[float]]) -> str:
-    """The feed over whose increments those of the levels are most alike; all requests where none is better."""
+    """The feed that fits the growth best; all requests if none is better."""
     edges = [times[0] + (times[-1] - times[0]) * part / _PARTS for part in range(_PARTS + 1)]
     growth = _steps(times, levels, edges)
     left = {name: _left(growth, _steps(times, feed, edges)) for name, feed in candidates.items()}
@@ -45,7 +45,7 @@ def _steps(times: Sequence[float], values: Sequence[float], edges: Sequence[floa
 
 
 def _left(growth: Sequence[float], feed: Sequence[float]) -> float:
-    """The squares that a feed leaves of the increments."""
+    """The sum of squared residuals of the increments for a feed."""
     square = sum(step * step for step in feed)
     if square <= 0:
         return math.inf

@@ -1,4 +1,4 @@
-"""What the tests say of one population, and whether that is enough."""
+"""The finding on one population: the results of its tests, and whether they suffice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CONFIRM_SECONDS, CONFIRM_ROWS = 25 * 60.0, 12
 
 @valueclass(frozen=True, slots=True)
 class Finding:
-    """What the tests say of one population.
+    """The result of the tests of one population.
 
     Attributes:
         population: what grows.
@@ -50,7 +50,7 @@ class Finding:
 
     @property
     def suspected(self) -> bool:
-        """Whether it is to be told."""
+        """Whether it is to be reported."""
         return self.passed and self.share >= room.SUSPECT
 
     @property

@@ -1,4 +1,4 @@
-"""What grows: types, containers and other populations, blocks, native and resident memory, each judged by itself."""
+"""Growth of types, containers, other populations, blocks, native and resident memory, each by itself."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ class Growth:
 
     @property
     def amount(self) -> float:
-        """What was gained."""
+        """The amount of growth."""
         return self.last - self.first
 
     @property
     def rate(self) -> float:
-        """What two growths are compared by: per request, or per hour without requests."""
+        """The rate by which growths are compared: per request, or per hour without requests."""
         return self.per_hour if self.per_request is None else self.per_request
 
 
@@ -133,7 +133,7 @@ def _at(indices: Sequence[int], values: Sequence[int]) -> Sequence[int]:
 
 
 def _memory(history: History, start: int, config: Config, known: Mapping[str, Leak]) -> Iterator[Growth]:
-    """Growth that no census sees; a trace of allocations takes memory itself, so it parts the series."""
+    """Growth of memory that object counts do not see; tracing of allocations splits the series."""
     traced = [math.isnan(value) for value in history.series("tracemalloc_current_mb")]
     begin = next((i + 1 for i in range(len(traced) - 2, start - 1, -1) if traced[i] != traced[i + 1]), start)
     judge = _Judge(Load.of(history, range(begin, len(history))), config, known)
@@ -157,7 +157,7 @@ _MEMORY: tuple[tuple[str, LeakKind, float, float, float], ...] = (
 
 
 class _Judge:
-    """Judges the series of one period."""
+    """The growth of series over one period."""
 
     def __init__(self, load: Load, config: Config, known: Mapping[str, Leak]) -> None:
         self.load, self._shortest, self._known = load, config.leak_min_snapshots, known
@@ -191,7 +191,7 @@ class _Judge:
         )
 
     def by_rule(self, leak: Leak, counts: Sequence[float]) -> Growth | None:
-        """A leak that the contract's rule finds over time, unless the requests in flight explain it."""
+        """A leak by the rule over time, unless the requests in flight explain it."""
         begin = bisect_left(self.load.times, leak.since)
         if len(counts) - begin < 2 or not rises(self.load.unloaded(counts)):
             return None

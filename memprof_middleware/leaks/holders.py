@@ -6,11 +6,11 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from memprof_middleware.analysis.history import History
+from memprof_middleware.cpu_budget import CpuBudget
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.leaks.grouping import package_of, root_of
 from memprof_middleware.leaks.pausing import Halted
-from memprof_middleware.purse import Purse
 
 # Holders are looked for again when a type has grown by this factor since.
 _LOOK_AGAIN = 2.0
@@ -23,21 +23,23 @@ class Holders:
         probes: the instruments.
         failures: where a failure is counted.
         pause: waits between two slices of a search.
-        purse: what pays for searches.
+        budget: what pays for searches.
 
     Attributes:
         named: telling names of what types of the interpreter stand for, by type.
     """
 
-    def __init__(self, probes: Instruments, failures: Failures, pause: Callable[[float], object], purse: Purse) -> None:
-        self._probes, self._failures, self._pause, self._purse = probes, failures, pause, purse
+    def __init__(
+        self, probes: Instruments, failures: Failures, pause: Callable[[float], object], budget: CpuBudget
+    ) -> None:
+        self._probes, self._failures, self._pause, self._budget = probes, failures, pause, budget
         self._found: dict[str, tuple[int, Sequence[tuple[str, float]]]] = {}
         self.named: dict[str, str] = {}
 
     @property
     def is_due(self) -> bool:
         """Whether the last search has been paid for."""
-        return self._purse.may("search")
+        return self._budget.allows("search")
 
     @property
     def paths(self) -> Mapping[str, Sequence[tuple[str, float]]]:
@@ -58,7 +60,7 @@ class Holders:
                 due.append((name, count))
         if not due:
             return
-        with self._purse.paying("search"), self._failures.caught("probe_holders"), contextlib.suppress(Halted):
+        with self._budget.charging("search"), self._failures.caught("probe_holders"), contextlib.suppress(Halted):
             found = self._probes.holders([name for name, _ in due], pause=self._pause)
             for name, count in due:
                 paths = found[name].paths if name in found else ()

@@ -1,4 +1,4 @@
-"""Whether growth is a straight line over what feeds it, and where it began."""
+"""The line of growth over its feed, and its beginning."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _RECENT = 12
 
 @valueclass(frozen=True, slots=True)
 class Growth:
-    """A stretch of the past in which a series grew, over what feeds it.
+    """A stretch of the past in which a series grew, over its feed.
 
     Attributes:
         begin: the row at which it began.
@@ -47,21 +47,21 @@ class Growth:
 
     @property
     def amount(self) -> float:
-        """What was gained."""
+        """The amount of growth."""
         return self.levels[-1] - self.levels[0]
 
     @property
     def fed(self) -> float:
-        """What fed it."""
+        """The amount of the feed."""
         return self.feed[-1] - self.feed[0]
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """The duration."""
         return self.times[-1] - self.times[0]
 
     def over_time(self) -> Growth:
-        """The same over time, whatever feeds it."""
+        """The same stretch over time."""
         return dataclasses.replace(self, feed=self.times)
 
     def part(self, low: float, high: float) -> float:
@@ -124,7 +124,7 @@ def begins(values: Sequence[float], floor: Sequence[float], times: Sequence[floa
 
 
 def straight(growth: Growth) -> str:
-    """Why growth is no straight line over its feed; empty if it is one."""
+    """The reason why growth is no straight line over its feed; empty if it is one."""
     amount = growth.amount
     if amount <= 0 or growth.fed <= 0:
         return "nothing feeds it"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from memprof_middleware.analysis.history import History
 from memprof_middleware.config import Config
+from memprof_middleware.cpu_budget import CpuBudget
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.cohorts import Cohort
 from memprof_middleware.heap.containers import Containers
@@ -18,7 +19,6 @@ from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.pausing import Halted
 from memprof_middleware.leaks.reading import Reading, Seen
 from memprof_middleware.model import MB, MemorySnapshot
-from memprof_middleware.purse import Purse
 
 # While nothing is suspected, containers are measured with every so many snapshots.
 _CALM_STEPS = 10
@@ -35,7 +35,7 @@ class Measuring:
         config: the interval, the budget and the warm-up.
         failures: where a failure is counted.
         pause: waits between two slices of a walk.
-        purse: what pays for walks.
+        budget: what pays for walks.
 
     Attributes:
         past: everything that was read.
@@ -49,10 +49,10 @@ class Measuring:
         config: Config,
         failures: Failures,
         pause: Callable[[float], object],
-        purse: Purse,
+        budget: CpuBudget,
     ) -> None:
         self._probes, self._config, self._failures, self._pause = probes, config, failures, pause
-        self._purse = purse
+        self._budget = budget
         self.past = Past(config.interval)
         self.places: dict[str, Place] = {}
         self.first: MemorySnapshot | None = None
@@ -91,7 +91,7 @@ class Measuring:
         self._calm_steps -= 1
         warm = history.seen > self._config.warmup_snapshots
         calm = self._calm_steps > 0 and not suspicious
-        if by_hand or (warm and not calm and self._purse.may("walk")):
+        if by_hand or (warm and not calm and self._budget.allows("walk")):
             self._look(history)
         if warm and history.latest is not None:
             self._read(history, history.latest, counts, requests)
@@ -116,7 +116,7 @@ class Measuring:
             seconds = min(_LONGEST_WALK, max(_SHORTEST_WALK, budget))
             walk = self._probes.containers(most_seconds=seconds, pause=self._pause)
             self._walk, self._walked = walk, history.seen
-            self._purse.charge("walk", walk.cpu_seconds)  # measured in there: under gevent it is another thread's
+            self._budget.charge("walk", walk.cpu_seconds)  # measured in there: under gevent it is another thread's
             places = {
                 found.path: Place(found.path, None if found.unbounded else found.bound, found.holds, found.entry_bytes)
                 for found in walk.found

@@ -1,4 +1,4 @@
-"""How work in slices waits between two slices."""
+"""Pauses between slices of work."""
 
 from __future__ import annotations
 

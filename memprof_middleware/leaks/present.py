@@ -1,4 +1,4 @@
-"""What there is of a population that was reported, and whether its growth is over."""
+"""The present state of a reported population, and the end of its growth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one look at a process saw: memory, requests, types and containers."""
+"""One reading of a process: memory, requests, types and containers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from memprof_middleware.model.value import valueclass
 
 @valueclass(frozen=True, slots=True)
 class Reading:
-    """One look at a process. Sizes in bytes; ``None``: not measured.
+    """One reading of a process. Sizes in bytes; ``None``: not measured.
 
     Attributes:
         time: seconds since the epoch, by a clock that may jump.
@@ -44,7 +44,7 @@ class Reading:
 
 @valueclass(frozen=True, slots=True)
 class Seen:
-    """One container at one look.
+    """One container in one reading.
 
     Attributes:
         length: entries.

@@ -1,4 +1,4 @@
-"""How bad: what a process may still take, and what part of it something has taken."""
+"""Headroom: the memory that a process may still use, and the share that a growth has used."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NOBODYS = "ram"
 
 @valueclass(frozen=True, slots=True)
 class Room:
-    """What a process could take when it was first looked at.
+    """The headroom of a process at its first reading.
 
     Attributes:
         total: bytes; growth is judged as a share of them.

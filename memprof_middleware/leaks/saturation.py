@@ -1,4 +1,4 @@
-"""Whether growth slows down as a cache does that fills, with the uncertainty of the counts."""
+"""Saturation: growth that slows down as that of a filling cache, with the uncertainty of the counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers over the rows of the past: kept where no collector sees them, joined where some are not known."""
+"""Series of numbers over the rows of the past, in buffers that the collector does not track."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ class Column:
         self._bytes = bytearray(array("d", [fill]) * size)
 
     def append(self, value: float) -> None:
-        """Add one at the end."""
+        """Append a number."""
         self._bytes += _DOUBLE.pack(value)
 
     def replace(self, index: int, value: float) -> None:
-        """Put another one in its place."""
+        """Replace a number."""
         _DOUBLE.pack_into(self._bytes, _DOUBLE.size * index, value)
 
     def last(self, fill: float) -> float:
-        """The one at the end; without any, another."""
+        """The last number, or a default."""
         found: float = _DOUBLE.unpack_from(self._bytes, len(self._bytes) - _DOUBLE.size)[0] if self._bytes else fill
         return found
 
     def values(self) -> list[float]:
-        """All of them."""
+        """All numbers."""
         with memoryview(self._bytes) as view:
             return list(map(float, view.cast("d")))
 

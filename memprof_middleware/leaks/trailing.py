@@ -1,4 +1,4 @@
-"""Whether a level is the traffic of late: what lives for a time grows as the rate does, and ends with it."""
+"""Levels that follow recent traffic: objects of a limited lifetime grow and end with the rate."""
 
 from __future__ import annotations
 

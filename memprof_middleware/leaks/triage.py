@@ -1,4 +1,4 @@
-"""What people decided about incidents: which are ignored, and which are known and quiet until they get worse."""
+"""Decisions of people about incidents: ignored ones, and acknowledged ones, quiet until they get worse."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class Triage:
 
     @property
     def acknowledged(self) -> tuple[Acknowledged, ...]:
-        """The incidents that somebody knows of."""
+        """The acknowledged incidents."""
         return self._decisions.acknowledged
 
     def is_ignored(self, leak: Leak) -> bool:
@@ -142,7 +142,7 @@ class Triage:
         return tuple(leak for leak in leaks if not self.is_ignored(leak))
 
     def ignored(self, leaks: Iterable[Leak] = ()) -> tuple[Ignored, ...]:
-        """All that is ignored, each with the leaks that are not reported because of it."""
+        """The ignored names, each with the leaks that are not reported because of it."""
         known = tuple(leaks)
         return tuple(
             Ignored(
@@ -165,7 +165,7 @@ class Triage:
         )
 
     def forget(self, names: Iterable[str]) -> None:
-        """An incident is over in all workers: if it comes back, it is a new one."""
+        """Forget an incident that has ended in all workers; if it recurs, it is a new one."""
         wanted = set(names)
         if any(one.incident in wanted for one in self._decisions.acknowledged):
             with self._failures.caught("triage"):
@@ -181,7 +181,7 @@ class Triage:
         return (*self._by_setting, *self._of_now(self._decisions))
 
     def _of_now(self, decisions: _Decisions) -> tuple[Ignored, ...]:
-        """What is ignored for good, or in this run of the server."""
+        """The names that are ignored permanently, or in this run of the server."""
         run = self._run()
         return tuple(one for one in decisions.ignored if one.run in {"", run})
 

@@ -12,6 +12,7 @@ from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.load import Load
 from memprof_middleware.analysis.memory import memory_of
 from memprof_middleware.config import Config
+from memprof_middleware.cpu_budget import CpuBudget
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.leaks.candidates import Turns
@@ -36,7 +37,6 @@ from memprof_middleware.leaks.verdicts import filling, has_ended, heap_per_hour,
 from memprof_middleware.leaks.whereabouts import Whereabouts
 from memprof_middleware.model import SEVERITIES, FedBy, Leak, MemorySnapshot, Resolved
 from memprof_middleware.model.urgency import Urgency, fill_urgency
-from memprof_middleware.purse import Purse
 
 # All memory has grown for so long before that is an alert.
 _GROWTH_SECONDS = 7200.0
@@ -54,11 +54,11 @@ class LeakWatch:
         config: the limits.
         failures: where a failure is counted.
         halted: whether the profiler stops, which ends a walk or a search in its next pause.
-        purse: what pays for walks and searches.
+        budget: what pays for walks and searches.
     """
 
     def __init__(
-        self, probes: Instruments, config: Config, failures: Failures, halted: Callable[[], object], purse: Purse
+        self, probes: Instruments, config: Config, failures: Failures, halted: Callable[[], object], budget: CpuBudget
     ) -> None:
         self._probes, self._config, self._failures = probes, config, failures
         self.leaks: tuple[Leak, ...] = ()
@@ -70,10 +70,10 @@ class LeakWatch:
         self._inherited: tuple[Leak, ...] = ()  # open when the slot's last worker ended
         self._reached: set[tuple[str, str]] = set()
         pause = pausing(halted)
-        self.measuring = Measuring(probes, config, failures, pause, purse)
+        self.measuring = Measuring(probes, config, failures, pause, budget)
         self._past = self.measuring.past
-        self._holders = Holders(probes, failures, pause, purse)
-        self._whereabouts = Whereabouts(probes, config, failures, pause, purse)
+        self._holders = Holders(probes, failures, pause, budget)
+        self._whereabouts = Whereabouts(probes, config, failures, pause, budget)
         self._collecting = Collecting(probes, self._past, failures)
         self._routes: dict[str, tuple[float, FedBy]] = {}
         self._lives: dict[str, Life] = {}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from memprof_middleware.config import Config
+from memprof_middleware.cpu_budget import CpuBudget
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.definitions import Definition
 from memprof_middleware.heap.instruments import Instruments
@@ -16,7 +17,6 @@ from memprof_middleware.leaks.grouping import root_of
 from memprof_middleware.leaks.pausing import Halted
 from memprof_middleware.model import Leak
 from memprof_middleware.model.holders import HELD_NATIVE, NO_PATH
-from memprof_middleware.purse import Purse
 from memprof_middleware.text.advice import pattern_of
 from memprof_middleware.text.subject import named_by_path
 
@@ -48,9 +48,14 @@ class Whereabouts:
     """
 
     def __init__(
-        self, probes: Instruments, config: Config, failures: Failures, pause: Callable[[float], object], purse: Purse
+        self,
+        probes: Instruments,
+        config: Config,
+        failures: Failures,
+        pause: Callable[[float], object],
+        budget: CpuBudget,
     ) -> None:
-        self._purse = purse
+        self._budget = budget
         self._probes, self._config, self._failures, self._pause = probes, config, failures, pause
         self._known: dict[str, Definition] = {}
 
@@ -82,12 +87,12 @@ class Whereabouts:
     def _place(self, path: str) -> Definition:
         begins = root_of(path)
         if begins and begins not in self._known and begins != HELD_NATIVE:
-            if not self._purse.may("search"):
+            if not self._budget.allows("search"):
                 return _UNKNOWN
             found, began = _UNKNOWN, time.thread_time()
             with self._failures.caught("probe_define"), contextlib.suppress(Halted):
                 found = self._probes.define(path, pause=self._pause)
-            self._purse.charge("search", time.thread_time() - began)
+            self._budget.charge("search", time.thread_time() - began)
             if len(self._known) >= _MOST_KNOWN:
                 del self._known[next(iter(self._known))]
             self._known[begins] = found

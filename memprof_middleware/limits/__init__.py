@@ -1,1 +1,1 @@
-"""How near the limit is, and when it is reached."""
+"""Memory limits: thresholds, and the forecast of the time to the limit."""

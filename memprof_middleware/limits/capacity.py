@@ -1,4 +1,4 @@
-"""Watches what is left of the limits: keeps a day of memory, of this worker and of all workers, and has it judged."""
+"""The headroom below the limits: a day of memory in use, of this worker and of all, with forecasts."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class Capacity:
         """Go on with the shared past where the slot's last worker ended.
 
         Returns:
-            What that worker has told already.
+            The conditions that the worker has reported already.
         """
-        told = predecessor.forecast
-        if told is None or told.shared is None:
+        forecast = predecessor.forecast
+        if forecast is None or forecast.shared is None:
             return []
-        self._adopt(told)
-        return _ahead([("shared", "all workers together reach", told.shared)])
+        self._adopt(forecast)
+        return _ahead([("shared", "all workers together reach", forecast.shared)])
 
     def see(self, snapshot: MemorySnapshot, others: Sequence[WorkerSummary], own: str) -> list[Condition]:
         """Count a snapshot in and judge anew; the same one again changes nothing.
@@ -81,8 +81,8 @@ class Capacity:
         self._seen = snapshot.timestamp
         if not self._asked_others:
             self._asked_others = bool(others)
-            for told in [other.forecast for other in others if other.forecast and other.forecast.shared_past]:
-                self._adopt(told)
+            for forecast in [other.forecast for other in others if other.forecast and other.forecast.shared_past]:
+                self._adopt(forecast)
         went_back = False
         if snapshot.heap_used_mb is not None:
             went_back = self._worker.see(snapshot.timestamp, snapshot.heap_used_mb, snapshot.heap_size_mb)
@@ -92,11 +92,11 @@ class Capacity:
             self._warned_clock = True
             self._failures.logger.warning("memprof: the system clock was set back; the forecast starts again")
 
-    def _adopt(self, told: Forecast) -> None:
+    def _adopt(self, forecast: Forecast) -> None:
         with self._failures.caught("capacity"):
-            past = Buckets.unpack(told.shared_past)
+            past = Buckets.unpack(forecast.shared_past)
             if len(past) > len(self._all.past):
-                self._all = _Figure(past, told.shared)
+                self._all = _Figure(past, forecast.shared)
 
     def _warn_of_limit(self, snapshot: MemorySnapshot) -> None:
         used, limit = snapshot.heap_used_mb, snapshot.heap_size_mb
@@ -112,11 +112,11 @@ class Capacity:
 
 
 class _Figure:
-    """One series and what is made of it."""
+    """One series with its outlook."""
 
-    def __init__(self, past: Buckets | None = None, told: Outlook | None = None) -> None:
+    def __init__(self, past: Buckets | None = None, outlook: Outlook | None = None) -> None:
         self.past = past or Buckets()
-        self.outlook: Outlook | None = told
+        self.outlook: Outlook | None = outlook
         self._judged: tuple[int, float | None] | None = None  # the open bucket and the limit at the last judgement
 
     def see(self, timestamp: float, used_mb: float, limit_mb: float | None) -> bool:
@@ -125,8 +125,8 @@ class _Figure:
         now = self.past.newest, limit_mb
         before = self.outlook
         if before is None or went_back or now != self._judged or (limit_mb is not None and used_mb >= limit_mb):
-            told = before is not None and before.low_seconds is not None
-            self.outlook, self._judged = outlook(self.past, used_mb, limit_mb, told=told), now
+            reported = before is not None and before.low_seconds is not None
+            self.outlook, self._judged = outlook(self.past, used_mb, limit_mb, reported=reported), now
         else:
             self.outlook = dataclasses.replace(before, used_mb=used_mb)
         return went_back

@@ -1,4 +1,4 @@
-"""How long memory will last: a range of time, or nothing.
+"""The forecast of the time to the limit: a range, or none.
 
 A straight line through the last hours accuses nearly every healthy worker: memory rises with load, in steps and in
 teeth. So the *floor* is followed, which only a leak lifts for long; it must rise steadily (Kendall's tau), over a
@@ -39,7 +39,7 @@ _STEPS_OF_NOISE, _SCALE_OF_NOISE = 1.5, 0.003
 
 
 class Reach(NamedTuple):
-    """When a limit is reached, in seconds from now, early and late; and what that rests on."""
+    """The time to a limit in seconds, early and late, with the basis of it."""
 
     low: float
     high: float
@@ -65,17 +65,17 @@ class _Line(NamedTuple):
         return _hours_to(limit_mb, _quantile(sorted(low - slope * at for at, low, _ in self.points), _FLOOR), slope)
 
 
-def outlook(past: Buckets, used_mb: float, limit_mb: float | None, *, told: bool = False) -> Outlook:
-    """What is left of a limit.
+def outlook(past: Buckets, used_mb: float, limit_mb: float | None, *, reported: bool = False) -> Outlook:
+    """The outlook for one limit.
 
     Args:
         past: what was used, in five-minute buckets.
         used_mb: what is used now.
         limit_mb: the limit; ``None``: there is none.
-        told: whether a range was given last time; then it takes more to withdraw it.
+        reported: whether a range was given last time; then it takes more to withdraw it.
     """
     closed = past.closed()
-    reach = None if limit_mb is None or used_mb >= limit_mb else time_to_limit(closed, limit_mb, told=told)
+    reach = None if limit_mb is None or used_mb >= limit_mb else time_to_limit(closed, limit_mb, reported=reported)
     return Outlook(
         used_mb=used_mb,
         limit_mb=limit_mb,
@@ -87,23 +87,23 @@ def outlook(past: Buckets, used_mb: float, limit_mb: float | None, *, told: bool
     )
 
 
-def time_to_limit(buckets: Sequence[Bucket], limit_mb: float, *, told: bool = False) -> Reach | None:
-    """When the limit is reached, if memory goes on as it does; ``None``: nothing says that it will be.
+def time_to_limit(buckets: Sequence[Bucket], limit_mb: float, *, reported: bool = False) -> Reach | None:
+    """The time to the limit at the present growth; ``None``: it is not expected to be reached.
 
     Args:
         buckets: the past, oldest first, complete buckets only.
         limit_mb: the limit.
-        told: whether a range was given last time.
+        reported: whether a range was given last time.
     """
     newest = None
     for back in _MOMENTS:
         reach = _reach(buckets[: len(buckets) - back], limit_mb)
-        if reach is None and not told:
+        if reach is None and not reported:
             return None
         if reach is not None and newest is None:
             gone = back * BUCKET_SECONDS
             newest = reach._replace(low=max(0.0, reach.low - gone), high=max(0.0, reach.high - gone))
-            if told:
+            if reported:
                 break
     return newest
 
@@ -171,7 +171,7 @@ def slopes_between(times: Sequence[float], values: Sequence[float]) -> tuple[lis
 
 
 def novelty(buckets: Sequence[Bucket], limit_mb: float | None) -> float | None:
-    """How far the last quarter of an hour stands above the day before, in units of noise.
+    """The rise of the last quarter of an hour above the day before, in units of noise.
 
     Args:
         buckets: the past, oldest first, complete buckets only.

@@ -1,4 +1,4 @@
-"""Thresholds from what is usual for an application, and what a release changed.
+"""Learn thresholds from the usual figures of an application, and the change with a release.
 
 Usual is what nineteen hours of twenty stay below, and the spread how far that is above the middle hour: neither is
 moved by a bad hour, and the climb of every morning is in both, which a median and its deviation would leave out.
@@ -26,12 +26,12 @@ _WARNING_CAP, _CRITICAL_CAP = 90.0, 95.0
 # A warning is at least a quarter and two points above what is usual: less is no news.
 _WARNING_FACTOR, _WARNING_POINTS = 1.25, 2.0
 _LEAST_GROWTH = 2.0  # percent per hour
-_GROWTH_HOURS = 6.0  # growth must be told before it can reach the limit in so many hours
+_GROWTH_HOURS = 6.0  # growth must be reported before it can reach the limit in this many hours
 _GC_FACTOR = 2.0
 
 
 class ReleaseChange(NamedTuple):
-    """What a worker of this release uses, beside one of the release before at the same age."""
+    """The memory of a worker of this release, and of one of the release before at the same age."""
 
     release: str
     before: str
@@ -51,7 +51,7 @@ class ReleaseChange(NamedTuple):
 
 
 def learn(learned: Learned, release: str, hour: Hour, now: float) -> Learned:
-    """What is known with one more hour of a release.
+    """The learned figures with one more hour of a release.
 
     One that was not seen before begins with it; one that was rolled back to goes on where it ended.
     """
@@ -95,7 +95,7 @@ def levels_of(config: Config, learned: Learned) -> Levels:
 
 
 def release_change(learned: Learned, release: str) -> ReleaseChange | None:
-    """What a release uses beside the one before it; ``None`` before a few hours of both are known."""
+    """The change with a release; ``None`` before a few hours of both releases are known."""
     names = [one.name for one in learned.releases]
     if release not in names[1:]:
         return None
@@ -133,7 +133,7 @@ def _hours(hours: Sequence[Hour]) -> str:
 
 
 class _Usual(NamedTuple):
-    """What most hours stay below, and the middle one."""
+    """The value that most hours stay below, and the median."""
 
     high: float
     middle: float

@@ -1,4 +1,4 @@
-"""Thresholds, each with its reason; and those that are not learned."""
+"""Thresholds with their reasons, and the tuner of fixed ones."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def fixed_levels(config: Config) -> Levels:
 
 
 class FixedTuner:
-    """Stands where a :class:`~memprof_middleware.limits.tuner.Tuner` would, while there is nothing to learn."""
+    """A tuner of fixed thresholds, which learns nothing."""
 
     active = False
     change: ReleaseChange | None = None
@@ -79,7 +79,7 @@ def described(levels: Levels) -> dict[str, Any]:
 
 
 def tuner_class(config: Config) -> type[FixedTuner]:
-    """What holds the thresholds of a process: one that learns, if the settings say so."""
+    """The class of the tuner by the settings: with or without learning."""
     if config.thresholds != "auto" and config.release is None:
         return FixedTuner
     from memprof_middleware.limits.tuner import Tuner

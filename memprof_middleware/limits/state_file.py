@@ -1,4 +1,4 @@
-"""What was learned of an application, kept in a file from one start to the next."""
+"""The file of learned figures, kept between starts of an application."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _LARGEST = 1 << 20
 
 
 def state_path(config: Config) -> Path | None:
-    """Where it is kept; ``None``: nowhere."""
+    """The path of the file; ``None``: there is none."""
     return None if config.state_folder is None else config.state_folder / FILE_NAME
 
 
 def read_state(path: Path) -> Learned:
-    """What is kept there; nothing where there is no file yet.
+    """The learned figures in the file; empty ones if there is no file yet.
 
     A file that makes no sense is moved aside, so that it is neither lost nor in the way.
 

@@ -38,7 +38,7 @@ def measured(
     levels: Levels | None = None,
     growing: bool = True,
 ) -> list[Condition]:
-    """What the last snapshot is compared with, the thresholds that are not passed included.
+    """The conditions of the last snapshot, unmet thresholds included.
 
     Args:
         history: the past, the last snapshot included.

@@ -1,4 +1,4 @@
-"""Learns what is usual for an application, hour by hour, and keeps it from one start and one release to the next."""
+"""Learn the usual figures of an application hour by hour, and keep them between starts and releases."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Tuner(FixedTuner):
         self.active = self._auto or (config.release is not None and self._path is not None)
         self._began: float | None = None
         self._hour: _Hour | None = None
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._take(Learned())
 
     def open(self) -> None:
@@ -106,14 +106,14 @@ class Tuner(FixedTuner):
         self.change = release_change(learned, self._config.release or "")
 
     def _tell(self, *, first: bool) -> None:
-        """Say once what was learned."""
+        """Log learned thresholds and the change of a release, once each."""
         log = self._failures.logger
-        if self.levels.heap_growth.learned and "levels" not in self._told:
-            self._told.add("levels")
+        if self.levels.heap_growth.learned and "levels" not in self._reported:
+            self._reported.add("levels")
             for name, level in self.levels.described().items():
                 log.info("memprof: threshold %s set to %.0f: %s", name, level.value, level.reason)
-        if first and self.change is not None and "change" not in self._told:
-            self._told.add("change")
+        if first and self.change is not None and "change" not in self._reported:
+            self._reported.add("change")
             log.info("memprof: %s", self.change)
 
 

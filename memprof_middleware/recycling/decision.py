@@ -1,4 +1,4 @@
-"""Whether a worker retires now: a pure function of what is known and of the rules."""
+"""The decision whether a worker is recycled now: a pure function of its state and the rules."""
 
 from __future__ import annotations
 

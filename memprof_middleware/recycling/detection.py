@@ -152,7 +152,7 @@ def _hypercorn(seen: Surroundings) -> Plan:
 
 
 def surroundings() -> Surroundings:
-    """What this process shows now. Costs some 0.1 ms; touches nothing."""
+    """The server as seen from this process, in about 0.1 ms and without side effects."""
     term, usr1 = _owner(signal.SIGTERM), _owner(getattr(signal, "SIGUSR1", None))
     parents = {getattr(owner, "ppid", None) for owner in (term, usr1) if "gunicorn.workers.base" in _modules(owner)}
     name = _multiprocessing()

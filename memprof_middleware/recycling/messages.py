@@ -42,11 +42,11 @@ class Refusals:
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def breach_is_over(self) -> None:
         """Reset the passing refusals, so that the next breach logs them again."""
-        self._told &= FINAL
+        self._reported &= FINAL
 
     def tell(self, decision: Decision, logger: logging.Logger, *, due: bool) -> None:
         """Count and log a decision, if it is a refusal.
@@ -60,8 +60,8 @@ class Refusals:
             return
         if due:
             self.counts[decision.reason] += 1
-        if decision.reason not in self._told:
-            self._told.add(decision.reason)
+        if decision.reason not in self._reported:
+            self._reported.add(decision.reason)
             final = decision.reason in FINAL
             text = "memprof: recycling is off: %s" if final else "memprof: recycling waits: %s"
             if decision.reason == "per_hour":

@@ -11,12 +11,12 @@ from itertools import pairwise
 
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.memory import memory_of
+from memprof_middleware.cpu_budget import CpuBudget
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.model import RouteGrowth, RouteWindows
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes import AllocatorStats
-from memprof_middleware.purse import Purse
 from memprof_middleware.routes.attribution import attribution, attribution_of_workers
 from memprof_middleware.routes.counter import Traffic, ended_between
 from memprof_middleware.routes.fit import Window
@@ -70,7 +70,7 @@ class RouteWatch:
         clock: seconds since the epoch.
         warmup: readings at the start that nothing rests on: imports and first requests.
         failures: where a failure is counted.
-        purse: the CPU budget.
+        budget: the CPU budget.
 
     Attributes:
         growth: what requests keep, by route; empty where another worker finds it out.
@@ -85,7 +85,7 @@ class RouteWatch:
         clock: Callable[[], float],
         warmup: int,
         failures: Failures,
-        purse: Purse,
+        budget: CpuBudget,
     ) -> None:
         self._traffic, self._probes, self._clock = traffic, probes, clock
         self._warmup, self._failures = warmup, failures
@@ -93,7 +93,7 @@ class RouteWatch:
         self._last: _Reading | None = None
         self._collected = 0  # requests that had ended at the last full collection
         self._source = "in use"
-        self._quota = Quota(purse)
+        self._quota = Quota(budget)
         self._judgement: Task[tuple[RouteGrowth, ...]] | None = None
         self._begun, self._age = 0.0, 0  # what was spent before the judgement began, and the windows since
         self._cost = 0.0  # what was spent during the last one

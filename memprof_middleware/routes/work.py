@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Generator
 from typing import Generic, TypeVar
 
-from memprof_middleware.purse import Purse
+from memprof_middleware.cpu_budget import CpuBudget
 
 _T = TypeVar("_T")
 Work = Generator[None, None, _T]
@@ -75,15 +75,15 @@ class Quota:
     """The CPU time that a step may spend on such work.
 
     Args:
-        purse: the CPU budget.
+        budget: the CPU budget.
 
     Attributes:
         most: seconds of a step.
         seconds: what all steps have spent.
     """
 
-    def __init__(self, purse: Purse) -> None:
-        self._purse = purse
+    def __init__(self, budget: CpuBudget) -> None:
+        self._budget = budget
         self.most, self.seconds = CALM_SECONDS, 0.0
         self._spent = 0.0  # in this step
 
@@ -94,14 +94,14 @@ class Quota:
     @property
     def spent(self) -> bool:
         """Whether there is nothing left for this step."""
-        return not self._purse.may("routes")
+        return not self._budget.allows("routes")
 
     def go_on(self, task: Task[_T]) -> None:
         """Work until the task is done or the quota is spent, with real pauses for the other threads."""
         rest, began = pauses(), time.thread_time()
-        most = min(self.most - self._spent, self._purse.left("routes"))
+        most = min(self.most - self._spent, self._budget.remaining("routes"))
         try:
-            with self._purse.paying("routes"):
+            with self._budget.charging("routes"):
                 while not task.done and time.thread_time() - began < most:
                     task.go_on()
                     rest()

@@ -1,4 +1,4 @@
-"""The evaluation of one process: the features look at a beat, and the changes of what they find are reported."""
+"""The evaluation of one process: the features observe a beat, and changes of conditions are reported."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ import contextlib
 import os
 from collections.abc import Iterable
 
+from memprof_middleware.cpu_budget import CpuBudget
 from memprof_middleware.failures import Failures
 from memprof_middleware.model import Alert, Leak, MemoryMetrics, RouteGrowth, RouteLeak
-from memprof_middleware.purse import Purse
 from memprof_middleware.routes.growth import group_growth, route_condition
 from memprof_middleware.routes.watch import most_growth
 from memprof_middleware.runtime.alerts import AlertManager
 from memprof_middleware.runtime.beat import Beat, Conditions, Observer
 from memprof_middleware.runtime.features import Features
-from memprof_middleware.runtime.given import Given
 from memprof_middleware.runtime.observers import ROUTE_LEAK, Observers, leak_condition
 from memprof_middleware.runtime.publisher import Publisher
 from memprof_middleware.runtime.reporting import Reporter
+from memprof_middleware.runtime.setup import Setup
 from memprof_middleware.runtime.snapshots import Snapshots
-from memprof_middleware.workers.reported import Reported
+from memprof_middleware.workers.incident_claims import IncidentClaims
 
 
 class Evaluator:
-    """Have the observers look at a beat, and report what begins, rises and ends.
+    """Have the observers evaluate a beat, and report the conditions that begin, rise and end.
 
     Args:
-        given: the settings and the callbacks.
+        setup: the settings and the callbacks.
         features: the features.
         snapshots: the snapshots of this process.
-        publisher: knows what the other workers have found.
-        purse: the CPU budget.
+        publisher: reads the figures of the other workers.
+        budget: the CPU budget.
         failures: where the failure of an observer is counted.
 
     Attributes:
@@ -39,36 +39,36 @@ class Evaluator:
 
     def __init__(
         self,
-        given: Given,
+        setup: Setup,
         features: Features,
         snapshots: Snapshots,
         publisher: Publisher,
-        purse: Purse,
+        budget: CpuBudget,
         failures: Failures,
     ) -> None:
         self._features, self._snapshots, self._publisher = features, snapshots, publisher
-        self._purse, self._failures, group = purse, failures, features.group
-        self._reported = Reported(lambda: group.shared_folder, failures)
-        page = f"{given.config.page_path}/" if given.config.page_path and given.config.token is not None else ""
-        callbacks = given.alert_callbacks, given.leak_callbacks
-        self.reporter = Reporter(given.logger, failures, self._reported, features.triage, page, *callbacks)
+        self._budget, self._failures, group = budget, failures, features.group
+        self._claims = IncidentClaims(lambda: group.shared_folder, failures)
+        page = f"{setup.config.page_path}/" if setup.config.page_path and setup.config.token is not None else ""
+        callbacks = setup.alert_callbacks, setup.leak_callbacks
+        self.reporter = Reporter(setup.logger, failures, self._claims, features.triage, page, *callbacks)
         self._alerts = AlertManager(self.reporter)
         self._observers = Observers(features)
 
     def beat(self, *, counted: bool = True, by_hand: bool = False) -> Beat:
-        """Put together what is judged now; the siblings are read once for all observers."""
+        """The beat of now; the siblings are read once for all observers."""
         siblings = tuple(self._features.group.siblings(os.getpid()))
-        self._reported.live = [sibling.pid for sibling in siblings]
+        self._claims.live = [sibling.pid for sibling in siblings]
         self._features.triage.read()
         taken, worker = self._snapshots, self._features.group.worker
         return Beat(taken.last_time, taken.last, taken.history, worker, siblings, counted, by_hand)
 
     def observe(self, beat: Beat, observers: Iterable[Observer] | None = None) -> list[Conditions]:
-        """Have each observer look, by default all of a step, and pay for it; one that fails harms no other."""
+        """Have observers evaluate a beat, by default all of them, and charge the budget; a failure stops no other."""
         found = []
         for observer in self._observers.all() if observers is None else observers:
             lock = contextlib.nullcontext() if observer.waits else self._snapshots.lock
-            with self._failures.caught(observer.kind), lock, self._purse.paying("judging"):
+            with self._failures.caught(observer.kind), lock, self._budget.charging("evaluation"):
                 found.append(observer.observe(beat))
         return found
 
@@ -79,7 +79,7 @@ class Evaluator:
                 self._alerts.update(conditions, now)
 
     def _ask(self, *observers: Observer) -> None:
-        """Have observers look now, for a caller who waits for the answer."""
+        """Run observers now, for a caller who waits for the result."""
         beat = self.beat(by_hand=True)
         self.report(self.observe(beat, observers), beat.now)
 
@@ -125,7 +125,7 @@ class Evaluator:
         return self._alerts.active
 
     def inherit(self, predecessor: MemoryMetrics) -> None:
-        """Go on with the baseline of the worker that had this place before, and with its leaks until they are over."""
+        """Take over the baseline and the open leaks of the predecessor, the last worker with this number."""
         with self._snapshots.lock:
             self._snapshots.inherit_baseline(predecessor.baseline)
             self._features.leaks.inherit(predecessor.leaks)

@@ -10,7 +10,7 @@ from memprof_middleware.failures import Failures
 from memprof_middleware.model import MemoryMetrics
 from memprof_middleware.runtime.beat import Beat
 from memprof_middleware.runtime.evaluator import Evaluator
-from memprof_middleware.runtime.given import Given
+from memprof_middleware.runtime.setup import Setup
 from memprof_middleware.runtime.snapshots import Snapshots
 from memprof_middleware.workers.group import WorkerGroup
 
@@ -19,10 +19,10 @@ class EvidenceWriter:
     """Write the evidence files of one process.
 
     Args:
-        given: the settings, the instruments and the logger.
-        group: the workers of the server: what one of them has written is written.
+        setup: the settings, the instruments and the logger.
+        group: the workers of the server: one file each cause, whichever worker writes it.
         snapshots: the snapshots of this process.
-        evaluator: knows the growth by route.
+        evaluator: has the growth by route.
         figures: builds the figures of now; ``None``: the profiler is gone.
         failures: where a failure is counted.
 
@@ -32,15 +32,15 @@ class EvidenceWriter:
 
     def __init__(
         self,
-        given: Given,
+        setup: Setup,
         group: WorkerGroup,
         snapshots: Snapshots,
         evaluator: Evaluator,
         figures: Callable[[], MemoryMetrics | None],
         failures: Failures,
     ) -> None:
-        self._given, self._snapshots, self._evaluator, self._figures = given, snapshots, evaluator, figures
-        self.watch = EvidenceWatch(given.probes, given.config, failures, lambda: group.run)
+        self._setup, self._snapshots, self._evaluator, self._figures = setup, snapshots, evaluator, figures
+        self.watch = EvidenceWatch(setup.probes, setup.config, failures, lambda: group.run)
 
     def consider(self, beat: Beat, published: MemoryMetrics | None) -> dict[str, str]:
         """Write an evidence file if the last step has found a cause.
@@ -48,7 +48,7 @@ class EvidenceWriter:
         Returns:
             The command that prints it, by each leak that it is about.
         """
-        config = self._given.config
+        config = self._setup.config
         if not config.background or not config.evidence or published is None:
             return {}
         return self.watch.consider(list(beat.siblings), published, beat.now, self.write)
@@ -58,5 +58,5 @@ class EvidenceWriter:
         figures, snapshots = self._figures(), self._snapshots
         if figures is None:
             return None
-        routes, logger = self._evaluator.route_growth(), self._given.logger
+        routes, logger = self._evaluator.route_growth(), self._setup.logger
         return self.watch.write(cause, about, figures, snapshots.history, routes, logger, snapshots.last_time)

@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from memprof_middleware.config import Config
+    from memprof_middleware.cpu_budget import CpuBudget
     from memprof_middleware.failures import Failures
     from memprof_middleware.limits.levels import FixedTuner
     from memprof_middleware.model.urgency import Urgency
-    from memprof_middleware.purse import Purse
-    from memprof_middleware.runtime.given import Given
+    from memprof_middleware.runtime.setup import Setup
     from memprof_middleware.workers.group import WorkerGroup
 
 
 @dataclasses.dataclass(slots=True)
 class Features:
-    """The features that look at each beat, and what they need of the process.
+    """The features that observe each beat, and what they need of the process.
 
     Attributes:
         leaks: objects, containers and memory that grow and stay.
@@ -47,10 +47,10 @@ class Features:
 
 
 def features(
-    given: Given,
+    setup: Setup,
     group: WorkerGroup,
     failures: Failures,
-    purse: Purse,
+    budget: CpuBudget,
     *,
     is_halted: Callable[[], object],
     urgency_of: Callable[[str], Urgency | None],
@@ -58,24 +58,24 @@ def features(
     """Make the features of one process. Nothing is started or read.
 
     Args:
-        given: what outlives the process.
+        setup: the settings and instruments.
         group: the workers of the server.
         failures: where a failure is counted.
-        purse: the CPU budget.
+        budget: the CPU budget.
         is_halted: whether a step under way is no longer wanted.
         urgency_of: the urgency of an incident in all workers.
     """
-    config, probes = given.config, given.probes
+    config, probes = setup.config, setup.probes
     triage = Triage(
-        config.ignore, lambda: _triage_path(config, group), urgency_of, given.clock, failures, lambda: group.run
+        config.ignore, lambda: _triage_path(config, group), urgency_of, setup.clock, failures, lambda: group.run
     )
-    leaks = LeakWatch(probes, config, failures, is_halted, purse)
+    leaks = LeakWatch(probes, config, failures, is_halted, budget)
     leaks.is_ignored = triage.is_ignored
     return Features(
         leaks=leaks,
-        routes=RouteWatch(given.traffic, probes, given.clock, config.warmup_snapshots, failures, purse),
+        routes=RouteWatch(setup.traffic, probes, setup.clock, config.warmup_snapshots, failures, budget),
         capacity=Capacity(failures),
-        tuner=given.tuner(config, failures),
+        tuner=setup.tuner(config, failures),
         triage=triage,
         config=config,
         group=group,

@@ -44,8 +44,8 @@ _FORKED = {True: ("heap.grown", "heap.held"), False: ("heap.near", "probes.repla
 
 @before_fork
 def _load_for_child() -> None:
-    """Have in the parent what its children need: there it is shared, and no thread of them has to import."""
-    allocator_stats()  # which looks once for what allocates
+    """Import in the parent what its children need: the memory is shared, and no thread of a child has to import."""
+    allocator_stats()  # finds the allocator once
     for name in _FORKED[is_installed()]:
         import_module(f"memprof_middleware.{name}")
 
@@ -70,19 +70,19 @@ class ProcessInstruments(Instruments, Protocol):
         """Live objects by type; every ``stride``-th of them."""
 
     def shared_census(self, stride: int, max_age: float) -> Census:
-        """The same, or what another profiler of this process counted within so many seconds."""
+        """A count of live objects, or one of another profiler here that is at most ``max_age`` seconds old."""
 
     def freeze_inherited(self) -> int:
-        """Hide from the collector what a forked worker inherited, where that is of use; how many objects."""
+        """Freeze the objects that a forked worker inherited, where that is of use. Returns how many."""
 
     def tracemalloc(self) -> tuple[int, int] | None:
         """Traced memory, current and peak, in bytes; ``None`` while nothing traces."""
 
     def start(self) -> None:
-        """Begin to watch the collector. May be called again."""
+        """Begin to record collections. May be called again."""
 
     def stop(self) -> None:
-        """Leave the process as it was found. May be called again."""
+        """Stop recording collections. May be called again."""
 
 
 class Probes:
@@ -112,7 +112,7 @@ class Probes:
         return memory_limit(self._proc, self._cgroup)
 
     def container(self) -> ContainerMemory | None:
-        """What all processes of the container use together; ``None`` outside of one."""
+        """The memory in use of all processes of the container; ``None`` outside of one."""
         return self._container.read()
 
     def share(self) -> MemoryShare:
@@ -120,7 +120,7 @@ class Probes:
         return in_real_thread(functools.partial(memory_share, self._proc))
 
     def listener(self) -> Listener | None:
-        """The address that the server listens at; ``None`` while it does not."""
+        """The address at which the server listens; ``None`` before it listens."""
         return listener(self._proc)
 
     def allocator(self) -> AllocatorStats:
@@ -128,15 +128,15 @@ class Probes:
         return allocator_stats()
 
     def gc(self) -> GcStats:
-        """Collections and pauses since the watch began."""
+        """Collections and pauses since :meth:`start`."""
         return self._gc.read()
 
     def after_full_collection(self, callback: Callable[[], object]) -> None:
-        """Have a function called after each full collection, inside of it: it may only write into what is there."""
+        """Call a function after each full collection, inside of it: it must not allocate."""
         self._gc.after_full = callback
 
     def collect(self) -> None:
-        """One full collection: it holds up all threads, 7 ms with 100,000 objects, 200 ms with a million."""
+        """One full collection: it pauses all threads, 7 ms with 100,000 objects, 200 ms with a million."""
         in_real_thread(gc.collect)
 
     def census(self, stride: int = 1) -> Census:
@@ -151,18 +151,18 @@ class Probes:
         return self._replacements.less(found)
 
     def shared_census(self, stride: int, max_age: float) -> Census:
-        """The same, or what another profiler of this process counted within so many seconds."""
+        """A count of live objects, or one of another profiler here that is at most ``max_age`` seconds old."""
         return shared_census(self.census, id(self), stride, max_age)
 
     def freeze_inherited(self) -> int:
-        """Hide from the collector what a forked worker inherited, where that is of use; how many objects."""
+        """Freeze the objects that a forked worker inherited, where that is of use. Returns how many."""
         return freeze_inherited(self._proc)
 
     def containers(self, *, most_seconds: float = SECONDS, pause: Callable[[float], object] = real_sleep) -> Containers:
-        """How long the containers are that the program keeps, by path; where that is too much, a part of them in turn.
+        """The lengths of the program's containers, by path; of very many, a part with each call.
 
-        In a forked worker a look at all would copy the heap. There only those that grow, where C counts; else, of a
-        frozen heap, those near the application's modules.
+        In a forked worker a walk over all of them would copy the heap. There, with the compiled count, only those that
+        grow are measured; without it, and with a frozen heap, those near the application's modules.
 
         Args:
             most_seconds: processor time that it may take.
@@ -185,7 +185,7 @@ class Probes:
     def holders(
         self, type_names: Sequence[str], *, pause: Callable[[float], object] = real_sleep
     ) -> Mapping[str, Holding]:
-        """The holders of young instances of some types. Expensive: for suspects only. Arguments as for containers."""
+        """The holders of young instances of some types; expensive, for suspects only. Arguments as for containers."""
         if self._is_frozen:
             from memprof_middleware.heap.near import find_near
 
@@ -206,12 +206,12 @@ class Probes:
 
     @property
     def _is_shared(self) -> bool:
-        """Whether to look by address: the heap is shared with a parent, and C can look at it without a copy."""
+        """Whether to walk by address: the heap is shared with a parent, and C can read it without a copy."""
         return self._census.is_compiled and is_forked()
 
     @property
     def _is_frozen(self) -> bool:
-        """Whether to look nearby alone: the heap is shared with a parent and frozen, and C cannot look at it."""
+        """Whether to walk near the modules only: the heap is shared with a parent and frozen, without the C walk."""
         return not self._census.is_compiled and is_forked() and has_frozen()
 
     def populations(self) -> dict[str, int]:
@@ -231,9 +231,9 @@ class Probes:
         return get_traced_memory() if is_tracing() else None
 
     def start(self) -> None:
-        """Begin to watch the collector. May be called again."""
+        """Begin to record collections. May be called again."""
         self._gc.start()
 
     def stop(self) -> None:
-        """Leave the process as it was found. May be called again."""
+        """Stop recording collections. May be called again."""
         self._gc.stop()

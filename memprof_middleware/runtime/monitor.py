@@ -1,4 +1,4 @@
-"""The monitor of one process: its parts, the step that has each of them do its work, and its start and end."""
+"""The monitor of one process: its parts, one step of all of them, start and stop."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import time
 import weakref
 from pathlib import Path
 
+from memprof_middleware.cpu_budget import CpuBudget
 from memprof_middleware.failures import Failures
 from memprof_middleware.flame.recorder import FlameRecorder, tightness
 from memprof_middleware.model import Alert, MemoryMetrics
 from memprof_middleware.model.urgency import Urgency
-from memprof_middleware.purse import Purse
-from memprof_middleware.runtime.budget import Governor
+from memprof_middleware.runtime.count_policy import CountPolicy
 from memprof_middleware.runtime.evaluator import Evaluator
 from memprof_middleware.runtime.evidence import EvidenceWriter
 from memprof_middleware.runtime.features import features
-from memprof_middleware.runtime.given import Given
 from memprof_middleware.runtime.notices import Notices
 from memprof_middleware.runtime.publisher import Publisher
 from memprof_middleware.runtime.report import figures_of
 from memprof_middleware.runtime.reporting import borrow_server_log
 from memprof_middleware.runtime.schedule import Schedule
+from memprof_middleware.runtime.setup import Setup
 from memprof_middleware.runtime.snapshots import Snapshots
 from memprof_middleware.runtime.snapshotter import Snapshotter
 from memprof_middleware.sinks.group import Sinks
 from memprof_middleware.weakly import weakly
 from memprof_middleware.workers.group import WorkerGroup
-from memprof_middleware.workers.pasts import Pasts
+from memprof_middleware.workers.timelines import Timelines
 
 _STOP_SECONDS = 1.0
 
@@ -41,57 +41,59 @@ class ProcessMonitor:
     Making one starts nothing and reads nothing; :meth:`enter` comes before its first use.
 
     Args:
-        given: what outlives the process.
+        setup: the settings, callbacks and instruments.
 
     Attributes:
         pid: the process.
         failures: the profiler's own failures, by kind.
-        purse: the CPU budget.
+        budget: the CPU budget.
         group: the workers of the server.
-        features: the features that look at each beat.
+        features: the features that observe each beat.
         snapshots: the snapshots of this process.
-        evaluator: has the features look, and reports what they find.
+        evaluator: has the features observe a beat, and reports their conditions.
         publisher: shares figures with the other workers.
         schedule: the thread, and when a step is taken.
     """
 
-    def __init__(self, given: Given) -> None:
-        self.given, self.config, self.traffic = given, given.config, given.traffic
-        self.pid, self.start_time = os.getpid(), given.clock()
-        self.failures = Failures(given.logger)
+    def __init__(self, setup: Setup) -> None:
+        self.setup, self.config, self.traffic = setup, setup.config, setup.traffic
+        self.pid, self.start_time = os.getpid(), setup.clock()
+        self.failures = Failures(setup.logger)
         self._entrance = threading.Lock()
         self._entered = False
         self._notices = Notices(self.pid, self.failures)
         # Where time is simulated, what is earned in it pays for the work that is done in it.
-        self.purse = Purse(self.config.cpu_budget, time.monotonic if given.clock is time.time else given.clock)
-        self.governor = Governor(self.config, self.purse, self._notices.counted_rarely)
-        self.group = WorkerGroup(given.probes.listener, self.config.run_dir, self.failures)
+        self.budget = CpuBudget(self.config.cpu_budget, time.monotonic if setup.clock is time.time else setup.clock)
+        self.count_policy = CountPolicy(self.config, self.budget, self._notices.counted_rarely)
+        self.group = WorkerGroup(setup.probes.listener, self.config.run_dir, self.failures)
         self.features = features(
-            given,
+            setup,
             self.group,
             self.failures,
-            self.purse,
+            self.budget,
             is_halted=weakly(self._is_halted),
             urgency_of=weakly(self._urgency_of),
         )
-        self.snapshots = Snapshots(given, self.failures, self.purse, self.governor, self.features)
-        self._wire_outlets(given)
-        self._wire_threads(given)
+        self.snapshots = Snapshots(setup, self.failures, self.budget, self.count_policy, self.features)
+        self._wire_outlets(setup)
+        self._wire_threads(setup)
 
-    def _wire_outlets(self, given: Given) -> None:
-        group, clock, start = self.group, given.clock, self.start_time
-        self.pasts = Pasts(group, self.snapshots.history, self.failures)
+    def _wire_outlets(self, setup: Setup) -> None:
+        group, clock, start = self.group, setup.clock, self.start_time
+        self.timelines = Timelines(group, self.snapshots.history, self.failures)
         inherit = weakly(self._inherit) if self.config.enabled else None
-        self.publisher = Publisher(self.features, self.pasts, lambda: clock() - start, weakly(self.metrics), inherit)
-        self.sinks = Sinks(given.sinks, self)
-        self.evaluator = Evaluator(given, self.features, self.snapshots, self.publisher, self.purse, self.failures)
+        self.publisher = Publisher(
+            self.features, self.timelines, lambda: clock() - start, weakly(self.metrics), inherit
+        )
+        self.sinks = Sinks(setup.sinks, self)
+        self.evaluator = Evaluator(setup, self.features, self.snapshots, self.publisher, self.budget, self.failures)
         self.evaluator.reporter.outlets.append(self.sinks.event)
         self.evidence_writer = EvidenceWriter(
-            given, group, self.snapshots, self.evaluator, weakly(self.metrics), self.failures
+            setup, group, self.snapshots, self.evaluator, weakly(self.metrics), self.failures
         )
-        self.recycler = given.recycler(self, given.probes, callbacks=given.remedies)
+        self.recycler = setup.recycler(self, setup.probes, callbacks=setup.remedies)
 
-    def _wire_threads(self, given: Given) -> None:
+    def _wire_threads(self, setup: Setup) -> None:
         # What a thread of ours holds must not lead back here: who drops the profiler wants it, and all it holds, freed.
         group, traffic, snapshots = self.group, self.traffic, self.snapshots
         self.flames = FlameRecorder(
@@ -99,9 +101,9 @@ class ProcessMonitor:
             worker=lambda: group.worker,
             requests=lambda: traffic.total,
             tight=weakly(self._tightness),
-            clock=given.clock,
+            clock=setup.clock,
             failures=self.failures,
-            pay=functools.partial(self.purse.charge, "shown"),
+            charge=functools.partial(self.budget.charge, "display"),
         )
         self._release = functools.partial(_release, self.sinks, self.flames, snapshots.snapshotter, group)
         self.schedule = Schedule(
@@ -120,7 +122,7 @@ class ProcessMonitor:
     # -- life ----------------------------------------------------------------------------------------------------
 
     def enter(self) -> None:
-        """Read what was learned and saved before; once, and whoever else comes waits until it is done."""
+        """Read learned thresholds and the saved baseline, once; other threads wait until it is done."""
         if not self._entered:
             with self._entrance:
                 if not self._entered:
@@ -145,7 +147,7 @@ class ProcessMonitor:
         self.schedule.start()
 
     def stop(self) -> None:
-        """Stop, and leave the process as it was found; within a second."""
+        """Stop within a second, and leave nothing of the profiler in the process."""
         deadline = time.monotonic() + _STOP_SECONDS
         self.schedule.stop()
         self._release(deadline)
@@ -157,7 +159,7 @@ class ProcessMonitor:
         with self.failures.caught("log"):
             borrow_server_log(self.logger)
         if self.config.background:
-            self._notices.started(self.config.interval, self.given.faces)
+            self._notices.started(self.config.interval, self.setup.faces)
         with self.failures.caught("publish"):
             self.publisher.publish()  # the others' scrapes show this worker from now on, not from its first snapshot on
 
@@ -171,9 +173,9 @@ class ProcessMonitor:
         self.schedule.step()
 
     def _step(self) -> None:
-        with self.purse.paying("judging"):
+        with self.budget.charging("evaluation"):
             with self.failures.caught("step"):
-                stride = self.governor.stride()
+                stride = self.count_policy.stride()
                 self.snapshots.take(stride)
                 self.publisher.join()  # what a predecessor has reported is known before anything is judged
                 beat = self.evaluator.beat(counted=stride is not None)
@@ -182,23 +184,23 @@ class ProcessMonitor:
                 self.evaluator.reporter.evidence = self.evidence_writer.consider(beat, self.publisher.published)
                 self.evaluator.report(found, beat.now)
             with self.failures.caught("timeline"):
-                self.publisher.keep_past()
+                self.publisher.append_timeline()
             self.sinks.publish(self.publisher.published)
             with self.failures.caught("recycle"):
                 self.recycler.step(self.snapshots.last)
 
     def between_steps(self) -> bool:
-        """Do what cannot wait for the next snapshot; whether to ask again in a second."""
+        """Do what cannot wait for the next snapshot. Returns whether to call again in a second."""
         waits = self.publisher.wait_for_server()
-        if self.config.token is None:  # nobody can ask for a flame graph
+        if self.config.token is None:  # without a page there are no orders for flame graphs
             return waits
         self.flames.beat()
         return True
 
-    # -- what others ask ------------------------------------------------------------------------------------------
+    # -- read by others -------------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Be seen, before a scrape: a young worker takes its place, and one without a thread publishes each time."""
+        """Publish before a scrape: a young worker joins the group, and one without a thread publishes each time."""
         if self.publisher.published is None or not self.group.settled or not self.schedule.sampler.background:
             self.publisher.publish()
 
@@ -227,16 +229,16 @@ class ProcessMonitor:
 
     @property
     def logger(self) -> logging.Logger:
-        """Where alerts and failures go."""
-        return self.given.logger
+        """The logger of alerts and failures."""
+        return self.setup.logger
 
     def use_logger(self) -> None:
-        """Tell the logger that is given now."""
-        self.evaluator.reporter.logger = self.failures.logger = self.given.logger
+        """Use the logger of the setup from now on."""
+        self.evaluator.reporter.logger = self.failures.logger = self.setup.logger
 
     def now(self) -> float:
         """The time by the profiler's clock, in seconds since the epoch."""
-        return self.given.clock()
+        return self.setup.clock()
 
     def _urgency_of(self, incident: str) -> Urgency:
         return self.publisher.urgency_of(incident)
@@ -245,13 +247,13 @@ class ProcessMonitor:
         return self.schedule.is_halted
 
     def _tightness(self) -> str | None:
-        return tightness(self.snapshots.last, self.given.probes, self.config)
+        return tightness(self.snapshots.last, self.setup.probes, self.config)
 
 
 def _release(
     sinks: Sinks, flames: FlameRecorder, snapshotter: Snapshotter, group: WorkerGroup, deadline: float | None = None
 ) -> None:
-    """Give back what the process was asked for, up to a moment of the monotonic clock."""
+    """Stop threads and release probes and worker number, up to a moment of the monotonic clock."""
     sinks.close(deadline)
     flames.stop()
     snapshotter.close()

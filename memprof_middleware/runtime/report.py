@@ -1,4 +1,4 @@
-"""The figures of one process, put together from all parts of its monitor."""
+"""The figures of one process, from all parts of its monitor."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def figures_of(monitor: ProcessMonitor) -> MemoryMetrics:
         snapshots_taken=monitor.snapshots.history.seen,
         requests=monitor.traffic.total,
         failures=dict(monitor.failures.counts),
-        cpu_seconds=monitor.purse.cpu_seconds,
-        censuses_taken=monitor.governor.censuses,
-        census_skipped=dict(monitor.governor.skipped),
+        cpu_seconds=monitor.budget.cpu_seconds,
+        censuses_taken=monitor.count_policy.censuses,
+        census_skipped=dict(monitor.count_policy.skipped),
         history_bytes=monitor.snapshots.history.nbytes,
         heap_start_mb=monitor.snapshots.heap_start_mb,
         baseline=monitor.snapshots.baseline,
@@ -55,7 +55,7 @@ def statistics_of(monitor: ProcessMonitor) -> dict[str, Any]:
         "snapshots_kept": len(monitor.snapshots.history),
         "snapshot_seconds_mean": sum(durations) / len(durations) if durations else None,
         "snapshot_seconds_max": max(durations, default=None),
-        "cpu_seconds": monitor.purse.cpu_seconds,
+        "cpu_seconds": monitor.budget.cpu_seconds,
         "requests": monitor.traffic.total,
         "active_leaks": sum(leak.notable for leak in monitor.evaluator.leaks),
         "active_alerts": [alert.name for alert in monitor.alerts],

@@ -13,7 +13,7 @@ from memprof_middleware.model.alert import level_of
 from memprof_middleware.runtime.changes import Change, alert_of, rank_of
 from memprof_middleware.text.conditions import begins, ends, goes_on, rises
 from memprof_middleware.text.words import clock
-from memprof_middleware.workers.reported import Reported
+from memprof_middleware.workers.incident_claims import IncidentClaims
 
 # Where servers log that leave the root logger alone.
 _SERVER_LOGGERS = ("uvicorn", "gunicorn.error", "hypercorn.error", "_granian", "daphne")
@@ -31,7 +31,7 @@ class Reporter:
     Args:
         logger: where the lines go.
         failures: where a callback that raises is counted; it stops nothing.
-        reported: what the workers of the server have reported.
+        claims: what the workers of the server have reported.
         triage: which incidents are known and quiet.
         page: path of the page; empty: there is none.
         alert_callbacks: called with each alert; one may join them at any time.
@@ -47,7 +47,7 @@ class Reporter:
         self,
         logger: logging.Logger,
         failures: Failures,
-        reported: Reported,
+        claims: IncidentClaims,
         triage: Triage,
         page: str = "",
         alert_callbacks: Sequence[AlertCallback] = (),
@@ -56,7 +56,7 @@ class Reporter:
         self.logger = logger
         self.outlets: list[AlertCallback] = []
         self.evidence: Mapping[str, str] = {}
-        self._failures, self._reported, self._triage, self._page = failures, reported, triage, page
+        self._failures, self._claims, self._triage, self._page = failures, claims, triage, page
         self._alert_callbacks, self._leak_callbacks = alert_callbacks, leak_callbacks
         self._quiet: set[tuple[str, str]] = set()  # begun while somebody knew of them
         self._led: set[tuple[str, str]] = set()  # reported here for all workers
@@ -83,7 +83,7 @@ class Reporter:
     def adopt(self, condition: Condition) -> None:
         """Note that this worker has, from its predecessor, what is reported already."""
         if _is_common(condition):
-            self._reported.claim(_names(condition), rank_of(condition))
+            self._claims.claim(_names(condition), rank_of(condition))
 
     def _worded(self, change: Change) -> str:
         condition, before = change.condition, change.before
@@ -107,11 +107,11 @@ class Reporter:
         if change.step == "ends":
             names = {*_names(change.condition), *_names(change.before)}
             self._led.discard(key)
-            is_last = self._reported.release(names)
+            is_last = self._claims.release(names)
             if is_last:
                 self._triage.forget(_known_as(change.condition))
             return is_last
-        is_leading = self._reported.claim(_names(change.condition), rank_of(change.condition))
+        is_leading = self._claims.claim(_names(change.condition), rank_of(change.condition))
         (self._led.add if is_leading else self._led.discard)(key)
         return is_leading
 

@@ -1,4 +1,4 @@
-"""The background thread. One per process; started by the first event in it."""
+"""The background thread: one per process, started by the first event in it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _SETTLE_SECONDS = 1.0
 class Sampler:
     """Call a function at an interval in a thread.
 
-    The thread holds the sampler and no more: whoever is behind the functions passes them so that they do not hold him,
-    and says with :meth:`abandon` when he is gone.
+    The thread holds the sampler and nothing else. The owner passes functions that do not hold it, and calls
+    :meth:`abandon` when it is gone.
 
     Args:
         tick: called at once and then every interval; must not raise.
         interval: seconds between two calls.
         background: ``False``: no thread is ever started.
-        unsettled: asked between two ticks; while it says true it is asked again every second.
+        unsettled: called between two ticks, and every second as long as it returns true.
         on_start: called by each start, before the thread is there.
         on_abandoned: called by the thread at its end, if it was abandoned; must not raise.
 
@@ -99,8 +99,8 @@ class Sampler:
         due = time.monotonic()
         while not signal.is_set:
             self._tick()
-            # From the last due time, so that the work's own time adds no drift. A beat that was missed is left out:
-            # on a heap so large that the work takes longer than the interval, it must not fill the processor.
+            # From the last due time, so that the work's own time adds no drift. A missed beat is skipped: on
+            # a heap so large that the work takes longer than the interval, it must not use all of the processor.
             due += self._interval
             now = time.monotonic()
             if due < now:
@@ -115,8 +115,8 @@ class Sampler:
 class _StopSignal:
     """A flag that one thread waits for, set once.
 
-    ``Event`` has a lock that is written in Python: set by the collector in the very thread that waits, it would wait
-    for itself.
+    ``Event`` has a lock that is written in Python: set by the collector in the very thread that waits, it would
+    deadlock.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""When a step is taken: at the interval in the thread, or with a scrape where no thread runs."""
+"""The schedule of steps: at the interval in the thread, or with a scrape where no thread runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Schedule:
     Args:
         config: the interval, and whether there is to be a thread.
         notices: logs that no thread runs.
-        failures: where it is counted that code of the application wanted to end the thread.
+        failures: where a failure of a step is counted.
         step: does one step; never raises.
         has_begun: whether there is a snapshot.
         on_start: called by each start, before the thread is there.
@@ -94,7 +94,7 @@ class Schedule:
             self.stepping = False
 
     def step_if_overdue(self) -> None:
-        """Take the place of a thread that does not run, once an interval."""
+        """Do a step in place of a thread that does not run, once an interval."""
         if not self.sampler.background or self.stopped or self.stepping:
             return
         now = time.monotonic()

@@ -13,7 +13,7 @@ from memprof_middleware.probes.census import Census
 
 class _Latest(NamedTuple):
     pid: int
-    taker: int  # the identity of who counted: nobody is kept alive for it
+    taker: int  # the id() of the probes that counted: no reference, which would keep them alive
     at: float
     census: Census
 
@@ -22,15 +22,15 @@ _latest: _Latest | None = None
 
 
 def shared_census(take: Callable[[int], Census], taker: int, stride: int, max_age: float) -> Census:
-    """A count of this process: another profiler's, if it is young enough, else one that is taken now.
+    """A recent count of another profiler of this process, else one that is taken now.
 
-    No lock: two that count at one moment count twice, and nothing is lost.
+    Without a lock: two profilers that count at one moment count twice, and nothing is lost.
 
     Args:
-        take: counts every how-many-th object.
-        taker: tells who asks from other profilers; its own counts are always taken anew.
-        stride: every how-many-th object.
-        max_age: seconds that another one's count may be old.
+        take: counts objects with a stride.
+        taker: identifies the caller; a count of its own is always taken anew.
+        stride: 1 for all objects, ``n`` for every n-th.
+        max_age: the most seconds since the other profiler's count.
     """
     global _latest
     last = _latest

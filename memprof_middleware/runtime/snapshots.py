@@ -6,13 +6,13 @@ import threading
 
 from memprof_middleware.analysis.baseline import drift
 from memprof_middleware.analysis.history import History
+from memprof_middleware.cpu_budget import CpuBudget
 from memprof_middleware.failures import Failures
 from memprof_middleware.model import DriftReport, MemorySnapshot
-from memprof_middleware.purse import Purse
 from memprof_middleware.runtime.baseline_file import read_baseline
-from memprof_middleware.runtime.budget import Governor
+from memprof_middleware.runtime.count_policy import CountPolicy
 from memprof_middleware.runtime.features import Features
-from memprof_middleware.runtime.given import Given
+from memprof_middleware.runtime.setup import Setup
 from memprof_middleware.runtime.snapshotter import Snapshotter
 
 
@@ -20,11 +20,11 @@ class Snapshots:
     """Take, keep and compare the snapshots of one process.
 
     Args:
-        given: what outlives the process; the baseline that was set or loaded is kept there.
+        setup: the settings and instruments, and the baseline that was set or loaded.
         failures: where the failure of a probe is counted.
-        purse: the CPU budget.
-        governor: learns the cost of a count of objects.
-        features: those that measure at each snapshot: leaks and routes.
+        budget: the CPU budget.
+        count_policy: learns the cost of a count of objects.
+        features: leaks and routes take measurements at each snapshot.
 
     Attributes:
         lock: held while a snapshot is taken and while the history is judged.
@@ -34,11 +34,13 @@ class Snapshots:
         heap_start_mb: the memory in use at the first one.
     """
 
-    def __init__(self, given: Given, failures: Failures, purse: Purse, governor: Governor, features: Features) -> None:
-        self._given, self._config, self._purse, self._governor = given, given.config, purse, governor
+    def __init__(
+        self, setup: Setup, failures: Failures, budget: CpuBudget, count_policy: CountPolicy, features: Features
+    ) -> None:
+        self._setup, self._config, self._budget, self._count_policy = setup, setup.config, budget, count_policy
         self._failures, self._features = failures, features
         self.lock = threading.Lock()
-        self.snapshotter = Snapshotter(given.probes, given.config, given.clock, failures, given.traffic, given.trace)
+        self.snapshotter = Snapshotter(setup.probes, setup.config, setup.clock, failures, setup.traffic, setup.trace)
         self.history = History(self._config.history_size, self._config.top_types)
         self.last: MemorySnapshot | None = None
         self.heap_start_mb: float | None = None
@@ -53,22 +55,22 @@ class Snapshots:
         """Take a snapshot now and keep it in the history.
 
         Args:
-            stride: count every how-many-th object; ``None``: none.
-            by_hand: somebody asked for it, whatever the budget.
+            stride: 1 counts all objects, ``n`` every n-th; ``None``: none.
+            by_hand: a caller requests it, whatever the budget.
         """
         with self.lock:
-            with self._purse.paying("judging"):
+            with self._budget.charging("evaluation"):
                 allocator = self._features.routes.read(self.history.seen + 1)  # before the count, which allocates
             max_age = 0.0 if by_hand else self._config.interval / 2
             snapshot, census, cpu_seconds = self.snapshotter.take(stride, allocator, max_age=max_age)
-            self._purse.charge("judging", cpu_seconds)
+            self._budget.charge("evaluation", cpu_seconds)
             if census is not None:
-                if not census.age_seconds:  # else another profiler has paid
-                    self._purse.charge("count", census.cpu_seconds)  # measured in there: under gevent another thread
-                self._governor.counted(census)
+                if not census.age_seconds:  # else another profiler has charged it
+                    self._budget.charge("count", census.cpu_seconds)  # measured in there: under gevent another thread
+                self._count_policy.counted(census)
             counts = census.counts if census else None
             self.history.append(snapshot, counts)
-            self._features.leaks.measure(self.history, counts, self._given.traffic.read()[0], by_hand=by_hand)
+            self._features.leaks.measure(self.history, counts, self._setup.traffic.read()[0], by_hand=by_hand)
             self._keep(snapshot)
         return snapshot
 
@@ -82,15 +84,15 @@ class Snapshots:
     @property
     def last_time(self) -> float:
         """The time of the last snapshot; before the first, now."""
-        return self._given.clock() if self.last is None else self.last.timestamp
+        return self._setup.clock() if self.last is None else self.last.timestamp
 
     # -- baseline ------------------------------------------------------------------------------------------------
 
     @property
     def baseline(self) -> MemorySnapshot | None:
         """The snapshot that drift is measured from; ``None`` until one is set, loaded or taken after warm-up."""
-        if self._given.baseline is not None:
-            return self._given.baseline
+        if self._setup.baseline is not None:
+            return self._setup.baseline
         return self._own_baseline if self._config.auto_baseline else None
 
     @property
@@ -100,12 +102,12 @@ class Snapshots:
         return None if baseline is None or self.last is None else drift(baseline, self.last)
 
     def inherit_baseline(self, baseline: MemorySnapshot | None) -> None:
-        """Go on with the baseline of the worker that had this place before. The lock is held by the caller."""
+        """Take over the baseline of the predecessor. The caller holds the lock."""
         if baseline is not None:
             self._own_baseline = baseline
 
     def read_baseline(self) -> None:
         """Load the baseline that the settings name, unless one is set."""
-        if self._config.baseline_file is not None and self._given.baseline is None:
+        if self._config.baseline_file is not None and self._setup.baseline is None:
             with self._failures.caught("baseline_file"):
-                self._given.baseline = read_baseline(self._config.baseline_file)
+                self._setup.baseline = read_baseline(self._config.baseline_file)

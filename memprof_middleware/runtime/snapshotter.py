@@ -1,4 +1,4 @@
-"""Take one snapshot: ask each probe, leave out those that fail, and put the figures together."""
+"""Take one snapshot: read each probe, and leave a gap for each that fails."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RECENT_SECONDS = 60.0
 
 
 def holds_interpreter_lock() -> bool:
-    """Whether one thread runs at a time: not in the free-threaded build, unless it was switched on there."""
+    """Whether the interpreter lock is on: always, except in the free-threaded build by default."""
     return getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
@@ -37,10 +37,10 @@ class Measurement(NamedTuple):
 
 
 class Trace:
-    """The trace of allocations. A child inherits it, and ends it as its parent would.
+    """The trace of allocations of ``tracemalloc``; a forked child inherits it.
 
     Args:
-        wanted: whether there is to be one.
+        wanted: whether to trace.
     """
 
     def __init__(self, *, wanted: bool) -> None:
@@ -48,13 +48,13 @@ class Trace:
         self._is_ours = False
 
     def start(self) -> None:
-        """Begin it if it is wanted, unless something traces already."""
+        """Start the trace if it is wanted, unless something traces already."""
         if self._tracing is not None and not self._tracing.is_tracing():
             self._tracing.start(1)
             self._is_ours = True
 
     def stop(self) -> None:
-        """End it; one that somebody else began goes on."""
+        """Stop the trace, unless it was started by other code."""
         if self._tracing is not None and self._is_ours:
             self._tracing.stop()
             self._is_ours = False
@@ -85,8 +85,8 @@ class Snapshotter:
         self._traffic, self._trace = traffic, trace
         self._has_opened = self._is_refused = False
         self._before: tuple[float, int] | None = None  # time and full collections of the previous snapshot
-        self._read: dict[str, tuple[float, Any]] = {}  # expensive figures: when they were read, and what
-        self._census: tuple[float, Census, dict[str, int]] | None = None  # when, what it counted, and the most of that
+        self._read: dict[str, tuple[float, Any]] = {}  # expensive readings: time and value
+        self._census: tuple[float, Census, dict[str, int]] | None = None  # time, the count, and the most numerous types
 
     def open(self) -> None:
         """Open the probes, if they are not open yet."""
@@ -114,7 +114,7 @@ class Snapshotter:
                 )
 
     def close(self) -> None:
-        """Leave the process as it was found."""
+        """Stop the probes and the trace."""
         self._probes.stop()
         self._trace.stop()
 
@@ -124,9 +124,9 @@ class Snapshotter:
         """Take a snapshot now.
 
         Args:
-            stride: count every how-many-th object; ``None``: none, the last count goes on.
-            allocator: what the allocators had given out at the calmest moment of late.
-            max_age: seconds that a count of another profiler of this process may be old.
+            stride: 1 counts all objects, ``n`` every n-th; ``None``: no count, the last one is carried on.
+            allocator: the allocators' figures at the moment of the fewest requests of late.
+            max_age: the most seconds since a count of another profiler of this process that is used instead.
         """
         self.open()
         began, cpu = time.perf_counter(), time.thread_time()
@@ -194,7 +194,7 @@ class Snapshotter:
         }
 
     def _report_refusal(self, reason: str) -> None:
-        """Say once in a process that objects are counted in Python, and why."""
+        """Record once in a process that objects are counted in Python, and why."""
         if reason and not self._is_refused:
             self._is_refused = True
             self._failures.record("native_census", MemprofError(reason))
@@ -211,7 +211,7 @@ class Snapshotter:
             return None
 
     def _recent(self, kind: str, probe: Callable[[], _T], timestamp: float) -> _T | None:
-        """Read anew at most once a minute: a share costs 20 ms at 1 GB, a limit 0.1 ms in nested control groups."""
+        """A reading at most a minute old: a share costs 20 ms at 1 GB, a limit 0.1 ms in nested control groups."""
         read = self._read.get(kind)
         if read is None or read[1] is None or not 0 <= timestamp - read[0] < _RECENT_SECONDS:
             read = self._read[kind] = timestamp, self._measured(kind, probe)

@@ -1,4 +1,4 @@
-"""Other monitoring systems that hear of figures and alerts, each in a thread of its own."""
+"""Sinks: other monitoring systems that receive figures and alerts, each in a thread of its own."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The catalogue as other systems want it: one worker's figures, in base units, by dotted names."""
+"""The figures of one worker for sinks: in base units, by dotted names."""
 
 from __future__ import annotations
 

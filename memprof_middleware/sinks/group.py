@@ -21,7 +21,7 @@ _CLOSE_SECONDS = 1.0
 
 
 class FiguresSource(Protocol):
-    """What the sinks ask: a :class:`~memprof_middleware.MemoryProfiler`, or a stand-in."""
+    """The source of figures for sinks: the monitor of a process, or a stand-in."""
 
     failures: Failures
 
@@ -33,10 +33,10 @@ class FiguresSource(Protocol):
 
 
 class Sinks:
-    """Gives each sink what is new. Making one starts nothing; a sink's thread starts with the first it is given.
+    """Hand new figures and alerts to each sink. Its thread starts with the first of them, not before.
 
     Args:
-        sinks: who is told; each has a thread of its own here.
+        sinks: the sinks; each has a thread of its own here.
         source: whose figures are passed on.
     """
 
@@ -61,11 +61,11 @@ class Sinks:
             self._each(lambda thread, metrics: thread.event(alert, metrics))
 
     def health(self) -> tuple[SinkHealth, ...]:
-        """How the deliveries go, sink by sink."""
+        """The health of each sink."""
         return tuple(thread.health() for thread in self._threads)
 
     def close(self, deadline: float | None = None) -> None:
-        """Let each deliver what waits, a second at the most for all, and take nothing until :meth:`open`.
+        """Have each sink deliver waiting figures, within a second in all, and accept none until :meth:`open`.
 
         Args:
             deadline: an earlier end, by the monotonic clock.

@@ -17,7 +17,7 @@ Callback = Callable[[CallbackOptions], Iterable[Observation]]
 
 
 class Standard(NamedTuple):
-    """What the semantic conventions call a metric of the catalogue; all of these are in development there."""
+    """The names of metrics in the semantic conventions, where all of them are in development."""
 
     name: str
     kind: str

@@ -1,4 +1,4 @@
-"""Alerts as lines of JSON, for those whose logs are read by machines."""
+"""The sink ``log``: alerts as lines of JSON."""
 
 from __future__ import annotations
 

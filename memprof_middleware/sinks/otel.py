@@ -1,4 +1,4 @@
-"""Figures through the application's own OpenTelemetry pipeline."""
+"""The sink ``otel``: figures through the application's own OpenTelemetry pipeline."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from memprof_middleware.sinks.sink import SinkError
 
 
 class _Exporter(OTLPMetricExporter):
-    """Keeps the outcome: the reader that calls it throws it away."""
+    """An exporter that keeps its result, which the reader drops."""
 
     _outcome: MetricExportResult | None = None
 
@@ -28,7 +28,7 @@ class _Exporter(OTLPMetricExporter):
         return self._outcome
 
     def outcome_of(self, flush: Callable[[], object]) -> MetricExportResult | None:
-        """What came of the export that a flush leads to; ``None``: it led to none."""
+        """The result of the export of a flush; ``None``: nothing was exported."""
         self._outcome = None
         flush()
         return self._outcome

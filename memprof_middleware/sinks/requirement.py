@@ -1,4 +1,4 @@
-"""What an optional library must be for a sink to use it."""
+"""The requirements of a sink on its optional library."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class SentrySink(Sink):
         self.name = name
 
     def open(self) -> None:
-        """Look whether Sentry is active in this process.
+        """Check that Sentry is active in this process.
 
         Raises:
             SinkError: it is not, or it is too old.
@@ -60,7 +60,7 @@ class SentrySink(Sink):
             scope.capture_event({"logger": "memprof", "message": alert.message})
 
     def close(self) -> None:
-        """Let Sentry send what it holds: not every server's end runs what it has registered for that."""
+        """Flush Sentry: not every server runs its exit handlers."""
         sdk: Any = sys.modules.get("sentry_sdk")
         if sdk is not None:
             sdk.flush(timeout=_FLUSH_SECONDS)

@@ -13,7 +13,7 @@ class SinkError(MemprofError):
 
 @valueclass(frozen=True, slots=True)
 class Reads:
-    """How often a sink that is read by another library was read, and when last, in seconds since the epoch."""
+    """The number of reads of a sink that another library reads, and the last time, in seconds since the epoch."""
 
     count: int
     last: float | None

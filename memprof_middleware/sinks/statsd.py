@@ -1,4 +1,4 @@
-"""Figures and alerts to StatsD and to Datadog's agent, in datagrams of our own: their clients weigh more than we do."""
+"""The sinks ``statsd`` and ``dogstatsd``: figures and alerts in datagrams, without their large clients."""
 
 from __future__ import annotations
 

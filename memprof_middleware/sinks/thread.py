@@ -1,4 +1,4 @@
-"""The thread of one sink: it delivers what is newest, at the sink's own pace."""
+"""The thread of one sink: it delivers the newest figures, at the sink's own rate."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class SinkThread:
             self._wake()
 
     def health(self) -> SinkHealth:
-        """What became of what was left for it, so far."""
+        """The counts of delivered, dropped and failed figures so far."""
         reads = self.sink.reads
         return SinkHealth(
             name=self.sink.name,
@@ -79,7 +79,7 @@ class SinkThread:
         )
 
     def ask_to_close(self) -> None:
-        """Have it deliver what waits, without a pause, and end."""
+        """End the thread after it has delivered waiting figures, without pauses."""
         with self._changed:
             self._closing.set()
             self._changed.notify()

@@ -1,4 +1,4 @@
-"""Reads the state of a server over HTTP, with the standard library alone; every failure in words that help."""
+"""The HTTP client of the state, on the standard library; every failure has a message with a next step."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Client:
         self._opener = urllib.request.build_opener(_NoRedirect)
 
     def state(self) -> dict[str, Any]:
-        """What ``api/state.json`` gives.
+        """The state of ``api/state.json``.
 
         Raises:
             TopError: it cannot be had; the message says what to do.

@@ -86,7 +86,7 @@ def parser_of(name: str, description: str) -> argparse.ArgumentParser:
 
 
 def _read(command: str, arguments: argparse.Namespace) -> tuple[Client, dict[str, Any]] | None:
-    """The server and its state; ``None``: the error is told."""
+    """The server and its state; ``None``: the error is printed."""
     try:
         client = Client(page_address(arguments.url), read_token(arguments.token_file))
         return client, client.state()

@@ -1,4 +1,4 @@
-"""Where the demo's files are, and how they are started."""
+"""The files of the demo, and the command that starts it."""
 
 from __future__ import annotations
 

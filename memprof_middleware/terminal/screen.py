@@ -1,4 +1,4 @@
-"""A view as a screen that redraws itself (extra ``[top]``: rich), with a few keys, as large as the terminal is."""
+"""A view as a live screen of the terminal's size, with a few keys (extra ``[top]``: rich)."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Screen:
     def __init__(self, client: Client, interval: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._client, self._interval, self._clock = client, interval, clock
         self._sort = 0
-        self._told = ""
+        self._message = ""
         self._sure = False  # the next press of f records
         self._helping = False
         self._state: dict[str, Any] = {}
@@ -80,7 +80,7 @@ class Screen:
     def press(self, key: str) -> bool:
         """Do what a key is for; whether to go on."""
         sure, self._sure = self._sure, False
-        self._told = ""
+        self._message = ""
         helping, self._helping = self._helping, key == "?" and not self._helping
         if helping and key != "q":
             return True
@@ -89,10 +89,10 @@ class Screen:
             self._sort = (self._sort + 1) % len(SORTS)
         elif key == "f" and found.can_record and found.first_pid is not None:
             if sure:
-                self._told = self._record(found.first_pid)
+                self._message = self._record(found.first_pid)
             else:
                 self._sure = True
-                self._told = (
+                self._message = (
                     f"f again: record worker {found.first_pid} for {_RECORD_SECONDS} s; code that allocates much is "
                     "10 to 40 times slower there meanwhile"
                 )
@@ -110,11 +110,11 @@ class Screen:
         try:
             self._state = self._client.state()
             self._wait = self._interval
-            if not self._sure and not self._told.startswith("recording"):
-                self._told = ""
+            if not self._sure and not self._message.startswith("recording"):
+                self._message = ""
         except TopError as error:
             self._wait = min(_LONGEST_WAIT_SECONDS, 2 * self._wait)
-            self._told = f"No answer: retrying in {self._wait:.0f} s. {error}"
+            self._message = f"No answer: retrying in {self._wait:.0f} s. {error}"
         self._next = self._clock() + self._wait
         return True
 
@@ -137,7 +137,7 @@ class Screen:
             blocks.append(_Block(5 if many else 4, Group(Text(), _workers(found, layout)), "worker", least=3))
         if found.types:
             blocks.append(_Block(7, Group(Text(), _types(found)), "type", least=4))
-        return [*blocks, _Block(0, _keys(found, SORTS[(self._sort + 1) % len(SORTS)], self._told, width))]
+        return [*blocks, _Block(0, _keys(found, SORTS[(self._sort + 1) % len(SORTS)], self._message, width))]
 
 
 class _Block(NamedTuple):
@@ -157,7 +157,7 @@ class _Block(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """What fits from a width on: the workers' columns, and how wide meter and sparkline are."""
+    """The layout from a width on: the workers' columns, and the widths of meter and sparkline."""
 
     least: int
     columns: tuple[str, ...]
@@ -238,10 +238,10 @@ def _fact(name: str, value: str, note: str, urgency: str) -> tuple[str, Text]:
 
 
 def _doing(step: Step, *, code: bool = True) -> tuple[str, Text]:
-    told = Text(step.text)
+    message = Text(step.text)
     if code and len(step.code) == 1:
-        told.append(f"\n{step.code[0]}", "green")  # a line of its own: a command that is broken cannot be copied
-    return step.label, told
+        message.append(f"\n{step.code[0]}", "green")  # a line of its own: a command that is broken cannot be copied
+    return step.label, message
 
 
 def _brief(card: Card) -> RenderableType:
@@ -272,13 +272,13 @@ def _grid(rows: Sequence[tuple[str, Text]]) -> Table:
     return table
 
 
-def _keys(found: View, order: str, told: str, width: int) -> RenderableType:
+def _keys(found: View, order: str, message: str, width: int) -> RenderableType:
     keys = f"q quit  s sort by {order}"
     keys += f"  f flame graph {_RECORD_SECONDS} s" if found.can_record else ""
     keys += "  ? help"
     foot = f"   memprof: {found.foot}" if found.foot else ""
     line = Text(keys + foot * (len(keys) + len(foot) <= width), "bright_black")
-    return Group(Text(told, "yellow"), line) if told else line
+    return Group(Text(message, "yellow"), line) if message else line
 
 
 def _help() -> RenderableType:

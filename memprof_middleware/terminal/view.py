@@ -1,4 +1,4 @@
-"""What a terminal shows of a state, as text in rows: the print and the live screen are both made of it. Pure.
+"""The view of a state for a terminal: text in rows, for the plain print and the live screen. Pure.
 
 The words are the server's own. A state may come from another version: what is missing is left out. Its texts were made
 safe when it was read.
@@ -72,7 +72,7 @@ class Card(NamedTuple):
 
 
 class View(NamedTuple):
-    """All that is shown.
+    """The view: all texts of a screen.
 
     Attributes:
         key: of the status, such as ``now`` or ``ok``.
@@ -116,7 +116,7 @@ class View(NamedTuple):
 
 
 def view(state: Mapping[str, Any], sort: str = SORTS[0], width: int = 30) -> View:
-    """What to show.
+    """The view of a state.
 
     Args:
         state: as ``api/state.json`` gives it.
@@ -254,7 +254,7 @@ def _said(sentence: object) -> str:
 
 
 def _text(value: object) -> str:
-    """What is no text is none."""
+    """The value if it is text; empty for all others."""
     return "" if value is None or isinstance(value, (Mapping, list)) else str(value)
 
 

@@ -1,1 +1,1 @@
-"""The page in the application: what is known of the server's memory, in words and pictures."""
+"""The page in the application, and all HTTP answers of the profiler."""

@@ -1,1 +1,1 @@
-"""What the processes of one server share."""
+"""Files that the processes of one server share."""

@@ -1,4 +1,4 @@
-"""A file that only this user can read, unless it is said otherwise, replaced as a whole."""
+"""Private files that are replaced as a whole."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ import contextlib
 import os
 from pathlib import Path
 
-# Elsewhere there is no O_NONBLOCK, and no pipe in a folder.
+# Windows has no O_NONBLOCK, and no pipes in folders.
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0)
 
 
-def read_start(path: str | os.PathLike[str], largest: int) -> bytes:
-    """The first bytes of a file. A pipe that lies there in its place is empty: nobody waits for who would write in it.
+def read_start(path: str | os.PathLike[str], max_bytes: int) -> bytes:
+    """The first bytes of a file. A pipe in its place reads as empty: no thread waits for a writer.
 
     Args:
-        path: where.
-        largest: bytes that are read.
+        path: the file.
+        max_bytes: the most bytes to read.
 
     Raises:
         OSError: it cannot be read.
     """
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | _AT_ONCE)) as file:
-        return file.read(largest) or b""
+        return file.read(max_bytes) or b""
 
 
 def write_private(path: str | os.PathLike[str], text: str, mode: int = 0o600) -> None:
-    """Write beside the file and move into place: a reader never sees half of it, and no link is followed.
+    """Write a file beside its place and move it there: a reader never sees half of it, and no link is followed.
 
     Args:
-        path: where.
-        text: what.
-        mode: who may read it, whatever the umask.
+        path: the file.
+        text: its new content.
+        mode: its permissions, whatever the umask.
 
     Raises:
-        OSError: it cannot be written; what was there stays.
+        OSError: it cannot be written; the old content stays.
     """
     new = Path(f"{os.fspath(path)}.{os.getpid()}.new")
     try:

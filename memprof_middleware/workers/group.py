@@ -1,4 +1,4 @@
-"""The workers of one server, as one of them sees them."""
+"""The group of workers of one server: join it, publish figures, read those of the others."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from memprof_middleware.probes import Listener
     from memprof_middleware.workers.slot import WorkerSlot
 
-# How long after a failure to find a folder, a full disk for example, it is tried again.
-_AGAIN_SECONDS = 60.0
-_Told = TypeVar("_Told", MemoryMetrics, WorkerSummary)
+# Seconds until the next attempt after no folder was found, for example because the disk is full.
+_RETRY_SECONDS = 60.0
+_Figures = TypeVar("_Figures", MemoryMetrics, WorkerSummary)
 
 
 class WorkerGroup:
-    """This process and its siblings. Alone until it is known where the server listens, and where that cannot be known.
+    """This process and its siblings. Alone until the listening address of the server is known.
 
     Args:
-        listener: tells where the server listens; ``None`` while it does not.
+        listener: finds the listening address of the server; ``None`` before it listens.
         run_dir: a folder to use instead of the usual ones.
         failures: where a failure to join or to publish is counted.
-        replaced: whether the server replaces this worker, which is about to leave.
+        replaced: whether the server will replace this worker, called when it leaves.
         clock: monotonic seconds.
     """
 
@@ -52,7 +52,7 @@ class WorkerGroup:
         self._slot: WorkerSlot | None = None
         self._lock = threading.Lock()
         self._closed = False
-        self._again_at = -math.inf
+        self._retry_at = -math.inf
 
     @property
     def worker(self) -> str:
@@ -61,8 +61,8 @@ class WorkerGroup:
 
     @property
     def settled(self) -> bool:
-        """Whether this process has found its place, or looks for none (for now)."""
-        return self._slot is not None or self._closed or self._clock() < self._again_at
+        """Whether this process has a slot, or does not look for one at present."""
+        return self._slot is not None or self._closed or self._clock() < self._retry_at
 
     @property
     def slot(self) -> WorkerSlot | None:
@@ -77,7 +77,7 @@ class WorkerGroup:
 
     @property
     def shared_folder(self) -> Path | None:
-        """The folder of what all workers write; ``None`` while alone."""
+        """The folder of files that all workers write; ``None`` while alone."""
         slot = self._slot
         return None if slot is None else slot.shared
 
@@ -88,7 +88,7 @@ class WorkerGroup:
         return str(os.getpid()) if slot is None else slot.run
 
     def join(self) -> MemoryMetrics | None:
-        """Take a slot, once the server listens; the predecessor's figures if there was one. May be called again."""
+        """Take a slot, once the server listens. Returns the predecessor's figures, if there was one."""
         with self._lock:
             if self.settled:
                 return None
@@ -104,7 +104,7 @@ class WorkerGroup:
                 except (RunDirectoryError, ImportError) as error:
                     # A disk that is full will have room again; on Windows there never is an fcntl.
                     passing = isinstance(error, RunDirectoryError)
-                    self._again_at = self._clock() + _AGAIN_SECONDS if passing else math.inf
+                    self._retry_at = self._clock() + _RETRY_SECONDS if passing else math.inf
                     self._failures.record("run_directory", error)
                 else:
                     at_exit(self.leave)
@@ -112,30 +112,30 @@ class WorkerGroup:
         return None
 
     def publish(self, metrics: MemoryMetrics, windows: Callable[[], RouteWindows] | None = None) -> None:
-        """Let the other workers see these figures, and the windows that the routes are judged by."""
+        """Publish figures for the other workers, and route windows for the leading one."""
         slot = self._slot
         if slot is not None:
             with self._failures.caught("publish"):
                 slot.publish(metrics, None if windows is None else windows())
 
     def siblings(self, own_pid: int) -> list[WorkerSummary]:
-        """What a step needs of the other live workers, by slot: one small read each; see :meth:`others`."""
+        """Summaries of the other live workers, by slot: one small read each; see :meth:`others`."""
         slot, found = self._slot, list[WorkerSummary]()
         if slot is not None:
             with self._failures.caught("read_workers"):
-                found = slot.summaries(self._unreadable)
-        return _one_each(found, own_pid)
+                found = slot.summaries(self._record_unreadable)
+        return _one_per_process(found, own_pid)
 
     def others(self, own_pid: int) -> list[MemoryMetrics]:
-        """The figures of the other live workers, by slot; of a process with several profilers, one's."""
+        """All figures of the other live workers, by slot; one entry for a process with several profilers."""
         slot, found = self._slot, list[MemoryMetrics]()
         if slot is not None:
             with self._failures.caught("read_workers"):
-                found = slot.others(self._unreadable)
-        return _one_each(found, own_pid)
+                found = slot.others(self._record_unreadable)
+        return _one_per_process(found, own_pid)
 
     def windows(self, worker: str) -> RouteWindows | None:
-        """The windows that a worker has left for the one that judges the routes of all; ``None``: it has left none."""
+        """The route windows that a worker has published for the leading worker; ``None``: it has published none."""
         slot = self._slot
         if slot is not None:
             with self._failures.caught("read_workers"):
@@ -148,7 +148,7 @@ class WorkerGroup:
         return sorted(found, key=lambda metrics: int(metrics.worker))
 
     def leave(self) -> None:
-        """Give the slot back and look for none, until :meth:`open`."""
+        """Release the slot, and take none until :meth:`open`."""
         with self._lock:
             self._closed = True
             slot, self._slot = self._slot, None
@@ -157,19 +157,19 @@ class WorkerGroup:
                 with self._failures.caught("leave"):
                     slot.leave(replaced=self._found is not None and self._replaced(self._found))
 
-    def _unreadable(self, error: ValueError) -> None:
+    def _record_unreadable(self, error: ValueError) -> None:
         self._failures.record("read_workers", error)
 
     def open(self) -> None:
-        """Look for a slot again after :meth:`leave`."""
+        """Allow a slot again after :meth:`leave`."""
         with self._lock:
             self._closed = False
 
 
-def _one_each(found: Iterable[_Told], own_pid: int) -> list[_Told]:
-    """One of each other process: memory is not added up twice where several profilers look at it."""
-    first_of: dict[int, _Told] = {}
-    for told in found:
-        if told.pid != own_pid:
-            first_of.setdefault(told.pid, told)
+def _one_per_process(found: Iterable[_Figures], own_pid: int) -> list[_Figures]:
+    """One entry for each other process: several profilers of a process must not count its memory twice."""
+    first_of: dict[int, _Figures] = {}
+    for figures in found:
+        if figures.pid != own_pid:
+            first_of.setdefault(figures.pid, figures)
     return list(first_of.values())

@@ -1,4 +1,4 @@
-"""A private folder in memory or on disk where the workers of one user find one another."""
+"""The run directory: a private folder, in memory or on disk, for the files of one user's workers."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from pathlib import Path
 
 from memprof_middleware.errors import RunDirectoryError
 
-# What must fit: the files of one worker, and some.
-_ROOM = 1 << 18
-# How the file is called that holds the past of a slot: its number and this.
-PAST = ".past"
+# Free space that a folder needs: the files of one worker, and some more.
+_REQUIRED_BYTES = 1 << 18
+# The timeline file of a slot has its number as its name, and this suffix.
+TIMELINE_SUFFIX = ".past"
 # The folder of the windows for flame graphs, which ends with the last worker.
 FLAME = "flame"
-# The folder of what the workers tell one another about incidents; the same.
+# The folder of files about incidents that all workers write; it ends with the last worker too.
 SHARED = "shared"
 
 
 def run_directory(given: str | None = None, *, lasting: bool = False) -> Path:
-    """The folder ``memprof-<user id>``: in the one given, else in the first of a few where it can be made and used.
+    """The folder ``memprof-<user id>`` in a given folder, else in the first usual one that can be used.
 
-    It belongs to this user and nobody else may enter it; a link or a folder that somebody planted is refused.
+    Only this user may enter it; a link, or a folder of another user, is refused.
 
     Args:
-        given: where to make it; this one is made too if need be.
-        lasting: for what is read later: not in memory, which it would take up.
+        given: the parent folder, which is created too; ``None``: the usual ones.
+        lasting: for files that are kept: not in memory, which they would fill.
 
     Raises:
         RunDirectoryError: none can be used; the message says why for each.
@@ -49,7 +49,7 @@ def run_directory(given: str | None = None, *, lasting: bool = False) -> Path:
 
 
 def private_folders(given: str | None = None, *, lasting: bool = False) -> list[Path]:
-    """Those folders of :func:`run_directory` that are there and private, whether or not they take more data.
+    """The folders of :func:`run_directory` that exist and are private, full ones included.
 
     A server whose first folder filled up meanwhile has workers in more than one.
     """
@@ -57,10 +57,10 @@ def private_folders(given: str | None = None, *, lasting: bool = False) -> list[
 
 
 def temporary_folders() -> list[str]:
-    """The folders for temporary files that are there, whether or not they can be used.
+    """The existing folders for temporary files, usable or not.
 
-    As ``tempfile`` looks for them, which however tries each by writing, ends with the application's own folder, and
-    holds a lock meanwhile that a forked child may find held.
+    The same as in ``tempfile``, which however writes a file into each, includes the working directory, and holds a
+    lock that a forked child would inherit locked.
     """
     named = (os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
     folders = dict.fromkeys(folder for folder in (*named, "/tmp", "/var/tmp") if folder)  # noqa: S108 - a private one is made inside
@@ -68,7 +68,7 @@ def temporary_folders() -> list[str]:
 
 
 def private_path(parent: str) -> Path:
-    """Where the folder of this user is, or would be, in another one; nothing is made."""
+    """The path of this user's folder inside another one; nothing is created."""
     # One spelling of each path: a process that opens its own slot by another would lose its lock.
     return Path(os.path.realpath(parent)) / f"memprof-{os.geteuid()}"
 
@@ -100,9 +100,9 @@ def _make_private(folder: Path) -> None:
         folder.mkdir(mode=0o700)
     except FileExistsError:
         _check_private(folder)
-    # Said to be writable is not enough: a tiny /dev/shm may be full.
+    # Permission to write is not enough: a tiny /dev/shm may be full.
     with tempfile.TemporaryFile(dir=folder, buffering=0) as probe:
-        if probe.write(bytes(_ROOM)) < _ROOM:
+        if probe.write(bytes(_REQUIRED_BYTES)) < _REQUIRED_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 

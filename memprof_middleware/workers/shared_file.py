@@ -1,4 +1,4 @@
-"""A small private file that the workers of a server change one after another."""
+"""A small private file that the workers of a server change, one at a time."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from pathlib import Path
 from memprof_middleware.workers.atomic_file import read_start, write_private
 
 # A change takes less than a millisecond; a process that was stopped in the middle of one must not stop the others.
-_TRIES, _PAUSE_SECONDS = 20, 0.005
+_LOCK_ATTEMPTS, _PAUSE_SECONDS = 20, 0.005
 
 
 class SharedFile:
-    """One such file. A reader sees it before a change or after it; two changes at once are one after the other.
+    """A file with a lock for changes. A reader sees it before a change or after it, never in between.
 
     Args:
-        path: the file; its folder is made if need be.
-        largest: bytes.
+        path: the file; its folder is created with the first change.
+        max_bytes: the maximum size.
     """
 
-    def __init__(self, path: Path, largest: int = 1 << 16) -> None:
-        self.path, self._largest = path, largest
+    def __init__(self, path: Path, max_bytes: int = 1 << 16) -> None:
+        self.path, self._max_bytes = path, max_bytes
         self._seen: tuple[int, int, int] | None = None
 
     def has_changed(self) -> bool:
-        """Whether it was changed since this was asked last; the first time, whether it is there."""
+        """Whether the file changed since the last call; at the first call, whether it exists."""
         try:
             found = self.path.stat()
         except OSError:
@@ -37,39 +37,39 @@ class SharedFile:
         return before != self._seen
 
     def read(self) -> bytes:
-        """What it holds; nothing if it is not there.
+        """The content; empty if there is no file.
 
         Raises:
             OSError: it cannot be read.
             ValueError: it is too long.
         """
         try:
-            data = read_start(self.path, self._largest + 1)
+            data = read_start(self.path, self._max_bytes + 1)
         except FileNotFoundError:
             return b""
-        if len(data) > self._largest:
+        if len(data) > self._max_bytes:
             raise ValueError("it is too long")
         return data
 
     def change(self, update: Callable[[bytes], str]) -> None:
-        """Replace what it holds.
+        """Replace the content.
 
         Args:
-            update: given what it holds now, returns what it shall hold; what it raises leaves the file as it is.
+            update: makes the new content of the old; an exception leaves the file unchanged.
 
         Raises:
-            OSError: it cannot be read or written, or another process holds it for too long.
+            OSError: it cannot be read or written, or another process keeps the lock for too long.
             ValueError: it is, or would be, too long.
         """
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._locked():
             text = update(self.read())
-            if len(text.encode()) > self._largest:
+            if len(text.encode()) > self._max_bytes:
                 raise ValueError("it would be too long")
             write_private(self.path, text)
 
     def move_aside(self) -> Path:
-        """Keep what cannot be understood, out of the way.
+        """Rename a file with unreadable content, so that it is kept and a new one can be written.
 
         Raises:
             OSError: it cannot be moved.
@@ -87,12 +87,12 @@ class SharedFile:
             return
         descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            for attempt in range(_TRIES):
+            for attempt in range(_LOCK_ATTEMPTS):
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
-                    if attempt == _TRIES - 1:
+                    if attempt == _LOCK_ATTEMPTS - 1:
                         raise
                     time.sleep(_PAUSE_SECONDS)
             try:

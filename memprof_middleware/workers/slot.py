@@ -1,4 +1,4 @@
-"""Worker slots: every worker publishes its figures in a file, so that whichever is scraped can show all of them."""
+"""Worker slots: each worker publishes its figures in a file, so that a scrape of any worker shows all of them."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from memprof_middleware.errors import RunDirectoryError
 from memprof_middleware.model import MemoryMetrics, RouteWindows, WorkerSummary
 from memprof_middleware.model.foreign import parsed_object
 from memprof_middleware.workers.locked_file import SlotFile
-from memprof_middleware.workers.run_directory import FLAME, PAST, SHARED, private_folders, run_directory
+from memprof_middleware.workers.run_directory import FLAME, SHARED, TIMELINE_SUFFIX, private_folders, run_directory
 
-_MOST_SLOTS = 1024
-# A server that was killed leaves at most a file for each of its workers; the next one to start clears them away.
+_MAX_SLOTS = 1024
+# A server that was killed leaves one file for each worker; the next server that starts removes them.
 _ABANDONED_SECONDS = 3600
-_OURS = re.compile(r"[0-9a-f]{16}")
-_SLOT = re.compile(r"[0-9]{1,9}")
-# The sections of a slot's file: what every sibling reads with each step, what a scrape reads, and what the one worker
-# reads that judges the routes of all.
+_SERVER_FOLDER = re.compile(r"[0-9a-f]{16}")
+_SLOT_NAME = re.compile(r"[0-9]{1,9}")
+# The sections of a slot's file: every sibling reads the summary at each step, a scrape reads the detail, and the
+# leading worker, which judges the routes of all, reads the windows.
 _SUMMARY, _DETAIL, _WINDOWS = range(3)
-_Told = TypeVar("_Told", MemoryMetrics, WorkerSummary)
-_Unreadable = Callable[[ValueError], object]
+_Figures = TypeVar("_Figures", MemoryMetrics, WorkerSummary)
+_OnUnreadable = Callable[[ValueError], object]
 
 
 class WorkerSlot:
-    """The place of this process among the workers of its server.
+    """The slot of this process among the workers of its server.
 
     Args:
-        address: what all workers of the server have in common: where it listens.
+        address: the listening address, which all workers of the server have in common.
         run_dir: a folder to use instead of the usual ones.
-        server: tells this run of the server from the one before; ``None`` if nothing does: nobody's successor.
+        server: identifies this run of the server; ``None``: not known, so no predecessor is accepted.
 
     Raises:
         RunDirectoryError: there is no folder in which workers can find one another.
 
     Attributes:
         number: the slot: the smallest number that no live worker of the server holds.
-        predecessor: what the slot's last holder published, if it was a worker of the same running server.
+        predecessor: the figures of the slot's last holder, if it was a worker of the same run of the server.
     """
 
     def __init__(self, address: str, run_dir: str | None = None, server: str | None = None) -> None:
@@ -59,82 +59,82 @@ class WorkerSlot:
         except OSError as error:
             raise RunDirectoryError(f"{self._folder}: {error.strerror}; set run_dir to another folder") from error
         self._claimed = time.time()
-        self._files: dict[str, SlotFile] = {}  # of the others: what a path is made of is found out once
+        self._files: dict[str, SlotFile] = {}  # of the other workers, by path
         self._parsed: dict[tuple[str, int], tuple[int, object]] = {}
 
     @property
     def folder(self) -> Path:
-        """What the server's workers share; the last one to leave takes it along."""
+        """The folder that the server's workers share; the last worker to leave removes it."""
         return self._folder
 
     @property
     def shared(self) -> Path:
-        """The folder of what the workers tell one another about incidents; made by who writes there first."""
+        """The folder of files about incidents; created with the first of them."""
         return self._folder / SHARED
 
     @property
-    def past(self) -> Path:
-        """The file for the past of this slot."""
-        return self._folder / f"{self.number}{PAST}"
+    def timeline(self) -> Path:
+        """The timeline file of this slot."""
+        return self._folder / f"{self.number}{TIMELINE_SUFFIX}"
 
     @property
-    def pasts(self) -> dict[str, Path]:
-        """The files for the pasts of all slots, by worker, those of workers that have ended included."""
-        found = (path for folder in self._folders() for path in sorted(folder.glob(f"*{PAST}")))
-        named = {path.name.removesuffix(PAST): path for path in found}
-        return {worker: path for worker, path in named.items() if _SLOT.fullmatch(worker)} | {
-            str(self.number): self.past
+    def timelines(self) -> dict[str, Path]:
+        """The timeline files of all slots, by worker, those of ended workers included."""
+        found = (path for folder in self._folders() for path in sorted(folder.glob(f"*{TIMELINE_SUFFIX}")))
+        named = {path.name.removesuffix(TIMELINE_SUFFIX): path for path in found}
+        return {worker: path for worker, path in named.items() if _SLOT_NAME.fullmatch(worker)} | {
+            str(self.number): self.timeline
         }
 
     @property
     def run(self) -> str:
-        """Names this run of the server; where nothing does, this process."""
+        """The name of this run of the server; if it is not known, of this process."""
         return self._server or f"{os.getpid()} {self._claimed}"
 
     def publish(self, metrics: MemoryMetrics, windows: RouteWindows | None = None) -> None:
-        """Let the other workers see these figures.
+        """Publish figures for the other workers.
 
         Args:
             metrics: the figures.
-            windows: for the worker that judges the routes of all.
+            windows: route windows, for the leading worker.
 
         Raises:
-            OSError: not all of it can be written, for example because the folder is full.
+            OSError: a part cannot be written, for example because the folder is full.
         """
         summary = _json(WorkerSummary.of(metrics).to_dict())
         detail = _json({"server": self._server, "metrics": metrics.to_dict()})
         try:
             self._own.write(summary, detail, b"" if windows is None else windows.pack())
         except OSError:
-            # There is the room that was reserved: for the figures, though not for what the others reckon with.
+            # The reserved space suffices for the figures, not for the windows.
             self._own.write(summary, detail)
             raise
 
-    def summaries(self, unreadable: _Unreadable = lambda _: None) -> list[WorkerSummary]:
-        """What is needed with each step of the other live workers of the server, by slot.
+    def summaries(self, on_unreadable: _OnUnreadable = lambda _: None) -> list[WorkerSummary]:
+        """The summaries of the other live workers, by slot: what a step needs of them.
 
         Args:
-            unreadable: hears of a file that says nothing to us, once for each time that it was written.
+            on_unreadable: called for a file that cannot be read, once for each time that it was written.
         """
-        return self._each(_SUMMARY, _summary, unreadable)
+        return self._read_others(_SUMMARY, _summary, on_unreadable)
 
-    def others(self, unreadable: _Unreadable = lambda _: None) -> list[MemoryMetrics]:
-        """All that the other live workers of the server published last, by slot; ``unreadable`` as above."""
-        return self._each(_DETAIL, _metrics, unreadable)
+    def others(self, on_unreadable: _OnUnreadable = lambda _: None) -> list[MemoryMetrics]:
+        """All figures of the other live workers, by slot; ``on_unreadable`` as for :meth:`summaries`."""
+        return self._read_others(_DETAIL, _metrics, on_unreadable)
 
     def windows(self, worker: str) -> RouteWindows | None:
-        """The windows of a live worker; ``None`` if it has left none.
+        """The route windows of a live worker; ``None`` if it has published none.
 
         Raises:
-            ValueError: they say nothing to us.
+            ValueError: they cannot be read.
         """
         found = [SlotFile(folder / worker).read(_WINDOWS, live=True) for folder in self._folders()]
         return next((RouteWindows.unpack(data) for data in found if data), None)
 
     def leave(self, *, replaced: bool = False) -> None:
-        """Give the slot back. The last worker to leave takes the files with it, unless it has a successor to come."""
+        """Release the slot. The last worker to leave removes the files, unless a successor will come."""
         self._own.release()
-        # First let go, then look: of workers that leave together, the last one sees nobody.
+        # Release before the check: of workers that leave together, the last one finds no live file.
         if not replaced:
             _remove_if_dead(self._folders())
 
@@ -142,56 +142,58 @@ class WorkerSlot:
         self.number = self._first_free()
         try:
             self._own.reserve()
-            self.predecessor = self._succeed()
+            self.predecessor = self._take_over()
         except BaseException:
-            self._own.release()  # held by nobody who knows of it, it would be lost for the life of the process
+            self._own.release()  # else the number would be lost until the process ends
             raise
 
     def _first_free(self) -> int:
         while True:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             try:
-                return next(number for number in range(_MOST_SLOTS) if self._take(number))
+                return next(number for number in range(_MAX_SLOTS) if self._try_number(number))
             except FileNotFoundError:
-                continue  # the last worker of a server that ends took the folder with it
+                continue  # the last worker of a server that ends has removed the folder
             except StopIteration:
-                raise OSError(errno.EBUSY, f"all {_MOST_SLOTS} worker numbers are taken") from None
+                raise OSError(errno.EBUSY, f"all {_MAX_SLOTS} worker numbers are taken") from None
 
     def _folders(self) -> list[Path]:
-        """The server's folders, its own first: where that was full, later workers are in another."""
+        """The server's folders, the own one first: when one is full, later workers use another."""
         found = (base / self._folder.name for base in private_folders(self._run_dir))
         return [self._folder, *(folder for folder in found if folder != self._folder)]
 
-    def _take(self, number: int) -> bool:
+    def _try_number(self, number: int) -> bool:
         self._own = SlotFile(self._folder / str(number))
-        if self._is_taken_elsewhere(number) or not self._own.acquire():
+        if self._is_held_elsewhere(number) or not self._own.acquire():
             return False
-        if self._is_taken_elsewhere(number):  # meanwhile: each of two sees the other one, and both go on
+        if self._is_held_elsewhere(number):  # meanwhile: both workers see each other, and both go on
             self._own.release()
             return False
         return True
 
-    def _is_taken_elsewhere(self, number: int) -> bool:
+    def _is_held_elsewhere(self, number: int) -> bool:
         return any(SlotFile(folder / str(number)).is_live() for folder in self._folders()[1:])
 
-    def _succeed(self) -> MemoryMetrics | None:
-        """Take over from the slot's last holder, whose figures must not show as those of a live worker any more."""
+    def _take_over(self) -> MemoryMetrics | None:
+        """Take over the figures of the slot's last holder, and clear them: they must not show as a live worker's."""
         last = self._own.read(_DETAIL, live=False)
         predecessor = None
         for dead in (SlotFile(folder / str(self.number)) for folder in self._folders()[1:]):
             elsewhere = dead.read(_DETAIL, live=False)
             if elsewhere is not None:
-                last = elsewhere  # and the newer one, since of two files of a slot the other is removed
+                last = elsewhere  # this is the newer file: the other one is removed
                 with contextlib.suppress(OSError):
                     dead.remove()
         if last and self._server is not None:
-            with contextlib.suppress(ValueError):  # there is nothing to be taken over from another version
+            with contextlib.suppress(ValueError):  # figures of another version are not taken over
                 predecessor = _metrics(last, "metrics", self._server) or _metrics(last, "predecessor", self._server)
         left = predecessor and predecessor.to_dict()
         self._own.write(b"", _json({"server": self._server, "predecessor": left}))
         return predecessor
 
-    def _each(self, section: int, read: Callable[[bytes], _Told | None], unreadable: _Unreadable) -> list[_Told]:
+    def _read_others(
+        self, section: int, read: Callable[[bytes], _Figures | None], on_unreadable: _OnUnreadable
+    ) -> list[_Figures]:
         found = []
         own = str(self._own.path)
         for _, path in sorted((int(name), f"{folder}/{name}") for folder in self._folders() for name in _names(folder)):
@@ -199,29 +201,29 @@ class WorkerSlot:
                 continue
             file = self._files.get(path) or self._files.setdefault(path, SlotFile(Path(path)))
             try:
-                told = self._remembered(path, file, section, read)
+                figures = self._parse_once(path, file, section, read)
             except ValueError as error:  # the others are shown
-                unreadable(error)
+                on_unreadable(error)
             else:
-                if told is not None:
-                    found.append(told)
+                if figures is not None:
+                    found.append(figures)
         return found
 
-    def _remembered(
-        self, path: str, file: SlotFile, section: int, read: Callable[[bytes], _Told | None]
-    ) -> _Told | None:
-        """A worker publishes once an interval and may be scraped more often: read again only what is new."""
+    def _parse_once(
+        self, path: str, file: SlotFile, section: int, read: Callable[[bytes], _Figures | None]
+    ) -> _Figures | None:
+        """The parsed figures of a worker; parsed again only when they changed, as scrapes may be more frequent."""
         content = file.read(section, live=True)
         if not content:
             return None
         checksum = zlib.crc32(content)
-        known, told = self._parsed.get((path, section), (None, None))
+        known, figures = self._parsed.get((path, section), (None, None))
         if known == checksum:
-            return cast("_Told | None", told)
+            return cast("_Figures | None", figures)
         self._parsed[path, section] = checksum, None
         found = read(content)
         if found is not None and found.worker != file.path.name:
-            raise ValueError("a worker's file bears another one's number")  # and would show as a second of it
+            raise ValueError("a worker's file bears another one's number")  # two workers would show under one number
         self._parsed[path, section] = checksum, found
         return found
 
@@ -257,9 +259,9 @@ def _network() -> str:
 
 
 def _names(folder: Path) -> list[str]:
-    """How the slots' files in a folder are called."""
+    """The names of the slots' files in a folder."""
     try:
-        return [name for name in os.listdir(folder) if _SLOT.fullmatch(name)]  # noqa: PTH208
+        return [name for name in os.listdir(folder) if _SLOT_NAME.fullmatch(name)]  # noqa: PTH208
     except OSError:
         return []
 
@@ -267,9 +269,9 @@ def _names(folder: Path) -> list[str]:
 def _clear_abandoned(base: Path) -> None:
     oldest = time.time() - _ABANDONED_SECONDS
     for folder in base.iterdir():
-        with contextlib.suppress(OSError):  # somebody else clears at the same time
+        with contextlib.suppress(OSError):  # another process removes it at the same time
             paths = [folder, *(folder / name for name in _names(folder))]
-            if _OURS.fullmatch(folder.name) and all(path.stat().st_mtime < oldest for path in paths):
+            if _SERVER_FOLDER.fullmatch(folder.name) and all(path.stat().st_mtime < oldest for path in paths):
                 _remove_if_dead([folder])
 
 
@@ -278,13 +280,13 @@ def _remove_if_dead(folders: list[Path]) -> None:
     if any(file.is_live() for found in files.values() for file in found):
         return
     for folder, found in files.items():
-        with contextlib.suppress(OSError):  # somebody else removes or claims at the same time
+        with contextlib.suppress(OSError):  # another process removes or claims it at the same time
             for file in found:
                 file.remove()
             for inner in (folder / FLAME, folder / SHARED):
                 if inner.is_dir():  # of a pipe, it would wait for a writer
                     shutil.rmtree(inner, ignore_errors=True)
-            for past in folder.glob(f"*{PAST}*"):
+            for past in folder.glob(f"*{TIMELINE_SUFFIX}*"):
                 past.unlink()
             folder.rmdir()
 

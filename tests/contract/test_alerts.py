@@ -23,12 +23,12 @@ def samples(text):
 
 def leak(profiler: MemoryProfiler, client, *, steps: int = 12) -> None:
     """A request, a minute and a hundred sessions more, again and again."""
-    probes = profiler._given.probes
+    probes = profiler._setup.probes
     for step in range(1, steps + 1):
         client.get("/hello")
         probes.collections = (0, 0, step)  # what is left is no garbage
         probes.counts["shop.Session"] = 100 * step
-        profiler._given.clock.advance(60)
+        profiler._setup.clock.advance(60)
         profiler.step()
 
 
@@ -62,7 +62,7 @@ def test_no_leak_no_record(host, caplog):
     client = host.serve(profiler=profiler)
     for _ in range(12):
         client.get("/hello")
-        profiler._given.clock.advance(60)
+        profiler._setup.clock.advance(60)
         profiler.step()
     assert [record for record in caplog.records if hasattr(record, "memprof_name")] == []
     assert samples(client.get("/metrics").text)["fogcompute_memory_active_leaks",] == 0
@@ -93,7 +93,7 @@ def test_callbacks_that_raise(host, caplog):
 def test_a_probe_that_fails(host, caplog, probe):
     """A blind probe is logged once and counted; the others are served and the application goes on."""
     profiler = host.stepped()
-    profiler._given.probes.broken = {probe}
+    profiler._setup.probes.broken = {probe}
     client = host.serve(profiler=profiler)
     for _ in range(3):
         profiler.step()

@@ -10,7 +10,7 @@ import pytest
 from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.testing import FakeProbes
 from memprof_middleware.workers import locked_file as slot_file
-from memprof_middleware.workers import run_directory, timeline
+from memprof_middleware.workers import run_directory, timeline_file
 
 PAGE = Path(__file__).parents[2] / "docs" / "workers.md"
 KB, MB = 1 << 10, 1 << 20
@@ -29,10 +29,10 @@ def told() -> list[int]:
 
 def test_the_room_of_a_worker(told: list[int]) -> None:
     """It is what the code reserves, in whole blocks of 4 KB, and so much is asked for before a folder is taken."""
-    figures = len(slot_file._PLACES) * slot_file._RESERVED
-    past = -(-timeline.BYTES // (4 * KB)) * 4 * KB
+    figures = len(slot_file._COPIES) * slot_file._RESERVED
+    past = -(-timeline_file.BYTES // (4 * KB)) * 4 * KB
     assert told == [figures + past, figures, past]
-    assert figures + past <= run_directory._ROOM
+    assert figures + past <= run_directory._REQUIRED_BYTES
 
 
 def test_what_a_worker_takes_for_real(told: list[int], tmp_path: Path) -> None:

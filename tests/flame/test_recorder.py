@@ -39,7 +39,7 @@ class Host:
             tight=lambda: self.tight,
             clock=time.time,
             failures=self.failures,
-            pay=self.paid.append,
+            charge=self.paid.append,
         )
 
     def until_done(self, order):

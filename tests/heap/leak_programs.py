@@ -737,11 +737,11 @@ def _scene(names: list[str]):
 
 def _leak(incident, scene, named) -> dict[str, object]:
     from memprof_middleware.config import Config
+    from memprof_middleware.cpu_budget import CpuBudget
     from memprof_middleware.failures import Failures
     from memprof_middleware.leaks.verdicts import verdict_of
     from memprof_middleware.leaks.whereabouts import Whereabouts
     from memprof_middleware.model.leak import FedBy
-    from memprof_middleware.purse import Purse
     from memprof_middleware.runtime.instruments import Probes
     from memprof_middleware.text.advice import advice_for
     from memprof_middleware.text.headline import headline, plain
@@ -749,7 +749,7 @@ def _leak(incident, scene, named) -> dict[str, object]:
     config = Config(leak_min_objects=5, leak_growth_percent=50.0, leak_confirm_requests=1)
     leak = verdict_of(incident, config, None, FedBy())
     holders = types.SimpleNamespace(paths=scene.holders, named=named)
-    leak = Whereabouts(Probes(), config, Failures(logging.getLogger()), lambda _: None, Purse(100)).filled(
+    leak = Whereabouts(Probes(), config, Failures(logging.getLogger()), lambda _: None, CpuBudget(100)).filled(
         leak, incident.root, holders, None
     )
     advice = advice_for(leak)

@@ -22,7 +22,7 @@ def seen(
     for step in range(int(hours * HOUR / every)):
         mb = shape(step * every / HOUR) + rng.gauss(0, noise)
         past.add(1_700_000_000 + step * every, mb)
-    return outlook(past, mb, LIMIT, told=told)
+    return outlook(past, mb, LIMIT, reported=told)
 
 
 def leak(h: float) -> float:

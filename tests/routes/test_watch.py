@@ -251,7 +251,7 @@ def test_judging_is_rationed(monkeypatch):
 
     monkeypatch.setattr("memprof_middleware.routes.work.Task.go_on", slow)
     fake = SimpleNamespace(thread_time=lambda: now[0], perf_counter=time.perf_counter, sleep=time.sleep)
-    for module in ("routes.work", "purse"):
+    for module in ("routes.work", "cpu_budget"):
         monkeypatch.setattr(f"memprof_middleware.{module}.time", fake)
     spent = []
     for _ in range(30):

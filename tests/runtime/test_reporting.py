@@ -18,8 +18,8 @@ from memprof_middleware.runtime.alerts import AlertManager
 from memprof_middleware.runtime.beat import Conditions
 from memprof_middleware.runtime.observers import leak_condition
 from memprof_middleware.runtime.reporting import Reporter, borrow_server_log
-from memprof_middleware.workers import reported
-from memprof_middleware.workers.reported import Reported
+from memprof_middleware.workers import incident_claims
+from memprof_middleware.workers.incident_claims import IncidentClaims
 
 HEAP = Condition("heap_warning", "medium", 85.0, 80.0, "process 7 uses 85 % of its limit", urgency="today")
 GONE = Conditions(("leak", "heap_warning"))
@@ -53,7 +53,7 @@ class Worker:
         logger = logging.getLogger(f"memprof.worker{pid}")
         logger.setLevel(logging.DEBUG)
         self.failures = Failures(logger)
-        self.server = Reported(lambda: folder, self.failures)
+        self.server = IncidentClaims(lambda: folder, self.failures)
         self.server.live = (1, 2)
         self.triage = Triage(
             (), lambda: None if folder is None else folder / FILE_NAME, lambda _: "plan", lambda: 5.0, self.failures
@@ -70,7 +70,7 @@ class Worker:
         self.finds(Conditions(("leak",), [condition(leak) for leak in found], {LEAK.name: why} if why else {}), now)
 
     def finds(self, conditions: Conditions, now: float = 0.0) -> None:
-        self._monkeypatch.setattr(reported.os, "getpid", lambda: self.pid)
+        self._monkeypatch.setattr(incident_claims.os, "getpid", lambda: self.pid)
         self.triage.read()
         self.manager.update(conditions, now)
 

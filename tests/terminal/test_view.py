@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from memprof_middleware.model.foreign import parsed
 from memprof_middleware.terminal.plain import plain
 from memprof_middleware.terminal.view import SORTS, is_confirmed, sparkline, view
-from memprof_middleware.web.state.source import Looking
+from memprof_middleware.web.state.source import StateReader
 from memprof_middleware.web.state.words import plain as said
 from tests.web import ten
 from tests.web.scene import CACHE, OVER, Scene, leak
@@ -23,7 +23,7 @@ ADDRESS = "http://127.0.0.1:8000/memprof/"
 def state(*leaks, workers=4, actions=("flame",)):
     """The state of the made-up server, as a client reads it."""
     scene = Scene(leaks or (leak(), CACHE, OVER), workers)
-    return parsed(json.dumps(Looking(scene.profiler()).state(actions)).encode())
+    return parsed(json.dumps(StateReader(scene.profiler()).state(actions)).encode())
 
 
 def flat(text: str) -> str:

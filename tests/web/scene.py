@@ -10,7 +10,7 @@ from typing import Any
 from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.model import Estimate, Leak, MemoryMetrics, MemorySnapshot
 from memprof_middleware.testing import FakeClock, FakeProbes
-from memprof_middleware.workers.track import COLUMNS, Track
+from memprof_middleware.workers.timeline import COLUMNS, Timeline
 
 NOW = 1_795_472_720.0  # 2026-11-23 22:25:20 UTC
 MINUTES = 360
@@ -100,7 +100,7 @@ OVER = leak(
 )
 
 
-def track(worker: int, *, leaks: bool = True) -> Track:
+def timeline(worker: int, *, leaks: bool = True) -> Timeline:
     """The past of one of the workers."""
     pid, base, slope, born = WORKERS[worker % len(WORKERS)]
     rnd = random.Random(worker)
@@ -126,10 +126,10 @@ def track(worker: int, *, leaks: bool = True) -> Track:
         )
         for name, (first, each) in TYPES.items()
     }
-    return Track(worker=str(worker), times=array("d", [minute(i) for i in rows]), figures=figures, types=types)
+    return Timeline(worker=str(worker), times=array("d", [minute(i) for i in rows]), figures=figures, types=types)
 
 
-def metrics(worker: int, past: Track, leaks: tuple[Leak, ...], *, answering: bool = False) -> MemoryMetrics:
+def metrics(worker: int, past: Timeline, leaks: tuple[Leak, ...], *, answering: bool = False) -> MemoryMetrics:
     """What that worker tells."""
     used = past.figures["heap_used_mb"][-1]
     snapshot = MemorySnapshot(
@@ -170,16 +170,16 @@ class Scene:
 
     Attributes:
         metrics: the figures of the live workers.
-        tracks: their pasts.
+        timelines: their timelines.
         clock: the time.
     """
 
     def __init__(self, leaks: tuple[Leak, ...] = (leak(), CACHE, OVER), workers: int = 4) -> None:
         self.clock = FakeClock(NOW)
         grows = any(one.state == "confirmed" for one in leaks)
-        self.tracks = {str(number): track(number, leaks=grows) for number in range(workers)}
+        self.timelines = {str(number): timeline(number, leaks=grows) for number in range(workers)}
         self.metrics = [
-            metrics(number, self.tracks[str(number)], leaks, answering=number == 1 % workers)
+            metrics(number, self.timelines[str(number)], leaks, answering=number == 1 % workers)
             for number in range(workers)
         ]
 
@@ -189,5 +189,5 @@ class Scene:
         config = Config(background=False, **{"token": TOKEN, "evidence_dir": "/nowhere", **settings})
         profiler = MemoryProfiler(config, clock=self.clock, probes=FakeProbes())
         profiler.workers = lambda: list(self.metrics)  # type: ignore[method-assign]
-        profiler.pasts.read = lambda own, columns: (self.tracks, self.tracks.get)  # type: ignore[method-assign]
+        profiler.pasts.read = lambda own, columns: (self.timelines, self.timelines.get)  # type: ignore[method-assign]
         return profiler

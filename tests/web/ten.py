@@ -25,7 +25,7 @@ from memprof_middleware.model.ignored import Acknowledged, Ignored
 from memprof_middleware.model.urgency import fill_urgency
 from memprof_middleware.testing import FakeClock, FakeProbes
 from memprof_middleware.web.state.build import build_state
-from memprof_middleware.workers.track import COLUMNS, Track
+from memprof_middleware.workers.timeline import COLUMNS, Timeline
 
 NOW = 1_795_452_667.0  # 2026-11-23 16:51:07 UTC
 TOKEN = "open-sesame-42"
@@ -105,24 +105,24 @@ class Server:
 
     def state(self) -> dict[str, Any]:
         """The state that its page shows."""
-        tracks = {str(slot): self._track(slot, worker) for slot, worker in enumerate(self.workers)}
+        timelines = {str(slot): self._timeline(slot, worker) for slot, worker in enumerate(self.workers)}
         about = {"host": "shop-web-7f9c", "python": "3.12.7", "version": "0.2.0", "page_ms": 9.0}
         about |= {"page_cpu_percent": 0.01, "actions": ACTIONS} | dict(self.about)
         metrics = [self._metrics(slot, worker) for slot, worker in enumerate(self.workers)]
-        return build_state(metrics, tracks, tracks.get, self.config, now=NOW, about=about)
+        return build_state(metrics, timelines, timelines.get, self.config, now=NOW, about=about)
 
     def profiler(self, **settings: Any) -> MemoryProfiler:
         """A profiler that has these figures, for a page that is really served."""
         told = {"release": self.config.release, "leak_confirm_requests": self.config.leak_confirm_requests}
         config = Config(background=False, **{"token": TOKEN, "evidence_dir": "/nowhere", **told, **settings})
         profiler = MemoryProfiler(config, clock=FakeClock(NOW), probes=FakeProbes())
-        tracks = {str(slot): self._track(slot, worker) for slot, worker in enumerate(self.workers)}
+        timelines = {str(slot): self._timeline(slot, worker) for slot, worker in enumerate(self.workers)}
         metrics = [self._metrics(slot, worker) for slot, worker in enumerate(self.workers)]
         profiler.workers = lambda: list(metrics)  # type: ignore[method-assign]
-        profiler.pasts.read = lambda own, columns: (tracks, tracks.get)  # type: ignore[method-assign]
+        profiler.pasts.read = lambda own, columns: (timelines, timelines.get)  # type: ignore[method-assign]
         return profiler
 
-    def _track(self, slot: int, worker: Worker) -> Track:
+    def _timeline(self, slot: int, worker: Worker) -> Timeline:
         rnd = random.Random(worker.pid)
         rows = int(worker.hours * 3600 / worker.every) + 1
         last = NOW - 4 - worker.silent
@@ -144,7 +144,7 @@ class Server:
             name: array("f", [round(first + each * h + rnd.gauss(0, 0.01 * each)) for h in hours])
             for name, (first, each) in ({"builtins.function": (11_400.0, 0.3)} | dict(worker.types)).items()
         }
-        return Track(worker=str(slot), times=times, figures=figures, types=types)
+        return Timeline(worker=str(slot), times=times, figures=figures, types=types)
 
     def _metrics(self, slot: int, worker: Worker) -> MemoryMetrics:
         used = worker.start_mb + worker.per_hour * worker.hours

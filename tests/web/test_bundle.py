@@ -21,7 +21,7 @@ from memprof_middleware.testing import FakeClock, FakeProbes
 from memprof_middleware.text.advice import advice_for
 from memprof_middleware.text.headline import headline, plain
 from memprof_middleware.web.html.bundle import bundle_report, flame_report, offline, state_report
-from memprof_middleware.web.state.source import Looking
+from memprof_middleware.web.state.source import StateReader
 from tests.web.scene import NOW, Scene, leak
 
 BUNDLE = {
@@ -67,7 +67,7 @@ def flame():
 
 
 def reports():
-    state = Looking(Scene().profiler()).state(("flame", "save"))
+    state = StateReader(Scene().profiler()).state(("flame", "save"))
     return {
         "bundle": bundle_report(BUNDLE),
         "state": state_report(state, flame()),

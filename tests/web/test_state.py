@@ -24,9 +24,9 @@ SCHEMA_FILE = Path(web.__file__).parent / "state.schema.json"
 
 
 def state(scene: Scene, config: Config | None = None, **about):
-    tracks = scene.tracks
+    timelines = scene.timelines
     found = build_state(
-        scene.metrics, tracks, tracks.get, config or Config(), now=scene.clock.now, about={"host": "h", **about}
+        scene.metrics, timelines, timelines.get, config or Config(), now=scene.clock.now, about={"host": "h", **about}
     )
     json.dumps(found, allow_nan=False)
     return found
@@ -290,8 +290,8 @@ def test_who_is_gone_for_long_is_not_shown():
     """A worker that ended more than an hour ago is forgotten."""
     scene = Scene()
     scene.metrics.pop(3)
-    old = scene.tracks["3"]
-    scene.tracks["3"] = dataclasses.replace(old, times=array("d", [moment - 3700 for moment in old.times]))
+    old = scene.timelines["3"]
+    scene.timelines["3"] = dataclasses.replace(old, times=array("d", [moment - 3700 for moment in old.times]))
     assert [row["pid"] for row in state(scene)["workers"]] == [4242, 4244, 4243]
 
 
@@ -387,7 +387,7 @@ def test_a_young_server_is_a_state_too():
     scene.metrics = [
         dataclasses.replace(scene.metrics[0], snapshot=None, snapshots_taken=0, censuses_taken=0, start_time=NOW)
     ]
-    scene.tracks.clear()
+    scene.timelines.clear()
     found = checked(state(scene))
     assert found["status"]["label"] == "Just started"
     assert found["memory"] is None

@@ -30,9 +30,9 @@ from memprof_middleware.web.html.bundle import flame_report
 from memprof_middleware.web.http.exposition import MetricsEndpoint
 from memprof_middleware.web.http.messages import Request
 from memprof_middleware.web.http.page import PageEndpoint
-from memprof_middleware.workers import timeline
+from memprof_middleware.workers import timeline_file
 from memprof_middleware.workers.locked_file import SlotFile, _header
-from memprof_middleware.workers.track import COLUMNS
+from memprof_middleware.workers.timeline import COLUMNS
 from tests.asking import scrape
 
 ROUNDS = int(os.environ.get("MEMPROF_FUZZ", "100"))
@@ -96,7 +96,7 @@ def server(tmp_path):
         probes.counts = {"shop.Session": 100 + 100 * number}
         profiler.traffic.end("GET /")
         profiler.step()
-        profiler._given.clock.advance(60)  # type: ignore[attr-defined]
+        profiler._setup.clock.advance(60)  # type: ignore[attr-defined]
     yield profiler
     profiler.stop()
 
@@ -157,20 +157,20 @@ def test_pasts(server, answers):
     past = server._monitor.group.slot.folder / "7.past"
     for minute in range(30):
         row = {"time": START + minute * 60, **{name: float(minute) for name in COLUMNS}}
-        timeline.record(past, "run", row, ["builtins.list", "a.B"], server.history)
+        timeline_file.record(past, "run", row, ["builtins.list", "a.B"], server.history)
     good, dice = past.read_bytes(), random.Random(2)
     for _ in range(ROUNDS):
         past.write_bytes(damaged(good, dice))
         assert answers() == [200, 200, 200]
-        timeline.record(past, "run", {"time": START + 9999.0}, ["builtins.list"], server.history)
-        assert past.stat().st_size == timeline.BYTES
+        timeline_file.record(past, "run", {"time": START + 9999.0}, ["builtins.list"], server.history)
+        assert past.stat().st_size == timeline_file.BYTES
     assert set(server.failures.counts) == {"read_timeline"}
 
 
 def test_pasts_with_odd_names(server, answers):
     """What is no slot's past is none, though it is called like one."""
     folder = server._monitor.group.slot.folder
-    good = server._monitor.group.slot.past.read_bytes()
+    good = server._monitor.group.slot.timeline.read_bytes()
     for name in ("x.past", "-1.past", "\u0663.past", "1.5.past", ".past"):
         (folder / name).write_bytes(good)
     (folder / "\u00b2").write_bytes(b"")
@@ -249,7 +249,7 @@ def test_evidence(server, answers, tmp_path, capsys):
         with contextlib.suppress(SystemExit):  # of an error in words
             main(["explain", str(path)])
         assert "\x1b" not in capsys.readouterr().out
-    server._monitor.evidence_writer.watch._told.clear()
+    server._monitor.evidence_writer.watch._last_causes.clear()
     server.step()  # a new bundle looks at what is there
     assert not server.failures.counts
 

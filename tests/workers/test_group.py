@@ -20,7 +20,7 @@ from memprof_middleware.runtime import monitor
 from memprof_middleware.runtime.report import figures_of
 from memprof_middleware.testing import FakeClock, FakeProbes, Recorder
 from memprof_middleware.workers import locked_file as slot_file
-from memprof_middleware.workers import pasts
+from memprof_middleware.workers import timelines as worker_timelines
 from memprof_middleware.workers.group import WorkerGroup
 
 HERE = Listener("127.0.0.1:8000", "1234 5678")
@@ -200,7 +200,7 @@ class TestProfiler:
         for _ in range(steps):
             profiler.test_probes.collections = (0, 0, profiler.test_probes.collections[-1] + 1)
             profiler.test_probes.counts["shop.Cart"] = profiler.test_probes.counts.get("shop.Cart", 0) + 500
-            profiler._given.clock.advance(60)
+            profiler._setup.clock.advance(60)
             profiler.step()
 
     def predecessor(self, make, child):
@@ -268,7 +268,7 @@ class TestProfiler:
         profiler = make()
         told = Recorder().attach(profiler)
         for _ in range(profiler.config.leak_min_snapshots + 1):
-            profiler._given.clock.advance(60)
+            profiler._setup.clock.advance(60)
             profiler.step()
         assert profiler.detect_leaks() == []
         assert [(alert.name, alert.active) for alert in told.alerts] == [("leak", False)]
@@ -281,7 +281,7 @@ class TestProfiler:
                 profiler.test_probes.container_mb = (used + 2 * step, 1000.0)
                 profiler.take_snapshot()
                 profiler.check_thresholds()
-                profiler._given.clock.advance(120)
+                profiler._setup.clock.advance(120)
 
         def work() -> list[str]:
             profiler = make()
@@ -293,7 +293,7 @@ class TestProfiler:
         assert dead.result == ["shared"]
         dead.kill()
         profiler = make()
-        profiler._given.clock.advance(285 * 120)
+        profiler._setup.clock.advance(285 * 120)
         told = Recorder().attach(profiler)
         profiler.publish()
         grow(profiler, 2, 870.0)
@@ -475,7 +475,7 @@ def test_a_step_by_hand_beside_the_threads(tmp_path, monkeypatch):
             meeting.wait(0.2)
             wrote.append("met")
 
-    monkeypatch.setattr(pasts, "record", slow)
+    monkeypatch.setattr(worker_timelines, "record", slow)
     steps = [threading.Thread(target=profiler.step) for _ in range(2)]
     for step in steps:
         step.start()
@@ -526,7 +526,7 @@ class TestAStepBesideOthers:
             for _ in range(3):
                 other.traffic.end("GET /")
                 other.step()
-                other._monitor.given.clock.advance(60)
+                other._monitor.setup.clock.advance(60)
             return other.worker
 
         assert [child(sibling).result for _ in range(2)] == ["0", "1"]
@@ -564,7 +564,7 @@ class TestAStepBesideOthers:
         profiler.judge_routes()
         assert [section for _, section in reads if section == 2] == []  # it has no windows of its own yet
         for _ in range(profiler.config.warmup_snapshots + 2):
-            profiler._monitor.given.clock.advance(60)
+            profiler._monitor.setup.clock.advance(60)
             profiler.traffic.end("GET /")
             profiler.take_snapshot()
         reads.clear()
@@ -584,7 +584,7 @@ class TestAStepBesideOthers:
         """What is published, kept, judged for evidence and given to sinks is one report, built once."""
         built: list[object] = []
         monkeypatch.setattr(monitor, "figures_of", lambda one: built.append(one) or figures_of(one))
-        profiler._monitor.given.clock.advance(60)
+        profiler._monitor.setup.clock.advance(60)
         profiler.step()
         assert len(built) == 1
 

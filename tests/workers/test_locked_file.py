@@ -281,7 +281,7 @@ def test_a_file_removed_under_a_claimer_is_made_again(path, child, monkeypatch):
 
 def test_without_asking_a_lock_is_tried(path, child, monkeypatch):
     """Where the system cannot be asked who holds a lock, as on macOS, liveness is found out by trying."""
-    monkeypatch.setattr(slot_file, "_CAN_ASK", False)
+    monkeypatch.setattr(slot_file, "_CAN_QUERY_LOCK", False)
     holder = child(lambda: hold(path))
     assert SlotFile(path).is_live()
     holder.kill()

@@ -49,7 +49,7 @@ def test_private_and_noticed(tmp_path: Path) -> None:
 
 def test_no_more_than_so_many_bytes(tmp_path: Path) -> None:
     """What is too long is neither read nor written, and stays as it is."""
-    file = SharedFile(tmp_path / "b.json", largest=10)
+    file = SharedFile(tmp_path / "b.json", max_bytes=10)
     with pytest.raises(ValueError, match="too long"):
         file.change(lambda _: "x" * 11)
     file.path.write_text("y" * 11)

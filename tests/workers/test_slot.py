@@ -403,7 +403,7 @@ class TestTwoFolders:
 
 def test_no_slot_left(tmp_path, slots, monkeypatch):
     """When all slots are taken the error says so."""
-    monkeypatch.setattr(workers, "_MOST_SLOTS", 1)
+    monkeypatch.setattr(workers, "_MAX_SLOTS", 1)
     slots()
     with pytest.raises(RunDirectoryError, match="all 1 worker numbers are taken"):
         WorkerSlot(ADDRESS, str(tmp_path), SERVER)

@@ -1,4 +1,4 @@
-"""Stands first in ``sys.meta_path``: after a server's module has been imported, one method of it is replaced.
+"""The first finder in ``sys.meta_path``: after the import of a server's module, it replaces one method of it.
 
 Any Python 3 may load it, and nothing but ``sys`` and ``os`` is loaded by it.
 """

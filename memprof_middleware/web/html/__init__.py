@@ -1,1 +1,1 @@
-"""The state as HTML."""
+"""The state as HTML, and pictures as SVG."""

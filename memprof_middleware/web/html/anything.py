@@ -1,4 +1,4 @@
-"""Any JSON as markup: tables, lists and words, with units by the names of the fields. Pure."""
+"""Markup of any JSON value: tables, lists and text, with units by field names. Pure."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ _TITLES = {
 }
 _NUM = ' class="num"'
 _SHORT = frozenset({"rss", "vms", "gc", "cpu", "pid", "fds"})
-# Numbers that are names.
+# Numbers that are identifiers.
 _PLAIN = frozenset({"pid", "worker", "schema", "port"})
 _UNITS = ("_mb", "_bytes", "_percent", "_seconds")
 _MOMENTS = ("time", "since", "at", "timestamp", "start_time", "detected_at")
-# Seconds since the epoch are later than this in every bundle; a time span is never so long.
+# Seconds since the epoch are above this in every evidence file; a time span never is.
 _EPOCH_FROM = 1e9
-# And up to the last year that a calendar has, 9999.
+# And up to the year 9999, the last of the calendar.
 _EPOCH_TO = 2.5e11
 
 
 def section(key: str, value: object, note: str = "") -> str:
-    """A value under its name, with a note beside it; nothing if it is empty."""
+    """A section with a value, its name and a note; empty if there is no value."""
     body = anything(key, value, 0)
-    told = f" <small>{escape(note)}</small>" if note else ""
-    return f'<section class="card paper"><h2>{escape(title(key))}{told}</h2>{body}</section>' if body else ""
+    shown = f" <small>{escape(note)}</small>" if note else ""
+    return f'<section class="card paper"><h2>{escape(title(key))}{shown}</h2>{body}</section>' if body else ""
 
 
 def anything(key: str, value: object, depth: int) -> str:
@@ -66,10 +66,10 @@ def anything(key: str, value: object, depth: int) -> str:
 
 def _pairs(key: str, value: Mapping[Any, Any]) -> str:
     items = list(value.items())
-    # Settings stand as somebody would write them.
+    # Settings are shown as they are typed.
     raw = key == "settings"
     if all(number_of(item) is not None for _, item in items) and len({form_of(str(name))[1] for name, _ in items}) == 1:
-        items.sort(key=lambda pair: -float(pair[1]))  # counts by name: the most first
+        items.sort(key=lambda pair: -float(pair[1]))  # counts by name: the highest first
     rows = "".join(
         f'<tr><th scope="row">{escape(str(name) if raw else _named(str(name)))}</th>'
         f"{_data('', str(item)) if raw and item is not None else _data(str(name), item)}</tr>"
@@ -79,7 +79,7 @@ def _pairs(key: str, value: Mapping[Any, Any]) -> str:
 
 
 def _named(name: str) -> str:
-    """A field of ours in words; what may be the name of a task or a type as it is."""
+    """The name of a field in words; names of tasks and types stay as they are."""
     return title(name) if name.endswith(_UNITS) else name
 
 
@@ -154,12 +154,12 @@ def _json(value: object) -> str:
 
 
 def items_of(value: object) -> list[Any]:
-    """The items of a list; of anything else none."""
+    """The items of a list; none if the value is no list."""
     return list(value) if isinstance(value, (list, tuple)) else []
 
 
 def form_of(name: str) -> tuple[Callable[[float | None], str], float]:
-    """What writes a figure of this name, and what it is multiplied by before."""
+    """The function that formats a figure of this name, and a factor for the value."""
     if name.endswith("_mb"):
         return size, 1.0
     return (size, 1 / MB) if name.endswith("bytes") else (count, 1.0)

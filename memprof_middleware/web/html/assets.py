@@ -1,4 +1,4 @@
-"""Our own style sheets and scripts, under names that change with what is in them: they may be kept for ever."""
+"""Style sheets and scripts, with a hash of the content in the name, so that browsers may cache them for ever."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def assets() -> dict[str, Asset]:
 
 @functools.cache
 def address(name: str) -> str:
-    """Where a file is, below the mount.
+    """The address of a file below the mount.
 
     Args:
         name: as in the folder, such as ``memprof.css``.
@@ -49,7 +49,7 @@ def address(name: str) -> str:
 
 
 def source(name: str) -> str:
-    """The text of a file, for a page that must stand by itself.
+    """The text of a file, for a report that has it inside.
 
     Raises:
         LookupError: there is no such file.

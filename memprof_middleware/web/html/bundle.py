@@ -1,4 +1,4 @@
-"""Reports: one HTML file that stands by itself, opens from a disk without a network, and calls nobody."""
+"""Reports: self-contained HTML files, which need no network."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from memprof_middleware.web.html.assets import source
 from memprof_middleware.web.html.evidence import evidence, headline
 from memprof_middleware.web.html.shell import header
 
-# What a page can only do with its server.
+# Parts of a page that need its server.
 _STATIC: dict[str, Any] = {"actions": [], "bundles": [], "saved": True}
 
 
 def bundle_report(bundle: Mapping[str, Any]) -> str:
-    """An evidence bundle as a file.
+    """The report of an evidence file.
 
     Args:
         bundle: as it was written: ``schema``, ``time``, ``cause``, ``leaks``, ``series``, ``ledger``, ``holders`` and
-            so on. Any of them may be missing; what is not known here is shown as a table.
+            so on. Any of them may be missing; unknown fields are shown as tables.
     """
     return offline(f"memprof: {headline(bundle)}", evidence(bundle), host=[str(bundle.get("host", ""))])
 
 
 def state_report(state: Mapping[str, Any], flame: FlameResult | None = None) -> str:
-    """The page as a file, as it is now.
+    """The report of a state: the page as a file.
 
     Args:
         state: as :func:`~memprof_middleware.web.state.build.build_state` makes it.
@@ -51,7 +51,7 @@ def state_report(state: Mapping[str, Any], flame: FlameResult | None = None) -> 
 
 
 def flame_report(flame: FlameResult) -> str:
-    """A flame graph as a file."""
+    """The report of a flame graph."""
     main = flame_page.result_section(flame, downloads=False)
     return offline(f"memprof: flame graph of worker {flame.summary.pid}", main)
 
@@ -65,7 +65,7 @@ def offline(
     links: Sequence[tuple[str, str]] = (),
     as_of: str = "",
 ) -> str:
-    """A page with its styles and scripts inside. By the hashes in its policy no other script can run in it.
+    """A page with its styles and scripts inside; its policy, by hashes, lets no other script run.
 
     Args:
         title: text, not markup.

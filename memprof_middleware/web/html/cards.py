@@ -1,4 +1,4 @@
-"""The status, and a card for each incident: the first open, the others closed. Words come from the state."""
+"""The status, and a card for each incident: the first open, the others closed. All sentences are the state's."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any
 from memprof_middleware.web.html.charts import growth
 from memprof_middleware.web.html.marks import pairs, section, steps, text, worded
 
-# How an urgency looks.
+# The style of each urgency.
 TONES = {"now": "now", "today": "soon", "plan": "plan", "none": "calm"}
 _STATUS = {"plan": "plan", "ok": "ok"}
-# What C code has requested no flame graph of Python shows.
+# A flame graph of Python does not show memory that C code requested.
 _NO_FLAMES = frozenset({"native", "mapped", "fragmentation"})
 
 
 def status(state: Mapping[str, Any]) -> str:
-    """What is asked of the reader, in one sentence."""
-    told = state["status"]
-    tone = TONES[told["urgency"]] if told["urgency"] in {"now", "today"} else _STATUS.get(told["key"], "calm")
+    """The status: the action that the reader must take, in one sentence."""
+    found = state["status"]
+    tone = TONES[found["urgency"]] if found["urgency"] in {"now", "today"} else _STATUS.get(found["key"], "calm")
     return (
-        f'<section class="status {tone}" id="status" role="status"><h1>{escape(told["label"])}</h1>'
-        f"<p>{worded(told['sentence'])}</p></section>"
+        f'<section class="status {tone}" id="status" role="status"><h1>{escape(found["label"])}</h1>'
+        f"<p>{worded(found['sentence'])}</p></section>"
     )
 
 
 def incidents(state: Mapping[str, Any]) -> str:
-    """All cards, the most pressing one first."""
+    """All cards, the most urgent first."""
     open_ = [one for one in state["incidents"] if one["state"] != "resolved"]
     over = [one for one in state["incidents"] if one["state"] == "resolved"]
     cards = [_open(state, one, 1) for one in open_[:1]]
@@ -37,7 +37,7 @@ def incidents(state: Mapping[str, Any]) -> str:
 
 
 def calm(state: Mapping[str, Any]) -> str:
-    """What stands where there is no incident: figures, what to do, and what is still to be seen."""
+    """The content without incidents: figures, steps, and progress to the first verdict."""
     parts = []
     if state["overview"]:
         parts.append(section("overview", pairs(state["overview"])))
@@ -90,12 +90,12 @@ def _inner(state: Mapping[str, Any], one: Mapping[str, Any], number: int) -> str
 def _tags(one: Mapping[str, Any], *, alone: bool) -> str:
     tone = TONES[one["urgency"]]
     urgent = "" if alone or not one["urgency_words"] else _tag(tone, one["urgency_words"])
-    told = f"{urgent}{_tag(tone, one['tag'])}<span>{text(one['when'])}</span>"
+    found = f"{urgent}{_tag(tone, one['tag'])}<span>{text(one['when'])}</span>"
     if one["acknowledged"] is not None:
-        told += _tag("calm", one["acknowledged"]["words"])
+        found += _tag("calm", one["acknowledged"]["words"])
     if one["counts_age"] is not None:
-        told += f'<span class="age">{text(one["counts_age"]["words"])}</span>'
-    return told
+        found += f'<span class="age">{text(one["counts_age"]["words"])}</span>'
+    return found
 
 
 def _tag(tone: str, words: str) -> str:
@@ -117,7 +117,7 @@ def _when(fact: Mapping[str, Any], tone: str) -> str:
 
 
 def _buttons(state: Mapping[str, Any], one: Mapping[str, Any]) -> str:
-    """What can be done from here; only what this server can do."""
+    """The buttons of an incident, as far as this server has the actions."""
     found = []
     if state["bundles"] and one["state"] == "confirmed":
         found.append(f'<a class="btn primary" href="bundle/{escape(state["bundles"][0]["id"])}">Read the evidence</a>')
@@ -130,7 +130,7 @@ def _buttons(state: Mapping[str, Any], one: Mapping[str, Any]) -> str:
 
 
 def _decisions(state: Mapping[str, Any], one: Mapping[str, Any]) -> str:
-    """What somebody may decide about it, where this server keeps that."""
+    """The buttons for decisions, if this server keeps them."""
     found = ""
     if "acknowledge" in state["actions"] and one["state"] == "confirmed":
         known = one["acknowledged"] is not None
@@ -143,12 +143,12 @@ def _decisions(state: Mapping[str, Any], one: Mapping[str, Any]) -> str:
 
 
 def post(action: str, words: str, fields: Mapping[str, str] | None = None, kind: str = "") -> str:
-    """A button that changes something: a form, since a link may be followed by anybody.
+    """A button that changes something: a form, since links are followed by crawlers too.
 
     Args:
-        action: where it is sent, as markup.
-        words: on the button, as markup.
-        fields: what is sent along.
+        action: the address, as markup.
+        words: the text of the button, as markup.
+        fields: the hidden fields.
         kind: classes of the form.
     """
     hidden = "".join(
@@ -167,7 +167,7 @@ def _why(one: Mapping[str, Any]) -> str:
 
 
 def _also(one: Mapping[str, Any]) -> str:
-    told = worded(one["grows_with"])
+    found = worded(one["grows_with"])
     if one["counts_age"] is not None and one["counts_age"]["why"]:
-        told += f" {text(one['counts_age']['words'].capitalize())}: {text(one['counts_age']['why'])}."
-    return f'<p class="also">{told}</p>' if told else ""
+        found += f" {text(one['counts_age']['words'].capitalize())}: {text(one['counts_age']['why'])}."
+    return f'<p class="also">{found}</p>' if found else ""

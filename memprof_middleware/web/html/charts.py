@@ -1,4 +1,4 @@
-"""The page's pictures as SVG, from the state's series. Pure."""
+"""The charts of the page as SVG, from the state's series. Pure."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from memprof_middleware.text.words import DASH, count, signed, size
 from memprof_middleware.web.html.marks import worded
 from memprof_middleware.web.html.svg import COLOURS, Box, Format, Points, area, frame, label, path, step_of
 
-# How many moments a reader can point at.
+# The number of moments that the pointer can select.
 _MOMENTS = 120
-# A limit further above the lines than this would press them flat: then it is told in words only.
+# A limit that is more times above the lines than this would flatten them: it is stated in words only.
 _LIMIT_IN_SIGHT = 3.0
-# The least that a picture of memory spans, in MB and as a part of what is used: noise is not drawn as a mountain.
+# The smallest span of a memory chart, in MB and as a share of memory in use, so that noise stays flat.
 _LEAST_MB, _LEAST_SHARE = 8.0, 0.1
-# Behind the time that the limit is expected in there is so much more of the time until then.
+# The chart extends beyond the expected time of the limit by this share of the time until then.
 _BEHIND = 0.15
 # Words above two dots that are nearer than this, in percent of the width, would lie on one another.
 _APART = 25.0
@@ -27,7 +27,7 @@ _APART = 9.0
 
 
 def growth(identity: str, incident: Mapping[str, Any], now: float) -> str:
-    """What leaks over time, the line that fits it, and the time that the limit is expected in; nothing: no past.
+    """The chart of a leak's growth with its fitted line and the expected time of the limit; empty without a series.
 
     Args:
         identity: unique in the page.
@@ -54,8 +54,8 @@ def growth(identity: str, incident: Mapping[str, Any], now: float) -> str:
         there = box.y(fit["v0"] + slope * (middle - fit["t0"]))
         over.append(label(box.x(middle), there, fit["words"], anchor="start", dy=26))
     if hit is not None:
-        under, told = _ahead(box, hit, now)
-        over.append(told)
+        under, mark = _ahead(box, hit, now)
+        over.append(mark)
     over += [
         label(0.0, box.y(_first(points) or 0.0), series["first"], dy=-12),
         label(min(99.0, box.x(points[-1][0])), box.y(_last(points) or 0.0), series["last"], dy=-12, anchor="end"),
@@ -76,15 +76,15 @@ def growth(identity: str, incident: Mapping[str, Any], now: float) -> str:
         over="".join(over),
         height=250,
     )
-    told = _told([("", points)], box, memory=in_mb)
+    pointer = _pointer_values([("", points)], box, memory=in_mb)
     return (
-        f'<figure class="fig" data-points="{told}"><figcaption>{worded(series["name"])} '
+        f'<figure class="fig" data-points="{pointer}"><figcaption>{worded(series["name"])} '
         f'<small>{what}{whose}</small> <span class="at"></span></figcaption>{drawn}</figure>'
     )
 
 
 def _ahead(box: Box, hit: Mapping[str, float], now: float) -> tuple[str, str]:
-    """The time to come, and in it when the limit is expected."""
+    """The future in a chart, with the expected time of the limit."""
     x, low, high = box.x(now), box.x(hit["low"]), box.x(hit["high"])
     under = (
         f'<rect class="future" x="{x:.2f}%" width="{100 - x:.2f}%" y="0" height="100%"/>'
@@ -97,7 +97,7 @@ def _ahead(box: Box, hit: Mapping[str, float], now: float) -> tuple[str, str]:
 
 
 def memory(identity: str, past: Mapping[str, Any], now: float) -> tuple[str, str]:
-    """Memory in use over time, and what there is to say of its axis.
+    """The chart of memory in use over time, and a note about its axis.
 
     Args:
         identity: unique in the page.
@@ -119,7 +119,7 @@ def memory(identity: str, past: Mapping[str, Any], now: float) -> tuple[str, str
     body = f'<path class="band" d="{area(wide, box)}"/>' if wide else ""
     several = len(series) > 1 or bool(wide)
     for number, one in reversed(list(enumerate(series))):
-        # Of a few the first to end stands out; where the others are a band, all that are drawn.
+        # Of few lines, the first to reach its limit is highlighted; beside a band, all of them are.
         odd = one["outlier"] and (bool(wide) or not number)
         kind = "out" if odd else "w1" if several else ""
         body += f'<path class="raw {kind}" d="{path(one["points"], box)}"/>'
@@ -140,12 +140,12 @@ def memory(identity: str, past: Mapping[str, Any], now: float) -> tuple[str, str
     if limit and not in_sight:
         far = f"the limit ({_mib(limit)}) is far above"
         axis = f"{axis}; {far}" if axis else f"{far[0].upper()}{far[1:]}"
-    told = _told(rows, box, memory=True)
-    return f'<figure class="fig" data-points="{told}">{svg}</figure>', f"{axis}." if axis else ""
+    pointer = _pointer_values(rows, box, memory=True)
+    return f'<figure class="fig" data-points="{pointer}">{svg}</figure>', f"{axis}." if axis else ""
 
 
 def _ends(series: Sequence[Mapping[str, Any]], box: Box) -> list[str]:
-    """The name of each line at its end; of lines that end together the first one's."""
+    """The name of each line at its end; of lines that end together, the first name."""
     found, taken = [], list[float]()
     for one in series:
         value = _last(one["points"])
@@ -160,9 +160,9 @@ def _ends(series: Sequence[Mapping[str, Any]], box: Box) -> list[str]:
 
 
 def strip(rows: Sequence[Mapping[str, Any]], limit_mb: float | None) -> str:
-    """A dot for each worker on the axis from nothing to all of its limit."""
+    """A dot for each worker on an axis from 0 to 100 % of its limit."""
     known = [row for row in rows if row["used_percent"] is not None]
-    # Who is silent is no outlier by its last figures.
+    # A silent worker is no outlier by its last figures.
     alike = sorted((row for row in known if not _is_odd(row)), key=lambda row: row["used_percent"])
     others = [row for row in known if _is_odd(row)]
     dots = "".join(
@@ -179,8 +179,8 @@ def strip(rows: Sequence[Mapping[str, Any]], limit_mb: float | None) -> str:
         dots += f'<circle class="dotw out" cx="{x}%" cy="34" r="7"/>'
     texts += [_above(row["used_percent"], str(row["pid"]), "bad") for row in named]
     ends = [alike[0]["used_percent"], alike[-1]["used_percent"]] if alike else [0, 0]
-    told = f"{len(alike)} workers between {ends[0]:.0f} and {ends[1]:.0f} percent of the limit"
-    told += "".join(f", worker {row['pid']} at {row['used_percent']:.0f} percent" for row in others[:4])
+    words = f"{len(alike)} workers between {ends[0]:.0f} and {ends[1]:.0f} percent of the limit"
+    words += "".join(f", worker {row['pid']} at {row['used_percent']:.0f} percent" for row in others[:4])
     scale = "".join(
         f'<text class="tick{" odd" if share in {25, 75} else ""}" x="{share}%" y="70" '
         f'text-anchor="{"start" if not share else "middle"}">{share} %</text>'
@@ -188,7 +188,7 @@ def strip(rows: Sequence[Mapping[str, Any]], limit_mb: float | None) -> str:
     )
     all_ = f" = {_mib(limit_mb)}" if limit_mb else ""
     return (
-        f'<svg class="chart strip" height="80" role="img" aria-label="{told}">'
+        f'<svg class="chart strip" height="80" role="img" aria-label="{words}">'
         f'<line class="base" x1="0" x2="100%" y1="52" y2="52"/>{dots}{"".join(texts)}'
         f'<line class="hitline" x1="100%" x2="100%" y1="14" y2="52"/>{scale}'
         f'<text class="tick" x="100%" y="70" text-anchor="end">100 %{all_}</text></svg>'
@@ -219,13 +219,13 @@ def lines(
     end: float,
     height: int = 200,
 ) -> str:
-    """A line for each series, with a table of the values: a picture of a report.
+    """The chart of a report: a line for each series, with a table of the values.
 
     Args:
         identity: unique in the page.
-        title: what it shows.
+        title: the title, as text.
         series: each with ``name`` and ``points``.
-        form: writes a value; memory by :func:`~memprof_middleware.text.words.size`.
+        form: formats a value; memory by :func:`~memprof_middleware.text.words.size`.
         start: the time at the left edge.
         end: the time at the right edge.
         height: in pixels.
@@ -246,9 +246,9 @@ def lines(
             f'<rect class="swatch s{number % COLOURS}" width="18" height="10" rx="2"/></svg>{escape(name)}</th>'
             f'<td class="now">{form(now)}</td><td class="delta">{change}</td></tr>'
         )
-    told = _told(rows, box, memory="MiB" in form(1.0))
+    pointer = _pointer_values(rows, box, memory="MiB" in form(1.0))
     return (
-        f'<figure class="fig" data-points="{told}"><figcaption>{escape(title)} <span class="at"></span></figcaption>'
+        f'<figure class="fig" data-points="{pointer}"><figcaption>{escape(title)} <span class="at"></span></figcaption>'
         f'{svg}<table class="legend"><caption class="vh">{escape(title)}: now, and change since the left edge</caption>'
         f'<thead><tr><th scope="col">series</th><th scope="col">now</th><th scope="col">change</th></tr></thead>'
         f"<tbody>{''.join(legend)}</tbody></table></figure>"
@@ -256,7 +256,7 @@ def lines(
 
 
 def spark(points: Points, width: int = 220, height: int = 26, kind: str = "w1") -> str:
-    """A line of a few centimetres on a scale of its own: its shape is what counts."""
+    """A sparkline: a small line on a scale of its own."""
     values = [point[1] for point in points if point[1] is not None]
     if not values:
         return ""
@@ -273,7 +273,7 @@ def spark(points: Points, width: int = 220, height: int = 26, kind: str = "w1") 
 
 
 def meter(percent: float | None, *, hot: bool = False) -> str:
-    """A bar of what is used of the limit."""
+    """A bar of memory in use against the limit."""
     if percent is None:
         return ""
     shown = min(100.0, max(0.0, percent))
@@ -306,9 +306,9 @@ def _whole(value: float | None) -> str:
     return f"{value:,.0f}" if value < 1e6 and value == round(value) else count(value) if value >= 10 else f"{value:g}"
 
 
-def _told(rows: Sequence[tuple[str, Points]], box: Box, *, memory: bool) -> str:
-    """The value of each series at equal steps of time: what a reader's pointer asks for."""
-    told = {
+def _pointer_values(rows: Sequence[tuple[str, Points]], box: Box, *, memory: bool) -> str:
+    """The values of each series at equal steps of time, for the pointer of the reader."""
+    values = {
         "s": box.start,
         "e": box.end,
         "n": _MOMENTS,
@@ -316,7 +316,7 @@ def _told(rows: Sequence[tuple[str, Points]], box: Box, *, memory: bool) -> str:
         "k": [name for name, _ in rows],
         "v": _moments(rows, box.start, box.end),
     }
-    return escape(json.dumps(told, separators=(",", ":")))
+    return escape(json.dumps(values, separators=(",", ":")))
 
 
 def _moments(rows: Sequence[tuple[str, Points]], start: float, end: float) -> list[list[float | None]]:

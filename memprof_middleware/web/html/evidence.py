@@ -1,7 +1,6 @@
 """An evidence file as markup.
 
-Tolerant: a bundle may come from another version, so what is missing is left out, and what is not known here is shown as
-a table all the same.
+The file may be of another version: missing fields are left out, and unknown ones are shown as tables.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from memprof_middleware.web.html.charts import lines
 from memprof_middleware.web.html.evidence_card import card
 
 _MOST_CHARTS = 40
-# What stands in the head or has a section of its own.
+# Fields that are in the head or have a section of their own.
 _TOLD = frozenset(
     "schema time cause leaks series times host pid worker version growth routes about run".split()  # noqa: SIM905
 )
-# What is read first; what is not named here comes before what is read last.
+# The fields at the beginning; others come between these and the last ones.
 _FIRST = ("ledger", "holders", "types", "containers", "populations")
 _LAST = ("versions", "snapshot", "settings")
 
 
 def evidence(bundle: Mapping[str, Any]) -> str:
-    """The content of a report on a bundle."""
+    """The content of the report of an evidence file."""
     series = _series(bundle.get("series"), bundle.get("times"))
     known = [
         _head(bundle),
@@ -47,7 +46,7 @@ def _paper(identity: str, title: str, body: str) -> str:
 
 
 def headline(bundle: Mapping[str, Any]) -> str:
-    """What happened, in words."""
+    """The headline of an evidence file, as text."""
     cause = bundle.get("cause")
     if isinstance(cause, Mapping):
         cause = cause.get("message") or cause.get("text") or cause.get("kind") or cause.get("name")
@@ -61,9 +60,9 @@ def _head(bundle: Mapping[str, Any]) -> str:
         words.append(utc(at))
     words += [f"{name} {bundle[key]}" for key, name in (("pid", "process"), ("worker", "worker")) if key in bundle]
     words += [str(bundle[key]) for key in ("host", "version") if bundle.get(key)]
-    told = escape(" \u00b7 ".join(words))
+    lead = escape(" \u00b7 ".join(words))
     head = f"<h1>{escape(headline(bundle))}</h1>"
-    return f'<section class="head" id="status">{head}<p class="lead">{told}</p></section>'
+    return f'<section class="head" id="status">{head}<p class="lead">{lead}</p></section>'
 
 
 def _leaks(bundle: Mapping[str, Any]) -> str:
@@ -82,11 +81,11 @@ def _routes(bundle: Mapping[str, Any]) -> str:
 
 
 def _series(value: object, times: object) -> str:
-    """A picture for each series: on one axis a leak would lie flat beneath what is large."""
+    """A chart for each series: on a common axis a leak would be flat beside larger series."""
     charts = []
     for number, (name, points) in enumerate(list(_named(value, times))[:_MOST_CHARTS]):
         if sum(point[1] is not None for point in points) < 2 or not any(point[1] for point in points):
-            continue  # what was zero throughout tells nothing
+            continue  # series of zeros are left out
         form, scale = form_of(name)
         drawn = [[at, None if figure is None else figure * scale] for at, figure in points]
         start, end = points[0][0], max(points[-1][0], points[0][0] + 1)

@@ -23,17 +23,17 @@ from memprof_middleware.web.state.words import listed, marked, parts
 
 
 def card(data: Mapping[str, Any]) -> str:
-    """The card; a leak that is made as no version of ours makes it is a table.
+    """The card of a leak; a leak in an unknown form is a table.
 
     Args:
-        data: the leak, as it stands in the file.
+        data: the leak, as in the file.
     """
     try:
         leak = Leak.from_dict(data)
     except ValueError:
         return f'<section class="card paper"><h2>A leak</h2>{anything("leak", dict(data), 0)}</section>'
     limit = {"words": reached(leak), "note": grew(leak)}
-    told = "".join(
+    items = "".join(
         f"<div><dt>{escape(fact['name'])}</dt><dd><b>{worded(fact['value'])}</b>{worded(fact['note'])}</dd></div>"
         for fact in facts(leak, limit, feeds(leak, ()))
     )
@@ -42,7 +42,7 @@ def card(data: Mapping[str, Any]) -> str:
     return (
         f'<section class="card incident"><p class="tags"><span class="tag {TONES[leak.urgency]}">{text(tag(leak))}'
         f"</span><span>since {text(utc(leak.since))}</span>{_shape(data)}</p><h2>{worded(parts(headline(leak)))}</h2>"
-        f'<dl class="facts">{told}</dl><div class="body one"><div class="todo"><h3>What to do</h3>{todo}</div></div>'
+        f'<dl class="facts">{items}</dl><div class="body one"><div class="todo"><h3>What to do</h3>{todo}</div></div>'
         f"{_why(leak)}{also}</section>"
     )
 

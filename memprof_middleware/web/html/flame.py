@@ -1,4 +1,4 @@
-"""A flame graph as SVG: stacks in, markup out. No style attributes, no script: it is complete without either."""
+"""A flame graph as SVG: stacks in, markup out, without style attributes and scripts."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from memprof_middleware.model.flame import Frame, Stack
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.text.words import MINUS, signed, size
 
-# Narrower than this part of the whole nobody can click; a hostile tree would make 17 MB of such frames.
+# Frames below this percentage are too narrow to click; a hostile tree would make 17 MB of them.
 CUT_PERCENT = 0.15
 MOST_FRAMES = 2000
 _ROW = 19
-# Below this width a label shows nothing but its first letter.
+# Below this width a label would show its first letter only.
 _LABEL_PERCENT = 1.2
 _CLASSES = {"own": "own", "framework": "fw"}
 _MOST_NAMES = 4
-# Less than this part of what two windows hold together is no difference.
+# A change below this share of the bytes of two windows is no difference.
 _SAME = 0.05
 
 
@@ -51,7 +51,7 @@ class _Node:
 
 @valueclass(frozen=True, slots=True)
 class Picture:
-    """A drawing: the markup, how many frames it has, and how many were left out because they are too narrow."""
+    """A flame graph: the markup, the number of its frames, and the number of frames too narrow to draw."""
 
     svg: str
     drawn: int
@@ -68,10 +68,10 @@ def draw(
     """Draw stacks: the root on top, the heaviest to the left, width for bytes.
 
     Args:
-        stacks: what is held, by call stack.
-        before: an earlier window to compare with: width is then the bytes of both, so nothing is missing that is gone.
-        cut_percent: frames narrower than this part of the whole are left out.
-        most: of more frames than this the narrowest are left out.
+        stacks: bytes by call stack.
+        before: an earlier window to compare with: width is then the bytes of both, so that freed memory shows too.
+        cut_percent: frames narrower than this percentage are left out.
+        most: the most frames; beyond, the narrowest are left out.
     """
     root, nodes = _tree(stacks, before or ())
     if not root.size:
@@ -106,7 +106,7 @@ def _tree(stacks: Iterable[Stack], before: Iterable[Stack]) -> tuple[_Node, int]
         node = root
         for step in fold_frameworks(frames):
             run = step if not isinstance(step, Frame) else None
-            # One node for all runs: where the stack was cut and which middleware it passed are of no interest.
+            # One node for all folded runs: the cut and the middleware of a stack do not matter.
             key = "\0framework" if run is not None else f"{step.label}"  # type: ignore[union-attr]
             child = node.children.get(key)
             if child is None:
@@ -151,7 +151,7 @@ def _frame(node: _Node, depth: int, x: float, width: float) -> str:
 
 
 def _compared_frame(node: _Node, depth: int, x: float, width: float) -> str:
-    """Colour and sign say the same, so the picture can be read without colours."""
+    """A frame of a comparison; colour and sign agree, so that the picture can be read without colours."""
     after = node.size - node.before
     sign, kind = _change_of(node.before, after)
     words = f"{held(node.before)} before, {held(after)} after, {grown(after - node.before)}"
@@ -159,7 +159,7 @@ def _compared_frame(node: _Node, depth: int, x: float, width: float) -> str:
 
 
 def _change_of(before: int, after: int) -> tuple[str, str]:
-    """The sign and the class of a change; below 5 % of what both hold together there is none."""
+    """The sign and the class of a change; none below 5 % of the bytes of both."""
     share = (after - before) / max(1, before + after)
     if abs(share) < _SAME:
         return "=", "same"
@@ -179,7 +179,7 @@ def _drawn(node: _Node, depth: int, x: float, width: float, kind: str, words: st
 
 
 def _short(name: str) -> str:
-    """The name without its folders; a package's ``__init__.py`` keeps the one that says which it is."""
+    """The name without its folders; an ``__init__.py`` keeps the folder of its package."""
     if name.endswith(")"):
         return name
     head, _, tail = name.rpartition("/")
@@ -197,7 +197,7 @@ def grown(nbytes: int) -> str:
 
 
 def by_own_code(stacks: Iterable[Stack], most: int = 10) -> list[tuple[str, int]]:
-    """Bytes by the last function of the application's own on the way to the allocation, the most first."""
+    """Bytes by the last function of the application on the call stack, the highest first."""
     sums: dict[str, int] = {}
     for nbytes, _, frames in stacks:
         own = next((frame.label for frame in reversed(frames) if frame.kind == "own"), None)
@@ -207,7 +207,7 @@ def by_own_code(stacks: Iterable[Stack], most: int = 10) -> list[tuple[str, int]
 
 
 def by_place(stacks: Iterable[Stack], most: int = 10) -> list[tuple[str, int]]:
-    """Bytes by the function that allocated them, the most first."""
+    """Bytes by the function that allocated them, the highest first."""
     sums: dict[str, int] = {}
     for nbytes, _, frames in stacks:
         sums[frames[-1].label] = sums.get(frames[-1].label, 0) + nbytes

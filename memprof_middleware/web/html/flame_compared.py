@@ -1,4 +1,4 @@
-"""Two flame graphs compared, as markup: the form that chooses them, the picture of the difference, and its tables."""
+"""The comparison of two flame graphs as markup: form, picture and tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from memprof_middleware.web.html.flame_tools import picture_tools
 
 
 def compare_form(results: Sequence[FlameSummary]) -> str:
-    """Where two windows are chosen; nothing if there are not two.
+    """The form to choose two windows; empty if there are not two.
 
     Args:
         results: the last ones first.

@@ -1,4 +1,4 @@
-"""The pages of flame graphs as markup: where one is asked for, the wait for it, and the graph."""
+"""The pages of flame graphs as markup: the form for a new one, the wait, and the graph."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SLOWER = {
 
 
 class Candidate(NamedTuple):
-    """A worker that can be looked at: process, and its memory in words."""
+    """A worker of which a flame graph can be recorded: process id, and memory in words."""
 
     pid: int
     memory: str
@@ -35,16 +35,16 @@ def ask_section(
     results: Sequence[FlameSummary],
     *,
     memray: bool,
-    told: str = "",
+    error: str = "",
 ) -> str:
-    """Where a flame graph is asked for, with the ones that there are.
+    """The form for a new flame graph, with the list of existing ones.
 
     Args:
         candidates: the live workers.
         chosen: the process that is chosen at first.
         results: the last ones first.
-        memray: whether it can be used here.
-        told: why the last wish was not granted, as text.
+        memray: whether memray can be used here.
+        error: why the last order was refused, as text.
     """
     workers = "".join(
         f'<option value="{one.pid}"{" selected" if one.pid == chosen else ""}>{one.pid} ({escape(one.memory)})</option>'
@@ -57,7 +57,7 @@ def ask_section(
     engines = "".join(f'<option value="{engine}">{engine}</option>' for engine in ENGINES)
     engine = f'<label>with <select name="engine">{engines}</select></label> ' if memray else ""
     slower = _SLOWER["tracemalloc"] + (" With memray it is about 4 times." if memray else "")
-    alert = f'<p class="told" role="alert">{escape(told)}</p>' if told else ""
+    alert = f'<p class="told" role="alert">{escape(error)}</p>' if error else ""
     return (
         f'<section class="card paper" id="ask"><h1>Memory flame graph</h1>{alert}'
         "<p>It shows which calls allocate memory that stays: what is allocated from now on and still held at the end, "
@@ -89,7 +89,7 @@ def _earlier(results: Sequence[FlameSummary]) -> str:
 
 
 def wait_section(order: FlameOrder, now: float) -> str:
-    """The page while a window is waited for, open, or being drawn."""
+    """The page of an order that waits, records or is drawn."""
     if order.started_at is None:
         state = f"Waiting for worker {order.pid} to begin."
     elif (left := order.started_at + order.seconds - now) > 0:
@@ -103,11 +103,11 @@ def wait_section(order: FlameOrder, now: float) -> str:
 
 
 def result_section(result: FlameResult, *, downloads: bool = True, heading: str = "h1") -> str:
-    """A flame graph with what belongs to it.
+    """A flame graph with its figures and tables.
 
     Args:
-        result: what came of the window.
-        downloads: whether to offer the files; in a report nobody could serve them.
+        result: the recorded window.
+        downloads: whether to offer the files; a report has no server for them.
         heading: the element of its heading.
     """
     summary = result.summary

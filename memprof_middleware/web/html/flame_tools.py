@@ -1,10 +1,10 @@
-"""What stands between a flame graph's figures and its picture."""
+"""The tools above a flame graph: zoom, search and links."""
 
 from __future__ import annotations
 
 
 def picture_tools(links: str = "") -> str:
-    """Zoom and search, hidden until a script shows them, and links at the end of the line.
+    """The line of tools: zoom and search, hidden until a script shows them, and links.
 
     Args:
         links: as markup.

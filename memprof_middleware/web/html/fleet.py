@@ -1,4 +1,4 @@
-"""The workers as markup: one sentence, a strip of dots, and rows only for those that differ where there are many."""
+"""The workers as markup: a sentence, a strip of dots, and rows; of many workers only the outliers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HEAD = ("Worker", "Memory in use, of the limit", "#Growth", "#Limit reached", "
 
 
 def workers(state: Mapping[str, Any]) -> str:
-    """The section."""
+    """The section of workers."""
     rows = state["workers"]
     at = state["status"]["limit"]
     hot = state["limits"][at]["pid"] if at is not None and state["status"]["urgency"] in {"now", "today"} else None
@@ -56,8 +56,8 @@ def _cells(row: Mapping[str, Any], *, urgent: bool) -> tuple[str, ...]:
     age = row["age_seconds"]
     if not row["live"]:
         used = f"last seen with {mib(row['rss_mb'])} of resident memory"
-        told = f'<span class="age">ended {text(duration(age))} ago</span>'
-        return f"{row['pid']}{small(told)}", text(used), DASH, DASH, DASH, spark(row["recent"])
+        ended = f'<span class="age">ended {text(duration(age))} ago</span>'
+        return f"{row['pid']}{small(ended)}", text(used), DASH, DASH, DASH, spark(row["recent"])
     head = small(text(f"up {duration(row['up_seconds'])}"))
     if age is not None:
         head = small(f'<span class="age">last seen {text(duration(age))} ago</span>')

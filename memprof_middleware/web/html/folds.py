@@ -1,4 +1,4 @@
-"""What is folded below: the answer is on each fold, the table inside is for who wants more."""
+"""The folded sections: each has its answer on the fold and a table inside."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from memprof_middleware.web.html.marks import fold, named, pairs, small, table, 
 from memprof_middleware.web.state.inside import milliseconds
 from memprof_middleware.web.state.words import whole
 
-# Of many types the first ones are what counts; the others are behind a click.
+# Of many types the first ones matter; the others are behind a click.
 _MOST_TYPES = 12
 
 
@@ -59,7 +59,7 @@ def _watching(state: Mapping[str, Any]) -> str:
 
 
 def _ignored(state: Mapping[str, Any]) -> str:
-    """What is not judged; what a setting says stays so."""
+    """The ignored names; those of the setting cannot be changed here."""
     rows = [
         (
             f"<code>{named(one['item'])}</code>",

@@ -1,4 +1,4 @@
-"""Sentences, tables and folds of the state as markup. Nothing here words anything."""
+"""Sentences, tables and folds of the state as markup; all texts are passed in."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def text(words: str) -> str:
 
 
 def named(name: str) -> str:
-    """A name as markup that may be broken behind its dots, and elsewhere only where nothing else helps."""
+    """A name as markup, with line breaks allowed behind its dots."""
     return escape(name).replace(".", ".<wbr>").replace("/", "/<wbr>")
 
 
 def section(identity: str, body: str, kind: str = "card", title: str = "", sub: str = "") -> str:
-    """A part of the page that is renewed as one.
+    """A section of the page, which is updated as a whole.
 
     Args:
         identity: unique in the page.
@@ -39,8 +39,8 @@ def section(identity: str, body: str, kind: str = "card", title: str = "", sub: 
         sub: the answer below the heading, as markup.
     """
     head = f'<h2 class="sec">{escape(title)}</h2>' if title else ""
-    told = f'<p class="sub">{sub}</p>' if sub else ""
-    return f'<section class="{kind}" id="{identity}">{head}{told}{body}</section>'
+    inner = f'<p class="sub">{sub}</p>' if sub else ""
+    return f'<section class="{kind}" id="{identity}">{head}{inner}{body}</section>'
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, label: str = "") -> str:
@@ -50,7 +50,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, label: str = ""
         head: of each column; with ``#`` in front figures, with ``~`` what a phone leaves out; a phone shows what
             stands before a comma.
         rows: the cells as markup; the first is the row's own head.
-        label: what it is, for those who cannot see it.
+        label: the description for screen readers.
     """
     names = [name.lstrip("#~") for name in head]
     kinds = [_kind(name) for name in head]
@@ -67,8 +67,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, label: str = ""
         + "</tr>"
         for cells in rows
     )
-    told = f'<caption class="vh">{escape(label)}</caption>' if label else ""
-    return f'<table class="tab">{told}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
+    inner = f'<caption class="vh">{escape(label)}</caption>' if label else ""
+    return f'<table class="tab">{inner}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def _kind(name: str) -> str:
@@ -76,7 +76,7 @@ def _kind(name: str) -> str:
 
 
 def pairs(items: Iterable[Mapping[str, str]]) -> str:
-    """Figures with their names and notes."""
+    """Figures with names and notes."""
     listed = "".join(
         f"<div><dt>{escape(item['name'])}</dt><dd>{text(item['value'])}{small(text(item['note']))}</dd></div>"
         for item in items
@@ -85,12 +85,12 @@ def pairs(items: Iterable[Mapping[str, str]]) -> str:
 
 
 def small(markup: str) -> str:
-    """A note below; nothing for nothing."""
+    """A small note; empty for an empty one."""
     return f"<small>{markup}</small>" if markup else ""
 
 
 def fold(title: str, answer: str, body: str, identity: str = "") -> str:
-    """What is closed until somebody wants it; its answer stands on it.
+    """A closed section that can be opened, with its answer in the summary.
 
     Args:
         title: a noun.
@@ -103,7 +103,7 @@ def fold(title: str, answer: str, body: str, identity: str = "") -> str:
 
 
 def steps(todo: Iterable[Mapping[str, Any]]) -> str:
-    """What to do, each with what to type."""
+    """The steps, each with its commands."""
     items = "".join(
         f'<li><span class="step">{escape(one["step"])}</span><div><p>{worded(one["text"])}</p>{_code(one["code"])}'
         "</div></li>"
@@ -113,7 +113,7 @@ def steps(todo: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _code(lines: Sequence[str]) -> str:
-    """An example; lines that are to be added or removed say so themselves."""
+    """Lines of code; lines to add or remove begin with their sign."""
     if not lines:
         return ""
     marked = "\n".join(

@@ -1,4 +1,4 @@
-"""The page, made from the state and from nothing else."""
+"""The page, drawn from the state alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def render(state: Mapping[str, Any], refresh: float | None = None) -> str:
 
     Args:
         state: as :func:`~memprof_middleware.web.state.build.build_state` makes it.
-        refresh: seconds between two looks of an open page; ``None``: it does not look again.
+        refresh: seconds between two updates of an open page; ``None``: no updates.
     """
     return page(
         title(state),
@@ -34,15 +34,15 @@ def render(state: Mapping[str, Any], refresh: float | None = None) -> str:
 
 
 def title(state: Mapping[str, Any]) -> str:
-    """The title of the window: the status, and what it is about."""
-    told = state["status"]["label"]
+    """The title of the window: the status and the main incident."""
+    words = state["status"]["label"]
     first = next((one for one in state["incidents"] if one["state"] == "confirmed"), None)
-    told = told[0].lower() + told[1:]
-    return f"memprof: {told}" if first is None else f"memprof: {told}, {first['title']}"
+    words = words[0].lower() + words[1:]
+    return f"memprof: {words}" if first is None else f"memprof: {words}, {first['title']}"
 
 
 def host(state: Mapping[str, Any]) -> list[str]:
-    """What this is about: machine, release, workers."""
+    """The host of the state: machine, release, workers."""
     live = sum(row["live"] for row in state["workers"])
     found = [state["host"], state["release"] and f"release {state['release']}"]
     found.append(f"{live} worker{'' if live == 1 else 's'}")
@@ -57,8 +57,8 @@ def links(state: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
 
 
 def content(state: Mapping[str, Any]) -> str:
-    """What stands between header and end, for a page or a report."""
-    if state["status"]["key"] == "started":  # no growth yet, so no chart; but what a predecessor has left
+    """The content between header and footer, for a page or a report."""
+    if state["status"]["key"] == "started":  # no growth yet, so no chart, except of a predecessor
         seen = any(row["used_mb"] is not None for row in state["workers"])
         left = folds(state) if seen or state["bundles"] else ""
         return "".join((status(state), calm(state), workers(state) if seen else "", left, _end(state)))

@@ -1,4 +1,4 @@
-"""The frame of every page: head, header and where the content goes."""
+"""The frame of every page: head, header and main element."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def page(
     Args:
         title: text, not markup.
         main: the content, as markup.
-        up: what leads to the mount from where the page is: ``../`` for each folder.
-        host: words on what this is about.
+        up: the way from the page to the mount: ``../`` for each folder.
+        host: machine, release and workers, as text.
         python: the version of Python, which a phone leaves out.
         links: address below the mount and text, for the header.
-        refresh: seconds between two looks of the script for something new; ``None``: the page does not change.
-        as_of: the time of what is shown.
+        refresh: seconds between two updates by the script; ``None``: no updates.
+        as_of: the time of the figures.
         head: more for the head, as markup.
     """
     every = f' data-refresh="{refresh:g}"' if refresh else ""
@@ -61,28 +61,28 @@ def header(
     as_of: str = "",
     lives: bool = False,
 ) -> str:
-    """What stands above everything.
+    """The header.
 
     Args:
-        host: words on what this is about.
+        host: machine, release and workers, as text.
         python: the version of Python.
         links: address below the mount and text.
-        up: what leads to the mount.
-        home: where the name leads; empty: nowhere.
-        as_of: the time of what is shown.
-        lives: a script looks for something newer.
+        up: the way to the mount.
+        home: the address behind the name; empty: no link.
+        as_of: the time of the figures.
+        lives: whether a script updates the page.
     """
     name = f'<a class="home" href="{home}">memprof</a>' if home else "memprof"
     parts = " \u00b7 ".join(map(escape, host))
     big = f'<span class="big"> \u00b7 Python {escape(python)}</span>' if python else ""
-    told = f'<span class="host">{parts}{big}</span>' if parts or big else ""
+    about = f'<span class="host">{parts}{big}</span>' if parts or big else ""
     pause = '<button class="pause" id="pause" type="button" aria-pressed="false" hidden>Pause</button>' if lives else ""
     read = f'<span class="live" id="live">as of <time id="read">{as_of}</time> UTC</span>{pause}' if as_of else ""
     nav = "".join(f'<a href="{escape(up + href)}">{escape(words)}</a>' for href, words in links)
     listed = f'<nav aria-label="Sections">{nav}</nav>' if nav else ""
-    return f'<header class="top"><b>{name}</b>{told}{read}{listed}</header>'
+    return f'<header class="top"><b>{name}</b>{about}{read}{listed}</header>'
 
 
 def plain_page(title: str, main: str, *, up: str = "") -> str:
-    """A page of one thing, such as the form for the token."""
+    """A page without sections, such as the form for the token."""
     return page(title, main, up=up)

@@ -1,4 +1,4 @@
-"""Small parts of pictures. No style attributes, which a strict policy drops: classes and SVG's own attributes only."""
+"""Parts of charts as SVG, with classes and SVG attributes only: a strict policy drops style attributes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Format = Callable[[float | None], str]
 # Steps of a time axis, in seconds: full minutes and hours, so that a reader finds the time of a log line.
 _STEPS = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 21600, 86400, 604800)
 _MOST_TIMES = 7
-# So near to "now", as a part of the width, no other time is written; within the second, none on a phone.
+# Within this share of the width from "now", no other time is written; within the second share, none on a phone.
 _NEAR, _NEAR_AT_EDGE, _NEAR_ON_PHONE = 0.11, 0.17, 0.26
 # A span up to this has seconds on its axis, and times that are so much wider.
 _WITH_SECONDS, _WIDER = 600.0, 1.45
@@ -23,7 +23,7 @@ COLOURS = 8
 
 
 class Box(NamedTuple):
-    """What a picture spans.
+    """The range of a chart in time and value.
 
     Attributes:
         start: the time at the left edge.
@@ -38,11 +38,11 @@ class Box(NamedTuple):
     top: float
 
     def x(self, time: float) -> float:
-        """How far to the right a time is, in percent."""
+        """The horizontal position of a time, in percent."""
         return 100 * (time - self.start) / ((self.end - self.start) or 1.0)
 
     def y(self, value: float) -> float:
-        """How far down a value is, in percent."""
+        """The vertical position of a value from the top, in percent."""
         return 100 - 100 * (value - self.base) / ((self.top - self.base) or 1.0)
 
 
@@ -71,7 +71,7 @@ def times(start: float, end: float) -> list[float]:
 
 
 def path(points: Points, box: Box) -> str:
-    """The ``d`` of a line in a box of 1000 by 100; a value of ``None`` lifts the pen."""
+    """The ``d`` of a line in a box of 1000 by 100; a value of ``None`` interrupts it."""
     parts, pen = [], "M"
     for time, value in points:
         if value is None or time is None:
@@ -105,16 +105,16 @@ def frame(
     height: int = 200,
     most: int = 4,
 ) -> str:
-    """A picture with its grid: text and grid in percent, so that they never stretch; the lines in a box that does.
+    """A chart with its grid: text and grid in percent, so that they do not stretch; the lines in a box that does.
 
     Args:
         identity: unique in the page.
-        title: what it shows, for those who cannot see it.
+        title: the title, for screen readers.
         description: its last values in words.
         body: the lines, in a box of 1000 by 100.
-        box: what it spans.
-        form: writes a value.
-        now: is written on the axis; ``None``: nowhere.
+        box: its range.
+        form: formats a value.
+        now: the time marked "now" on the axis; ``None``: no mark.
         under: drawn below all, as markup.
         over: drawn above all, as markup.
         height: in pixels.

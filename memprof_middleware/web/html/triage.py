@@ -1,4 +1,4 @@
-"""The form in which somebody chooses what is not judged."""
+"""The form to ignore parts of an incident."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from memprof_middleware.web.html.marks import worded
 
 
 def ignore_section(incident: Mapping[str, Any], *, lasts: bool) -> str:
-    """The choices that an incident has, and the setting for who wants it for good.
+    """The names of an incident that can be ignored, and the setting to ignore them permanently.
 
     Args:
         incident: as the state has it.
-        lasts: decisions are kept beyond a restart of the server.
+        lasts: whether decisions are kept beyond a restart of the server.
     """
     choices = "".join(_choice(one, " checked" * (not number)) for number, one in enumerate(incident["ignorable"]))
     items = ", ".join(repr(one["item"]) for one in incident["ignorable"][:1])
@@ -31,7 +31,7 @@ def ignore_section(incident: Mapping[str, Any], *, lasts: bool) -> str:
 
 
 def _until(*, lasts: bool) -> str:
-    """How long; where nothing is kept beyond a restart, that is said."""
+    """The choice of how long a decision lasts, with a note if it ends at a restart."""
     if not lasts:
         return "<p>Until the server restarts: <code>state_dir</code> is not set.</p>"
     choices = (("restart", "until the server restarts"), ("", "for good"))

@@ -1,1 +1,1 @@
-"""Requests to answers."""
+"""HTTP: requests in, responses out."""

@@ -1,4 +1,4 @@
-"""Who may look: one token, as a bearer or through a form that sets a cookie."""
+"""Access to the page: one token, as a bearer token or through a form that sets a cookie."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _COOKIE_SECONDS = 12 * 3600
 
 
 class Guard:
-    """Knows the token, by itself or as a signed cookie, and tells who guesses to wait: in no thread of the host.
+    """Check the token, as it is or as a signed cookie, and limit the rate of guesses without blocking a thread.
 
     Args:
-        token: opens everything.
+        token: gives access to everything.
         clock: seconds since the epoch, for the end of a cookie.
-        monotonic: a clock that is never set, for the pace of guesses.
+        monotonic: the monotonic clock, for the rate of guesses.
     """
 
     def __init__(self, token: str, clock: Callable[[], float], monotonic: Callable[[], float]) -> None:
@@ -30,9 +30,9 @@ class Guard:
         self._token = TokenCheck(token, monotonic)
 
     def refusal(self, request: Request) -> Response | None:
-        """What to answer instead; ``None`` for who may pass."""
+        """The response to a request without access; ``None`` for one with access."""
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer":  # any other scheme is between the browser and a proxy
+        if scheme.lower() == "bearer":  # other schemes are between the browser and a proxy
             return self._token.refusal(request, given.strip())
         if request.vouched or self._has_cookie(request):
             if request.method in {"GET", "HEAD"} or same_origin(request):
@@ -43,7 +43,7 @@ class Guard:
         return self._token.challenge(request, "a token is needed: send it as a bearer token, or log in\n")
 
     def login(self, request: Request) -> Response:
-        """The form, and what becomes of it."""
+        """The response to the login form: shown, accepted or refused."""
         if request.method in {"GET", "HEAD"}:
             return messages.html(request, _form(""))
         if request.method != "POST":
@@ -58,7 +58,7 @@ class Guard:
             words = f"Wrong token, and there were too many wrong ones: wait {wait} s."
             return messages.html(request, _form(words), 429, ("Retry-After", str(wait)))
         until = f"{int(self._clock()) + _COOKIE_SECONDS:x}"
-        # Without a path it belongs to the folder of the form, whatever stands before that: the application never
+        # Without a path it belongs to the folder of the form, whatever the mount: the application never
         # sees it.
         flags = "; HttpOnly; SameSite=Strict" + ("; Secure" if request.secure else "")
         cookie = f"{COOKIE}={until}.{self._signature(until)}; Max-Age={_COOKIE_SECONDS}{flags}"
@@ -77,11 +77,11 @@ class Guard:
 
 
 def same_origin(request: Request) -> bool:
-    """Whether a page of this very site sent the request, by what only the browser can set."""
+    """Whether a page of this site sent the request, by headers that only the browser can set."""
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         return site == "same-origin"
-    # Not X-Forwarded-Host: who can set that may be anybody, and a proxy that changes the host can be told not to.
+    # Not X-Forwarded-Host: any client can set it, and a proxy that changes the host can be configured not to.
     sender = request.headers.get("origin", "").partition("://")[2]
     return sender != "" and sender.lower() == request.headers.get("host", "").lower()
 
@@ -91,11 +91,11 @@ def _bytes(text: str) -> bytes:
 
 
 def _form(words: str) -> str:
-    told = f'<p class="told" id="told" role="alert">{escape(words)}</p>' if words else ""
+    alert = f'<p class="told" id="told" role="alert">{escape(words)}</p>' if words else ""
     refers = ' aria-describedby="told" aria-invalid="true"' if words else ""
     return plain_page(
         "memprof: log in",
-        f"""<section class="card login"><h1>memprof</h1>{told}<form method="post" action="login">
+        f"""<section class="card login"><h1>memprof</h1>{alert}<form method="post" action="login">
 <label for="token">Token <small>The value of MEMPROF_TOKEN on the server. Ask whoever deployed it.</small></label>
 <input name="user" type="text" value="memprof" autocomplete="username" hidden>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus{refers}>

@@ -1,4 +1,4 @@
-"""What is served below ``bundle``: the evidence files, as a page, as they are, and as a file to send."""
+"""The paths below ``bundle``: evidence files as a page, as JSON, and as an HTML file for download."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _GONE = "there is no such evidence (any more): the last twenty files are kept\n"
 
 
 class BundleRoutes:
-    """Answers requests whose path begins with ``bundle``, and lists what there is.
+    """Answer requests whose path begins with ``bundle``, and list the evidence files.
 
     Args:
-        profiler: its settings say where the files are.
-        pids: tells the processes whose evidence is shown: in the folder there is that of all programs of this user.
+        profiler: its settings name the folder of the files.
+        pids: returns the processes whose files are shown: the folder has those of all programs of this user.
     """
 
     def __init__(self, profiler: MemoryProfiler, pids: Callable[[], Collection[int]]) -> None:
@@ -39,12 +39,12 @@ class BundleRoutes:
         self._read: dict[str, tuple[int, dict[str, Any]]] = {}  # by name: a file is written once, and read once
 
     def listed(self, pids: Collection[int]) -> list[dict[str, Any]]:
-        """The newest evidence files of these processes, the newest first; what cannot be read is left out."""
+        """The newest evidence files of these processes, the newest first; unreadable ones are left out."""
         found = []
         for path in sorted(self._files(pids), key=lambda path: path.name, reverse=True)[:_MOST]:
             try:
                 found.append(self._entry(path))
-            except (OSError, EvidenceError):  # just removed by a worker that made room, or another's work
+            except (OSError, EvidenceError):  # just removed by a worker that frees space, or not a file of ours
                 continue
         return found
 
@@ -78,7 +78,7 @@ class BundleRoutes:
         return messages.html(request, page(f"memprof: {headline(data)}", main, up=request.up))
 
     def _files(self, pids: Collection[int]) -> list[Path]:
-        """Regular files with a name that we give, of these processes; a link is none."""
+        """Regular files of these processes with a name that we give; links are left out."""
         found: list[Path] = []
         for folder in private_folders(self._parent, lasting=True):
             with contextlib.suppress(OSError):  # nothing was ever written
@@ -96,7 +96,7 @@ class BundleRoutes:
         known = self._read.get(path.name)
         if known is None or known[0] != size:
             data = read_bundle(path)
-            told = {
+            listed = {
                 "id": path.stem,
                 "why": str(data.get("cause", ""))[:_LONGEST],
                 "pid": int(path.stem.rpartition("-")[2]),
@@ -105,5 +105,5 @@ class BundleRoutes:
             }
             if len(self._read) > 4 * _MOST:
                 self._read.clear()
-            known = self._read[path.name] = size, told
+            known = self._read[path.name] = size, listed
         return known[1]

@@ -1,4 +1,4 @@
-"""All that the profiler answers, as one function: a request in, an answer out. The hosts only translate."""
+"""The one HTTP endpoint of the profiler: a request in, a response out. The adapters only translate."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ def _never() -> bool:
 
 
 class Endpoint:
-    """What an adapter asks first.
+    """The parts that the profiler serves, of which an adapter asks first.
 
     Args:
-        parts: what is served; of two that own a path, the first.
+        parts: the parts; of two that own a path, the first answers.
 
     Attributes:
-        paths: how every path begins that is answered here: who asks for more only if a request's does saves time.
+        paths: the beginnings of all paths that are answered here, for a quick check of each request.
     """
 
     def __init__(self, *parts: Part) -> None:
         self._parts = parts
         self.paths = tuple(part.path or "" for part in parts)
-        self._told = False
+        self._reported = False
 
     def find(self, path: str, is_taken: Callable[[], bool] = _never) -> Part | None:
-        """What answers for a path; ``None``: nothing of ours.
+        """The part that answers for a path; ``None``: the path is the application's.
 
         Args:
             path: as the application sees it, without what it is mounted under.
-            is_taken: whether the application has a route of its own for this very path; asked only where that matters.
+            is_taken: whether the application has a route of its own for this very path; called only where that matters.
         """
         for part in self._parts:
             if part.owns(path):
                 if not (part.yields and is_taken()):
                     return part
-                self._tell(part)
+                self._report_taken(part)
         return None
 
     def respond(self, request: Request, is_taken: Callable[[], bool] = _never) -> Response | None:
@@ -47,9 +47,9 @@ class Endpoint:
         part = self.find(request.path, is_taken)
         return None if part is None else part.respond(request)
 
-    def _tell(self, part: Part) -> None:
-        if not self._told:
-            self._told = True
+    def _report_taken(self, part: Part) -> None:
+        if not self._reported:
+            self._reported = True
             part.profiler.logger.warning(
                 "memprof: %s belongs to the application, so memory metrics are not served there. Set metrics_path, or "
                 "add the collector to your registry (docs).",
@@ -58,7 +58,7 @@ class Endpoint:
 
 
 def endpoint_of(profiler: MemoryProfiler) -> Endpoint:
-    """What the settings have a host serve: the metrics, and with a token the page. What is not served is not loaded."""
+    """The endpoint by the settings: the metrics, and with a token the page. Parts that are off are not imported."""
     config, parts, faces = profiler.config, list[Part](), list[str]()
     if config.metrics_path is not None:
         from memprof_middleware.web.http.exposition import MetricsEndpoint

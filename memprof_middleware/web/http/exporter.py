@@ -1,4 +1,4 @@
-"""The metrics on a port of their own, for applications that keep them off the public one."""
+"""The exporter: metrics on a port of their own, for applications that keep them off the public port."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 9202
 # A process whose last snapshot is older than this many intervals is not healthy.
 _STALE_INTERVALS = 3
-# How soon a stop is seen, and how exact the 15 s are.
+# Seconds between two runs of ``service_actions``.
 _POLL_SECONDS = 0.25
-# Peers at once, each with a thread, and the longest head of a request: what strangers can make it hold.
+# The most connections at once, each with a thread, and the longest head of a request: to limit their memory.
 _MOST_PEERS, _MOST_HEAD_BYTES = 32, 16384
 
 
 class MemoryExporter:
-    """Serves ``/metrics`` and ``/health`` from a thread of its own.
+    """Serve ``/metrics`` and ``/health`` in a thread of its own.
 
     ``start()`` also starts the profiler. A profiler that its caller steps (``background=False``) is stepped here
     every ``update_interval`` seconds instead.
 
     Args:
-        profiler: whose metrics; by default the process's own.
+        profiler: the profiler; by default that of the process.
         port: where to listen; 0 lets the system choose.
         host: the address to listen on; Prometheus usually comes from another machine.
         update_interval: seconds.
-        shared: whether several processes of an application serve on this one port (``SO_REUSEPORT``). Whoever of them
-            answers shows all. Not on Windows.
-        group: names the application among those that share ports; by default the name of the program.
+        shared: whether several processes of an application serve on this port (``SO_REUSEPORT``). Each of them
+            shows all. Not on Windows.
+        group: the name of the application, for shared ports; by default the name of the program.
 
     Raises:
         ConfigError: port or interval out of range, or a system that cannot share a port.
@@ -97,7 +97,7 @@ class MemoryExporter:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port at which it listens."""
         return self._port if self._server is None else int(self._server.server_address[1])
 
     def start(self) -> MemoryExporter:
@@ -119,9 +119,9 @@ class MemoryExporter:
         return self
 
     def reserve(self) -> MemoryExporter:
-        """Take a shared port without serving: for a parent, whose children :meth:`start`. Does nothing the second time.
+        """Bind a shared port without serving, in a parent whose children :meth:`start`. Does nothing the second time.
 
-        Children that are killed and replaced are then known to be of one server, whose open leaks go on.
+        Children that are killed and replaced then count as workers of one server, and inherit open leaks.
 
         Raises:
             ExporterError: the port is another application's, or the exporter is not shared.
@@ -162,7 +162,7 @@ class MemoryExporter:
         """Stop serving; the profiler goes on. ``await exporter.stop()`` does the same. May be called again."""
         server, self._server = self._server, None
         if server is not None:
-            if server.pid == os.getpid():  # after a fork there is no thread here that could be stopped
+            if server.pid == os.getpid():  # a forked child has no thread to stop
                 server.shutdown()
             server.server_close()
         kept, self._kept = self._kept, None
@@ -177,7 +177,7 @@ class MemoryExporter:
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
-    request_queue_size = 128  # of five, as the base has it, one scrape in a crowd would wait a second
+    request_queue_size = 128  # with 5, as in the base class, one of many scrapes would wait a second
 
     def __init__(
         self, address: tuple[str, int], profiler: MemoryProfiler, update_interval: float, group: str | None
@@ -192,7 +192,7 @@ class _Server(ThreadingMixIn, WSGIServer):
         super().__init__(address, _Handler)
         interval = profiler.config.interval if profiler.config.background else update_interval
         health = Health(profiler, "/health", interval, group)
-        self.endpoint = Endpoint(MetricsEndpoint(profiler, "/metrics"), health, Elsewhere(profiler, None))
+        self.endpoint = Endpoint(MetricsEndpoint(profiler, "/metrics"), health, NotFound(profiler, None))
         _servers.add(self)
 
     def service_actions(self) -> None:
@@ -203,24 +203,24 @@ class _Server(ThreadingMixIn, WSGIServer):
             self.profiler.step()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Hear a new peer at once; where there are too many, the one that came first gives way."""
+        """Accept a new connection at once; above the maximum, close the oldest one."""
         with self._peers_lock:
             oldest = next(iter(self._peers)) if len(self._peers) >= _MOST_PEERS else None
             self._peers.pop(oldest, None)
             self._peers[request] = None
         if oldest is not None:
-            with contextlib.suppress(OSError):  # it has just ended by itself
+            with contextlib.suppress(OSError):  # it has just ended
                 oldest.shutdown(socket.SHUT_RDWR)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
-        """The last that is heard of a peer."""
+        """Forget a connection that has ended."""
         with self._peers_lock:
             self._peers.pop(request, None)
         super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
-        """A peer that hangs up is no news, and nothing of it is printed: counted as the other failures are."""
+        """Count a failed connection as a failure, and print nothing."""
         error = sys.exception()
         if error is not None:
             self.profiler.failures.record("exporter", error)
@@ -231,17 +231,17 @@ _servers: weakref.WeakSet[_Server] = weakref.WeakSet()
 
 @in_child
 def _after_fork_in_child() -> None:
-    # A child that keeps the socket keeps the port: when the parent has gone, scrapers would wait there for nobody.
+    # A child that keeps the socket keeps the port: when the parent ends, scrapers would wait without an answer.
     for server in list(_servers):
         server.server_close()
 
 
 class _Handler(WSGIRequestHandler):
     server: _Server
-    timeout = 10  # a peer that sends nothing must not keep a thread
+    timeout = 10  # seconds: a client that sends nothing must not keep a thread
 
     def handle(self) -> None:
-        """Read a head of bounded size before the base class takes it apart: it would read 6 MB of headers."""
+        """Read a head of limited size before the base class parses it: that would read 6 MB of headers."""
         head = line = b""
         try:
             while line.strip() or not head:
@@ -259,36 +259,36 @@ class _Handler(WSGIRequestHandler):
             return
         self.raw_requestline = self.rfile.readline()
         if self.parse_request():
-            answering = _Answering(io.BytesIO(), cast("Any", self.wfile), io.StringIO(), self.get_environ())
-            answering.failures = self.server.profiler.failures
-            answering.run(self._app)
+            writer = _ResponseWriter(io.BytesIO(), cast("Any", self.wfile), io.StringIO(), self.get_environ())
+            writer.failures = self.server.profiler.failures
+            writer.run(self._app)
 
     def _app(self, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
         return wsgi.answer(self.server.endpoint, environ, start_response) or []
 
     def version_string(self) -> str:
-        """Nothing of Python's version."""
-        return _Answering.server_software
+        """The name of the server, without Python's version."""
+        return _ResponseWriter.server_software
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
-        """A scrape every few seconds is no news."""
+        """Log nothing: a scrape every few seconds would fill the log."""
 
 
-class _Answering(SimpleHandler):
+class _ResponseWriter(SimpleHandler):
     server_software = "memprof"
     failures: Failures
 
     def log_exception(self, exc_info: Any) -> None:
-        """A peer that reads nothing; as for one that hangs up."""
+        """Count a response that could not be sent as a failure, and print nothing."""
         self.failures.record("exporter", exc_info[1])
 
 
 class Health(Part):
-    """Whether the profiler is at work.
+    """The answer of ``/health``: whether the profiler takes snapshots.
 
     Args:
         interval: seconds between two snapshots.
-        group: whose port this is, if it is shared.
+        group: the name of the application, if the port is shared.
     """
 
     failure = "exporter"
@@ -298,7 +298,7 @@ class Health(Part):
         self._interval, self._group = interval, group
 
     def answer(self, request: Request) -> Response:
-        """Ok, or 503 for an orchestrator."""
+        """200, or 503 when the last snapshot is too old."""
         snapshot = self.profiler.metrics().snapshot
         age = None if snapshot is None else self.profiler.now() - snapshot.timestamp
         if not self.profiler.config.enabled:
@@ -307,20 +307,20 @@ class Health(Part):
             status = "no snapshot yet"
         else:
             status = "ok" if age <= _STALE_INTERVALS * self._interval else "stale"
-        healthy = status in {"ok", "disabled"}  # turned off on purpose is no reason to restart a process
-        told = {"status": status, "last_snapshot_age_seconds": age}
+        healthy = status in {"ok", "disabled"}  # a profiler that is disabled is no reason to restart the process
+        body = {"status": status, "last_snapshot_age_seconds": age}
         if self._group is not None:
-            told["group"] = self._group
-        return messages.data(request, told, 200 if healthy else 503)
+            body["group"] = self._group
+        return messages.data(request, body, 200 if healthy else 503)
 
 
-class Elsewhere(Part):
-    """All other paths."""
+class NotFound(Part):
+    """The answer for all other paths."""
 
     failure = "exporter"
 
     def answer(self, request: Request) -> Response:
-        """Where to look."""
+        """404, with the paths that exist."""
         return messages.text(request, "here are /metrics and /health\n", 404)
 
 

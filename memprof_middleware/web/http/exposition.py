@@ -1,4 +1,4 @@
-"""The metrics, for who may read them."""
+"""The metrics endpoint, with its access check."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from memprof_middleware.web.http.messages import Request, Response
 from memprof_middleware.web.http.part import Part
 from memprof_middleware.web.http.token_check import TokenCheck
 
-# The formats that Prometheus and its like ask for, with the parameters that they have.
+# The formats that scrapers request, with their parameters.
 _OFFER = re.compile(
     r"(?:application/openmetrics-text|text/plain)(?:\s*;\s*(?:version=(?:0\.0\.[14]|1\.0\.0)|charset=utf-8|"
     r"escaping=(?:allow-utf-8|underscores|dots|values)|q=[0-9.]{1,5}))*"
@@ -24,10 +24,10 @@ _OFFER = re.compile(
 
 
 class MetricsEndpoint(Part):
-    """Answers requests for a profiler's metrics.
+    """Answer requests for a profiler's metrics.
 
     Attributes:
-        registry: what is served.
+        registry: the registry with the profiler's collector.
     """
 
     failure = "exposition"
@@ -67,7 +67,7 @@ def render(registry: CollectorRegistry, request: Request) -> Response:
 
 
 def understood(accept: str) -> str:
-    """What a scraper may send of an ``Accept`` header: the library trusts it, and repeats some of it in its answer."""
+    """The known part of an ``Accept`` header: the library repeats some of the header in its response."""
     return ",".join(offer for offer in map(str.strip, accept.split(",")) if _OFFER.fullmatch(offer))
 
 

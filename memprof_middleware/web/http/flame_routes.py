@@ -1,4 +1,4 @@
-"""What is served below ``flame``: a request in, an answer out. Plugs into the page's endpoint."""
+"""The paths below ``flame``: flame graphs, their orders and their files."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from memprof_middleware.web.html.flame_page import DEFAULT_SECONDS, Candidate, a
 from memprof_middleware.web.http import messages
 from memprof_middleware.web.http.messages import Request, Response
 
-# How often a waiting page looks again; without scripts too.
+# Seconds between two loads of a waiting page, which needs no script.
 _LOOK_SECONDS = 2
 _GET = ("GET", "HEAD")
 
 
 class FlameRoutes:
-    """Answers requests whose path begins with ``flame``.
+    """Answer requests whose path begins with ``flame``.
 
     Args:
-        profiler: whose workers are looked at.
+        profiler: the profiler, for the workers of its server.
     """
 
     def __init__(self, profiler: MemoryProfiler) -> None:
@@ -62,19 +62,19 @@ class FlameRoutes:
             return messages.text(request, "there is no such flame graph (any more): the last few are kept\n", 404)
         return _result(request, result, kind)
 
-    def _form(self, request: Request, told: str = "", status: int = 200, *headers: tuple[str, str]) -> Response:
+    def _form(self, request: Request, error: str = "", status: int = 200, *headers: tuple[str, str]) -> Response:
         if request.method not in {*_GET, "POST"}:
             return messages.text(request, "use GET, HEAD or POST\n", 405, ("Allow", "GET, HEAD, POST"))
-        if told and "text/html" not in request.headers.get("accept", ""):
-            return messages.text(request, f"{told}\n", status, *headers)
+        if error and "text/html" not in request.headers.get("accept", ""):
+            return messages.text(request, f"{error}\n", status, *headers)
         desk = self._profiler.flames.desk
         order = desk.order()
-        if order is not None and not told:
+        if order is not None and not error:
             return messages.redirect(f"flame/{order.id}")
         candidates = self._candidates()
         asked = request.argument("pid") or request.field("pid")
         chosen = next((one.pid for one in candidates if str(one.pid) == asked), None)
-        main = ask_section(candidates, chosen, desk.results.summaries(), memray=_has_memray(), told=told)
+        main = ask_section(candidates, chosen, desk.results.summaries(), memray=_has_memray(), error=error)
         return messages.html(request, _page(request, "memprof: flame graph", main), status, *headers)
 
     def _ask(self, request: Request) -> Response:
@@ -90,10 +90,10 @@ class FlameRoutes:
         if engine is None:
             return self._form(request, f"the engine must be one of {_list(ENGINES)}", 400)
         if engine == "memray" and not _has_memray():
-            told = (
+            error = (
                 "memray is not installed in this server: pip install 'memprof-middleware[memray]', or use tracemalloc"
             )
-            return self._form(request, told, 400)
+            return self._form(request, error, 400)
         seconds = _seconds(given("seconds") or str(DEFAULT_SECONDS))
         if seconds is None:
             return self._form(request, f"seconds must be a number from {MIN_SECONDS:g} to {MAX_SECONDS:g}", 400)
@@ -137,7 +137,7 @@ def _result(request: Request, result: FlameResult, kind: str) -> Response:
 
 
 def _compared(request: Request, desk: FlameDesk, kind: str) -> Response:
-    """Two windows beside each other: ``before`` and ``after``, their names in the query."""
+    """The comparison of two windows, named ``before`` and ``after`` in the query."""
     pair = [desk.results.get(request.argument(name)) for name in ("before", "after")]
     first, second = pair
     if first is None or second is None:

@@ -1,4 +1,4 @@
-"""Requests and answers, as plain values: what every host translates to and from."""
+"""HTTP requests and responses as plain values, which each adapter translates."""
 
 from __future__ import annotations
 
@@ -13,44 +13,44 @@ from urllib.parse import parse_qs
 from memprof_middleware.model.clean import clean
 from memprof_middleware.model.value import valueclass
 
-# A strict policy: scripts and styles from our own two files only, and no way from a text to a script in them.
+# A strict policy: scripts and styles from our own files only, and no text can become a script.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
     "trusted-types 'none'"
 )
-# "no-referrer" would make browsers send "Origin: null" with our own forms, and nothing could be told from a forgery.
+# "no-referrer" would make browsers send "Origin: null" with our own forms, like a forged request.
 SAFETY = (
     ("Content-Security-Policy", POLICY),
     ("Referrer-Policy", "same-origin"),
     ("X-Content-Type-Options", "nosniff"),
 )
 NO_STORE = ("Cache-Control", "no-store")
-# The longest body that is read: a form with a token, or what an extension is told.
+# The longest body that is read: a form with a token, or a decision about an incident.
 MOST_BYTES = 16384
-# Below this, gzip's own header eats what it saves.
+# Below this size, gzip's own header is larger than its gain.
 _GZIP_FROM = 500
 _MOST_FIELDS = 20
 
 
 class BadRequestError(Exception):
-    """What came in cannot be read; the message says why and shows nothing of it."""
+    """An unreadable request; the message says why and shows nothing of it."""
 
 
 @valueclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What came in.
+    """An HTTP request.
 
     Attributes:
         method: such as ``GET``.
         path: as the application sees it; for what lies below the page, without mount and slash: ``api/state.json``.
-        query: what stands behind the question mark.
+        query: the text behind the question mark.
         headers: names in lower case.
-        body: at most some kilobytes; what is longer is not read.
-        size: the bytes that the body has, where the host tells; -1: it told no number.
-        client: address of the peer, if the server tells it.
-        secure: whether the browser speaks TLS, as far as it can be known.
-        vouched: the host has checked by its own session that who asks may see the page.
+        body: at most some kilobytes; a longer body is not read.
+        size: the length of the body in bytes, as the host reports it; -1: it is not a number.
+        client: the address of the peer, if the server reports it.
+        secure: whether the browser uses TLS, as far as it is known.
+        vouched: the host has checked, by its own session, that the user may see the page.
     """
 
     method: str
@@ -65,14 +65,14 @@ class Request:
 
     @property
     def up(self) -> str:
-        """What leads from this path to the mount: ``../`` for each folder. All addresses of the page are relative."""
+        """The way from this path to the mount: ``../`` for each folder. All addresses of the page are relative."""
         return "../" * self.path.count("/")
 
     def secret(self, name: str) -> str:
         """A field of the form in the body as it was sent, to be compared and never shown; empty if it is not there.
 
         Raises:
-            BadRequestError: there are more fields than any form of ours has; so with the other two.
+            BadRequestError: there are more fields than any form of ours has; also in the two methods below.
         """
         return _first(self.body.decode("latin-1"), name)
 
@@ -107,23 +107,23 @@ def _first(fields: str, name: str) -> str:
 
 
 def html(request: Request, text: str, status: int = 200, *headers: tuple[str, str]) -> Response:
-    """A page."""
+    """A response with an HTML page."""
     return answer(request, text.encode(), "text/html; charset=utf-8", status, *headers)
 
 
 def data(request: Request, value: Any, status: int = 200) -> Response:
-    """JSON."""
+    """A response with JSON."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return answer(request, text.encode(), "application/json", status)
 
 
 def text(request: Request, words: str, status: int, *headers: tuple[str, str]) -> Response:
-    """A short answer in words."""
+    """A response with plain text."""
     return answer(request, words.encode(), "text/plain; charset=utf-8", status, *headers)
 
 
 def redirect(location: str, status: int = 303, *headers: tuple[str, str]) -> Response:
-    """To a relative address: what stands before the mount need not be known."""
+    """A redirect to a relative address, which works under any mount."""
     found = (("Location", location), ("Content-Length", "0"), NO_STORE, *SAFETY, *headers)
     return Response(status, found, b"")
 
@@ -138,17 +138,17 @@ def answer(
     cached: bool = False,
     level: int = 5,
 ) -> Response:
-    """Bytes with the headers that every answer has; packed if they are many and the client can unpack.
+    """A response of bytes with the common headers; compressed if it is large and the client accepts it.
 
     Args:
         request: what is answered.
         body: the bytes.
         content_type: of the body.
         status: of HTTP.
-        headers: further ones.
-        vary: the headers of a request that an answer depends on.
+        headers: further headers.
+        vary: the headers of the request that the response depends on.
         cached: whether it may be kept for ever.
-        level: how hard gzip is to try.
+        level: the level of gzip.
     """
     keep = ("Cache-Control", "public, max-age=31536000, immutable") if cached else NO_STORE
     found = [("Content-Type", content_type), ("Vary", vary), keep, *SAFETY, *headers]
@@ -173,9 +173,9 @@ def accepts_gzip(header: str) -> bool:
 
 
 def body_size(length: str | None) -> int:
-    """The bytes that a ``Content-Length`` announces, as far as it matters here: one too many for all that is more.
+    """The size in a ``Content-Length`` header, cut one byte above the longest body.
 
-    -1 for what is no number.
+    -1 if it is not a number.
     """
     digits = (length or "0").lstrip("0") or "0"
     if not (digits.isascii() and digits.isdigit()):
@@ -184,5 +184,5 @@ def body_size(length: str | None) -> int:
 
 
 def is_secure(scheme: str, headers: Mapping[str, str]) -> bool:
-    """Whether the browser speaks TLS; who lies about it harms only his own cookie."""
+    """Whether the browser uses TLS; a client that lies about it harms only its own cookie."""
     return "https" in {scheme, headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()}

@@ -1,4 +1,4 @@
-"""The page for people and what lies below it, behind one token."""
+"""The page endpoint: the page and all paths below it, behind one token."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from memprof_middleware.web.http.auth import Guard
 from memprof_middleware.web.http.extensions import extensions
 from memprof_middleware.web.http.messages import MOST_BYTES, Request, Response
 from memprof_middleware.web.http.part import Part
-from memprof_middleware.web.state.source import Looking
+from memprof_middleware.web.state.source import StateReader
 
 Handler = Callable[[Request], Response]
 # Longer than any path below the mount: the addresses in an answer lead up from it, so it grows with the path.
@@ -24,16 +24,16 @@ _LONGEST_PATH = 200
 
 
 class PageEndpoint(Part):
-    """Answers requests for the page and what lies below it.
+    """Answer requests for the page and the paths below it.
 
     Args:
-        profiler: whose figures are shown. Its settings have a ``token`` and a ``page_path``.
-        refresh: seconds between two looks of an open page.
+        profiler: the profiler; its settings have a ``token`` and a ``page_path``.
+        refresh: seconds between two updates of an open page.
 
     Attributes:
-        handlers: what others serve below the mount, behind the token: by the first segment of the path, such as
+        handlers: the handlers below the mount, behind the token, by the first segment of the path, such as
             ``flame`` for ``flame``, ``flame/17`` and ``flame/17.collapsed``.
-        looking: reads what the page shows.
+        reader: reads the state that the page shows.
     """
 
     failure = "page"
@@ -44,8 +44,8 @@ class PageEndpoint(Part):
         super().__init__(profiler, self._mount)
         self._guard = Guard(profiler.config.token or "", profiler.now, time.monotonic)
         self._refresh = refresh
-        self.looking = Looking(profiler)
-        self.handlers: dict[str, Handler] = extensions(profiler, self.looking)
+        self.reader = StateReader(profiler)
+        self.handlers: dict[str, Handler] = extensions(profiler, self.reader)
 
     def owns(self, path: str) -> bool:
         """Whether a path is the mount's or below it."""
@@ -75,8 +75,8 @@ class PageEndpoint(Part):
             return messages.text(request, "there is no such page here\n", 404)
         if request.method not in {"GET", "HEAD"}:
             return messages.text(request, "use GET or HEAD\n", 405, ("Allow", "GET, HEAD"))
-        with self.looking.paying():
-            state = self.looking.state(tuple(self.handlers))
+        with self.reader.charging():
+            state = self.reader.state(tuple(self.handlers))
             if request.path:
                 return messages.data(request, state)
             return messages.html(request, render(state, self._refresh))
@@ -90,7 +90,7 @@ class PageEndpoint(Part):
 
 
 def _unfit(request: Request) -> Response | None:
-    """What to answer to a request that is none of any that our pages make."""
+    """The response to a request that none of our pages makes; ``None`` for all others."""
     if request.size < 0:
         return messages.text(request, "Content-Length must be a number\n", 400)
     if request.size > MOST_BYTES:

@@ -1,4 +1,4 @@
-"""What the profiler serves under one path, and the wall around it: no request makes the host fail."""
+"""A part of the endpoint, which catches all errors: no request makes the host fail."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from memprof_middleware.web.http.messages import BadRequestError, Request, Respo
 
 
 class Part:
-    """Something that is served. Derive from it and write :meth:`answer`.
+    """A part that is served under one path. Derive from it and write :meth:`answer`.
 
     Args:
-        profiler: whose figures are shown.
-        path: where; ``None``: whatever the path.
+        profiler: the profiler.
+        path: the path; ``None``: all paths.
 
     Attributes:
         failure: the kind under which a failure is counted.
         slow: whether it takes milliseconds and may have a body: it is kept off an event loop.
-        yields: whether a route of the application at the very path comes first.
+        yields: whether a route of the application at the same path has precedence.
     """
 
     failure: str
@@ -28,7 +28,7 @@ class Part:
         self.profiler, self.path = profiler, path
 
     def owns(self, path: str) -> bool:
-        """Whether a request for this path is for it."""
+        """Whether this part answers requests for a path."""
         return self.path in {None, path}
 
     def respond(self, request: Request) -> Response:
@@ -43,9 +43,9 @@ class Part:
             return messages.text(request, "the answer could not be made; the log says why\n", 500)
 
     def answer(self, request: Request) -> Response:
-        """The answer.
+        """The response to a request.
 
         Raises:
-            Exception: whatever goes wrong; it becomes a 500.
+            Exception: any error; it becomes a 500.
         """
         raise NotImplementedError

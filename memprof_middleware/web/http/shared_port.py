@@ -1,4 +1,4 @@
-"""One port for the exporters of several processes: the kernel picks who answers a scrape, and each shows all."""
+"""One port for the exporters of several processes: the kernel chooses one for a scrape, and each shows all."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import socket
 from memprof_middleware.errors import ExporterError
 from memprof_middleware.model.clean import clean
 
-# How long whoever has the port may take to say whose it is. A worker whose job holds the interpreter answers later.
+# Seconds in which the process that has the port must name its group. A worker with a busy interpreter takes longer.
 _ASK_SECONDS = 2.0
 _MOST_BYTES = 4096
 
 
 def check_owner(host: str, port: int, group: str) -> None:
-    """Make sure that a port is free or belongs to this group: two groups on one port would answer in turns.
+    """Check that a port is free or belongs to this group: two groups on one port would answer in turns.
 
-    One that does not answer in time, or is no exporter of a group, is left to the bind that follows.
+    A server that does not answer in time, or is not an exporter of a group, makes the following bind fail.
 
     Raises:
         ExporterError: it belongs to another group.
@@ -33,27 +33,27 @@ def check_owner(host: str, port: int, group: str) -> None:
 
 
 def owner_of(host: str, port: int) -> str | None:
-    """The group of the exporter that answers on a port; ``None``: nobody answers, or no exporter of a group does."""
+    """The group of the exporter that answers on a port; ``None``: no exporter of a group answers."""
     connection = http.client.HTTPConnection(_reachable(host), port, timeout=_ASK_SECONDS)
     with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
         try:
             connection.request("GET", "/health")
-            told = json.loads(connection.getresponse().read(_MOST_BYTES))
+            found = json.loads(connection.getresponse().read(_MOST_BYTES))
         finally:
             connection.close()
-        if isinstance(told, dict) and isinstance(told.get("group"), str):
-            return clean(told["group"])
+        if isinstance(found, dict) and isinstance(found.get("group"), str):
+            return clean(found["group"])
     return None
 
 
 def keep(host: str, port: int) -> socket.socket:
-    """Bind to a port beside those that serve there, and never listen: no scrape can come here.
+    """Bind to a shared port and never listen: this socket gets no scrapes.
 
-    A parent that keeps it, and lets its children inherit it, is seen by them as the one that replaces workers
-    (:func:`memprof_middleware.probes.listening.keeper`): what was found in a child that was killed goes on in the next.
+    Children that inherit it take the parent for the process that replaces workers
+    (:func:`memprof_middleware.probes.listening.keeper`): the successor of a killed child inherits its findings.
 
     Raises:
-        OSError: it is taken.
+        OSError: the port is taken.
     """
     kept = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
@@ -67,7 +67,7 @@ def keep(host: str, port: int) -> socket.socket:
 
 
 def _reachable(host: str) -> str:
-    """An address under which one that listens on all of them can be asked."""
+    """The address to connect to for a listening address, also if that is all addresses."""
     with contextlib.suppress(ValueError):
         address = ipaddress.ip_address(host)
         if address.is_unspecified:

@@ -1,4 +1,4 @@
-"""A token and those who guess it: it is told in constant time, and guesses are slowed, never who knows it."""
+"""The check of a token in constant time, with a limit on the rate of guesses."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ _MOST_NETWORKS = 1024
 
 
 class TokenCheck:
-    """Knows one token, and how many wrong ones came.
+    """Check a token, and count wrong ones by network.
 
-    The right one is never refused, whatever others sent before: behind a proxy all clients have one address, and
-    anybody could shut everybody out. So what keeps the token is its length; the pace tells a program that guesses, or
-    has an old token, to go slowly.
+    The right token is never refused, whatever was sent before: behind a proxy all clients have one address, and one
+    of them could lock out all. So the length of the token protects it; the limit slows down a program that guesses,
+    or has an old token.
 
     Args:
-        token: what opens.
-        monotonic: a clock that is never set, for the pace.
-        realm: what the token opens, for who is asked for it.
+        token: the right token.
+        monotonic: the monotonic clock, for the rate of guesses.
+        realm: what the token gives access to, for the person who must enter it.
     """
 
     def __init__(self, token: str, monotonic: Callable[[], float], realm: str = "memprof") -> None:
         self.demand = ("WWW-Authenticate", f'Bearer realm="{realm}"')
         self._token, self._monotonic = token.encode(), monotonic
-        self._spent: dict[bytes, tuple[float, float]] = {}  # by network: guesses spent, and when that was
+        self._spent: dict[bytes, tuple[float, float]] = {}  # by network: wrong tokens so far, and the time
         self._spent_by_all = (0.0, 0.0)
 
     def opens(self, given: str) -> bool:
         """Whether this is the token."""
-        # Of equal length and unpredictable, so that the time tells neither the token's length nor a part of it.
+        # Of equal length and unpredictable, so that the time reveals neither the token's length nor a part of it.
         texts = (given.encode(errors="surrogatepass"), self._token)
         return hmac.compare_digest(*(hmac.digest(self._token, text, "sha256") for text in texts))
 
     def wrong(self, client: str | None) -> int:
-        """A wrong token came: seconds to wait before the next one; 0 while there are few.
+        """Count a wrong token. Returns the seconds to wait before the next one; 0 while there are few.
 
         Args:
-            client: address of the peer, if the server tells it.
+            client: the address of the peer, if the server reports it.
         """
         network = _network(client)
         own = self._left(self._spent.get(network, (0.0, 0.0)), _SECONDS_EACH)
@@ -52,18 +52,18 @@ class TokenCheck:
         wait = max((own - _BURST + 1) * _SECONDS_EACH, (all_ - _ALL_BURST + 1) * _ALL_SECONDS_EACH)
         if wait > 0:
             return int(wait + 0.999)
-        if len(self._spent) >= _MOST_NETWORKS:  # who has that many is held by the pace of all
+        if len(self._spent) >= _MOST_NETWORKS:  # the limit of all networks holds for the others
             self._spent.clear()
         now = self._monotonic()
         self._spent[network], self._spent_by_all = (own + 1, now), (all_ + 1, now)
         return 0
 
     def challenge(self, request: Request, words: str) -> Response:
-        """Ask for the token."""
+        """The response that asks for the token."""
         return messages.text(request, words, 401, self.demand)
 
     def refusal(self, request: Request, given: str) -> Response | None:
-        """What to answer to who sent this as the token; ``None``: it is."""
+        """The response to a wrong token; ``None`` for the right one."""
         if self.opens(given):
             return None
         wait = self.wrong(request.client)
@@ -77,7 +77,7 @@ class TokenCheck:
 
 
 def _network(client: str | None) -> bytes:
-    """What one guesser has: an IPv4 address, or 64 bits of IPv6; empty for what is no address."""
+    """The network of a client: an IPv4 address, or 64 bits of IPv6; empty if it is no address."""
     try:
         address = ipaddress.ip_address(client or "")
     except ValueError:

@@ -1,4 +1,4 @@
-"""What somebody decides on the page: an incident is known, a thing is ignored, or is watched again."""
+"""Decisions on the page: acknowledge an incident, ignore something, or watch it again."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from memprof_middleware.web.html import shell
 from memprof_middleware.web.html.triage import ignore_section
 from memprof_middleware.web.http import messages
 from memprof_middleware.web.http.messages import Request, Response
-from memprof_middleware.web.state.source import Looking
+from memprof_middleware.web.state.source import StateReader
 
 # The first segments of the paths, which are the names of the actions too.
 ACKNOWLEDGE, IGNORE, WATCH = "acknowledge", "ignore", "watch"
 
 
 class TriageRoutes:
-    """Answers requests for ``acknowledge``, ``ignore`` and ``watch``: forms, behind the token, from this site only.
+    """Answer requests for ``acknowledge``, ``ignore`` and ``watch``: forms of this site, behind the token.
 
     Args:
         profiler: keeps the decisions, for all workers.
-        looking: reads what the page shows.
+        reader: reads the state that the page shows.
     """
 
-    def __init__(self, profiler: MemoryProfiler, looking: Looking) -> None:
-        self._profiler, self._looking = profiler, looking
+    def __init__(self, profiler: MemoryProfiler, reader: StateReader) -> None:
+        self._profiler, self._reader = profiler, reader
 
     def __call__(self, request: Request) -> Response:
-        """Answer; back to the page where all went well."""
+        """Answer a request, with a redirect to the page after a decision."""
         if request.path == IGNORE and request.method in {"GET", "HEAD"}:
             return self._form(request)
         if request.method != "POST":
@@ -54,9 +54,9 @@ class TriageRoutes:
         return True
 
     def _form(self, request: Request) -> Response:
-        """Where somebody chooses what is ignored: the holder, the type or the route of an incident."""
+        """The form to ignore the holder, the type or the route of an incident."""
         wanted = request.argument("id")
-        incidents = self._looking.state()["incidents"]
+        incidents = self._reader.state()["incidents"]
         incident = next((one for one in incidents if one["id"] == wanted), None)
         if incident is None:
             return messages.text(request, "there is no such incident (any more)\n", 404)

@@ -1,4 +1,4 @@
-"""One request on its way through the host: counted once, when its response has ended."""
+"""The count of requests: each counts once, when its response has ended, whatever it passes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
     from memprof_middleware.profiler import MemoryProfiler
 
-# Where the outermost of our middlewares leaves a list in the request's environ or scope: the prefix that it saw, and
-# what those further in tell it.
+# Key of a list that our outermost middleware puts into the environ or scope: the prefix that it saw, and the label that
+# inner ones add.
 KEY = "memprof.request"
 ROUTE = "memprof.route"
-"""Key of the environ or scope under which what a framework knows is left: the template of the request's route."""
+"""Key of the environ or scope for the template of the request's route, from a framework that knows it."""
 # The list and the path of a request, for a WSGI application mounted in an ASGI one: its environ holds neither.
 _OUTER: ContextVar[tuple[list[str], str]] = ContextVar("memprof_request", default=([], ""))
-# Told of a request that the profiler answered itself.
+# The label of a request that the profiler answered itself.
 OWN = "<own>"
 COMPLETE = frozenset({list, tuple})
 """Types of a WSGI body that is complete: its request ends when the application has returned."""
@@ -30,7 +30,7 @@ _warned = False
 
 
 def warn_twice(profiler: MemoryProfiler) -> None:
-    """Say once a process that a request met the middleware twice."""
+    """Warn, once in a process, that a request passed the middleware twice."""
     global _warned
     if not _warned:
         _warned = True
@@ -40,19 +40,19 @@ def warn_twice(profiler: MemoryProfiler) -> None:
         )
 
 
-def announce(told: list[str], path: str) -> None:
-    """Let an application that is mounted in this one by another protocol know that the request counts already."""
-    _OUTER.set((told, path))
+def announce(notes: list[str], path: str) -> None:
+    """Note that a request is counted already, for an application that is mounted under another protocol."""
+    _OUTER.set((notes, path))
 
 
 def counted_further_out(environ: MutableMapping[str, Any]) -> list[str] | None:
     """The list of the middleware further out that counts a WSGI request; ``None``: there is none."""
     found: list[str] | None = environ.get(KEY)
     if found is None:
-        told, path = _OUTER.get()
-        # Empty: the request has ended, and a task that it started goes on. Another path: it asks somebody else.
-        if told and path.endswith(text_of(environ.get("PATH_INFO", ""))):
-            found = told
+        notes, path = _OUTER.get()
+        # Empty: the request has ended, and a task that it started goes on. Another path: it is another request.
+        if notes and path.endswith(text_of(environ.get("PATH_INFO", ""))):
+            found = notes
     return found
 
 
@@ -63,16 +63,16 @@ def text_of(path: str) -> str:
     return path[:LONGEST_PATH].encode("latin-1", "replace").decode(errors="replace")
 
 
-def label_within(told: list[str], method: str, prefix: str, template: str) -> str:
+def label_within(notes: list[str], method: str, prefix: str, template: str) -> str:
     """The label of a route for the outermost middleware: with the prefix that the application lies below in it."""
-    return LABELS[method, without_ids(below(prefix, told[0] if told else "")) + template]
+    return LABELS[method, without_ids(below(prefix, notes[0] if notes else "")) + template]
 
 
 class RequestCounter(Protocol):
-    """What counts a request that has ended: a :class:`Traffic`, or what stands before one."""
+    """The counter of ended requests: a :class:`Traffic`, or a wrapper of one."""
 
     def end(self, route: str) -> None:
-        """Count it."""
+        """Count the request."""
 
 
 def settle(carrier: MutableMapping[str, Any], traffic: Traffic, counter: RequestCounter, route: str) -> None:
@@ -80,24 +80,24 @@ def settle(carrier: MutableMapping[str, Any], traffic: Traffic, counter: Request
 
     Args:
         carrier: its environ or scope, which has :data:`KEY`.
-        traffic: where a route is counted that a middleware further in has told, or
-        counter: where ``route`` is.
+        traffic: counts a label that an inner middleware has added.
+        counter: counts ``route`` if there is none.
         route: the label, as this middleware sees it.
     """
-    # The mark goes, so that who uses the same environ once more makes another request of it.
-    told = carrier.pop(KEY, None)
-    if told is None or len(told) == 1:
+    # The key is removed: a second use of the same environ is another request.
+    notes = carrier.pop(KEY, None)
+    if notes is None or len(notes) == 1:
         counter.end(route)
-    elif told[-1] == OWN:
+    elif notes[-1] == OWN:
         traffic.take_back()
     else:
-        traffic.end(told[-1])
-    if told is not None:
-        told.clear()
+        traffic.end(notes[-1])
+    if notes is not None:
+        notes.clear()
 
 
 class EndOnce:
-    """Counts one request when called, and at the latest when it is dropped: a server may never say that it is done."""
+    """Count a request when called, or at the latest when this object is freed: not all servers report the end."""
 
     __slots__ = ("_count",)
 
@@ -105,7 +105,7 @@ class EndOnce:
         self._count: Callable[[], None] | None = count
 
     def __call__(self) -> None:
-        """Count it, unless that was done."""
+        """Count the request, unless it is counted already."""
         count, self._count = self._count, None
         if count is not None:
             count()
@@ -116,7 +116,7 @@ class EndOnce:
 
 
 class CountedBody(EndOnce):
-    """A WSGI body that counts its request when the server closes it. It adds nothing to a chunk's way."""
+    """A WSGI body that counts its request when the server closes it, without cost for each chunk."""
 
     __slots__ = ("_body",)
 
@@ -139,10 +139,10 @@ class CountedBody(EndOnce):
 def counted_body(
     body: Iterable[bytes], environ: WSGIEnvironment, traffic: Traffic, counter: RequestCounter, route: str
 ) -> Iterable[bytes]:
-    """The body for the server, whose request counts when it ends; arguments as for :func:`settle`.
+    """The body for the server, which counts its request at the end; arguments as for :func:`settle`.
 
-    One that is complete ends now. A file that the server sends by itself must reach it as it is, and holds no memory of
-    this process: it ends now too.
+    A complete body ends now. So does a file, which the server must get unchanged and which uses no memory of this
+    process.
     """
     if type(body) in COMPLETE or _is_file(body, environ.get("wsgi.file_wrapper")):
         settle(environ, traffic, counter, route)
@@ -151,5 +151,5 @@ def counted_body(
 
 
 def _is_file(body: Iterable[bytes], wrapper: object) -> bool:
-    # Where the wrapper is a function (uWSGI), it gives back the very file that the server looks for afterwards.
+    # If the wrapper is a function (uWSGI), it returns the file object itself, which the server checks for afterwards.
     return isinstance(body, wrapper) if isinstance(wrapper, type) else wrapper is not None and hasattr(body, "read")

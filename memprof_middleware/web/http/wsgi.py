@@ -1,4 +1,4 @@
-"""Requests and answers of WSGI hosts."""
+"""The translation of WSGI requests and responses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def answer(
 
 
 def respond(part: Part, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
-    """Have one part answer a request, whatever its path."""
+    """The response of one part to a request, whatever its path."""
     response = part.respond(_request(environ, with_body=part.slow))
     start_response(response.status_line, list(response.headers))
     return [response.body]

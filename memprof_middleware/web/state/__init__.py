@@ -1,1 +1,1 @@
-"""What the page shows, as one JSON value."""
+"""The state that the page shows, as one JSON value."""

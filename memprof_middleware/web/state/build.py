@@ -1,4 +1,4 @@
-"""Everything that the page shows, as one JSON-ready value: what ``api/state.json`` gives and the page is made from."""
+"""Build the state: one JSON-ready value that ``api/state.json`` returns and the page is drawn from."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from memprof_middleware.web.state.decided import ignored
 from memprof_middleware.web.state.fleet import sentence, workers
 from memprof_middleware.web.state.growth import growth
 from memprof_middleware.web.state.incidents import Incident, by_urgency, described, found, watching
-from memprof_middleware.web.state.limits import Asked, limit
+from memprof_middleware.web.state.limits import StateContext, limit
 from memprof_middleware.web.state.overview import overview
 from memprof_middleware.web.state.series import BUCKETS, SPAN_SECONDS, last_life, part, rounded, thinned
 from memprof_middleware.web.state.status import Learning, status
 from memprof_middleware.web.state.timeline import timeline
 from memprof_middleware.web.state.todo import fix_step, full_steps, learning_steps, now_step
-from memprof_middleware.workers.track import Track
+from memprof_middleware.workers.timeline import Timeline
 
 SCHEMA = 2
 """Grows when a field is renamed, removed or comes to mean something else; new fields alone do not change it."""
 
-# The figures of every worker's past that a state needs; of one worker all are asked for.
+# The figures of every worker's timeline that a state needs; of some workers all are read.
 NEEDED = ("pid", "rss_mb", "heap_used_mb")
-# So many incidents have a picture: each is the past of a worker, read whole.
+# The most incidents with a picture: each needs the whole timeline of a worker.
 _MOST_PICTURES = 3
 _MOST_WATCHED = 50
 _COUNTED = frozenset({"objects", "container", "untracked"})
@@ -45,8 +45,8 @@ _ABOUT: dict[str, Any] = {
 
 def build_state(
     metrics: Sequence[MemoryMetrics],
-    tracks: Mapping[str, Track],
-    detail: Callable[[str], Track | None],
+    timelines: Mapping[str, Timeline],
+    detail: Callable[[str], Timeline | None],
     config: Config,
     alerts: Sequence[Alert] = (),
     *,
@@ -57,49 +57,49 @@ def build_state(
 
     Args:
         metrics: the figures of every live worker.
-        tracks: the past of every worker, by worker, with the figures in :data:`NEEDED`; those of workers that have
-            ended may be among them.
-        detail: gives all that is known of one worker's past.
+        timelines: the timeline of every worker, by worker, with the figures in :data:`NEEDED`; workers that have ended
+            may be among them.
+        detail: returns the timeline of one worker with all figures and types.
         config: the settings of the worker that answers.
         alerts: the conditions that are met in the worker that answers.
         now: the time, in seconds since the epoch.
-        about: what else is known: ``host``, ``python``, ``version``, ``page_ms``, ``page_cpu_percent``, ``actions``,
+        about: further facts: ``host``, ``python``, ``version``, ``page_ms``, ``page_cpu_percent``, ``actions``,
             ``bundles``.
     """
-    return _Building(metrics, tracks, detail, config, alerts, now, _ABOUT | dict(about or {})).state()
+    return _StateBuilder(metrics, timelines, detail, config, alerts, now, _ABOUT | dict(about or {})).state()
 
 
-class _Building:
-    """One state in the making. Arguments as for :func:`build_state`."""
+class _StateBuilder:
+    """The builder of one state. Arguments as for :func:`build_state`."""
 
     def __init__(
         self,
         metrics: Sequence[MemoryMetrics],
-        tracks: Mapping[str, Track],
-        detail: Callable[[str], Track | None],
+        timelines: Mapping[str, Timeline],
+        detail: Callable[[str], Timeline | None],
         config: Config,
         alerts: Sequence[Alert],
         now: float,
         about: Mapping[str, Any],
     ) -> None:
-        self.metrics, self.tracks, self.config, self.alerts = metrics, tracks, config, alerts
+        self.metrics, self.timelines, self.config, self.alerts = metrics, timelines, config, alerts
         self.now, self.about = now, about
         self.started = min((one.start_time for one in metrics), default=now)
         self.by_worker = {one.worker: one for one in metrics}
-        self._detail, self._pasts = detail, dict[str, Track | None]()
-        # When the first verdict is due says what may be said of limits, and rests on the rows alone.
-        first = workers(metrics, {}, Asked(config, now, None, len(metrics)))
+        self._detail, self._timelines = detail, dict[str, Timeline | None]()
+        # The time of the first verdict, which limits depend on, follows from the rows alone.
+        first = workers(metrics, {}, StateContext(config, now, None, len(metrics)))
         self.learning = Learning([row for row in first if row["live"]], config, now)
         due = None if self.learning.is_due else max(now, self.learning.due)
-        self.asked = Asked(config, now, due, len(metrics))
-        self.rows = workers(metrics, tracks, self.asked)
+        self.context = StateContext(config, now, due, len(metrics))
+        self.rows = workers(metrics, timelines, self.context)
         self.shared, self.shared_limit = self._shared()
 
-    def past(self, worker: str) -> Track | None:
-        """All that is known of one worker's past, read once."""
-        if worker not in self._pasts:
-            self._pasts[worker] = self._detail(worker)
-        return self._pasts[worker]
+    def past(self, worker: str) -> Timeline | None:
+        """The timeline of one worker with all figures, read once."""
+        if worker not in self._timelines:
+            self._timelines[worker] = self._detail(worker)
+        return self._timelines[worker]
 
     def state(self) -> dict[str, Any]:
         """The whole value."""
@@ -110,7 +110,7 @@ class _Building:
         limits = self._limits()
         focus = self._focus(cards)
         past = None if focus is None else self.past(focus["worker"])
-        told = None if focus is None else self.by_worker.get(focus["worker"])
+        figures = None if focus is None else self.by_worker.get(focus["worker"])
         head = status(
             self.rows,
             limits,
@@ -139,7 +139,7 @@ class _Building:
             "actions": list(self.about["actions"]),
             "status": head,
             "limits": limits,
-            "overview": [] if open_ else overview(self.rows, limits, first, self.tracks, self.asked, self.started),
+            "overview": [] if open_ else overview(self.rows, limits, first, self.timelines, self.context, self.started),
             "steps": self._steps() if head["key"] in {"learning", "started"} else [],
             "todo": self._todo(head["key"], first),
             "incidents": cards,
@@ -152,13 +152,13 @@ class _Building:
             "timeline": self._timeline(first),
             "alerts": [alert.to_dict() for alert in self.alerts],
             "focus": focus and {"worker": focus["worker"], "pid": focus["pid"]},
-            "counts_age": inside.counts_age(focus, told, self.config),
+            "counts_age": inside.counts_age(focus, figures, self.config),
             "memory": inside.ledger(past, open_[0]["since"] if open_ else None, self.now),
             "types": counted,
             "types_answer": inside.types_answer(counted, objects),
             "bundles": list(self.about["bundles"]),
             "bundles_answer": inside.evidence_answer(self.about["bundles"], self.now),
-            "gc": told and inside.gc(told, self.now),
+            "gc": figures and inside.gc(figures, self.now),
             "cost": inside.cost(self.metrics, self.config, self.now, self.about),
         }
 
@@ -169,14 +169,14 @@ class _Building:
         forecast = next((one.forecast for one in self.metrics if one.forecast and one.forecast.shared), None)
         live = [row for row in self.rows if row["live"]]
         reported = [leak for one in self.metrics for leak in one.leaks if leak.notable and leak.state == "confirmed"]
-        told = {
+        figures = {
             "used_mb": used.used_mb,
             "size_mb": used.size_mb,
             "percent": used.percent,
             "contained": used.contained,
         }
         reached = limit(
-            self.asked,
+            self.context,
             None if forecast is None else forecast.shared,
             # The time of a leak is that of its worker's own limit: of what all share, growth says when.
             [dataclasses.replace(leak, hours_left=None) for leak in reported],
@@ -187,10 +187,10 @@ class _Building:
             growth_mb=sum(row["growth_mb_per_hour"] or 0.0 for row in live),
             seen_seconds=max((row["growth_seen_seconds"] or 0.0 for row in live), default=None),
         )
-        return told, reached if used.size_mb is not None else None
+        return figures, reached if used.size_mb is not None else None
 
     def _limits(self) -> list[dict[str, Any]]:
-        """Every limit of who was heard of; the shared one is named only where it is another than a worker's own."""
+        """The limits of all workers that are not silent; the shared one only if it differs from a worker's own."""
         heard = [row["limit"] for row in self.rows if row["live"] and row["age_seconds"] is None]
         if not heard:
             heard = [row["limit"] for row in self.rows if row["live"]]
@@ -207,12 +207,12 @@ class _Building:
         for one in notable:
             worker = None if one.row is None else one.row["worker"]
             alone = worst[worker] is one.leak
-            cards.append((one, described(one, self.metrics, self.asked, self.started, alone=alone)))
+            cards.append((one, described(one, self.metrics, self.context, self.started, alone=alone)))
         cards.sort(key=lambda pair: by_urgency(pair[1]))
         return [card | self._more(one, card, drawn=number < _MOST_PICTURES) for number, (one, card) in enumerate(cards)]
 
     def _more(self, one: Incident, card: Mapping[str, Any], *, drawn: bool) -> dict[str, Any]:
-        """What to do, how old the counts are, and the picture."""
+        """The steps, the age of the counts, and the picture of a card."""
         past = self.past(one.row["worker"]) if drawn and one.is_open and one.row is not None else None
         return {
             "advice": self._advice(one, card),
@@ -221,7 +221,7 @@ class _Building:
         }
 
     def _advice(self, one: Incident, card: Mapping[str, Any]) -> dict[str, Any]:
-        others = self.asked.workers - len(one.pairs)
+        others = self.context.workers - len(one.pairs)
         now = now_step(one.leak, card["urgency"], card["limit"], one.row, others, self.config, self.now)
         return {"now": now, "fix": fix_step(one.leak, advice_for(one.leak))}
 
@@ -231,7 +231,7 @@ class _Building:
         return inside.counts_age(one.row, self.by_worker.get(one.row["worker"]), self.config)
 
     def _focus(self, cards: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-        """The worker whose inside is shown: of those with the worst leak the first to end, else the first of all."""
+        """The worker that is shown in detail: with the worst leak and the nearest limit, else the first of all."""
         having = cards[0]["workers"] if cards and cards[0]["state"] != "resolved" else []
         live = [row for row in self.rows if row["live"]]
         return next((row for row in live if row["worker"] in having), live[0] if live else None)
@@ -257,7 +257,7 @@ class _Building:
         if first is not None and first["subject"] == "container" and self.shared is not None:
             together = self._container()
         size = self.shared["size_mb"] if together is not None and self.shared is not None else own
-        return timeline(self.rows, self.tracks, together, size, self.now)
+        return timeline(self.rows, self.timelines, together, size, self.now)
 
     def _container(self) -> dict[str, Any] | None:
         worker = next((row["worker"] for row in self.rows if row["live"]), None)

@@ -1,4 +1,4 @@
-"""What people decided: which incidents they know of, and what is ignored. Pure."""
+"""Decisions of people: acknowledged incidents, and what is ignored. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MEMORY = frozenset({"native", "mapped", "fragmentation"})
 
 
 def acknowledged(leak: Leak, urgent: Urgency, metrics: Sequence[MemoryMetrics], now: float) -> dict[str, Any] | None:
-    """Since when somebody knows of an incident; ``None``: nobody does."""
+    """The time since when an incident is acknowledged; ``None``: it is not."""
     names = {subject(leak), leak.name}
     known = [one for worker in metrics for one in worker.acknowledged if one.incident in names]
     if not known:
@@ -28,7 +28,7 @@ def acknowledged(leak: Leak, urgent: Urgency, metrics: Sequence[MemoryMetrics], 
 
 
 def ignorable(leak: Leak) -> list[dict[str, str]]:
-    """What of an incident can be ignored: its holder, its type, its route, as the setting ``ignore`` has them."""
+    """The parts of an incident that can be ignored: holder, type and route, as in the setting ``ignore``."""
     place, found = holder(leak), []
     if place:
         found.append({"item": place, "name": place, "words": "this holder"})
@@ -42,7 +42,7 @@ def ignorable(leak: Leak) -> list[dict[str, str]]:
 
 
 def ignored(metrics: Sequence[MemoryMetrics]) -> list[dict[str, Any]]:
-    """All that is ignored, whichever worker has it, with what grows meanwhile."""
+    """All ignored names of all workers, with their growth."""
     found: dict[str, list[Any]] = {}
     for one in metrics:
         for item in one.ignored:
@@ -60,11 +60,11 @@ def ignored(metrics: Sequence[MemoryMetrics]) -> list[dict[str, Any]]:
 
 
 def _growth(leaks: Sequence[Leak]) -> str:
-    """From how much to how much, of the worst few of them."""
-    told = {leak.name: leak for leak in sorted(leaks, key=lambda leak: leak.last - leak.first)}
-    if not told:
+    """The growth of the worst few of some leaks, from how much to how much."""
+    growing = {leak.name: leak for leak in sorted(leaks, key=lambda leak: leak.last - leak.first)}
+    if not growing:
         return "does not grow"
-    return listed([f"{_amount(leak, leak.first)} to {_amount(leak, leak.last)}" for leak in told.values()], 2)
+    return listed([f"{_amount(leak, leak.first)} to {_amount(leak, leak.last)}" for leak in growing.values()], 2)
 
 
 def _amount(leak: Leak, value: float) -> str:

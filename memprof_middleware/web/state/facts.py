@@ -1,4 +1,4 @@
-"""The three facts of an incident: when the limit is reached, what holds it, which route feeds it. Pure."""
+"""The three facts of an incident: time to the limit, holder, and route. Pure."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from memprof_middleware.text import headline as named
 from memprof_middleware.text.words import figure, percent
 from memprof_middleware.web.state.words import Parts, code, listed, marked
 
-# An estimate whose ends are further apart than this is no figure.
+# An interval whose high end is more than this many times its low end is not shown as a figure.
 _CLEAR = 3.0
 _MEMORY = frozenset({"native", "mapped", "fragmentation"})
-# Populations that are named by what they run.
+# Populations with the names of functions.
 _ALIVE = frozenset({"task", "thread", "timer"})
 _NATIVE = {
     "native": ("C code, not Python objects", "requested through the C library, or one large buffer"),
@@ -25,7 +25,7 @@ _NATIVE = {
 
 
 def facts(leak: Leak, limit: Mapping[str, Any], fed: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The facts, each with a name, what it says, and a note below.
+    """The facts, each with a name, a value, and a note below.
 
     Args:
         leak: the leak.
@@ -53,7 +53,7 @@ def _held(leak: Leak) -> tuple[Parts, Parts]:
     notes = []
     if leak.file:
         notes.append(code(f"{leak.file}:{leak.line}" if leak.line else leak.file))
-    # What a decorator makes of a function is filled where it is defined.
+    # The wrapper of a decorated function gets its entries where it is defined.
     filled = [where for where in leak.filled_in if not leak.line or not where.endswith(f", line {leak.line}")]
     if filled:
         notes.append(f"filled in {listed([_filled(where) for where in filled])}")

@@ -1,4 +1,4 @@
-"""The routes that feed a leak, with what a request of each keeps. Pure."""
+"""The routes that feed a leak, with the amount kept per request. Pure."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _MEMORY = frozenset({"native", "mapped", "fragmentation"})
 
 
 def feeds(leak: Leak, metrics: Sequence[MemoryMetrics]) -> list[dict[str, Any]]:
-    """What the leak itself says, else what was found out of its type by route; the largest part first.
+    """The routes of a leak, else those of its type; the largest share first.
 
     Args:
         leak: the leak.
-        metrics: the figures of every live worker, with what keeps memory by route.
+        metrics: the figures of every live worker, with growth by route.
     """
     known = [growth for one in metrics for growth in one.route_growth if growth.identified]
     if leak.route:
         return [_feed(leak, leak.route, known)]
     unit = _BYTES if leak.kind in _MEMORY else leak.name
-    told = [growth for growth in known if growth.unit == unit]
-    told.sort(key=lambda growth: -growth.share)
-    return [_feed(leak, growth.route, known) for growth in told[:_MOST]]
+    chosen = [growth for growth in known if growth.unit == unit]
+    chosen.sort(key=lambda growth: -growth.share)
+    return [_feed(leak, growth.route, known) for growth in chosen[:_MOST]]
 
 
 def _feed(leak: Leak, route: str, known: Sequence[RouteGrowth]) -> dict[str, Any]:

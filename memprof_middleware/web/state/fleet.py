@@ -1,4 +1,4 @@
-"""The workers as the page shows them: how large, how fast, how long to go, who is unlike the others, who is silent."""
+"""The workers of the state: memory, growth, time to the limit, outliers and silent ones. Pure."""
 
 from __future__ import annotations
 
@@ -10,34 +10,40 @@ from memprof_middleware.analysis.median import median
 from memprof_middleware.model import MemoryMetrics, MemorySnapshot
 from memprof_middleware.model.urgency import ROUGH_SECONDS
 from memprof_middleware.text.words import DASH, hourly, several
-from memprof_middleware.web.state.limits import Asked, limit, middle
+from memprof_middleware.web.state.limits import StateContext, limit, middle
 from memprof_middleware.web.state.series import SPAN_SECONDS, Series, last_life, part, per_hour, rounded, thinned
 from memprof_middleware.web.state.words import span
-from memprof_middleware.workers.track import Track
+from memprof_middleware.workers.timeline import Timeline
 
 GROWTH_SECONDS = 2 * 3600.0
-# Up to so many workers each has a row of its own; of more, those that differ.
+# Up to this number, each worker has a row of its own; of more workers, those that differ.
 FEW = 4
 _SPARK_BUCKETS = 36
-# A worker that is late by this is silent: twice its interval, and what a busy machine may add.
+# A worker is silent after two intervals and some seconds more, for a busy machine.
 _LATE_INTERVALS, _LATE_SECONDS = 2.0, 5.0
 _UNKNOWN = ("used_mb", "limit_mb", "used_percent", "growth_mb_per_hour", "growth_seen_seconds", "limit", "objects")
-# How long a worker that is gone is still shown, so that who was killed is not overlooked.
+# Seconds for which an ended worker is still shown, so that a killed one is not overlooked.
 _GONE_SECONDS = 3600.0
-# Alike is who is within so many median distances of the median, and within what does not matter.
+# Workers are alike within this many median distances of the median, or within an insignificant difference.
 _ALIKE, _SLACK_PERCENT, _SLACK_MB = 3.0, 3.0, 2.0
 _DAY = 86400.0
-# Growth below this an hour, or below this part of what is used, is none.
+# Growth below this an hour, or below this share of memory in use, is none.
 LEVEL_MB, _LEVEL_SHARE = 1.0, 0.005
-# And of a young worker, below this part of what is used, in all.
+# And for a young worker, all growth below this share of memory in use.
 _YOUNG_SHARE = 0.02
 
 
-def workers(metrics: Sequence[MemoryMetrics], tracks: Mapping[str, Track], asked: Asked) -> list[dict[str, Any]]:
+def workers(
+    metrics: Sequence[MemoryMetrics], timelines: Mapping[str, Timeline], context: StateContext
+) -> list[dict[str, Any]]:
     """A row for each worker, the first to reach its limit on top and the silent ones at the end."""
-    rows = [_live(one, tracks.get(one.worker), asked) for one in metrics]
+    rows = [_live(one, timelines.get(one.worker), context) for one in metrics]
     seen = {one.worker for one in metrics}
-    gone = [_gone(track, asked.now) for worker, track in tracks.items() if worker not in seen and len(track.times)]
+    gone = [
+        _gone(timeline, context.now)
+        for worker, timeline in timelines.items()
+        if worker not in seen and len(timeline.times)
+    ]
     rows += [row for row in gone if row["age_seconds"] <= _GONE_SECONDS]
     for row, differs in zip(rows, _outliers(rows), strict=True):
         row |= {"outlier": differs, "growth": growth_words(row)}
@@ -45,7 +51,7 @@ def workers(metrics: Sequence[MemoryMetrics], tracks: Mapping[str, Track], asked
 
 
 def is_level(row: Mapping[str, Any]) -> bool:
-    """Whether memory of a worker moves no more than it does by itself."""
+    """Whether the memory of a worker changes no more than normal variation."""
     growth: float = abs(row["growth_mb_per_hour"] or 0.0)
     seen = row["growth_seen_seconds"] or 0.0
     if seen < ROUGH_SECONDS:
@@ -54,7 +60,7 @@ def is_level(row: Mapping[str, Any]) -> bool:
 
 
 def growth_words(row: Mapping[str, Any]) -> str:
-    """Growth an hour; of what was watched for less than half an hour what it was, and not what it would be."""
+    """The growth an hour; below half an hour of watching, the growth so far."""
     growth, seen = row["growth_mb_per_hour"], row["growth_seen_seconds"]
     if growth is None:
         return DASH
@@ -64,7 +70,7 @@ def growth_words(row: Mapping[str, Any]) -> str:
 
 
 def sentence(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What there is to know of all workers, before any row is read."""
+    """All workers in one sentence."""
     live = [row for row in rows if row["live"]]
     alike = [row for row in live if not row["outlier"] and row["used_percent"] is not None]
     few = len(rows) <= FEW
@@ -80,26 +86,26 @@ def sentence(rows: Sequence[Mapping[str, Any]]) -> str:
     moves = "level" if all(map(is_level, alike)) else "growing" if not any(map(is_level, alike)) else "some grow"
     silent = sum(row["age_seconds"] is not None for row in live)
     others = len(live) - len(alike) - silent
-    told = [f"{several(len(alike), 'worker')} are alike: {used} of the limit, {moves}."]
-    told.append(f"{others or 'None'} {'differ' if others > 1 else 'differs'}.")
-    told += [f"{silent} {'was' if silent == 1 else 'were'} not seen lately."] if silent else []
-    return " ".join(told)
+    sentences = [f"{several(len(alike), 'worker')} are alike: {used} of the limit, {moves}."]
+    sentences.append(f"{others or 'None'} {'differ' if others > 1 else 'differs'}.")
+    sentences += [f"{silent} {'was' if silent == 1 else 'were'} not seen lately."] if silent else []
+    return " ".join(sentences)
 
 
-def _live(metrics: MemoryMetrics, track: Track | None, asked: Asked) -> dict[str, Any]:
-    snapshot, now = metrics.snapshot, asked.now
+def _live(metrics: MemoryMetrics, timeline: Timeline | None, context: StateContext) -> dict[str, Any]:
+    snapshot, now = metrics.snapshot, context.now
     heard = metrics.start_time if snapshot is None else snapshot.timestamp
-    silent = now - heard > _LATE_INTERVALS * asked.config.interval + _LATE_SECONDS
+    silent = now - heard > _LATE_INTERVALS * context.config.interval + _LATE_SECONDS
     used, size = (None, None) if snapshot is None else (snapshot.heap_used_mb, snapshot.heap_size_mb)
-    past = None if track is None else _life(track, "heap_used_mb", GROWTH_SECONDS)
+    past = None if timeline is None else _life(timeline, "heap_used_mb", GROWTH_SECONDS)
     growth = None if past is None else per_hour(past)
     seen = past.times[-1] - past.times[0] if past is not None and past.times else None
     forecast = None if metrics.forecast is None else metrics.forecast.worker
-    # What is ignored is not reported, and fills the memory all the same.
+    # Ignored leaks are not reported, and fill the memory all the same.
     timed = [leak for one in metrics.ignored for leak in one.leaks if leak.hours_left is not None]
     every = (*metrics.leaks, *timed)
     leaks = [leak for leak in every if leak.notable and leak.state != "resolved"]
-    row = _row(metrics.worker, metrics.pid, track)
+    row = _row(metrics.worker, metrics.pid, timeline)
     return row | {
         "live": True,
         "answering": metrics.answering,
@@ -112,7 +118,7 @@ def _live(metrics: MemoryMetrics, track: Track | None, asked: Asked) -> dict[str
         "growth_mb_per_hour": growth,
         "growth_seen_seconds": seen,
         "limit": limit(
-            asked,
+            context,
             forecast,
             leaks,
             pid=metrics.pid,
@@ -136,15 +142,15 @@ def _counts_age(snapshot: MemorySnapshot | None, now: float) -> float | None:
     return round(max(0.0, now - snapshot.census_timestamp), 1)
 
 
-def _gone(track: Track, now: float) -> dict[str, Any]:
-    """A worker that has left or was killed, as its last row says."""
-    pid = track.figure("pid")[-1]
-    rss = track.figure("rss_mb")[-1]
-    row = _row(track.worker, 0 if math.isnan(pid) else int(pid), track)
+def _gone(timeline: Timeline, now: float) -> dict[str, Any]:
+    """The row of a worker that has left or was killed, from its last figures."""
+    pid = timeline.figure("pid")[-1]
+    rss = timeline.figure("rss_mb")[-1]
+    row = _row(timeline.worker, 0 if math.isnan(pid) else int(pid), timeline)
     return row | {
         "live": False,
         "answering": False,
-        "age_seconds": round(max(0.0, now - track.times[-1]), 1),
+        "age_seconds": round(max(0.0, now - timeline.times[-1]), 1),
         "rss_mb": None if math.isnan(rss) else rss,
         **dict.fromkeys(_UNKNOWN),
         "limit_source": "",
@@ -156,19 +162,19 @@ def _gone(track: Track, now: float) -> dict[str, Any]:
     }
 
 
-def _row(worker: str, pid: int, track: Track | None) -> dict[str, Any]:
-    recent = [] if track is None else thinned(_life(track, "heap_used_mb", SPAN_SECONDS), _SPARK_BUCKETS)
+def _row(worker: str, pid: int, timeline: Timeline | None) -> dict[str, Any]:
+    recent = [] if timeline is None else thinned(_life(timeline, "heap_used_mb", SPAN_SECONDS), _SPARK_BUCKETS)
     return {"worker": worker, "pid": pid, "recent": rounded(recent)}
 
 
-def _life(track: Track, name: str, seconds: float) -> Series:
-    """The last part of a past, of the slot's present worker only."""
-    start = track.times[-1] - seconds if track.times else 0.0
-    return part(track.times, track.figure(name), start, last_life(track.figure("pid")))
+def _life(timeline: Timeline, name: str, seconds: float) -> Series:
+    """The last part of a figure's series, of the slot's present worker only."""
+    start = timeline.times[-1] - seconds if timeline.times else 0.0
+    return part(timeline.times, timeline.figure(name), start, last_life(timeline.figure("pid")))
 
 
 def _outliers(rows: Sequence[Mapping[str, Any]]) -> list[bool]:
-    """Who is unlike the others: by use, by growth, by a limit that is near, or by silence."""
+    """The outliers: by use, by growth, by a near limit, or by silence."""
     live = [row for row in rows if row["live"]]
     used = _border([row["used_percent"] for row in live], _SLACK_PERCENT)
     grown = _border([row["growth_mb_per_hour"] for row in live], _SLACK_MB)

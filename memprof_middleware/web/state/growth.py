@@ -1,4 +1,4 @@
-"""What leaks over time, with the line that fits it and the time that the limit is expected in. Pure."""
+"""The growth of a leak over time, with its fitted line and the expected time of the limit. Pure."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from memprof_middleware.web.state.series import (
     thinned,
 )
 from memprof_middleware.web.state.words import Parts, code, marked, whole
-from memprof_middleware.workers.track import Track
+from memprof_middleware.workers.timeline import Timeline
 
-# The picture goes on to the limit where that is nearer than so many times the time watched.
+# The picture extends to the limit if that is nearer than this many times the time watched.
 _AHEAD = 4.0
-# It begins so much before the leak does, as a part of the time since.
+# It begins before the leak by this share of the time since.
 _BEFORE = 0.1
-# What arithmetic says of a moment is as wide as this part of the time until then.
+# A moment by arithmetic is uncertain by this share of the time until then.
 _WIDTH = 0.1
 _FIT_POINTS = 40
 _LEAST_POINTS = 3
@@ -40,12 +40,12 @@ _NAMES = {
 }
 
 
-def growth(leak: Leak, past: Track | None, limit: Mapping[str, Any], pid: int | None, now: float) -> dict[str, Any]:
+def growth(leak: Leak, past: Timeline | None, limit: Mapping[str, Any], pid: int | None, now: float) -> dict[str, Any]:
     """``series``, ``fit`` and ``hit`` of an incident; each ``None`` where it cannot be drawn.
 
     Args:
         leak: the leak.
-        past: all that is known of the worker that has it worst.
+        past: the timeline of the worker that has it worst.
         limit: when its limit is reached.
         pid: that worker.
         now: the time.
@@ -72,7 +72,7 @@ def growth(leak: Leak, past: Track | None, limit: Mapping[str, Any], pid: int | 
     }
 
 
-def _chosen(leak: Leak, past: Track, now: float) -> tuple[Parts, bool, bool, Series] | None:
+def _chosen(leak: Leak, past: Timeline, now: float) -> tuple[Parts, bool, bool, Series] | None:
     """What the headline names, where its past is kept; else what grows with it; else memory in use.
 
     With its words: whether it is memory, whether it is what the headline names, and its past.
@@ -92,7 +92,7 @@ def _chosen(leak: Leak, past: Track, now: float) -> tuple[Parts, bool, bool, Ser
     return None
 
 
-def _known(past: Track, values: array[float] | None, begin: float, first: int) -> Series | None:
+def _known(past: Timeline, values: array[float] | None, begin: float, first: int) -> Series | None:
     if values is None:
         return None
     points = part(past.times, values, begin, first)

@@ -1,4 +1,4 @@
-"""Incidents as the page shows them: one card a cause, whichever workers have it, the most pressing one first. Pure."""
+"""The incidents of the state: one card for each cause over all workers, the most urgent first. Pure."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from memprof_middleware.text.words import several
 from memprof_middleware.web.state.decided import acknowledged, ignorable
 from memprof_middleware.web.state.facts import facts
 from memprof_middleware.web.state.feeds import feeds
-from memprof_middleware.web.state.limits import Asked, is_passed, limit
+from memprof_middleware.web.state.limits import StateContext, is_passed, limit
 from memprof_middleware.web.state.words import Parts, at, code, in_about, listed, marked, parts, plain, span
 
-# What first, last and growth count, by kind; memory is counted in bytes.
+# The unit of first, last and growth, by kind; memory is counted in bytes.
 UNITS = {
     "objects": "objects",
     "container": "entries",
@@ -33,13 +33,13 @@ STATES = ("confirmed", "suspected", "resolved")
 
 @valueclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """One cause, in whichever workers.
+    """One cause, over all workers that have it.
 
     Attributes:
         leak: the verdict of the worker that has it worst.
         pairs: worker and verdict of each that has it.
         row: the live worker that has it worst; ``None``: all are silent or gone.
-        over: that it is over, and since when; ``None``: it is not.
+        over: its end, with the time; ``None``: it has not ended.
     """
 
     leak: Leak
@@ -49,12 +49,12 @@ class Incident:
 
     @property
     def is_open(self) -> bool:
-        """Whether it still has to be looked after."""
+        """Whether the incident has not ended."""
         return self.leak.state != "resolved"
 
 
 def found(metrics: Sequence[MemoryMetrics], rows: Sequence[Mapping[str, Any]]) -> list[Incident]:
-    """What grows, gathered over the workers; the rows are in the order of their ends."""
+    """The incidents of all workers, ended ones included; rows are in the order of their time to the limit."""
     gathered: dict[tuple[str, str], list[tuple[str, Leak]]] = {}
     for one in metrics:
         for leak in one.leaks:
@@ -64,7 +64,7 @@ def found(metrics: Sequence[MemoryMetrics], rows: Sequence[Mapping[str, Any]]) -
 
 
 def _over(metrics: Sequence[MemoryMetrics], open_: Collection[tuple[str, str]]) -> list[Incident]:
-    """What is over in every worker that had it; the last one to see that says when, and why."""
+    """Incidents that have ended in every worker; time and reason are those of the last one."""
     last: dict[tuple[str, str], list[tuple[str, Resolved]]] = {}
     for one in metrics:
         for over in one.resolved:
@@ -84,39 +84,39 @@ def _gathered(pairs: Sequence[tuple[str, Leak]], rows: Sequence[Mapping[str, Any
     row = next((row for row in rows if row["live"] and row["worker"] in having), None)
     leak = having[row["worker"]] if row is not None else next(iter(having.values()))
     known = max(having.values(), key=lambda one: (bool(one.path or one.holder), bool(one.route)))
-    # What one worker has found out holds for the others.
-    told = {
+    # A fact that one worker has found holds for the others.
+    words = {
         name: getattr(known, name)
         for name in ("holder", "path", "share", "file", "line", "filled_in", "pattern")
         if not (leak.path or leak.holder)
     }
-    told |= {
+    words |= {
         "confidence": max(one.confidence for one in having.values()),
         "notable": any(one.notable for one in having.values()),
         "severity": max((one.severity for one in having.values()), key=SEVERITIES.index),
         "since": min(one.since for one in having.values()),
         "also": tuple(dict.fromkeys(name for one in having.values() for name in one.also)),
     }
-    return Incident(leak=dataclasses.replace(leak, **told), pairs=tuple(pairs), row=row)
+    return Incident(leak=dataclasses.replace(leak, **words), pairs=tuple(pairs), row=row)
 
 
 def described(
-    one: Incident, metrics: Sequence[MemoryMetrics], asked: Asked, started: float, *, alone: bool
+    one: Incident, metrics: Sequence[MemoryMetrics], context: StateContext, started: float, *, alone: bool
 ) -> dict[str, Any]:
-    """All that a card says of an incident.
+    """The content of an incident's card.
 
     Args:
         one: the incident.
         metrics: the figures of every live worker.
-        asked: the settings and the time.
+        context: the settings and the time.
         started: when the oldest worker began to be watched.
         alone: nothing else of its size grows in its worker, so the worker's own limit is its limit.
     """
-    leak, now = one.leak, asked.now
+    leak, now = one.leak, context.now
     fed = feeds(leak, metrics)
     if fed and not leak.route:
         leak = dataclasses.replace(leak, route=fed[0]["route"])
-    reached = _limit(one, asked, alone=alone)
+    reached = _limit(one, context, alone=alone)
     urgent: Urgency = leak.urgency  # a suspicion asks for nothing
     if leak.state == "confirmed" and alone and reached["counts"]:
         urgent = reached["urgency"]
@@ -133,7 +133,7 @@ def described(
         "confidence": leak.confidence,
         "tag": _tag(leak),
         "since": leak.since,
-        "when": _when(one, asked, started),
+        "when": _when(one, context, started),
         "headline": words,
         "title": plain(words),
         "facts": facts(leak, reached, fed),
@@ -159,7 +159,7 @@ def described(
         "also": list(leak.also),
         "grows_with": _grows_with(leak),
         "why": list(leak.evidence),
-        "confirmed_by": _confirmed_by(leak, asked),
+        "confirmed_by": _confirmed_by(leak, context),
         "decided_in": _decided_in(leak),
         "acknowledged": acknowledged(leak, urgent, metrics, now),
         "subject": subject(leak),
@@ -169,12 +169,12 @@ def described(
 
 
 def identity(leak: Leak) -> str:
-    """A short name of an incident that stays the same, for a form."""
+    """A short, constant name of an incident, for forms."""
     return hashlib.sha256(f"{leak.kind} {leak.name}".encode(errors="replace")).hexdigest()[:12]
 
 
 def by_urgency(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The order of cards: confirmed, then by urgency, then by what it takes an hour."""
+    """The order of cards: confirmed first, then by urgency, then by bytes an hour."""
     return (
         STATES.index(row["state"]),
         -URGENCIES.index(row["urgency"]),
@@ -185,7 +185,7 @@ def by_urgency(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def watching(one: Incident) -> dict[str, Any]:
-    """A row of what grows below the limits: listed, never reported."""
+    """The row of an incident below the limits: listed, never reported."""
     leak = one.leak
     held = leak.path or leak.holder
     return {
@@ -206,14 +206,14 @@ def _reading(leak: Leak) -> str:
     return "grows below the limits of what is reported"
 
 
-def _limit(one: Incident, asked: Asked, *, alone: bool) -> dict[str, Any]:
+def _limit(one: Incident, context: StateContext, *, alone: bool) -> dict[str, Any]:
     row, leak = one.row, one.leak
     if row is not None and alone:
         own: dict[str, Any] = row["limit"]
         return own
     used, size = (None, None) if row is None else (row["used_mb"], row["limit_mb"])
     found = limit(
-        asked,
+        context,
         None,
         [leak],
         pid=None if row is None else row["pid"],
@@ -236,20 +236,20 @@ def _tag(leak: Leak) -> str:
     return f"{words}, {100 * leak.confidence:.0f} % sure" if leak.state != "resolved" else words
 
 
-def _when(one: Incident, asked: Asked, started: float) -> str:
-    leak, config = one.leak, asked.config
+def _when(one: Incident, context: StateContext, started: float) -> str:
+    leak, config = one.leak, context.config
     found = []
     if one.over is not None:
-        found.append(f"at {at(one.over.at, asked.now)}")
+        found.append(f"at {at(one.over.at, context.now)}")
     elif leak.state == "suspected":
         found.append(f"a leak, or a cache that is filling{_decided(leak)}")
     else:
         after = leak.since - started
         what = f"release {config.release} started" if config.release else "the start"
-        told = f", {span(after)} after {what}" if after >= 0 else ""
-        found.append(f"since {at(leak.since, asked.now)}{told}")
-    if asked.workers > 1 and len(one.pairs) < asked.workers:
-        found.append(f"in {len(one.pairs)} of {several(asked.workers, 'worker')}")
+        words = f", {span(after)} after {what}" if after >= 0 else ""
+        found.append(f"since {at(leak.since, context.now)}{words}")
+    if context.workers > 1 and len(one.pairs) < context.workers:
+        found.append(f"in {len(one.pairs)} of {several(context.workers, 'worker')}")
     if leak.relapses:
         found.append(f"it was resolved {several(leak.relapses, 'time')} and grew again")
     return ", ".join(found)
@@ -267,29 +267,29 @@ def _decided(leak: Leak) -> str:
 
 
 def _decided_in(leak: Leak) -> dict[str, Any] | None:
-    """What is still to be seen at this pace; ``None``: not known."""
+    """The requests or hours until the decision at this pace; ``None``: not known."""
     requests, seconds = leak.decided_requests, leak.decided_seconds
     if leak.state != "suspected" or (requests is None and seconds is None):
         return None
     return {"requests": None if requests is None else int(float(f"{max(1.0, requests):.2g}")), "seconds": seconds}
 
 
-def _confirmed_by(leak: Leak, asked: Asked) -> str:
+def _confirmed_by(leak: Leak, context: StateContext) -> str:
     if leak.state != "confirmed":
         return ""
-    if asked.config.leak_confirm_requests is not None:
+    if context.config.leak_confirm_requests is not None:
         return "requests"
-    return "hours" if asked.config.leak_confirm_hours is not None else "share"
+    return "hours" if context.config.leak_confirm_hours is not None else "share"
 
 
 def _grows_with(leak: Leak) -> Parts:
-    told = []
+    words = []
     place = holder(leak)
-    # What lies inside of the holder, and the holder itself, are named already.
+    # The holder, and types inside of it, are named already.
     beside = [name for name in leak.also if not place or name.partition("[")[0] != place]
     if beside:
-        told.append(f"Grows with it: {listed([code(name.removeprefix('builtins.')) for name in beside])}.")
-    return marked(" ".join(told))
+        words.append(f"Grows with it: {listed([code(name.removeprefix('builtins.')) for name in beside])}.")
+    return marked(" ".join(words))
 
 
 def _resolved(over: Resolved) -> Parts:

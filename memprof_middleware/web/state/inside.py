@@ -1,6 +1,6 @@
-"""The inside of one worker: where its memory is, which types live in it, what its collector and the profiler do.
+"""The details of one worker: breakdown of memory, types, garbage collection, and the cost of the profiler. Pure.
 
-Each answers in a sentence, which stands on the closed fold; the table below it is for who wants to see more.
+Each part has an answer in one sentence, for the closed fold, and a table for readers who open it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from memprof_middleware.text.headline import short_type
 from memprof_middleware.text.words import DASH, clock, count, mib, several, signed, size
 from memprof_middleware.web.state.series import BUCKETS, SPAN_SECONDS, last_life, part, rounded, thinned, value_at
 from memprof_middleware.web.state.words import Parts, at, code, listed, marked, span, whole
-from memprof_middleware.workers.track import Track
+from memprof_middleware.workers.timeline import Timeline
 
 _TYPE_BUCKETS = 30
 _HOUR = 3600.0
 _LATE_SECONDS = 5.0  # what a busy machine may add
 _RECENT_SECONDS = 2 * _HOUR
-# The parts of memory: name, and the same in the answer. The order is that of the columns of a row below.
+# The parts of memory: name, and name in the answer. The order is that of the columns of a row below.
 _OWNERS = (
     ("Python objects", "Python objects"),
     ("Native memory in use, large Python objects", "native"),
@@ -36,12 +36,12 @@ _COLUMNS = ("heap_used_mb", "native_in_use_mb", "native_retained_mb", "file_mb",
 _LEAST_CHANGE_MB = 1.0
 
 
-def ledger(past: Track | None, begin: float | None, now: float) -> dict[str, Any] | None:
-    """Where one worker's memory is, and what grew; ``None`` where the C library tells nothing.
+def ledger(past: Timeline | None, begin: float | None, now: float) -> dict[str, Any] | None:
+    """The breakdown of one worker's memory, with its growth; ``None`` without figures of the C library.
 
     Args:
-        past: all that is known of the worker.
-        begin: when the worst incident began; ``None``: there is none, so change is told of late.
+        past: the timeline of the worker.
+        begin: when the worst incident began; ``None``: there is none, so recent change is shown.
         now: the time.
     """
     if past is None:
@@ -72,26 +72,26 @@ def ledger(past: Track | None, begin: float | None, now: float) -> dict[str, Any
 def _where(rows: Sequence[Mapping[str, Any]], now: float, since: float) -> str:
     short = dict(_OWNERS)
     ordered = sorted(rows, key=lambda row: -row["mb"])
-    told = []
+    changes = []
     for row in ordered:
         grown = f" ({signed(mib(row['change_mb']))})" if abs(row["change_mb"]) >= _LEAST_CHANGE_MB else ""
-        told.append(f"{short[row['name']]} {mib(row['mb'])}{grown}")
-    moved = any("(" in words for words in told)
-    return ", ".join(told) + (f" since {clock(since, now)} UTC" if moved else "")
+        changes.append(f"{short[row['name']]} {mib(row['mb'])}{grown}")
+    moved = any("(" in words for words in changes)
+    return ", ".join(changes) + (f" since {clock(since, now)} UTC" if moved else "")
 
 
 def _parts(time: float, used: float, native: float, retained: float, *mapped: float) -> tuple[float, ...]:
-    """The lines of :func:`memprof_middleware.analysis.ledger.ledger`, which add up, from a row of the past."""
+    """The lines of :func:`memprof_middleware.analysis.breakdown.breakdown`, from a row of the timeline."""
     native = min(native, used)
     retained = min(retained, used - native)
     return time, used - native - retained, native, retained, *(0.0 if math.isnan(mb) else mb for mb in mapped)
 
 
-def types(past: Track | None, states: Mapping[str, str], now: float) -> list[dict[str, Any]]:
-    """Objects by type in one worker: what leaks first, then by growth over the last hour.
+def types(past: Timeline | None, states: Mapping[str, str], now: float) -> list[dict[str, Any]]:
+    """Objects by type in one worker: leaking types first, then by growth over the last hour.
 
     Args:
-        past: all that is known of the worker.
+        past: the timeline of the worker.
         states: of the types that leak.
         now: the time.
     """
@@ -117,19 +117,19 @@ def types(past: Track | None, states: Mapping[str, str], now: float) -> list[dic
 
 
 def types_answer(rows: Sequence[Mapping[str, Any]], objects: int | None) -> Parts:
-    """Which types grew most in the last hour."""
+    """The types that grew most in the last hour, in a sentence."""
     if not rows:
         return marked("not counted yet")
     total = "" if objects is None else f"; {count(objects)} objects in all"
     grown = [row for row in rows if row["change_hour"] > max(10, 0.02 * row["count"])][:3]
     if not grown:
         return marked(f"level{total}")
-    told = [f"{code(short_type(row['name']))} {signed(whole(row['change_hour']))}" for row in grown]
-    return marked(f"{listed(told)} in the last hour{total}")
+    changes = [f"{code(short_type(row['name']))} {signed(whole(row['change_hour']))}" for row in grown]
+    return marked(f"{listed(changes)} in the last hour{total}")
 
 
 def gc(metrics: MemoryMetrics, now: float) -> dict[str, Any] | None:
-    """What the garbage collector of one worker did; ``None`` before its first snapshot."""
+    """The garbage collections of one worker; ``None`` before its first snapshot."""
     snapshot = metrics.snapshot
     if snapshot is None:
         return None
@@ -148,7 +148,7 @@ def gc(metrics: MemoryMetrics, now: float) -> dict[str, Any] | None:
 
 
 def cost(metrics: Sequence[MemoryMetrics], config: Config, now: float, about: Mapping[str, Any]) -> dict[str, Any]:
-    """What the profiler uses in the worker where it uses most, and what this page does in the one that answers."""
+    """The cost of the profiler in the worker with the highest, and of this page in the answering one."""
     seen = [one.snapshot for one in metrics if one.snapshot is not None]
     lived = [(one.cpu_seconds, max(1.0, now - one.start_time)) for one in metrics]
     used = max(map(_share, lived), default=0.0)
@@ -181,7 +181,7 @@ def _used(lived: Sequence[tuple[float, float]], budget: float) -> str:
 
 
 def evidence_answer(bundles: Sequence[Mapping[str, Any]], now: float) -> str:
-    """How many evidence files there are, and the newest."""
+    """The number of evidence files and the newest one, in a sentence."""
     if not bundles:
         return "none; they are written when a leak is confirmed or memory is nearly full"
     newest = bundles[0]
@@ -189,7 +189,7 @@ def evidence_answer(bundles: Sequence[Mapping[str, Any]], now: float) -> str:
 
 
 def watching_answer(number: int) -> str:
-    """What is only watched needs nobody."""
+    """The number of watched incidents, in a sentence."""
     if not number:
         return "nothing grows below the limits"
     return f"{'thing grows' if number == 1 else 'things grow'} a little; no action needed"
@@ -204,12 +204,12 @@ def milliseconds(seconds: float | None) -> str:
 
 
 def counts_age(row: Mapping[str, Any] | None, metrics: MemoryMetrics | None, config: Config) -> dict[str, Any] | None:
-    """How old the counts of a worker are and why, once that is more than two intervals.
+    """The age of a worker's counts and the reason for it, above two intervals.
 
     Args:
         row: the worker's.
         metrics: its figures.
-        config: the interval, and what a count may cost.
+        config: the interval, and the limits on the cost of a count.
     """
     age = None if row is None else row["counts_age_seconds"]
     if age is None or age <= STALE_INTERVALS * config.interval + _LATE_SECONDS:

@@ -1,4 +1,4 @@
-"""When a memory limit is reached: always a figure or a reason, with its urgency. Pure."""
+"""The time until a memory limit is reached: a figure or a reason, with its urgency. Pure."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from memprof_middleware.web.state.words import ahead, at, in_about, of_limit, sp
 Basis = Literal["forecast", "pace", "none", "early", "unknown"]
 # Further ahead nobody plans: it is not reached at this pace.
 _LATEST_SECONDS = 90 * 86400.0
-# Up to here a time of day says more than a span.
+# Up to this many seconds ahead a time of day is shown.
 _DAY = 86400.0
 
 
-class Asked:
-    """What a limit is asked for, and by when it was judged.
+class StateContext:
+    """The values that all parts of a state share.
 
     Args:
         config: the thresholds.
@@ -34,7 +34,7 @@ class Asked:
 
 
 def limit(
-    asked: Asked,
+    context: StateContext,
     outlook: Outlook | None,
     leaks: Sequence[Leak],
     *,
@@ -45,20 +45,20 @@ def limit(
     growth_mb: float | None,
     seen_seconds: float | None,
 ) -> dict[str, Any]:
-    """When one limit is reached.
+    """The time until one limit is reached.
 
     Args:
-        asked: what all limits share.
+        context: settings and time.
         outlook: the forecast for it; ``None``: there is none.
         leaks: the reported leaks that count against it.
-        pid: whose it is; ``None``: of all workers together.
+        pid: the worker with this limit; ``None``: all workers together.
         contained: it is the container's.
         used_mb: memory in use.
         limit_mb: the limit; ``None``: not known.
         growth_mb: how much memory in use grew an hour, of late; ``None``: not known.
         seen_seconds: how long that was watched.
     """
-    basis, low, high, per_hour, watched = _seconds(asked, outlook, leaks, used_mb, limit_mb, growth_mb, seen_seconds)
+    basis, low, high, per_hour, watched = _seconds(context, outlook, leaks, used_mb, limit_mb, growth_mb, seen_seconds)
     percent = 100 * used_mb / limit_mb if used_mb is not None and limit_mb else None
     confirmed = any(leak.state == "confirmed" for leak in leaks)
     counts = basis == "forecast" or confirmed
@@ -76,12 +76,12 @@ def limit(
         "urgency": urgency(
             low / 3600 if low is not None and counts else None,
             leaking=confirmed,
-            fill=fill_urgency(percent, asked.config.heap_warning_percent, asked.config.heap_critical_percent),
+            fill=fill_urgency(percent, context.config.heap_warning_percent, context.config.heap_critical_percent),
             watched_seconds=watched if basis == "pace" else None,
         ),
         "counts": counts and low is not None,
     }
-    return found | _worded(found, asked)
+    return found | _worded(found, context)
 
 
 def is_passed(found: Mapping[str, Any]) -> bool:
@@ -90,13 +90,13 @@ def is_passed(found: Mapping[str, Any]) -> bool:
 
 
 def middle(found: Mapping[str, Any]) -> float:
-    """Seconds until a limit is reached, most likely; infinite if it is not."""
+    """The most likely seconds until a limit is reached; infinite if it is not."""
     low, high = found["seconds_low"], found["seconds_high"]
     return math.inf if low is None else low if high is None else (low + high) / 2
 
 
 def _seconds(
-    asked: Asked,
+    context: StateContext,
     outlook: Outlook | None,
     leaks: Sequence[Leak],
     used_mb: float | None,
@@ -112,7 +112,7 @@ def _seconds(
     if used_mb is None or not limit_mb:
         return "unknown" if used_mb is not None else "early", None, None, growth_mb, seen_seconds
     room = max(0.0, limit_mb - used_mb)
-    timed = [(leak.hours_left, asked.now - leak.since) for leak in leaks if leak.hours_left is not None]
+    timed = [(leak.hours_left, context.now - leak.since) for leak in leaks if leak.hours_left is not None]
     young = (seen_seconds or 0.0) < SETTLED_SECONDS
     if len(timed) < len(leaks) and growth_mb and growth_mb > 0 and not young:
         timed.append((room / growth_mb, seen_seconds or 0.0))  # what one of them takes is only seen in the whole
@@ -120,7 +120,7 @@ def _seconds(
     if 3600 * hours <= _LATEST_SECONDS:
         per_hour = room / hours if hours else growth_mb
         return "pace", 3600 * hours, 3600 * hours, per_hour, max(0.0, watched)
-    if asked.verdict_at is not None and not leaks:
+    if context.verdict_at is not None and not leaks:
         return "early", None, None, growth_mb, seen_seconds
     grows = growth_mb is not None and growth_mb > 0 and 3600 * room / growth_mb <= _LATEST_SECONDS
     if grows and (young if leaks else (seen_seconds or 0.0) < ROUGH_SECONDS):
@@ -129,19 +129,19 @@ def _seconds(
     return "none", None, None, growth_mb, seen_seconds
 
 
-def _worded(found: Mapping[str, Any], asked: Asked) -> dict[str, str]:
+def _worded(found: Mapping[str, Any], context: StateContext) -> dict[str, str]:
     """The fact, the note below it, and the same for a row of a table."""
-    low, high, basis, now = found["seconds_low"], found["seconds_high"], found["basis"], asked.now
+    low, high, basis, now = found["seconds_low"], found["seconds_high"], found["basis"], context.now
     watched = found["watched_seconds"]
     figures = _figures(found)
-    who = subject(found, asked.workers, lower=True)
+    who = subject(found, context.workers, lower=True)
     if is_passed(found):
         return {"words": "above the limit now", "note": f"{who}: {figures}", "short": "above the limit"}
     if basis == "unknown":
         return {"words": "no limit known", "note": "set `heap_size_mb`", "short": "no limit known"}
     if basis == "early":
         seen = f"watched {span(watched)} so far" if watched else ""
-        due = seen if asked.verdict_at is None else f"from {at(asked.verdict_at, now)}"
+        due = seen if context.verdict_at is None else f"from {at(context.verdict_at, now)}"
         return {"words": "too early to say", "note": due, "short": "too early to say"}
     if low is None:
         judged = "" if not watched else f"judged over {span(watched)}"
@@ -161,7 +161,7 @@ def _worded(found: Mapping[str, Any], asked: Asked) -> dict[str, str]:
 
 
 def subject(found: Mapping[str, Any], workers: int, *, lower: bool = False) -> str:
-    """Whose limit it is: ``Worker 4242``, ``The container``, ``All 4 workers together``."""
+    """The owner of a limit: ``Worker 4242``, ``The container``, ``All 4 workers together``."""
     if found["subject"] == "worker":
         words = f"Worker {found['pid']}"
     elif found["subject"] == "container":
@@ -177,8 +177,8 @@ def _time(seconds: float, now: float) -> str:
 
 
 def _figures(found: Mapping[str, Any]) -> str:
-    told = of_limit(found["used_mb"], found["limit_mb"])
-    return told if not found["mb_per_hour"] else f"{told}, {hourly(found['mb_per_hour'])} an hour"
+    text = of_limit(found["used_mb"], found["limit_mb"])
+    return text if not found["mb_per_hour"] else f"{text}, {hourly(found['mb_per_hour'])} an hour"
 
 
 def _first(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What is done with a past before it is drawn. Pure: numbers in, numbers out.
+"""Series of figures before they are drawn: parts, slopes and thinning. Pure: numbers in, numbers out.
 
 An open page asks every few seconds, in the host's process: what touches every row is left to C (slices, ``min``,
 ``max``, bisection), and Python's own loops see only what will be drawn.
@@ -16,28 +16,28 @@ from typing import NamedTuple
 from memprof_middleware.analysis.median import median
 
 Point = tuple[float, float | None]
-# What the page looks back on, and in how many parts a picture shows it.
+# The seconds that the page shows, and the number of parts of a picture.
 SPAN_SECONDS = 6 * 3600.0
 BUCKETS = 120
-# Fewer snapshots than these say nothing of growth; more pairs of them than these say no more.
+# Growth needs this many snapshots; more pairs than this add nothing.
 _GROWTH_POINTS, _GROWTH_PAIRS = 6, 40
-# What is missing longer than so many usual steps, and than some steps of old rows, is a gap: the pen is lifted.
+# A time without values is a gap if it is longer than this many usual steps, and than some steps of old rows.
 _GAP_STEPS, _GAP_SECONDS = 5.0, 300.0
 
 
 class Series(NamedTuple):
-    """Times in their order and what was known then."""
+    """Times in ascending order, with the value at each."""
 
     times: array[float]
     values: array[float]
 
 
 def part(times: array[float], values: array[float], start: float, first: int = 0) -> Series:
-    """What is known from a moment on.
+    """The known values from a moment on.
 
     Args:
-        times: in their order.
-        values: not known is ``nan``.
+        times: ascending.
+        values: unknown ones are ``nan``.
         start: the moment.
         first: rows before this one are left out.
     """
@@ -50,7 +50,7 @@ def part(times: array[float], values: array[float], start: float, first: int = 0
 
 
 def last_life(pids: array[float]) -> int:
-    """Index of the first row that the slot's last worker wrote; rows that do not know it belong to their neighbours."""
+    """Index of the first row of the slot's last worker; rows without a process id belong to their neighbours."""
     if not pids:
         return 0
     last = pids[-1]
@@ -61,11 +61,11 @@ def last_life(pids: array[float]) -> int:
     return births[-1] if births else 0
 
 
-def births(track_times: array[float], pids: array[float]) -> list[float]:
-    """When the slot got a new worker."""
+def births(times: array[float], pids: array[float]) -> list[float]:
+    """The times at which the slot got a new worker."""
     if not pids or pids.count(pids[0]) == len(pids):
         return []
-    return [track_times[index] for index in range(1, len(pids)) if _is_birth(pids, index)]
+    return [times[index] for index in range(1, len(pids)) if _is_birth(pids, index)]
 
 
 def _is_birth(pids: array[float], index: int) -> bool:
@@ -77,9 +77,9 @@ def thinned(series: Series, buckets: int, breaks: Iterable[float] = ()) -> list[
     """The lowest and the highest of each of ``buckets`` equal parts, so no spike is lost, and the last one.
 
     Args:
-        series: what is known.
+        series: the series.
         buckets: how many parts.
-        breaks: times before which the pen is lifted, besides gaps.
+        breaks: times at which the line is interrupted, besides gaps.
     """
     times, values = series
     if len(times) <= 2 * buckets:
@@ -90,7 +90,7 @@ def thinned(series: Series, buckets: int, breaks: Iterable[float] = ()) -> list[
         piece = values[begin:end]
         chosen = {begin + piece.index(min(piece)), begin + piece.index(max(piece))}
         kept += [(times[index], values[index]) for index in sorted(chosen)]
-    if kept[-1][0] != times[-1]:  # the figure of now is the one that is looked at first
+    if kept[-1][0] != times[-1]:  # the newest value is read first
         kept.append((times[-1], values[-1]))
     return _lifted(kept, breaks)
 
@@ -124,20 +124,20 @@ def per_hour(series: Series) -> float | None:
 
 
 def value_at(series: Series, time: float) -> float | None:
-    """The last value that was known at a moment."""
+    """The last known value at a moment."""
     index = bisect_right(series.times, time) - 1
     return series.values[index] if index >= 0 else None
 
 
-def band(tracks: Sequence[Series], start: float, end: float, buckets: int) -> list[list[float]]:
-    """Lowest and highest value of many pasts, in equal parts of time: ``[time, low, high]``."""
+def band(bands: Sequence[Series], start: float, end: float, buckets: int) -> list[list[float]]:
+    """Lowest and highest value of many series, in equal parts of time: ``[time, low, high]``."""
     width = (end - start) / buckets or 1.0
     found: list[list[float]] = []
-    edges = [[bisect_left(times, start + width * bucket) for bucket in range(buckets)] for times, _ in tracks]
+    edges = [[bisect_left(times, start + width * bucket) for bucket in range(buckets)] for times, _ in bands]
     for bucket in range(buckets):
         pieces = [
             values[edge[bucket] : edge[bucket + 1] if bucket + 1 < buckets else None]
-            for (_, values), edge in zip(tracks, edges, strict=True)
+            for (_, values), edge in zip(bands, edges, strict=True)
         ]
         known = [piece for piece in pieces if piece]
         if known:
@@ -147,7 +147,7 @@ def band(tracks: Sequence[Series], start: float, end: float, buckets: int) -> li
 
 
 def rounded(points: Iterable[Sequence[float | None]], digits: int = 2) -> list[list[float | None]]:
-    """As JSON carries them: times to a tenth of a second, values to ``digits``."""
+    """Points rounded for JSON: times to a tenth of a second, values to ``digits``."""
     return [
         [
             round(point[0] or 0.0, 1),

@@ -1,4 +1,4 @@
-"""Reads what the page shows: every worker's figures, their pasts, this worker's alerts, and what the page costs."""
+"""Read the state of a server: figures and timelines of all workers, alerts of this one, cost of the page."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from memprof_middleware.model import MemoryMetrics
 from memprof_middleware.profiler import MemoryProfiler
 from memprof_middleware.text.version import package_version
 from memprof_middleware.web.state.build import NEEDED, build_state
-from memprof_middleware.workers.track import Track
+from memprof_middleware.workers.timeline import Timeline
 
 
-class Looking:
-    """What one process knows of the server.
+class StateReader:
+    """Read the state of the server in one process.
 
     Args:
-        profiler: this process's.
+        profiler: the profiler of this process.
 
     Attributes:
-        bundles: tells the evidence bundles of these processes: each a mapping with ``id``, ``why``, ``pid``, ``time``
-            and ``bytes``; replaced by who keeps them.
+        bundles: returns the evidence files of these processes: each a mapping with ``id``, ``why``, ``pid``, ``time``
+            and ``bytes``; set by the owner of the files.
     """
 
     def __init__(self, profiler: MemoryProfiler) -> None:
@@ -40,14 +40,14 @@ class Looking:
         """The state as of now; measures nothing.
 
         Args:
-            actions: what else can be done here, by first segment of the path.
+            actions: the handlers below the page, by first segment of the path.
         """
         profiler = self._profiler
         profiler.settle()
         metrics = profiler.workers()
         own = next(one for one in metrics if one.answering)
-        tracks, detail = profiler.pasts.read(own, NEEDED)
-        pids = _pids(metrics, tracks)
+        timelines, detail = profiler.pasts.read(own, NEEDED)
+        pids = _pids(metrics, timelines)
         about = {
             "host": _host(),
             "python": platform.python_version(),
@@ -57,20 +57,22 @@ class Looking:
             "page_ms": None if self._last is None else 1000 * self._last,
             "page_cpu_percent": 100 * self._spent / max(1.0, time.monotonic() - self._since),
         }
-        return build_state(metrics, tracks, detail, profiler.config, profiler.alerts, now=profiler.now(), about=about)
+        return build_state(
+            metrics, timelines, detail, profiler.config, profiler.alerts, now=profiler.now(), about=about
+        )
 
     def pids(self) -> set[int]:
-        """The workers of this server, those included that have ended within the hours that are kept."""
+        """The process ids of this server's workers, recently ended ones included."""
         profiler = self._profiler
         profiler.settle()
         metrics = profiler.workers()
         own = next(one for one in metrics if one.answering)
-        tracks, _ = profiler.pasts.read(own, ("pid",))
-        return _pids(metrics, tracks)
+        timelines, _ = profiler.pasts.read(own, ("pid",))
+        return _pids(metrics, timelines)
 
     @contextlib.contextmanager
-    def paying(self) -> Iterator[None]:
-        """Note what the work inside the block costs."""
+    def charging(self) -> Iterator[None]:
+        """Charge the work inside the block to the CPU budget."""
         began = time.thread_time()
         try:
             yield
@@ -80,8 +82,8 @@ class Looking:
             self._profiler.charge_shown(self._last)
 
 
-def _pids(metrics: Sequence[MemoryMetrics], tracks: Mapping[str, Track]) -> set[int]:
-    kept = {int(pid) for track in tracks.values() for pid in set(track.figure("pid")) if not math.isnan(pid)}
+def _pids(metrics: Sequence[MemoryMetrics], timelines: Mapping[str, Timeline]) -> set[int]:
+    kept = {int(pid) for timeline in timelines.values() for pid in set(timeline.figure("pid")) if not math.isnan(pid)}
     return kept | {one.pid for one in metrics}
 
 

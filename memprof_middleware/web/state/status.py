@@ -1,4 +1,4 @@
-"""The status: what is asked of the reader, and when, in one sentence. Pure."""
+"""The status: the action that the reader must take, and when, in one sentence. Pure."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ _NATIVE = frozenset({"native", "mapped"})
 
 
 class Learning:
-    """How far the profiler is, and when the first verdict is due.
+    """The progress to the first verdict, and its time.
 
     Args:
         rows: the live workers.
-        config: how long is watched before anything is judged.
+        config: the warm-up and the interval.
         now: the time.
 
     Attributes:
-        learned: snapshots in which objects were counted, of the worker that has most.
-        needed: how many a verdict needs.
+        learned: the number of object counts in the worker with most.
+        needed: the number that a verdict needs.
         due: when the first verdict is due.
-        stale: the counts are too old to say anything of now; their age in seconds, else ``None``.
+        stale: the age in seconds of counts that are too old; else ``None``.
     """
 
     def __init__(self, rows: Sequence[Mapping[str, Any]], config: Config, now: float) -> None:
         self.learned = max((row["counts"] for row in rows), default=0)
-        # One snapshot says what is used, and nothing of growth.
+        # One snapshot has memory in use, and no growth.
         self.started = any(row["snapshots"] > 1 for row in rows)
         self.needed = config.warmup_snapshots + config.leak_min_snapshots
         self.due = now + max(0, self.needed - self.learned) * config.interval
@@ -70,13 +70,13 @@ def status(
     *,
     alerted: bool,
 ) -> dict[str, Any]:
-    """What stands first.
+    """The status, at the top of the page.
 
     Args:
         rows: the workers, the first to reach its limit on top.
         limits: every limit of who was heard of.
         incidents: the cards, the most pressing one on top.
-        learning: how far the profiler is.
+        learning: the progress to the first verdict.
         config: the thresholds.
         now: the time.
         started: when the oldest worker began to be watched.
@@ -109,11 +109,11 @@ def status(
 
 
 def _first(limits: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The limit that presses most: by urgency, then the first to be reached, then the fullest."""
+    """The most urgent limit: by urgency, then the first to be reached, then the fullest."""
 
     def pressing(one: Mapping[str, Any]) -> tuple[float, ...]:
         near = middle(one) if one["counts"] else math.inf
-        # Where both end at once, they share one limit: then it is all of them.
+        # If both are reached at once, they share one limit: all workers are named.
         return -URGENCIES.index(one["urgency"]), near, -(one["percent"] or 0.0), one["pid"] is not None
 
     return min(limits, key=pressing, default=None)
@@ -133,7 +133,7 @@ def _said(
     alerted: bool,
 ) -> str:
     if key in {"now", "today"} and first is not None:
-        # Without a forecast, and without a leak that is reported, it is one that is ignored.
+        # Without a forecast or a reported leak, the cause is an ignored leak.
         if first["basis"] == "pace" and first["counts"] and not confirmed:
             return f"{_reaches(first, confirmed, live)} The leak that causes it is ignored."
         return f"{_reaches(first, confirmed, live)} {_cause(confirmed, suspected)}"

@@ -1,4 +1,4 @@
-"""Memory in use over the hours: a line for each of few workers, of many the ones that differ and a band. Pure."""
+"""Memory in use over time: a line for each worker; of many workers, a band and the outliers. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from memprof_middleware.web.state.series import (
     rounded,
     thinned,
 )
-from memprof_middleware.workers.track import Track
+from memprof_middleware.workers.timeline import Timeline
 
 _BAND_BUCKETS = 80
 _WORST_LINES = 3
@@ -28,18 +28,18 @@ _FIGURE = "heap_used_mb"
 
 def timeline(
     rows: Sequence[Mapping[str, Any]],
-    tracks: Mapping[str, Track],
+    timelines: Mapping[str, Timeline],
     shared: Mapping[str, Any] | None,
     limit_mb: float | None,
     now: float,
 ) -> dict[str, Any]:
-    """The lines, the band, the limit, and what they show in a sentence.
+    """The lines, the band, the limit, and a sentence about them.
 
     Args:
         rows: the workers, the first to reach its limit on top.
-        tracks: the past of every worker.
-        shared: the past of what all workers use together, as ``name`` and ``points``, where that is what is nearly
-            full; ``None``: the workers are shown.
+        timelines: the timeline of every worker.
+        shared: the memory in use of all workers together, as ``name`` and ``points``, if that is nearly full;
+            ``None``: the workers are shown.
         limit_mb: of what is shown.
         now: the time.
     """
@@ -48,7 +48,7 @@ def timeline(
         lines = [{"name": shared["name"], "worker": "", "pid": None, "outlier": False, "points": shared["points"]}]
         return _picture(start, now, limit_mb, lines, [], "", "All workers together.")
     begin = now - SPAN_SECONDS
-    points = {worker: part(track.times, track.figure(_FIGURE), begin) for worker, track in tracks.items()}
+    points = {worker: part(timeline.times, timeline.figure(_FIGURE), begin) for worker, timeline in timelines.items()}
     shown = [row for row in rows if row["worker"] in points and points[row["worker"]].times]
     alone, others = shown, list[Mapping[str, Any]]()
     if len(shown) > FEW:
@@ -61,7 +61,7 @@ def timeline(
             "worker": row["worker"],
             "pid": row["pid"],
             "outlier": bool(row["outlier"]) and len(shown) > 1,
-            "points": rounded(_line(row, points[row["worker"]], tracks[row["worker"]])),
+            "points": rounded(_line(row, points[row["worker"]], timelines[row["worker"]])),
         }
         for row in alone
     ]
@@ -109,6 +109,6 @@ def _sentence(rows: Sequence[Mapping[str, Any]]) -> str:
     return f"{grows}, {rest} {'does' if rest == 1 else 'do'} not." if growing else "No worker grows."
 
 
-def _line(row: Mapping[str, Any], points: Series, track: Track) -> list[Point]:
-    found = thinned(points, BUCKETS, births(track.times, track.figure("pid")))
+def _line(row: Mapping[str, Any], points: Series, timeline: Timeline) -> list[Point]:
+    found = thinned(points, BUCKETS, births(timeline.times, timeline.figure("pid")))
     return found if row["live"] else [*found, (found[-1][0] + 1.0, None)]

@@ -1,4 +1,4 @@
-"""What to do about an incident: now, for who is on call, and the fix, for who writes the code. Pure."""
+"""The steps for an incident: now, for the person on call, and the fix, for the developer. Pure."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from memprof_middleware.text.words import clock, several, size
 from memprof_middleware.web.state.limits import middle
 from memprof_middleware.web.state.words import ahead, at, marked, span
 
-# A restart is asked for so long before the limit, on a quarter of an hour.
+# A restart is due this many seconds before the limit, rounded to a quarter of an hour.
 _MARGIN_SECONDS, _QUARTER = 600.0, 900
-# What a worker is recycled at, as a part of its limit.
+# The suggested ``recycle``, as a share of the limit.
 _RECYCLE = 0.88
 _LEAST_BOUGHT = 1800.0
-# Nearer than this there is only a restart, also where the figure is rough.
+# Below this many seconds only a restart helps, also with a rough figure.
 _NEAR_SECONDS = 4 * 3600.0
 
 
 def step(label: str, text: str, code: str = "") -> dict[str, Any]:
-    """One thing to do: for whom or when, a sentence, and what to type."""
-    # Lines, not a text of lines: who reads JSON of others takes a line end for an attack.
+    """One step: its label, a sentence, and lines of code or commands."""
+    # A list of lines, not one text: readers of foreign JSON may reject line ends.
     return {"step": label, "text": marked(text), "code": code.rstrip("\n").split("\n") if code else []}
 
 
@@ -35,7 +35,7 @@ def now_step(
     config: Config,
     now: float,
 ) -> dict[str, Any]:
-    """What who is on call does now.
+    """The step for the person on call.
 
     Args:
         leak: the leak.
@@ -77,10 +77,12 @@ def _restart(
     before = _deadline(limit, now)
     when = f" before {before}" if before else " now"
     buys = _bought(leak, limit, row, now)
-    told = [f"Restart worker {row['pid']}{when}.", f"It finishes its requests first{buys}."]
+    sentences = [f"Restart worker {row['pid']}{when}.", f"It finishes its requests first{buys}."]
     if others > 0:
-        told.append("The other worker is fine." if others == 1 else f"The other {several(others, 'worker')} are fine.")
-    return step("Now", " ".join(told), f"kill -TERM {row['pid']}")
+        sentences.append(
+            "The other worker is fine." if others == 1 else f"The other {several(others, 'worker')} are fine."
+        )
+    return step("Now", " ".join(sentences), f"kill -TERM {row['pid']}")
 
 
 def _deadline(limit: Mapping[str, Any], now: float) -> str:
@@ -91,7 +93,7 @@ def _deadline(limit: Mapping[str, Any], now: float) -> str:
 
 
 def _bought(leak: Leak, limit: Mapping[str, Any], row: Mapping[str, Any], now: float) -> str:
-    """The time that a restart buys: what it took to come so far."""
+    """The time until the memory is as full again after a restart: the time since the start."""
     if not limit["mb_per_hour"] or not row["up_seconds"]:
         return ""
     since = min(row["up_seconds"], now - leak.since)
@@ -102,7 +104,7 @@ def _bought(leak: Leak, limit: Mapping[str, Any], row: Mapping[str, Any], now: f
 def full_steps(
     shared: Mapping[str, Any] | None, row: Mapping[str, Any], workers: int, config: Config
 ) -> list[dict[str, Any]]:
-    """What to do where memory is nearly full and nothing leaks.
+    """The steps for memory that is nearly full without a leak.
 
     Args:
         shared: what all workers use of the limit that they share, where that is what is full; else ``None``.
@@ -125,7 +127,7 @@ def full_steps(
 
 
 def fix_step(leak: Leak, advice: Any) -> dict[str, Any]:
-    """What who writes the code changes.
+    """The step for the developer: the fix.
 
     Args:
         leak: the leak.
@@ -142,7 +144,7 @@ def fix_step(leak: Leak, advice: Any) -> dict[str, Any]:
 def learning_steps(
     rows: Sequence[Mapping[str, Any]], config: Config, learned: int, due: float, now: float, started: float
 ) -> list[dict[str, Any]]:
-    """What is done and what is still to be seen until the first verdict."""
+    """The steps until the first verdict."""
     release = f", release {config.release}" if config.release else ""
     warm, needed = config.warmup_snapshots, config.leak_min_snapshots
     warming = learned < warm

@@ -1,6 +1,6 @@
-"""Sentences of the state: each a list of parts, words or names in code type, that page and terminal read alike. Pure.
+"""Sentences of the state: lists of parts, words or names in code type, for page and terminal. Pure.
 
-A sentence is written with its names between backticks and divided here, so that nobody puts markup into a state.
+A sentence is written with its names between backticks and divided here, so that no markup gets into a state.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MINUTES = 120.0
 
 
 def code(name: str) -> str:
-    """A name as :func:`marked` knows it."""
+    """A name between backticks, for :func:`marked`."""
     return f"{_TICK}{name.replace(_TICK, chr(39))}{_TICK}" if name else ""
 
 
@@ -31,7 +31,7 @@ def marked(text: str) -> Parts:
 
 
 def parts(sentence: Sentence) -> Parts:
-    """The same of a sentence that has its parts already."""
+    """The parts of a sentence in JSON form, from those of ``text/``."""
     return [{"text": part.text, "as": "code" if part.code else ""} for part in sentence]
 
 

@@ -228,9 +228,9 @@ def test_hostile_names_are_text(served, look):
             for name in names
         )
     )
-    track = scene.tracks["0"]
-    counts = track.types[LEAKING]
-    scene.tracks["0"] = dataclasses.replace(track, types=dict.fromkeys(names, counts))
+    timeline = scene.timelines["0"]
+    counts = timeline.types[LEAKING]
+    scene.timelines["0"] = dataclasses.replace(timeline, types=dict.fromkeys(names, counts))
     seen = look(served(scene=scene))
     seen.page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
     text = seen.page.inner_text("main")

@@ -1,4 +1,4 @@
-"""Where resident memory is, in lines that add up, and which of them grew."""
+"""The breakdown of resident memory into lines that add up, and the line that grew."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Iterator
 from memprof_middleware.model import MemorySnapshot
 from memprof_middleware.model.value import valueclass
 
-# A line carries the growth if it has more than half of it; growth below this is none, in MB.
+# A line is named if it has more than half of the growth; growth below this, in MB, is none.
 _MOST, _LEAST_MB = 0.5, 1.0
 
 
 @valueclass(frozen=True, slots=True)
 class Line:
-    """One line of the ledger, in MB."""
+    """One line of the breakdown, in MB."""
 
     name: str
     mb: float
 
 
-def ledger(snapshot: MemorySnapshot) -> list[Line]:
-    """The resident memory of a process by where it is; the lines add up to it. Empty if it was not measured.
+def breakdown(snapshot: MemorySnapshot) -> list[Line]:
+    """The resident memory of a process, broken down; empty if it was not measured.
 
     ``native in use`` and ``free, kept by the allocator`` are figures of the C library (large Python objects are among
     the first), known only where glibc is the allocator; Python's arenas for objects up to 512 bytes, thread stacks and
@@ -34,7 +34,7 @@ def ledger(snapshot: MemorySnapshot) -> list[Line]:
         lines.append(Line("Python and native data", anonymous))
     else:
         used = min(in_use, anonymous)
-        # After a trim the allocator still counts what is with the system again.
+        # After a trim the allocator still counts memory that the system has back.
         kept = min(retained, anonymous - used)
         lines.append(Line("native in use, large Python objects", used))
         lines.append(Line("free, kept by the allocator", kept))
@@ -44,19 +44,19 @@ def ledger(snapshot: MemorySnapshot) -> list[Line]:
     return lines
 
 
-def grown(before: MemorySnapshot, after: MemorySnapshot) -> list[Line]:
+def changes(before: MemorySnapshot, after: MemorySnapshot) -> list[Line]:
     """The change of each line between two snapshots."""
-    start = {line.name: line.mb for line in ledger(before)}
-    return [Line(line.name, line.mb - start[line.name]) for line in ledger(after) if line.name in start]
+    start = {line.name: line.mb for line in breakdown(before)}
+    return [Line(line.name, line.mb - start[line.name]) for line in breakdown(after) if line.name in start]
 
 
-def answer(before: MemorySnapshot, after: MemorySnapshot) -> str:
-    """Which line carries the growth, in a sentence."""
-    changes = grown(before, after)
-    total = sum(change.mb for change in changes)
+def growth_sentence(before: MemorySnapshot, after: MemorySnapshot) -> str:
+    """The line with most of the growth, in a sentence."""
+    found = changes(before, after)
+    total = sum(change.mb for change in found)
     if total < _LEAST_MB:
         return "memory is level"
-    most = max(changes, key=lambda change: change.mb, default=None)
+    most = max(found, key=lambda change: change.mb, default=None)
     if most is None or most.mb < _MOST * total:
         return f"{total:.1f} MB more, on several lines"
     return f"{total:.1f} MB more, {most.mb:.1f} of it {most.name}" + "".join(_objects(before, after))

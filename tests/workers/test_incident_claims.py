@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from memprof_middleware.failures import Failures
-from memprof_middleware.workers.reported import Reported
+from memprof_middleware.workers.incident_claims import IncidentClaims
 
 
 @pytest.fixture
@@ -26,32 +26,32 @@ def others(folder: Path, *incidents: tuple[list[str], int, list[int]]) -> None:
 
 def test_alone_everything_is_ones_own(failures: Failures) -> None:
     """Without a folder nobody else is there."""
-    reported = Reported(lambda: None, failures)
-    assert reported.claim(["leak a"], 1)
-    assert reported.release(["leak a"])
+    claims = IncidentClaims(lambda: None, failures)
+    assert claims.claim(["leak a"], 1)
+    assert claims.release(["leak a"])
 
 
 def test_only_what_is_more_urgent_is_claimed_again(tmp_path: Path, failures: Failures) -> None:
     """Another worker has reported it: as urgent, it is silence here; more urgent, it is news."""
-    reported = Reported(lambda: tmp_path, failures)
-    reported.live = [1, 2]
+    claims = IncidentClaims(lambda: tmp_path, failures)
+    claims.live = [1, 2]
     others(tmp_path, (["leak a", "leak b"], 2, [1]))
-    assert not reported.claim(["leak b", "leak c"], 2)
-    assert reported.claim(["leak c"], 3)
-    assert not reported.claim(["leak c"], 3)
+    assert not claims.claim(["leak b", "leak c"], 2)
+    assert claims.claim(["leak c"], 3)
+    assert not claims.claim(["leak c"], 3)
     [known] = json.loads((tmp_path / "reported.json").read_text())["incidents"]
     assert (set(known["names"]), known["rank"]) == ({"leak a", "leak b", "leak c"}, 3)
     assert set(known["pids"]) == {1, os.getpid()}
-    assert not reported.release(["leak a"])
+    assert not claims.release(["leak a"])
 
 
 def test_dead_workers_have_nothing(tmp_path: Path, failures: Failures) -> None:
     """Neither their claims nor their part in an incident count."""
-    reported = Reported(lambda: tmp_path, failures)
+    claims = IncidentClaims(lambda: tmp_path, failures)
     others(tmp_path, (["leak a"], 2, [1]))
-    assert reported.claim(["leak a"], 1)
+    assert claims.claim(["leak a"], 1)
     others(tmp_path, (["leak a"], 2, [1, os.getpid()]))
-    assert reported.release(["leak a"])
+    assert claims.release(["leak a"])
     assert json.loads((tmp_path / "reported.json").read_text()) == {"incidents": []}
 
 
@@ -59,22 +59,22 @@ def test_dead_workers_have_nothing(tmp_path: Path, failures: Failures) -> None:
 def test_what_makes_no_sense_is_begun_anew(tmp_path: Path, failures: Failures, content: str) -> None:
     """The file lasts no longer than the server: twice is better than never."""
     (tmp_path / "reported.json").write_text(content)
-    assert Reported(lambda: tmp_path, failures).claim(["leak a"], 1)
+    assert IncidentClaims(lambda: tmp_path, failures).claim(["leak a"], 1)
     assert failures.counts == {}
 
 
 def test_whoever_cannot_ask_reports(tmp_path: Path, failures: Failures) -> None:
     """A folder that is none is counted, and the line is written."""
     (tmp_path / "file").write_text("")
-    assert Reported(lambda: tmp_path / "file", failures).claim(["leak a"], 1)
+    assert IncidentClaims(lambda: tmp_path / "file", failures).claim(["leak a"], 1)
     assert failures.counts == {"reported": 1}
 
 
 def test_bounded(tmp_path: Path, failures: Failures) -> None:
     """Of three hundred incidents the last two hundred are known."""
-    reported = Reported(lambda: tmp_path, failures)
+    claims = IncidentClaims(lambda: tmp_path, failures)
     for number in range(300):
-        reported.claim([f"leak {number}"], 1)
+        claims.claim([f"leak {number}"], 1)
     assert len(json.loads((tmp_path / "reported.json").read_text())["incidents"]) == 200
-    assert not reported.claim(["leak 299"], 1)
-    assert reported.claim(["leak 0"], 1)
+    assert not claims.claim(["leak 299"], 1)
+    assert claims.claim(["leak 0"], 1)

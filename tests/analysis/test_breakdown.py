@@ -1,4 +1,4 @@
-"""The ledger of resident memory adds up and says what grew."""
+"""The breakdown of resident memory adds up and names the line that grew."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from memprof_middleware import MemorySnapshot
-from memprof_middleware.analysis.ledger import answer, grown, ledger
+from memprof_middleware.analysis.breakdown import breakdown, changes, growth_sentence
 
 NOW = MemorySnapshot(
     timestamp=0.0,
@@ -25,7 +25,7 @@ NOW = MemorySnapshot(
 
 def test_the_lines_add_up_to_resident_memory() -> None:
     """Native in use, retained, Python's own, files and shared memory are all there is."""
-    lines = {line.name: line.mb for line in ledger(NOW)}
+    lines = {line.name: line.mb for line in breakdown(NOW)}
     assert sum(lines.values()) == NOW.rss_mb
     assert lines["free, kept by the allocator"] == 10
     assert lines["Python objects, stacks"] == 60
@@ -34,14 +34,14 @@ def test_the_lines_add_up_to_resident_memory() -> None:
 def test_no_line_is_negative() -> None:
     """What was trimmed is still counted by the allocator, and swapped memory is in use: no line goes below zero."""
     odd = dataclasses.replace(NOW, native_in_use_mb=120.0, native_retained_mb=50.0)
-    assert all(line.mb >= 0 for line in ledger(odd))
+    assert all(line.mb >= 0 for line in breakdown(odd))
 
 
 def test_another_allocator_tells_less() -> None:
     """Where the C library's figures mean nothing, anonymous memory is one line."""
     other = dataclasses.replace(NOW, native_in_use_mb=None, native_retained_mb=None)
-    assert [line.name for line in ledger(other)] == ["Python and native data", "files", "shared"]
-    assert ledger(MemorySnapshot(timestamp=0.0, pid=1)) == []
+    assert [line.name for line in breakdown(other)] == ["Python and native data", "files", "shared"]
+    assert breakdown(MemorySnapshot(timestamp=0.0, pid=1)) == []
 
 
 @pytest.mark.parametrize(
@@ -57,11 +57,11 @@ def test_another_allocator_tells_less() -> None:
 )  # fmt: skip
 def test_the_answer(change: dict[str, float], words: str) -> None:
     """One sentence says which line carries the growth."""
-    assert words in answer(NOW, dataclasses.replace(NOW, **change))  # type: ignore[arg-type]
+    assert words in growth_sentence(NOW, dataclasses.replace(NOW, **change))  # type: ignore[arg-type]
 
 
 def test_changes_by_line() -> None:
     """Each line's change; none where one of the snapshots could not be measured."""
-    changes = {line.name: line.mb for line in grown(NOW, dataclasses.replace(NOW, file_mb=30.0))}
-    assert changes["files"] == 5
-    assert grown(MemorySnapshot(timestamp=0.0, pid=1), NOW) == []
+    found = {line.name: line.mb for line in changes(NOW, dataclasses.replace(NOW, file_mb=30.0))}
+    assert found["files"] == 5
+    assert changes(MemorySnapshot(timestamp=0.0, pid=1), NOW) == []

@@ -1,4 +1,4 @@
-"""The settings and callbacks of a profiler: all that it keeps across a fork, beside the counter of requests."""
+"""The setup of a profiler: the settings, callbacks and instruments that live on across a fork."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
-class Given:
-    """The settings and callbacks that the monitor of each process is made from.
+class Setup:
+    """The settings, callbacks and instruments that the monitor of each process is made from.
 
     Attributes:
         config: the settings.
@@ -31,15 +31,15 @@ class Given:
         logger: where alerts and failures go.
         probes: the instruments.
         sinks: other monitoring systems.
-        tuner: what holds the thresholds, with or without learning.
-        recycler: what looks after a worker whose memory is high, if anything does.
+        tuner: the class that keeps the thresholds, with or without learning.
+        recycler: the class that runs remedies and recycles a worker at high memory, or the one that does nothing.
         traffic: the counter of requests, which adapters hold; reset in place.
         leak_callbacks: called with each leak when it is first found.
         alert_callbacks: called with each alert, when it begins and when it ends.
-        remedies: what the application can drop when memory is high.
-        baseline: one that was set or loaded; it is for all processes.
+        remedies: functions of the application that free memory, called at high memory.
+        baseline: the snapshot that was set or loaded, for all processes.
         trace: the trace of allocations, which a child inherits.
-        faces: where the host shows what is found, in words.
+        faces: the places where the host shows results, in words.
     """
 
     config: Config

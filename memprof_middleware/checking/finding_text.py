@@ -1,4 +1,4 @@
-"""A finding in words: what is kept, who holds it, where that is defined, and what to do."""
+"""The text of a finding: kept objects, holder, place in the source, and fix."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def leak_of(finding: Finding, fed_by: str) -> Leak:
 
 
 def in_words(leak: Leak, finding: Finding) -> str:
-    """Some lines for whoever reads the test's failure."""
+    """The text of one finding, for the message of a failed test."""
     lines = [_headline(leak)]
     if leak.holder:
         place = f" ({leak.file}:{leak.line})" if leak.file and leak.line else ""

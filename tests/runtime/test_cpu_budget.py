@@ -11,9 +11,9 @@ from collections import Counter
 import pytest
 
 from memprof_middleware import Config, MemoryProfiler
+from memprof_middleware.cpu_budget import CpuBudget, Kind
 from memprof_middleware.probes import Census
-from memprof_middleware.purse import Kind, Purse
-from memprof_middleware.runtime.budget import Governor
+from memprof_middleware.runtime.count_policy import CountPolicy
 from memprof_middleware.testing import FakeClock, FakeProbes
 
 CREDIT, START = 60, 300  # seconds' worth of the budget that may be spent ahead, and by a young process, once
@@ -25,14 +25,14 @@ class Life:
 
     def __init__(self, config: Config) -> None:
         self.config, self.clock, self.said = config, FakeClock(0.0), list[str]()
-        self.purse = Purse(config.cpu_budget, self.clock)
-        self.governor = Governor(config, self.purse, self.said.append)
+        self.budget = CpuBudget(config.cpu_budget, self.clock)
+        self.count_policy = CountPolicy(config, self.budget, self.said.append)
 
     def run(self, objects: list[int]) -> list[tuple[float, int, float]]:
         """One an interval: when it counted, at which stride, at what cost."""
         done = []
         for number in objects:
-            stride = self.governor.stride()
+            stride = self.count_policy.stride()
             if stride is not None:
                 cost = number * PER_OBJECT * {1: 1.0, 7: 0.5, 17: 0.43, 31: 0.41}[stride]
                 self.count(number, stride, cost)
@@ -41,8 +41,8 @@ class Life:
         return done
 
     def count(self, number: int, stride: int, cost: float, stall: float = 0.001) -> None:
-        self.purse.charge("count", cost)
-        self.governor.counted(Census(number, {}, stride, cost, cost, longest_seconds=stall))
+        self.budget.charge("count", cost)
+        self.count_policy.counted(Census(number, {}, stride, cost, cost, longest_seconds=stall))
 
 
 def test_what_is_affordable_is_exact_and_never_put_off() -> None:
@@ -73,14 +73,14 @@ def test_the_budget_holds(interval: float, objects: int) -> None:
 def test_a_young_process_may_spend_no_more_ahead_than_its_first_looks_take(percent: float, ahead: float) -> None:
     """Whatever the budget, a process that takes all that it may is at most 1.5 s of processor time above it."""
     clock = FakeClock(0.0)
-    purse = Purse(percent, clock)
-    kinds: tuple[Kind, ...] = ("count", "walk", "search", "routes", "shown")
+    budget = CpuBudget(percent, clock)
+    kinds: tuple[Kind, ...] = ("count", "walk", "search", "routes", "display")
     for second in range(75):
         for kind in kinds:
-            purse.charge(kind, max(0.0, purse.left(kind)))
-        assert purse.cpu_seconds <= ahead + percent / 100 * second + 1e-9
+            budget.charge(kind, max(0.0, budget.remaining(kind)))
+        assert budget.cpu_seconds <= ahead + percent / 100 * second + 1e-9
         clock.advance(1)
-    assert purse.cpu_seconds >= ahead + percent / 100 * 70
+    assert budget.cpu_seconds >= ahead + percent / 100 * 70
 
 
 def test_a_heap_that_explodes_costs_one_census_too_much() -> None:
@@ -110,12 +110,12 @@ def test_a_census_that_stalls_others_comes_less_often(stall: float, gap: int) ->
     life = Life(config)
     times = []
     for now in range(1000):
-        if life.governor.stride() is not None:
+        if life.count_policy.stride() is not None:
             life.count(5_000_000, 1, 0.3, stall)
             times.append(now)
         life.clock.advance(1)
     assert times == list(range(0, 1000, gap))
-    assert life.governor.skipped["stall"] == 1000 - len(times)
+    assert life.count_policy.skipped["stall"] == 1000 - len(times)
 
 
 def test_a_step_without_census_carries_the_last_count() -> None:
@@ -147,32 +147,32 @@ def test_all_work_is_paid_for() -> None:
 
 def test_what_is_paid_for_inside_is_not_paid_for_twice() -> None:
     """Work inside a block counts once, whether somebody has paid for it there or not; other threads pay for theirs."""
-    purse = Purse(0.5)
-    with purse.paying("judging"):
-        with purse.paying("walk"):
+    budget = CpuBudget(0.5)
+    with budget.charging("evaluation"):
+        with budget.charging("walk"):
             _work(0.02)
-        other = threading.Thread(target=purse.charge, args=("shown", 1.0))
+        other = threading.Thread(target=budget.charge, args=("display", 1.0))
         other.start()
         other.join()
         _work(0.03)
-    assert purse.cpu_seconds == pytest.approx(1.05, abs=0.015)
+    assert budget.cpu_seconds == pytest.approx(1.05, abs=0.015)
 
 
-def test_nobody_goes_around_the_purse() -> None:
+def test_all_kinds_of_work_together_keep_the_budget() -> None:
     """All kinds of work together, each done whenever it may be, keep the budget; none of them starves."""
     clock = FakeClock(0.0)
-    purse = Purse(0.5, clock)
+    budget = CpuBudget(0.5, clock)
     costs: dict[Kind, float] = {"count": 0.1, "walk": 0.5, "search": 0.4, "routes": 0.06}
     done: Counter[str] = Counter()
     for _ in range(36_000):
-        purse.charge("judging", 0.001)  # never put off
+        budget.charge("evaluation", 0.001)  # never put off
         for kind, cost in costs.items():
-            if purse.may(kind):
-                purse.charge(kind, cost)
+            if budget.allows(kind):
+                budget.charge(kind, cost)
                 done[kind] += 1
         clock.advance(1)
-    assert purse.cpu_seconds <= 0.005 * (36_000 + START) + sum(costs.values())
-    assert purse.cpu_seconds >= 0.005 * 36_000 * 0.98
+    assert budget.cpu_seconds <= 0.005 * (36_000 + START) + sum(costs.values())
+    assert budget.cpu_seconds >= 0.005 * 36_000 * 0.98
     shares = {kind: done[kind] * cost / (36_000 * 0.004) for kind, cost in costs.items()}
     assert shares["count"] > shares["walk"] > shares["search"] >= shares["routes"] > 0.14
 
@@ -180,11 +180,11 @@ def test_nobody_goes_around_the_purse() -> None:
 def test_what_one_kind_does_not_need_the_others_have() -> None:
     """A count alone may use all of the budget."""
     clock = FakeClock(0.0)
-    purse = Purse(0.5, clock)
+    budget = CpuBudget(0.5, clock)
     counts = 0
     for _ in range(3600):
-        if purse.may("count"):
-            purse.charge("count", 0.02)
+        if budget.allows("count"):
+            budget.charge("count", 0.02)
             counts += 1
         clock.advance(1)
     assert counts * 0.02 == pytest.approx(0.005 * 3600, rel=0.1)
@@ -193,16 +193,16 @@ def test_what_one_kind_does_not_need_the_others_have() -> None:
 def test_who_asks_for_many_pages_does_not_keep_the_profiler_from_counting() -> None:
     """Pages are not refused, and what is spent on them beyond their part is counted but not taken from the others."""
     clock = FakeClock(0.0)
-    purse = Purse(0.5, clock)
+    budget = CpuBudget(0.5, clock)
     counts = 0
     for _ in range(3600):
-        purse.charge("shown", 0.05)  # ten times the budget
-        if purse.may("count"):
-            purse.charge("count", 0.01)
+        budget.charge("display", 0.05)  # ten times the budget
+        if budget.allows("count"):
+            budget.charge("count", 0.01)
             counts += 1
         clock.advance(1)
     assert counts * 0.01 > 0.4 * 0.005 * 3600
-    assert purse.cpu_seconds > 3600 * 0.05
+    assert budget.cpu_seconds > 3600 * 0.05
 
 
 def _work(seconds: float) -> None:
@@ -218,13 +218,13 @@ def test_counts_are_never_older_than_the_longest_gap(interval: float, gap: float
     life = Life(config)
     counted = []
     for _ in range(int(7200 / interval)):
-        life.purse.charge("judging", interval * 0.02)  # four times the budget, for ever
-        if life.governor.stride() is not None:
+        life.budget.charge("evaluation", interval * 0.02)  # four times the budget, for ever
+        if life.count_policy.stride() is not None:
             life.count(1000, 1, 0.001)
             counted.append(life.clock.now)
         life.clock.advance(interval)
     assert max(after - before for before, after in itertools.pairwise(counted)) <= gap
-    assert life.governor.censuses == len(counted)
+    assert life.count_policy.censuses == len(counted)
 
 
 def test_who_counts_rarely_says_which_setting_helps() -> None:
@@ -234,7 +234,7 @@ def test_who_counts_rarely_says_which_setting_helps() -> None:
     assert "interval=1 needs about cpu_budget=" in life.said[-1]
     assert "it is 0.5" in life.said[-1]
     life = Life(Config(interval=1.0, cpu_budget=100.0))
-    assert life.governor.stride() == 1
+    assert life.count_policy.stride() == 1
     life.count(1, 1, 0.1, 0.066)
     [text] = life.said
     assert text.startswith("objects are counted every 6 s instead of every 1 s: a count takes 66 ms")
