@@ -1,4 +1,4 @@
-"""Whose memory: what each population weighs, and what none of them explains, by where it was given out."""
+"""Account for memory: the bytes of each population, and unexplained memory by allocator."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Item:
 
 @valueclass(frozen=True, slots=True)
 class Account:
-    """Where the memory of a process is.
+    """The account of a process: its memory by population, and the unexplained rest.
 
     Attributes:
         items: populations and what they weigh.
@@ -81,13 +81,13 @@ class Account:
     unknown: tuple[Population, ...] = ()
 
     def with_hidden(self, item: Item) -> list[float]:
-        """At each row the memory that nothing explains, and that of a population: what is its, if it is."""
+        """At each row, the unexplained memory together with that of one population."""
         return [
             rest + item.each * value for rest, value in zip(self.hidden[0].values, item.population.values, strict=False)
         ]
 
     def beside(self, memory: Population, begin: int, end: int) -> tuple[Population, ...]:
-        """Populations that nobody has weighed and that grow in step with memory that nothing explains, best first."""
+        """Populations of unknown size that grow in step with unexplained memory, the best match first."""
         rest = memory.values[begin : end + 1]
         found = [one for one in self.unknown if in_step(one.values[begin : end + 1], rest)]
         return tuple(sorted(found, key=lambda one: (misfit(one.values[begin : end + 1], rest), one.name)))
@@ -104,19 +104,19 @@ class Account:
         return tuple(other for other in others if root_of(other.population.name) == own.name)
 
     def most(self, item: Item, begin: int, end: int) -> float:
-        """Bytes that a population can have gained at the most, beside the others, between two rows."""
+        """The most bytes that a population can have gained between two rows, beside the others."""
         own = {id(one) for one in (item, *self.inside(item))}
         others = sum(max(0.0, other.gained(begin, end)) for other in self.items if id(other) not in own)
         return self.total[end] - self.total[begin] - _OTHERS * others
 
 
 def in_step(values: Sequence[float], memory: Sequence[float]) -> bool:
-    """Whether memory grows with a population at each look, and not only in the long run."""
+    """Whether memory grows with a population from row to row, not only over the whole time."""
     return misfit(values, memory) <= _IN_STEP and together(values, memory) >= _TOGETHER
 
 
 def in_use(past: Past) -> list[float]:
-    """Memory in use at each row: all that is not files, less what the allocator is measured to keep free."""
+    """Memory in use at each row: all memory except files and free memory of the allocator."""
     return [
         heap - (0.0 if math.isnan(free) else free)
         for heap, free in zip(past.column("heap"), past.column("retained"), strict=True)
@@ -124,7 +124,7 @@ def in_use(past: Past) -> list[float]:
 
 
 def account(past: Past, populations: Sequence[Population], feeds: Iterable[Sequence[float]] = ()) -> Account:
-    """Weigh the populations and find what none of them explains.
+    """Estimate the bytes of the populations, and find unexplained memory.
 
     Args:
         past: the past of the process.
@@ -151,7 +151,7 @@ def account(past: Past, populations: Sequence[Population], feeds: Iterable[Seque
 
 
 def _set_right(items: list[Item], rest: list[float], rows: Sequence[int]) -> tuple[list[Item], list[float]]:
-    """The items by what memory gains with them, and what they leave: a sample sees only what is near to an entry.
+    """Correct the items by the growth of memory with them; a sample sees only objects near an entry.
 
     A list of records of dicts weighs twice what one level of it does; what all entries share counts in each sample.
     Only what memory gains more of at the same looks is an item's, and the sample remains a bound.
@@ -171,7 +171,7 @@ def _set_right(items: list[Item], rest: list[float], rows: Sequence[int]) -> tup
 
 
 def _slope(x: Sequence[float], y: Sequence[float]) -> float:
-    """By how much the second adds more where the first adds one more; 0 where that does not vary."""
+    """The slope of the second series' increments over those of the first; 0 without variation."""
     mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
     square = sum((step - mean_x) ** 2 for step in x)
     if square <= _EVEN * len(x) * mean_x**2:
@@ -186,13 +186,13 @@ def _less(rest: Sequence[float], item: Item) -> list[float]:
 
 
 def _carries(mapped: Sequence[float], total: Sequence[float]) -> bool:
-    """Whether mapped memory has a good part of the growth: what blocks weigh is known roughly, so less says nothing."""
+    """Whether mapped memory has a large share of the growth; smaller shares are within the error of the block size."""
     grown = total[-1] - min(total)
     return mapped[-1] - min(mapped) > _CARRIES * grown > 0
 
 
 def _mapped(past: Past, total: Sequence[float]) -> list[float] | None:
-    """Memory that neither of the allocators knows; ``None`` where the C library cannot be asked."""
+    """Memory outside both allocators; ``None`` without figures of the C library."""
     native, blocks = past.column("native"), past.column("blocks")
     if any(map(math.isnan, native)) or any(map(math.isnan, blocks)):
         return None
@@ -202,7 +202,7 @@ def _mapped(past: Past, total: Sequence[float]) -> list[float] | None:
 def _weigh(
     unknown: Sequence[Population], rest: Sequence[float], rows: Sequence[int], feeds: Sequence[Sequence[float]]
 ) -> Mapping[int, float]:
-    """What populations of unknown weight weigh, by the memory that grows with them: those that explain most.
+    """The bytes of populations of unknown size, by the memory that grows with them; the best matches only.
 
     A type competes with what feeds memory: if the requests of a route explain more, memory that nobody sees grows with
     them, and a type that merely grows too is no part of it.
@@ -252,7 +252,7 @@ def _adds(
     rows: Sequence[int],
     feeds: Sequence[Sequence[float]],
 ) -> bool:
-    """Whether a population explains of memory what time and the requests do not: it grows more at the same looks."""
+    """Whether a population explains growth beyond time and requests: both grow more between the same rows."""
     own = _steps(unknown[index].values, rows)
     others = [_steps(unknown[other].values, rows) for other in found if other != index]
     others += [[1.0] * len(y), *(_steps(feed, rows) for feed in feeds[:_MOST_FEEDS])]
@@ -279,7 +279,7 @@ def _explained(y: Sequence[float], x: Sequence[float]) -> float:
 
 
 def _named(past: Past, rest: Sequence[float], rows: Sequence[int]) -> Population:
-    """Memory that nothing explains, by the allocator whose figure it follows."""
+    """Unexplained memory, by the allocator whose figure it follows."""
     native, blocks = past.column("native"), past.column("blocks")
     kind: LeakKind = "native"
     if not any(map(math.isnan, blocks)):

@@ -1,4 +1,4 @@
-"""What is known of cohorts: when each was seen first, and how many of it were there at the last look."""
+"""Cohorts: when each was first seen, and how many of its instances were alive at the last reading."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 from memprof_middleware.heap.cohorts import Cohort
 from memprof_middleware.model.value import valueclass
 
-# Populations whose cohorts are remembered: those that were asked last.
+# Populations whose cohorts are kept: those that were measured last.
 _MOST = 96
 
 
 @valueclass(frozen=True, slots=True)
-class Asked:
+class ObservedCohort:
     """A cohort, with the clock of the past.
 
     Attributes:
-        cohort: how many of it were there when it was asked last.
-        taken: when it was seen first.
-        at: when it was asked last.
+        cohort: its counts at the last measurement.
+        taken: the time of the first measurement.
+        at: the time of the last measurement.
     """
 
     cohort: Cohort
@@ -27,17 +27,17 @@ class Asked:
 
 
 class Cohorts:
-    """The cohorts of a process, by the type or the path of what they are of."""
+    """The cohorts of a process, by type or path of the container."""
 
     def __init__(self) -> None:
-        self._asked: dict[str, tuple[Asked, ...]] = {}
+        self._observed: dict[str, tuple[ObservedCohort, ...]] = {}
 
-    def of(self, name: str) -> tuple[Asked, ...]:
+    def of(self, name: str) -> tuple[ObservedCohort, ...]:
         """The cohorts of a type or of the container at a path, the first one first."""
-        return self._asked.get(name, ())
+        return self._observed.get(name, ())
 
     def add(self, found: Mapping[str, Sequence[Cohort]], now: float) -> None:
-        """Keep what was asked.
+        """Keep measured cohorts.
 
         Args:
             found: cohorts by name.
@@ -45,7 +45,7 @@ class Cohorts:
         """
         for name, cohorts in found.items():
             if cohorts:
-                taken = {one.cohort.number: one.taken for one in self._asked.pop(name, ())}
-                self._asked[name] = tuple(Asked(one, taken.get(one.number, now), now) for one in cohorts)
-        for name in list(self._asked)[: max(0, len(self._asked) - _MOST)]:
-            del self._asked[name]
+                taken = {one.cohort.number: one.taken for one in self._observed.pop(name, ())}
+                self._observed[name] = tuple(ObservedCohort(one, taken.get(one.number, now), now) for one in cohorts)
+        for name in list(self._observed)[: max(0, len(self._observed) - _MOST)]:
+            del self._observed[name]

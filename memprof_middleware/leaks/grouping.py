@@ -1,4 +1,4 @@
-"""What grows by what holds it: types under the container that they are in, with what only mirrors them put aside."""
+"""Group growth by holder: types with their container, without groups that mirror another one."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Place:
 
 @valueclass(frozen=True, slots=True)
 class Scene:
-    """What is known of the surroundings of what grows.
+    """The surroundings of growth: containers, holders and samples.
 
     Attributes:
         holders: for a type, the paths to a sample of its instances, with the share of each, the largest first.
@@ -70,7 +70,7 @@ def package_of(module: str) -> str:
 
 
 def group(growths: Sequence[Growth], scene: Scene) -> tuple[dict[str, list[Growth]], dict[str, list[Growth]]]:
-    """Types and containers by root, and for some roots what only mirrors them. An unknown root begins with ``?``."""
+    """Types and containers by root, and the mirrors of some roots. An unknown root begins with ``?``."""
     groups = _by_root(list(types_in(growths)), scene)
     _attach_paths(groups, [growth for growth in growths if growth.kind == "container"], scene)
     return groups, _take_shadows(groups, scene)
@@ -84,7 +84,7 @@ def telling_rank(name: str, scene: Scene) -> float:
 
 
 def types_in(growths: Iterable[Growth]) -> Iterable[Growth]:
-    """Those of objects by type."""
+    """The growths of objects by type."""
     return (growth for growth in growths if growth.kind == "objects")
 
 
@@ -95,7 +95,7 @@ def matters(growth: Growth) -> bool:
 
 
 def _by_root(types: Sequence[Growth], scene: Scene) -> dict[str, list[Growth]]:
-    """Types by what holds them; those of unknown holder with what grows as they do."""
+    """Types by holder; those of unknown holder with others that grow in step."""
     groups: dict[str, list[Growth]] = {}
     unknown: list[Growth] = []
     for growth in sorted(types, key=lambda growth: (scene.rank(growth.name), -growth.amount)):
@@ -163,7 +163,7 @@ def _any_through(name: str, members: Iterable[Growth], scene: Scene) -> bool:
 
 
 def _take_shadows(groups: dict[str, list[Growth]], scene: Scene) -> dict[str, list[Growth]]:
-    """Take out what only mirrors another group: asyncio's own set of tasks, the weak references to them."""
+    """Remove groups that mirror another one: asyncio's own set of tasks, the weak references to them."""
     shadows: dict[str, list[Growth]] = {}
     ranked = sorted(groups, key=lambda root: min(telling_rank(growth.name, scene) for growth in groups[root]))
     for index, root in enumerate(ranked):

@@ -1,4 +1,4 @@
-"""Who holds the types that grow: looked for once, and again when there are twice as many."""
+"""The holders of growing types: searched once, and again when a type has doubled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOOK_AGAIN = 2.0
 
 
 class Holders:
-    """The holders that were found.
+    """The search for holders, and its results.
 
     Args:
         probes: the instruments.
@@ -38,12 +38,12 @@ class Holders:
 
     @property
     def is_due(self) -> bool:
-        """Whether the last search has been paid for."""
+        """Whether the CPU budget allows a search."""
         return self._budget.allows("search")
 
     @property
     def paths(self) -> Mapping[str, Sequence[tuple[str, float]]]:
-        """Paths to a sample of the instances of each type that was looked for, with their shares."""
+        """Paths to a sample of the instances of each searched type, with their shares."""
         return {name: paths for name, (_, paths) in self._found.items()}
 
     def share_root(self, a: str, b: str) -> bool:
@@ -52,7 +52,7 @@ class Holders:
         return bool(roots[0] & roots[1]) or package_of(self._probes.module(a)) == package_of(self._probes.module(b))
 
     def search(self, history: History, names: Iterable[str]) -> None:
-        """Look for the holders of those types that have doubled since they were looked for last."""
+        """Search for the holders of types that have doubled since their last search."""
         due = []
         for name in names:
             count = history.counts(name, len(history) - 1)[0]

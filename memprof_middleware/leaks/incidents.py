@@ -1,4 +1,4 @@
-"""What grows together is one incident: a leaked session with its dict, list and strings, led by what explains them."""
+"""Incidents: growths of one cause, such as a leaked session with its dict, list and strings, with a leader."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ class Incident:
 
     @property
     def names(self) -> set[str]:
-        """Of all that grows in it."""
+        """The severity of the worst growth in it."""
         return {self.leader.name, *(growth.name for growth in self.others)}
 
 
 def to_search(growths: Iterable[Growth], rank: Callable[[str], int], most: int = 8) -> list[str]:
-    """The types whose holders are worth looking for: those that say most, and two builtins."""
+    """The types whose holders are searched: the most specific ones, and two builtins."""
     types = sorted(types_in(growths), key=lambda growth: (rank(growth.name), -growth.amount))
     telling = [growth.name for growth in types if rank(growth.name) < BUILTIN]
     builtins = [growth.name for growth in types if rank(growth.name) == BUILTIN and matters(growth)]
@@ -163,7 +163,7 @@ def _is_significant(incident: Incident, scene: Scene) -> bool:
 
 
 def _is_explained(growth: Growth, incidents: Sequence[Incident], scene: Scene) -> bool:
-    """Whether what is known to grow accounts for the growth of memory."""
+    """Whether known growths account for the growth of memory."""
     if growth.kind == "native" and any(i.leader.kind in {"untracked", "native"} for i in incidents):
         return True
     if growth.kind == "fragmentation":
@@ -180,6 +180,6 @@ def _is_explained(growth: Growth, incidents: Sequence[Incident], scene: Scene) -
 
 
 def _weight(member: Growth, scene: Scene) -> float:
-    """Bytes that one of them explains: what it was weighed at, else what it may weigh."""
+    """The bytes that a growth explains: measured, else the most it can have."""
     place = scene.places.get(member.name)
     return _BYTES_EACH if place is None or place.entry_bytes is None else _AROUND * place.entry_bytes

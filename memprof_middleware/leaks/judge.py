@@ -1,4 +1,4 @@
-"""The judge: what has taken a good part of the room is put to the tests, one after the other."""
+"""The judge: test every population that has used a large part of the headroom."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def look(
     *,
     told: bool = False,
 ) -> list[Finding]:
-    """Put what has taken a good part of the room to the tests.
+    """Test every population that has used a large part of the headroom.
 
     Args:
         past: the past of the process.
@@ -59,13 +59,13 @@ def look(
 
 
 def has_taken(past: Past, space: Room) -> bool:
-    """Whether the process has taken so much that something in it may matter."""
+    """Whether the process has grown enough for a leak to matter."""
     total = in_use(past)
     return bool(total) and total[-1] - min(total) >= room.LOOK * space.total
 
 
 def whole(past: Past, space: Room) -> Finding | None:
-    """Put all memory of a process to the tests, whoever has it; ``None`` if it has not grown.
+    """Test all memory of a process as a whole; ``None`` if it has not grown.
 
     Growth for good reasons, warm-up and caches, bends; so the sum of all that grows must be a straight line too. It
     must be one over time as well: a busy hour that fills caches is a line over its requests, and then it is over.
@@ -97,7 +97,7 @@ def _fits(one: Population, each: float, space: Room) -> bool:
 
 
 class _Looker:
-    """Puts populations to the tests, over one past."""
+    """The tests of populations over one past."""
 
     def __init__(self, past: Past, space: Room, books: Account, collected: float | None, *, told: bool) -> None:
         self._past, self._space, self._books = past, space, books
@@ -124,7 +124,7 @@ class _Looker:
         return self._best(everything, 1.0, lambda begin, end: everything.values[end] - everything.values[begin])
 
     def memory(self, memory: Population) -> Finding | None:
-        """Memory that nothing explains: beside known growth of the same size, nobody can tell whose it is."""
+        """The finding on unexplained memory; none beside known growth of the same size."""
 
         def most(begin: int, end: int) -> float:
             gained = memory.values[end] - memory.values[begin]
@@ -136,7 +136,7 @@ class _Looker:
     def _best(
         self, one: Population, each: float, most: Callable[[int, int], float], inside: Sequence[Item] = ()
     ) -> Finding | None:
-        """The longest stretch of growth that passes; or what speaks against the longest one."""
+        """The longest stretch of growth that passes; or the evidence against the longest one."""
         floor = line.floor_of(one.values)
         end = len(floor) - 1
         first: Finding | None = None

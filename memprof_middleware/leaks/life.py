@@ -1,4 +1,4 @@
-"""The life of what was reported: suspected, confirmed, over, and there again."""
+"""The states of a reported population: suspected, confirmed, resolved, and recurred."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_LIVES = 64
 
 @valueclass(frozen=True, slots=True)
 class Life:
-    """What was reported of one population.
+    """The report on one population.
 
     Attributes:
         finding: the last one that passed.
@@ -58,7 +58,7 @@ class Life:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is not over."""
+        """Whether it is not resolved."""
         return self.state != "over"
 
     @property
@@ -122,7 +122,7 @@ def _matches(lives: Mapping[str, Life], findings: Sequence[Finding]) -> dict[str
 
 
 def _explained_by(life: Life, findings: Sequence[Finding], taken: set[int]) -> int | None:
-    """What has become known of memory that nothing explained when it was reported."""
+    """The population that explains memory which was unexplained when it was reported."""
     if not life.is_open or life.name not in MEMORY:
         return None
     candidates = (

@@ -1,4 +1,4 @@
-"""The readings that leaks are judged by: containers measured at the right time, and a past of everything."""
+"""The readings for the judge: containers, measured at the right time, and the past of the process."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Measuring:
 
     @property
     def complete(self) -> bool:
-        """Whether the last walk saw all that the program keeps."""
+        """Whether the last walk was complete."""
         return self._walk is not None and self._walk.complete
 
     def measure(

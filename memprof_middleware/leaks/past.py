@@ -24,7 +24,7 @@ _COLUMNS = ("times", "requests", "in_flight", "collections", "heap", "native", "
 
 
 class Past:
-    """What a process was at chosen moments since it began.
+    """The readings of a process at chosen moments since its start.
 
     Args:
         interval: the usual seconds between two readings.

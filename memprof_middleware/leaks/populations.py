@@ -1,4 +1,4 @@
-"""What grows, put together: a container with the types that it holds, and types in lockstep."""
+"""Populations: a container with the types that it holds, and types that grow in lockstep."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 
-from memprof_middleware.leaks.cohorts import Asked
+from memprof_middleware.leaks.cohorts import ObservedCohort
 from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.reading import Seen
 from memprof_middleware.model import LeakKind
@@ -31,7 +31,7 @@ _BUILTINS = "builtins"
 
 @valueclass(frozen=True, slots=True)
 class Population:
-    """Things that come and go together.
+    """Objects that come and go together.
 
     Attributes:
         name: of the container, or else of the type.
@@ -53,11 +53,11 @@ class Population:
     bound: int | None = None
     lifetime: float | None = None
     oldest: Sequence[int | None] = ()
-    cohorts: Sequence[Asked] = ()
+    cohorts: Sequence[ObservedCohort] = ()
 
     @property
     def names(self) -> frozenset[str]:
-        """Everything that it goes by."""
+        """All of its names."""
         return frozenset((self.name, *self.also))
 
     @property

@@ -1,4 +1,4 @@
-"""Under which name a verdict is reported: the one it was first reported under, until its growth is over."""
+"""The name of a reported verdict: the first one, until its growth is over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether what came first is still there: of a container its oldest entry, of anything that is counted a cohort."""
+"""Survival of the oldest: the first entry of a container, or a cohort of anything that is counted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-from memprof_middleware.leaks.cohorts import Asked
+from memprof_middleware.leaks.cohorts import ObservedCohort
 from memprof_middleware.leaks.line import Growth
 from memprof_middleware.leaks.series import at
 from memprof_middleware.model.value import valueclass
@@ -70,7 +70,7 @@ class Survival:
 
 
 def survival(
-    cohorts: Sequence[Asked], growth: Growth, values: Sequence[float], times: Sequence[float]
+    cohorts: Sequence[ObservedCohort], growth: Growth, values: Sequence[float], times: Sequence[float]
 ) -> Survival | None:
     """Return what is left of the cohorts of the first half of a growth; ``None``: there are none, or too small ones.
 
@@ -99,7 +99,7 @@ def survival(
     )
 
 
-def _kept_of(one: Asked, growth: Growth, values: Sequence[float], times: Sequence[float]) -> float:
+def _kept_of(one: ObservedCohort, growth: Growth, values: Sequence[float], times: Sequence[float]) -> float:
     """What the growth had brought by then, as a part of what the cohort was chosen from, at the least."""
     there = at(times, values, one.taken)
     among = there if one.cohort.among is None else min(there, one.cohort.among)

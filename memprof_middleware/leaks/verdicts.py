@@ -1,4 +1,4 @@
-"""From an incident to a verdict: what grows, how much, how sure, since when; and when what is only watched is over."""
+"""Verdicts on incidents: growth, confidence and beginning; and the end of incidents below the limits."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def heap_per_hour(history: History, since: float) -> float:
 
 
 def has_ended(leak: Leak, values: Sequence[float], load: Load) -> bool:
-    """Whether what was only watched has stopped: freed, or level for half as long as it grew.
+    """Whether a watched incident has ended: freed, or level for half as long as it grew.
 
     Args:
         leak: the last verdict.
@@ -164,7 +164,7 @@ def _confidence(incident: Incident, life: Life | None, *, told: bool, confirmed:
 
 
 def _decided(growth: Growth, life: Life | None, config: Config) -> tuple[float | None, float | None]:
-    """After how many more requests, and seconds, a suspicion is decided at this pace; ``None``: not known."""
+    """The requests, and seconds, until a suspicion is decided at this pace; ``None``: not known."""
     if config.leak_confirm_requests is not None and growth.served:
         return max(0.0, config.leak_confirm_requests - growth.served), None
     if config.leak_confirm_hours is not None:

@@ -1,4 +1,4 @@
-"""The leaks of one process: what is read is judged, and each verdict keeps its state and its name until it is over."""
+"""The leaks of one process: readings are judged, and each verdict keeps its state and name until its end."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class LeakWatch:
         self._whole: dict[str, Life] = {}  # the same of all memory together
 
     def inherit(self, leaks: Sequence[Leak]) -> None:
-        """Go on with the open leaks of the slot's last worker until they are seen to be over."""
+        """Take over the open leaks of the slot's last worker, until they end."""
         self._inherited = self.leaks = tuple(leaks)
         # They were counted under each severity up to the one they have.
         worst = {leak.name: SEVERITIES.index(leak.severity) for leak in leaks}
@@ -171,7 +171,7 @@ class LeakWatch:
         return {key: life for key, life in self._lives.items() if life.is_open}
 
     def _look(self, history: History) -> None:
-        """Have the judge look at the past; containers are measured anew before anything is reported first."""
+        """Judge the past; containers are measured again before a first report."""
         room = self._room()
         if room is None:
             return

@@ -1,4 +1,4 @@
-"""What a verdict says of the source: the retaining path, file and line, who adds, and the pattern of the advice."""
+"""The source of a verdict: retaining path, file and line, functions that add, and the pattern for advice."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _UNKNOWN = Definition()
 
 
 class Found(Protocol):
-    """What the search for holders has found."""
+    """The results of the search for holders."""
 
     @property
     def paths(self) -> Mapping[str, Sequence[tuple[str, float]]]:
@@ -38,7 +38,7 @@ class Found(Protocol):
 
 
 class Whereabouts:
-    """Looks each path up in the source once.
+    """Look up each path in the source, once.
 
     Args:
         probes: the instruments.

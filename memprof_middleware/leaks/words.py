@@ -1,4 +1,4 @@
-"""What speaks for a leak, in sentences: one for each test that was passed."""
+"""The evidence for a leak in sentences: one for each passed test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from memprof_middleware.model import MB
 def evidence(
     one: Population, growth: Growth, feed: str, gained: float, space: Room, left: Survival | None, *, stepped: bool
 ) -> Iterator[str]:
-    """Say what was found.
+    """The sentences of a finding.
 
     Args:
         one: the population.

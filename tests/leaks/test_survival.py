@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from memprof_middleware.heap.cohorts import Cohort
-from memprof_middleware.leaks.cohorts import Asked, Cohorts
+from memprof_middleware.leaks.cohorts import Cohorts, ObservedCohort
 from memprof_middleware.leaks.judge import Finding, look
 from memprof_middleware.leaks.line import Growth
 from memprof_middleware.leaks.past import Past
@@ -27,11 +27,11 @@ def line(first: float = 0.0, last: float = 1000.0) -> tuple[Growth, list[float]]
     return Growth(0, TIMES, TIMES, values, discrete=True), values
 
 
-def asked(taken: float, size: int, alive: int, gone: int | None = None, number: int = 0) -> Asked:
-    return Asked(Cohort(number, size, alive, size - alive if gone is None else gone), taken * 3600, END)
+def asked(taken: float, size: int, alive: int, gone: int | None = None, number: int = 0) -> ObservedCohort:
+    return ObservedCohort(Cohort(number, size, alive, size - alive if gone is None else gone), taken * 3600, END)
 
 
-def left(*cohorts: Asked, first: float = 0.0) -> Survival | None:
+def left(*cohorts: ObservedCohort, first: float = 0.0) -> Survival | None:
     growth, values = line(first)
     return survival(cohorts, growth, values, TIMES)
 
@@ -80,11 +80,11 @@ def test_a_leak_in_much_traffic_does_not_die_out() -> None:
 def test_of_a_sample_of_the_youngest_it_is_not_asked_that_a_leak_is_among_them() -> None:
     """A search finds the 200 youngest of 3,500: they may all be the traffic's, and the others the leak's."""
     growth, values = line(first=1_500, last=5_500)
-    youngest = Asked(Cohort(0, 32, 0, 32, among=200), 2 * 3600.0 - 60, END)
+    youngest = ObservedCohort(Cohort(0, 32, 0, 32, among=200), 2 * 3600.0 - 60, END)
     found = survival([youngest], growth, values, TIMES)
     assert found is not None
     assert not found.dies_out
-    nearly_all = Asked(Cohort(0, 32, 0, 32, among=3_400), 2 * 3600.0 - 60, END)
+    nearly_all = ObservedCohort(Cohort(0, 32, 0, 32, among=3_400), 2 * 3600.0 - 60, END)
     found = survival([nearly_all], growth, values, TIMES)
     assert found is not None
     assert found.dies_out
@@ -96,11 +96,11 @@ def test_of_a_sample_of_the_youngest_it_is_not_asked_that_a_leak_is_among_them()
         (),
         (asked(1.5, 7, 7),),  # too few
         (asked(3.0, 48, 48),),  # of the second half
-        (Asked(Cohort(0, 48, 48, 0), -3600.0, END),),  # before it began to grow
-        (Asked(Cohort(0, 48, 48, 0), 3600.0, 1.5 * 3600),),  # not asked since the first half
+        (ObservedCohort(Cohort(0, 48, 48, 0), -3600.0, END),),  # before it began to grow
+        (ObservedCohort(Cohort(0, 48, 48, 0), 3600.0, 1.5 * 3600),),  # not asked since the first half
     ],
 )
-def test_what_was_not_asked_at_the_right_time_says_nothing(cohorts: Sequence[Asked]) -> None:
+def test_what_was_not_asked_at_the_right_time_says_nothing(cohorts: Sequence[ObservedCohort]) -> None:
     """None of them is evidence."""
     assert left(*cohorts) is None
 
