@@ -51,9 +51,11 @@ class Past:
         self._clock = 0.0  # seconds since the first reading, by a clock of its own that never jumps
         self._read: float | None = None
         self._thin_at = _SLACK * 4
+        self._known: dict[int, list[float]] = {}  # by identity of the column
 
     def add(self, reading: Reading) -> None:
         """Keep a reading."""
+        self._known.clear()
         if self._read is not None:
             most = _LONGEST_GAPS * self._interval + _LONGEST_SECONDS
             self._clock += min(max(reading.time - self._read, 1e-3), most)
@@ -80,6 +82,7 @@ class Past:
 
     def forget_counts(self) -> None:
         """Follow the types anew: what was counted so far cannot be compared with what comes."""
+        self._known.clear()
         self._types.clear()
         self._least.clear()
         self.counted_from = self._clock
@@ -108,11 +111,11 @@ class Past:
 
     def counts(self, name: str) -> list[float]:
         """Live objects of a type, from the first row to the last at which they were counted."""
-        return self._joined(self._types[name].values())
+        return self._joined(self._types[name])
 
     def lengths(self, path: str) -> list[float]:
         """The length of a container, in the same way."""
-        return self._joined(self._lengths[path].values())
+        return self._joined(self._lengths[path])
 
     def oldest(self, path: str) -> list[int | None]:
         """What stands for a container's oldest entry, row by row; ``None`` where nobody looked, or can tell."""
@@ -131,6 +134,7 @@ class Past:
 
     def correct(self, found: Mapping[str, Seen]) -> None:
         """Take what was measured of containers since the last reading for its own."""
+        self._known.clear()
         self.cohorts.add({path: seen.cohorts for path, seen in found.items()}, self._clock)
         for path, seen in found.items():
             self.containers[path] = seen
@@ -138,8 +142,18 @@ class Past:
                 self._lengths[path].replace(self.size - 1, seen.length)
                 self._oldest[path].replace(self.size - 1, math.nan if seen.oldest is None else seen.oldest)
 
-    def _joined(self, values: list[float]) -> list[float]:
-        return joined(values, self.column("times")) if math.isnan(sum(values)) else values
+    def release(self) -> None:
+        """Let go of what was worked out for those who asked: it would weigh more than the past itself."""
+        self._known.clear()
+
+    def _joined(self, column: Column) -> list[float]:
+        """The values of a series: worked out once for all who ask for it in one look."""
+        known = self._known.get(id(column))
+        if known is None:
+            values = column.values()
+            known = joined(values, self.column("times")) if math.isnan(sum(values)) else values
+            self._known[id(column)] = known
+        return known
 
     def _choose(self, counts: Mapping[str, int]) -> None:
         """Begin to follow the types that have grown; what was there before is what was the least of them."""

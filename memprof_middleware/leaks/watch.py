@@ -128,6 +128,7 @@ class LeakWatch:
         fill = self._fill(history)
         self.leaks = (*filling(sorted(found.values(), key=_worst_first), fill), *self._inherited)
         self._count()
+        self._past.release()
         now = {leak.name: leak for leak in self.leaks}
         ended = [leak for leak in before if leak.name not in now or (leak.notable and not now[leak.name].notable)]
         self.reasons = {life.told: life.reason for life in gone.values()}
@@ -149,6 +150,7 @@ class LeakWatch:
         """Whether all memory grows as a leak does, though nothing may be known of it: the tests, on the whole."""
         room = self._room()
         found = None if room is None else whole(self._past, room)
+        self._past.release()
         old = found is not None and found.growth is not None and found.growth.seconds >= _GROWTH_SECONDS
         grown = [found] if found is not None and old and found.confirmed else []
         self._whole = live(self._whole, grown, lambda finding: present(self._past, finding))

@@ -94,3 +94,19 @@ def test_a_c_library_that_was_not_asked_is_not_known() -> None:
 def test_between_two_rows_is_the_line() -> None:
     """And beyond the ends their values."""
     assert [at([0, 10, 20], [0, 5, 25], when) for when in (-1, 0, 5, 15, 20, 99)] == [0, 0, 2.5, 15, 25, 25]
+
+
+def test_a_series_is_worked_out_once_for_a_look() -> None:
+    """Who asks again before the next reading has the same list; a reading, or the end of the look, makes it anew."""
+    past = Past(60.0)
+    for number in range(20):
+        counts = {"shop.Cart": 5 + 10 * number} if number % 3 else None
+        past.add(Reading(time=60.0 * number, requests={}, counts=counts))
+    known = past.counts("shop.Cart")
+    assert past.counts("shop.Cart") is known
+    past.release()
+    again = past.counts("shop.Cart")
+    assert again == known
+    assert again is not known
+    past.add(Reading(time=1200.0, requests={}, counts={"shop.Cart": 500}))
+    assert past.counts("shop.Cart")[-1] == 500

@@ -6,13 +6,14 @@ from types import SimpleNamespace
 from typing import Any
 
 from memprof_middleware.analysis.memory import UNTRACKED
+from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident
-from memprof_middleware.leaks.judge import Finding
 from memprof_middleware.leaks.life import Life
 from memprof_middleware.leaks.line import Growth as Growing
-from memprof_middleware.leaks.past import Past, Reading
+from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.populations import Population
+from memprof_middleware.leaks.reading import Reading
 from memprof_middleware.leaks.reported import Case, cases, led
 
 LINE = Growing(0, [0.0, 3600.0], [0.0, 5000.0], [0.0, 2e8], discrete=False)

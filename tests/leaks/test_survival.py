@@ -8,7 +8,8 @@ import pytest
 
 from memprof_middleware.heap.cohorts import Cohort
 from memprof_middleware.leaks.cohorts import Cohorts, ObservedCohort
-from memprof_middleware.leaks.judge import Finding, look
+from memprof_middleware.leaks.finding import Finding
+from memprof_middleware.leaks.judge import look
 from memprof_middleware.leaks.line import Growth
 from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.reading import Reading, Seen
