@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from memprof_middleware import Leak
-from memprof_middleware.model import MB, Estimate, RouteGrowth
+from memprof_middleware.model import MB, Estimate, RouteGrowth, RouteLeak
 from memprof_middleware.text.conditions import growth_message, leak_message, route_message
 
 CONFIRMED: dict[str, Any] = {"state": "confirmed", "bytes_per_hour": 8.5 * MB, "hours_left": 3.6}
@@ -95,4 +95,4 @@ def test_growth_above_the_limit_is_said_to_be():
 )
 def test_a_route_keeps_figures_that_people_read(found, told):
     """No figure has an exponent."""
-    assert route_message(found) == told
+    assert route_message(RouteLeak(growth=found)) == told
