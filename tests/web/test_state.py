@@ -260,6 +260,19 @@ class TestLimits:
         assert over["when"].startswith("at 16:20 UTC")
 
 
+def test_of_leaks_that_take_about_as_much_the_one_with_a_holder_comes_first():
+    """It says what to change; one that takes several times as much comes first all the same."""
+
+    def order(mb: float) -> list[str]:
+        other = ten.leak(name="shop.Header", path="", holder="", file="", filled_in=(), bytes_per_hour=mb * 2**20)
+        server = ten.leak_urgent()
+        server.leaks = ((ten.leak(bytes_per_hour=40.0 * 2**20), ()), (other, ()))
+        return [one["name"] for one in server.state()["incidents"]]
+
+    assert order(45.0) == ["shop.models.Session", "shop.Header"]
+    assert order(190.0) == ["shop.Header", "shop.models.Session"]
+
+
 def test_workers_are_in_the_order_of_their_end():
     """The first to reach its limit is on top; who is silent or gone is last, with its last figures."""
     scene = Scene()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -174,10 +175,15 @@ def identity(leak: Leak) -> str:
 
 
 def by_urgency(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The order of cards: confirmed first, then by urgency, then by bytes an hour."""
+    """The order of cards: confirmed first, then by urgency, then by bytes an hour.
+
+    Of those that take about as much the one whose holder is known comes first: it says what to change.
+    """
     return (
         STATES.index(row["state"]),
         -URGENCIES.index(row["urgency"]),
+        -math.frexp(row["bytes_per_hour"])[1],
+        not row["holder"]["path"],
         -row["bytes_per_hour"],
         -row["confidence"],
         -row["growth_per_hour"],
