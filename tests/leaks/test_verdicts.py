@@ -17,7 +17,7 @@ from memprof_middleware.leaks.line import Growth as Growing
 from memprof_middleware.leaks.populations import Population
 from memprof_middleware.leaks.verdicts import has_ended, heap_per_hour, verdict_of
 from memprof_middleware.model import FedBy
-from memprof_middleware.model.holders import HELD_OUTSIDE
+from memprof_middleware.model.holders import HELD_NATIVE
 
 GROWTH = Growth(
     name="shop.Session",
@@ -82,7 +82,7 @@ def test_memory_that_nothing_counts_is_never_certain(share: float, confidence: f
     native = dataclasses.replace(GROWTH, name="native memory", kind="native")
     found = dataclasses.replace(PASSED, population=Population("native memory", "native", [0.0, 40e6]), share=share)
     life = Life(found, "confirmed", 40e6, 0.0)
-    outside = Incident(native, (), HELD_OUTSIDE, HELD_OUTSIDE)
+    outside = Incident(native, (), HELD_NATIVE, HELD_NATIVE)
     assert verdict(outside, config=Config(), life=life).confidence == pytest.approx(confidence, abs=0.011)
     buffer = Incident(native, (), "shop.LOG.buffer", "shop.LOG.buffer")
     assert verdict(buffer, config=Config(), life=life).confidence >= 0.95  # its holder is known: it is no cache of C
