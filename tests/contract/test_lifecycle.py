@@ -89,7 +89,7 @@ def test_a_start_that_fails_harms_no_request(host, monkeypatch):
 
 def test_profiler_and_config_together_are_an_error(host):
     """A ready profiler has its settings: giving both is a ConfigError that says so."""
-    with pytest.raises(ConfigError, match="pass one"):
+    with pytest.raises(ConfigError, match="not both"):
         host.misuse(MemoryProfiler(Config(background=False)), Config())
 
 
