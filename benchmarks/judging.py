@@ -70,7 +70,7 @@ class Process:
 
         def judging() -> None:
             leaks.judge(history, lambda _kind, _name: None, by_hand=False)
-            leaks.is_growing()
+            leaks.is_growing(history)
 
         return _milliseconds(judging)
 

@@ -11,7 +11,7 @@ from typing import Literal
 Kind = Literal["count", "walk", "search", "routes", "display", "evaluation"]
 # Each kind of work that can be skipped has its share of the rate. What one kind does not need goes to the others,
 # in this order, in which an open verdict needs them. The evaluation is never skipped: it is charged first.
-_SHARES: dict[Kind, float] = {"count": 0.4, "walk": 0.2, "search": 0.15, "routes": 0.15, "display": 0.1}
+_SHARES: dict[Kind, float] = {"count": 0.6, "walk": 0.15, "search": 0.1, "routes": 0.1, "display": 0.05}
 # Unused time is saved up to so many seconds of the rate, which limits the use beyond the budget in any period. A young
 # process measures most, and somebody may be watching: its first credit is larger, and covers the first measurements.
 # A larger budget needs no larger credit: 300 s of 5 % would let a process of one minute use a quarter of a core.

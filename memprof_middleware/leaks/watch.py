@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,8 +39,8 @@ from memprof_middleware.leaks.whereabouts import Whereabouts
 from memprof_middleware.model import SEVERITIES, FedBy, Leak, MemorySnapshot, Resolved
 from memprof_middleware.model.urgency import Urgency, fill_urgency
 
-# All memory has grown for so long before that is an alert.
-_GROWTH_SECONDS = 7200.0
+# All memory has grown for this long before that is an alert, so it need not be judged with every snapshot.
+_GROWTH_SECONDS, _GROWTH_JUDGED_SECONDS = 7200.0, 30.0
 # A route is asked for again when what grows has grown by this factor, or by the smaller one if none was found.
 _ASK_AGAIN, _ASK_SOONER = 2.0, 1.2
 
@@ -79,6 +80,7 @@ class LeakWatch:
         self._lives: dict[str, Life] = {}
         self._turns = Turns()
         self._whole: dict[str, Life] = {}  # the same of all memory together
+        self._whole_at = -math.inf  # when that was judged last
 
     def inherit(self, leaks: Sequence[Leak]) -> None:
         """Take over the open leaks of the slot's last worker, until they end."""
@@ -146,15 +148,21 @@ class LeakWatch:
         room = self._room()
         return room is not None and (bool(self._lives) or has_taken(self._past, room))
 
-    def is_growing(self) -> bool:
+    def is_growing(self, history: History) -> bool:
         """Whether all memory grows as a leak does, though nothing may be known of it: the tests, on the whole."""
+        now = 0.0 if history.latest is None else history.latest.timestamp
+        if not 0 <= now - self._whole_at < _GROWTH_JUDGED_SECONDS:  # a clock may jump
+            self._whole_at = now
+            self._judge_whole()
+        return any(life.state == "confirmed" for life in self._whole.values())
+
+    def _judge_whole(self) -> None:
         room = self._room()
         found = None if room is None else whole(self._past, room)
         self._past.release()
         old = found is not None and found.growth is not None and found.growth.seconds >= _GROWTH_SECONDS
         grown = [found] if found is not None and old and found.confirmed else []
         self._whole = live(self._whole, grown, lambda finding: present(self._past, finding))
-        return any(life.state == "confirmed" for life in self._whole.values())
 
     def left(self, history: History) -> float | None:
         """Return the bytes until a limit is reached: the process's own, or its part of what all share."""

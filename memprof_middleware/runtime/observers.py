@@ -64,7 +64,7 @@ class Observers:
         """The thresholds: each figure that is compared with one."""
         watch = self._features.leaks
         watch.others = beat.others
-        self._growing = watch.is_growing()
+        self._growing = watch.is_growing(beat.history)
         levels = self._features.tuner.levels
         return Conditions(CONDITIONS, measured(beat.history, self._config, beat.others, levels, growing=self._growing))
 
