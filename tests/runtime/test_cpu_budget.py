@@ -174,7 +174,8 @@ def test_all_kinds_of_work_together_keep_the_budget() -> None:
     assert budget.cpu_seconds <= 0.005 * (36_000 + START) + sum(costs.values())
     assert budget.cpu_seconds >= 0.005 * 36_000 * 0.98
     shares = {kind: done[kind] * cost / (36_000 * 0.004) for kind, cost in costs.items()}
-    assert shares["count"] > shares["walk"] > shares["search"] >= shares["routes"] > 0.14
+    assert shares["count"] > 0.58  # without counts nothing else can be judged
+    assert shares["count"] > shares["walk"] > shares["search"] >= shares["routes"] > 0.09
 
 
 def test_what_one_kind_does_not_need_the_others_have() -> None:
