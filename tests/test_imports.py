@@ -17,7 +17,6 @@ NEVER = {
         for name in (
             *("cli", "evidence.bundle", "evidence.explain", "evidence.report", "flame.making", "flame.queue"),
             *("flame.store", "flame.windows", "limits.learning", "limits.state_file", "limits.tuner", "model.flame"),
-            *("heap.climb", "heap.definitions", "heap.retainers"),
             *("model.learned", "moved", "recycling.act", "recycling.decision", "recycling.detection"),
             *(
                 "recycling.ledger",

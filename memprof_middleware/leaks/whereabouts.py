@@ -6,11 +6,12 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from memprof_middleware.config import Config
 from memprof_middleware.cpu_budget import CpuBudget
 from memprof_middleware.failures import Failures
+from memprof_middleware.heap.definitions import Definition
 from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.leaks.grouping import root_of
 from memprof_middleware.leaks.pausing import Halted
@@ -19,11 +20,9 @@ from memprof_middleware.model.holders import HELD_NATIVE, NO_PATH
 from memprof_middleware.text.advice import pattern_of
 from memprof_middleware.text.subject import named_by_path
 
-if TYPE_CHECKING:
-    from memprof_middleware.heap.definitions import Definition
-
 # Paths whose place in the source is remembered: verdicts are few, and their paths change seldom.
 _MOST_KNOWN = 64
+_UNKNOWN = Definition()
 
 
 class Found(Protocol):
@@ -58,7 +57,7 @@ class Whereabouts:
     ) -> None:
         self._budget = budget
         self._probes, self._config, self._failures, self._pause = probes, config, failures, pause
-        self._known: dict[str, Definition | None] = {}
+        self._known: dict[str, Definition] = {}
 
     def filled(self, leak: Leak, root: str, holders: Found, before: Leak | None) -> Leak:
         """The verdict with its path, and, once it matters, with the place in the source and the advice.
@@ -74,9 +73,7 @@ class Whereabouts:
             path, share = before.path, before.share
         found = dataclasses.replace(leak, path=path, share=share)
         found = dataclasses.replace(found, named=holders.named.get(leak.name) or named_by_path(found))
-        known = self._place(path or root) if leak.notable else None
-        if known is None:
-            return dataclasses.replace(found, pattern=pattern_of(found, ""))
+        known = self._place(path or root) if leak.notable else _UNKNOWN
         tried = (known.tried,) if known.tried else ()
         return dataclasses.replace(
             found,
@@ -87,19 +84,19 @@ class Whereabouts:
             pattern=pattern_of(found, known.pattern),
         )
 
-    def _place(self, path: str) -> Definition | None:
+    def _place(self, path: str) -> Definition:
         begins = root_of(path)
         if begins and begins not in self._known and begins != HELD_NATIVE:
             if not self._budget.allows("search"):
-                return None
-            found, began = None, time.thread_time()
+                return _UNKNOWN
+            found, began = _UNKNOWN, time.thread_time()
             with self._failures.caught("probe_define"), contextlib.suppress(Halted):
                 found = self._probes.define(path, pause=self._pause)
             self._budget.charge("search", time.thread_time() - began)
             if len(self._known) >= _MOST_KNOWN:
                 del self._known[next(iter(self._known))]
             self._known[begins] = found
-        return self._known.get(begins)
+        return self._known.get(begins, _UNKNOWN)
 
 
 def _path_of(leak: Leak, root: str, holders: Found) -> tuple[str, float | None]:

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Protocol
 from memprof_middleware.forks import before_fork
 from memprof_middleware.heap.cohorts import Cohort, Instances
 from memprof_middleware.heap.containers import SECONDS, Containers, find_containers
+from memprof_middleware.heap.definitions import Definition, define
 from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.heap.origins import module_of, rank_of
 from memprof_middleware.heap.populations import count_populations
+from memprof_middleware.heap.retainers import Holding, find_holders
 from memprof_middleware.heap.turnover import Turnover
 from memprof_middleware.probes.allocator import AllocatorStats, allocator_stats
 from memprof_middleware.probes.census import Census
@@ -32,22 +34,19 @@ from memprof_middleware.probes.turns import Turn
 from memprof_middleware.runtime.shared_census import shared_census
 
 if TYPE_CHECKING:
-    from memprof_middleware.heap.definitions import Definition
     from memprof_middleware.heap.grown import GrownContainers
-    from memprof_middleware.heap.retainers import Holding
     from memprof_middleware.probes.replaced import Replacements
 
 
-# What only a forked worker needs, with and without the compiled count; and what is needed once something leaks.
+# What only a forked worker needs, with and without the compiled count.
 _FORKED = {True: ("heap.grown", "heap.held"), False: ("heap.near", "probes.replaced")}
-_LEAKING = ("heap.definitions", "heap.retainers")
 
 
 @before_fork
 def _load_for_child() -> None:
     """Import in the parent what its children need: the memory is shared, and no thread of a child has to import."""
     allocator_stats()  # finds the allocator once
-    for name in (*_FORKED[is_installed()], *_LEAKING):
+    for name in _FORKED[is_installed()]:
         import_module(f"memprof_middleware.{name}")
 
 
@@ -192,8 +191,6 @@ class Probes:
 
             return find_near(type_names, pause=pause)
         if not self._is_shared:
-            from memprof_middleware.heap.retainers import find_holders
-
             return find_holders(type_names, instances_of=self._instances, pause=pause)
         from memprof_middleware.heap.held import find_held
 
@@ -205,8 +202,6 @@ class Probes:
 
     def define(self, path: str, *, pause: Callable[[float], object] = real_sleep) -> Definition:
         """The place in the source where a retaining path begins, and the code that adds to it."""
-        from memprof_middleware.heap.definitions import define
-
         return define(path, pause=pause)
 
     @property
