@@ -55,15 +55,20 @@ def test_a_promise_is_judged_by_its_figure():
 
 
 def test_a_run_can_be_taken_over(tmp_path, monkeypatch, results):
-    """`make performance FROM=...` makes a run the committed one and writes both documents from it."""
+    """`make performance FROM=... ALSO=...` takes over a run, with the object counts of runs on other interpreters."""
     for name in ("MEASURED", "PAGE", "README"):
         copy = tmp_path / getattr(page, name).name
         shutil.copy(getattr(page, name), copy)
         monkeypatch.setattr(page, name, copy)
-    other = tmp_path / "full.json"
-    other.write_text(json.dumps(results | {"taken": "2031-01-02 03:04 UTC"}))
-    monkeypatch.setattr(sys, "argv", ["page", str(other)])
+    run, also = tmp_path / "full.json", tmp_path / "other.json"
+    taken = {name: {"taken": "2031-01-02 03:04 UTC", "load_before": 0.1} for name in results["when"]}
+    run.write_text(json.dumps(results | {"when": taken}))
+    also.write_text(json.dumps({"machine": {"python": "CPython 3.99.0"}, "census": results["census"]}))
+    monkeypatch.setattr(sys, "argv", ["page", str(run), str(also)])
     page.main()
-    assert page.MEASURED.read_text() == other.read_text()
-    assert "2031-01-02 03:04 UTC" in page.PAGE.read_text()
+    measured = json.loads(page.MEASURED.read_text())
+    assert measured["interpreters"] == {"CPython 3.99.0": results["census"]}
+    assert {**measured, "interpreters": 0} == {**results, "when": taken, "interpreters": 0}
+    assert "Taken 2031-01-02 03:04 UTC" in page.PAGE.read_text()
+    assert "### On CPython 3.99.0" in page.PAGE.read_text()
     assert page.readme(page.README.read_text(), results) == page.README.read_text()
