@@ -33,6 +33,11 @@ class Collecting:
         self._probes, self._past, self._failures = probes, past, failures
         self.asked: float | None = None
 
+    @staticmethod
+    def is_cheap(history: History) -> bool:
+        """Whether a full collection takes so little time that it may be asked for."""
+        return history.latest is not None and _EACH * (history.latest.total_objects or 0) <= _LONGEST
+
     def consider(self, findings: Iterable[Finding], history: History) -> None:
         """Collect, if a verdict lacks nothing else."""
         waiting = any(one.waits == COLLECTION and one.share >= CONFIRM for one in findings)
@@ -42,8 +47,7 @@ class Collecting:
         rested = self.asked is None or self._past.now() - self.asked >= _APART
         flights = sorted(history.series("in_flight"))
         calm = snapshot.in_flight <= flights[len(flights) // 2]
-        cost = _EACH * (snapshot.total_objects or 0)
-        if rested and calm and cost <= _LONGEST:
+        if rested and calm and self.is_cheap(history):
             with self._failures.caught("probe_collect"):
                 self._probes.collect()
                 self.asked = self._past.now()

@@ -33,6 +33,7 @@ def look(
     same_root: Callable[[str, str], bool] = lambda _a, _b: False,
     collected: float | None = None,
     *,
+    collectable: bool = False,
     told: bool = False,
 ) -> list[Finding]:
     """Test every population that has used a large part of the headroom.
@@ -42,6 +43,8 @@ def look(
         space: what it could take when it was first looked at.
         same_root: whether two types are held by one root.
         collected: when, by the past's clock, a full collection was asked for last.
+        collectable: a full collection can be asked for; then memory waits for one too, since garbage that waits for
+            the collector holds buffers of C code as well.
         told: something is told already, so that its end must be seen.
     """
     if past.size < 2:
@@ -50,7 +53,7 @@ def look(
         return []
     feeding = feeds(past.column("times"), past.column("requests"), past.routes())
     books = account(past, populations(past, same_root), feeding.values())
-    looker = _Looker(past, space, books, collected, told=told)
+    looker = _Looker(past, space, books, collected, collectable=collectable, told=told)
     found = [looker.item(item) for item in books.items]
     found += [looker.memory(memory) for memory in books.hidden]
     kept = [finding for finding in found if finding is not None]
@@ -99,9 +102,18 @@ def _fits(one: Population, each: float, space: Room) -> bool:
 class _Looker:
     """The tests of populations over one past."""
 
-    def __init__(self, past: Past, space: Room, books: Account, collected: float | None, *, told: bool) -> None:
+    def __init__(
+        self,
+        past: Past,
+        space: Room,
+        books: Account,
+        collected: float | None,
+        *,
+        collectable: bool = False,
+        told: bool,
+    ) -> None:
         self._past, self._space, self._books = past, space, books
-        self._collected, self._told = collected, told
+        self._collected, self._collectable, self._told = collected, collectable, told
         self._times, self._requests = past.column("times"), past.column("requests")
         self._feeds = feeds(self._times, self._requests, past.routes())
 
@@ -235,7 +247,8 @@ class _Looker:
     def _waits(self, one: Population, growth: Growth) -> str:
         if one.lifetime is not None and growth.seconds < 2 * one.lifetime:
             return "what it keeps has not outlived its lifetime twice"
-        if one.kind == "objects":
+        may_be_garbage = self._collectable and one.kind != "container" and one.name != ALL
+        if one.kind == "objects" or may_be_garbage:
             collections = self._past.column("collections")
             last = growth.begin + len(growth.levels) - 1
             by_itself = collections[last] > collections[growth.begin]

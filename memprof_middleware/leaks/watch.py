@@ -185,17 +185,17 @@ class LeakWatch:
         room = self._room()
         if room is None:
             return
-        found = self._looked(room)
+        found = self._looked(room, history)
         known = frozenset[str]().union(*(life.names for life in self._lives.values()))
         new = any(one.suspected and not one.population.names & known for one in found)
         if new and self.measuring.renew(history):
-            found = self._looked(room)
+            found = self._looked(room, history)
         self._lives = live(self._lives, found, lambda finding: present(self._past, finding))
         self._collecting.consider(found, history)
 
-    def _looked(self, room: Room) -> list[Finding]:
-        asked = self._collecting.asked
-        return look(self._past, room, self._holders.share_root, asked, told=bool(self._lives))
+    def _looked(self, room: Room, history: History) -> list[Finding]:
+        asked, cheap = self._collecting.asked, self._collecting.is_cheap(history)
+        return look(self._past, room, self._holders.share_root, asked, collectable=cheap, told=bool(self._lives))
 
     def _room(self) -> Room | None:
         first = self.measuring.first

@@ -123,6 +123,23 @@ def test_memory_is_one_growth_whichever_type_leads_it() -> None:
     assert len(lives) == 1
 
 
+def test_memory_waits_for_a_full_collection_where_one_can_be_asked_for() -> None:
+    """Garbage that waits for the collector holds buffers of C code too; without a collection it looks like a leak."""
+    process = Process()
+    process.native = lambda minute: 1000.0 * 1000 * minute
+    process.run(170)
+
+    def judged(collected: float | None, *, collectable: bool) -> tuple[str, bool]:
+        [found] = [
+            one for one in look(process.past, ROOM, collected=collected, collectable=collectable) if one.suspected
+        ]
+        return found.waits, found.confirmed
+
+    assert judged(None, collectable=True) == (COLLECTION, False)
+    assert judged(process.past.now() - 600, collectable=True) == ("", True)
+    assert judged(None, collectable=False) == ("", True)
+
+
 def test_what_may_be_garbage_waits_for_a_full_collection() -> None:
     """Nothing else is missing: one is asked for; with it, it is certain."""
     process = Process()
