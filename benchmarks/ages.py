@@ -1,6 +1,6 @@
 """How old object counts become at intervals of 1, 5 and 60 seconds under load, and what the profiler uses meanwhile.
 
-Heaps of the sizes that applications of others have, each in a process of its own, with the default CPU budget. A thread
+As many objects as applications of others have, each in a process of its own, with the default CPU budget. A thread
 serves requests for three tenths of a core: it makes and drops dicts. At an interval of one second the first five
 minutes are not counted: until then a young process spends what it was given to begin with.
 """

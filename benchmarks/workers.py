@@ -1,6 +1,6 @@
 """What a step costs beside other workers, and what the fit of growth to routes costs: processor time of one step.
 
-Every worker has the same past, 120 windows over 60 routes, and publishes anew before each step that is measured. The
+Every worker has the same past, 120 windows over 60 routes, and publishes again before each step that is measured. The
 figures that count are ratios to a step of a worker that is alone, taken in the same run.
 """
 
