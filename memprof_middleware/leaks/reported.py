@@ -17,6 +17,9 @@ from memprof_middleware.leaks.series import at
 from memprof_middleware.model import Leak, LeakKind
 from memprof_middleware.model.value import valueclass
 
+# A type is what the entries of containers are if it gains so many times what they gain.
+_LIKE = 0.5, 2.0
+
 
 @valueclass(frozen=True, slots=True)
 class Case:
@@ -164,9 +167,19 @@ def _led_by_member(incident: Incident, life: Life, past: Past, rank: Callable[[s
     leader = incident.leader.name
     if not passed or leader in passed or rank(leader) < min(map(rank, passed)):
         return incident
-    if rank(leader) == min(map(rank, passed)) and lockstep(past.series(passed[0]), past.series(leader)):
+    as_telling = rank(leader) == min(map(rank, passed))
+    if as_telling and (_fills(incident, passed[0]) or lockstep(past.series(passed[0]), past.series(leader))):
         return incident
     return incident.led_by(passed[0])
+
+
+def _fills(incident: Incident, path: str) -> bool:
+    """Whether the leading type is about what containers inside another one gain: their length is measured seldom."""
+    leader = incident.leader
+    found = next((one for one in incident.others if one.name == path and one.kind == "container"), None)
+    if found is None or "[*]" not in path or leader.kind != "objects" or found.amount <= 0:
+        return False
+    return _LIKE[0] <= leader.amount / found.amount <= _LIKE[1]
 
 
 def unseen(lives: Iterable[Life], growths: Sequence[Growth], past: Past, history: History) -> list[Growth]:
