@@ -92,7 +92,7 @@ def _types(
     by_rule = {
         leak.name: leak for leak in find_leaks(history, config, [k for k in known.values() if k.kind == "objects"])
     }
-    # A count that was put off is that of the snapshot before, and would look as if nothing grew.
+    # A skipped count is that of the snapshot before, and would look as if nothing grew.
     indices = history.counted(start)
     if len(indices) < 2:
         return

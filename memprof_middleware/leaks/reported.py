@@ -17,9 +17,6 @@ from memprof_middleware.leaks.series import at
 from memprof_middleware.model import Leak, LeakKind
 from memprof_middleware.model.value import valueclass
 
-# A type is what the entries of containers are if it gains so many times what they gain.
-_LIKE = 0.5, 2.0
-
 
 @valueclass(frozen=True, slots=True)
 class Case:
@@ -167,19 +164,9 @@ def _led_by_member(incident: Incident, life: Life, past: Past, rank: Callable[[s
     leader = incident.leader.name
     if not passed or leader in passed or rank(leader) < min(map(rank, passed)):
         return incident
-    as_telling = rank(leader) == min(map(rank, passed))
-    if as_telling and (_fills(incident, passed[0]) or lockstep(past.series(passed[0]), past.series(leader))):
+    if rank(leader) == min(map(rank, passed)) and lockstep(past.series(passed[0]), past.series(leader)):
         return incident
     return incident.led_by(passed[0])
-
-
-def _fills(incident: Incident, path: str) -> bool:
-    """Whether the leading type is about what containers inside another one gain: their length is measured seldom."""
-    leader = incident.leader
-    found = next((one for one in incident.others if one.name == path and one.kind == "container"), None)
-    if found is None or "[*]" not in path or leader.kind != "objects" or found.amount <= 0:
-        return False
-    return _LIKE[0] <= leader.amount / found.amount <= _LIKE[1]
 
 
 def unseen(lives: Iterable[Life], growths: Sequence[Growth], past: Past, history: History) -> list[Growth]:
@@ -223,8 +210,12 @@ def first_told(incident: Incident, own: Mapping[str, Leak]) -> Leak | None:
 
 
 def is_better(growth: Growth, before: Leak, rank: Callable[[str], int]) -> bool:
-    """Whether what is only watched has a better name now: the application's type came up after a builtin."""
-    if before.state == "confirmed" or before.notable:
+    """Whether what is not confirmed has a better name now: the application's type came up after a builtin.
+
+    A suspicion that was reported keeps its name, unless that is only the containers inside another one.
+    """
+    is_inside = before.kind == "container" and "[*]" in before.name
+    if before.state == "confirmed" or (before.notable and not is_inside):
         return False
     if before.kind not in {"objects", "container"}:
         return growth.kind in {"objects", "container"}

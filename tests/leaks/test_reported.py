@@ -73,21 +73,3 @@ def test_what_was_reported_under_a_name_keeps_its_incident() -> None:
     weak, route = Incident(growth("weakref.ReferenceType"), ()), Incident(growth("lib.Route"), ())
     told = life("weakref.ReferenceType", "lib.Route", told="weakref.ReferenceType")
     assert home(told, weak, route) == "weakref.ReferenceType"
-
-
-def test_a_type_tells_more_than_the_containers_inside_another_one() -> None:
-    """Their length is measured with each walk only, so it need not be in step with the count of what fills them."""
-
-    def leader(amount: float, path: str) -> str:
-        inside = Growth(path, "container", 0, amount, 0.0, 20, 5000.0, 1.0, 5000.0, 1.0, 1.0, 3)
-        population = Population(path, "container", [0.0, 5000.0])
-        one = Life(Finding(population, 0.4, 2e8, LINE, "requests"), "confirmed", 2e8, 0.0)
-        case = Case("", one, (path,), Incident(growth("app.Session"), (inside,), "app.KEPT"))
-        history: Any = SimpleNamespace()
-        found = led(case, Past(60.0), history, lambda _: 0.0)
-        assert found is not None
-        return found.leader.name
-
-    assert leader(5000, "app.KEPT[*]") == "app.Session"
-    assert leader(50_000, "app.KEPT[*]") == "app.KEPT[*]"  # most of its entries are something else
-    assert leader(5000, "app.KEPT") == "app.KEPT"

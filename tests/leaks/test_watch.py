@@ -159,6 +159,25 @@ def test_the_name_improves_while_it_is_a_suspicion(shop: Shop) -> None:
     assert leak.detected_at == first.detected_at
 
 
+@pytest.mark.parametrize(("path", "name"), [("app.KEPT[*]", "__main__.Payment"), ("app.KEPT", "app.KEPT")])
+def test_a_reported_suspicion_is_named_anew_if_it_named_inner_containers(
+    path: str, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their length is known a moment before the type's count grows; the type says more. It is the same alert."""
+    shop = Shop(leak_confirm_hours=1.0)
+    with caplog.at_level(logging.INFO):
+        for number in range(30):
+            shop.keeps(path, 1000 + 500 * number, ("__main__.Payment",))
+            shop.probes.held = {"__main__.Payment": Holding(((f"{path}[*]", 1.0),), 8)}
+            leaks = shop.minute(**({"__main__.Payment": 500 * (number - 12)} if number > 12 else {}))
+            if number == 11:
+                assert [leak.name for leak in leaks] == [path]
+                assert leaks[0].notable
+    shop.profiler.stop()
+    assert [leak.name for leak in leaks] == [name]
+    assert [record.getMessage() for record in caplog.records if "resolved" in record.getMessage()] == []
+
+
 def test_a_probe_that_fails_takes_nothing_else_along(shop: Shop) -> None:
     """Without containers and holders, types are judged as before; the failures are counted."""
     shop.probes.broken = {"containers", "holders", "populations"}
