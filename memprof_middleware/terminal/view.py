@@ -30,7 +30,6 @@ class Worker(NamedTuple):
     requests: str
     up: str
     remark: str
-    outlier: bool
 
 
 class Step(NamedTuple):
@@ -226,7 +225,6 @@ def _worker(row: Mapping[str, Any], width: int) -> Worker:
         requests=DASH if requests is None else count(requests),
         up=duration(number_of(row.get("up_seconds"))),
         remark=remark,
-        outlier=bool(row.get("outlier")),
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import abc
+
 from memprof_middleware.profiler import MemoryProfiler
 from memprof_middleware.web.http import messages
 from memprof_middleware.web.http.messages import BadRequestError, Request, Response
 
 
-class Part:
+class Part(abc.ABC):
     """A part that is served under one path. Derive from it and write :meth:`answer`.
 
     Args:
@@ -42,10 +44,10 @@ class Part:
             self.profiler.failures.record(self.failure, error)
             return messages.text(request, "the answer could not be made; the log says why\n", 500)
 
+    @abc.abstractmethod
     def answer(self, request: Request) -> Response:
         """The response to a request.
 
         Raises:
             Exception: any error; it becomes a 500.
         """
-        raise NotImplementedError
