@@ -18,12 +18,18 @@ from xdist.scheduler import LoadGroupScheduling
 
 from memprof_middleware import registry as profiler_module
 from memprof_middleware.web.http import exporter as exporter_module
+from tests.silence import Silence
 
 # A thread that was told to stop may need a moment for the snapshot under way, and longer on a busy machine.
 _PATIENCE_SECONDS = 60.0
 # A test with a server lasts as long as what it waits for, and may wait for what others of its module do.
 _SERVER_SECONDS = 900
 _LONGEST = ("tests/servers/test_recycling.py", "tests/monitoring/e2e/", "tests/servers/test_matrix.py", "tests/docs/")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # in the one process that sees the results
+        config.pluginmanager.register(Silence(_SERVER_SECONDS + 60))
 
 
 class ByModule(LoadGroupScheduling):
