@@ -110,6 +110,9 @@ class Sampler:
         if self._abandoned:
             not_at_exit(self.stop)
             self._on_abandoned()
+        # Under gevent a forked child inherits the running thread, and `threading` has taken it off its list: the end
+        # would print a KeyError. Asked for here, it is listed again.
+        threading.current_thread()
 
 
 class _StopSignal:

@@ -198,6 +198,32 @@ def test_work_longer_than_the_interval_leaves_room(make: Make) -> None:
     assert all(start - end >= 0.04 for start, end in zip(starts[1:], ends, strict=False))
 
 
+def test_a_greenlet_that_outlives_a_fork_ends_without_a_word() -> None:
+    """Under gevent a child inherits the parent's thread as it runs: it ends for the child's own, and prints nothing."""
+    program = (
+        "from gevent import monkey; monkey.patch_all()\n"
+        "import gc, os, time\n"
+        "from memprof_middleware import Config, MemoryProfiler\n"
+        "from memprof_middleware.runtime import sampler\n"
+        "ended, run = [], sampler.Sampler._run\n"
+        "sampler.Sampler._run = lambda *them: (run(*them), ended.append(os.getpid()))\n"
+        "profiler = MemoryProfiler(Config(interval=3600))\n"
+        "profiler.start()\n"
+        "while not profiler.metrics().snapshots_taken: time.sleep(0.01)\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    profiler.ensure_running()\n"
+        "    gc.collect()\n"
+        "    deadline = time.monotonic() + 60\n"
+        "    while not ended and time.monotonic() < deadline: time.sleep(0.01)\n"
+        "    print(ended == [os.getpid()], profiler.running, flush=True)\n"
+        "    os._exit(0)\n"
+        "os.waitpid(child, 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True True\n", "")
+
+
 def test_a_process_ends_promptly() -> None:
     """A script that starts the profiler and ends does not wait for the next snapshot."""
     program = (
