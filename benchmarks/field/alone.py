@@ -17,19 +17,19 @@ from memprof_middleware.leaks.present import present
 from memprof_middleware.leaks.room import Room, room_of
 from memprof_middleware.model import MB, MemorySnapshot
 
-WARMUP, LOOK_SECONDS = 3, 300.0
+WARMUP, PLAIN_SECONDS = 3, 300.0
 _ERROR = 0.3
 Event = tuple[float, str, str, tuple[str, ...], str]
 
 
 def events(worker: Any, *, shared_by: int = 0) -> Iterator[Event]:
-    """What is told of a worker, as the simulator's ``mark`` takes it.
+    """What is told of a worker, as the simulator's ``mark`` takes it. Each snapshot is judged, as the product does.
 
     Args:
         worker: the simulator's.
         shared_by: no limit is set: so many workers share a machine with 64 GB.
     """
-    past, room, due = Past(worker.interval), None, 0.0
+    past, room = Past(worker.interval), None
     lives: dict[str, Life] = {}
     sums = [list(itertools.accumulate(column)) for column in worker.by_route]
     same_root, samples, followed = _roots(worker), _samples(worker), followed_of(worker)
@@ -38,11 +38,9 @@ def events(worker: Any, *, shared_by: int = 0) -> Iterator[Event]:
             continue
         room = room or _room(worker, index, shared_by)
         past.add(_reading(worker, index, [column[index] for column in sums], samples, followed))
-        if seconds >= due:
-            due = seconds + LOOK_SECONDS
-            found = look(past, room, same_root, told=bool(lives))
-            before, lives = lives, live(lives, found, lambda finding: present(past, finding))
-            yield from _changes(seconds, before, lives)
+        found = look(past, room, same_root, told=bool(lives))
+        before, lives = lives, live(lives, found, lambda finding: present(past, finding))
+        yield from _changes(seconds, before, lives)
 
 
 def _room(worker: Any, index: int, shared_by: int) -> Room:
@@ -122,7 +120,7 @@ def _changes(seconds: float, before: dict[str, Life], after: dict[str, Life]) ->
 def plain_rule(worker: Any) -> Iterator[Event]:
     """A type or container that grew in ten looks by more than 50 % and 100, upwards in seven of the nine steps."""
     told: set[str] = set()
-    step = max(1, round(LOOK_SECONDS / worker.interval))
+    step = max(1, round(PLAIN_SECONDS / worker.interval))
     for end in range(WARMUP + 9 * step, len(worker.times), step):
         rows = range(end - 9 * step, end + 1, step)
         for one in worker.series:
