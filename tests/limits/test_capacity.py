@@ -160,7 +160,7 @@ def test_what_is_not_measured_is_no_forecast(rig):
 
 def test_a_successor_goes_on_with_the_shared_past_and_not_with_the_worker_s():
     """The container outlives the worker: its forecast goes on and is not told twice; the worker begins anew."""
-    first, second = Capacity(Failures(logging.getLogger("memprof"))), Capacity(Failures(logging.getLogger("memprof")))
+    first, second = (Capacity(Failures(logging.getLogger("memprof")), Config()) for _ in range(2))
     for minute in range(570):
         first.see(snapshot(minute, 300, container_used_mb=300.0 + minute, container_size_mb=1000.0), [], "0")
     assert first.forecast is not None
@@ -174,7 +174,7 @@ def test_a_successor_goes_on_with_the_shared_past_and_not_with_the_worker_s():
 
 def test_a_new_sibling_takes_the_shared_past_from_the_first_worker():
     """Who was not a successor asks the others; only the first of them tells it, in less than 10 kB."""
-    first, second = Capacity(Failures(logging.getLogger("memprof"))), Capacity(Failures(logging.getLogger("memprof")))
+    first, second = (Capacity(Failures(logging.getLogger("memprof")), Config()) for _ in range(2))
     for minute in range(300):
         first.see(snapshot(minute, 300, container_used_mb=500.0, container_size_mb=1000.0), [], "0")
     assert first.forecast is not None
@@ -192,7 +192,7 @@ def test_a_new_sibling_takes_the_shared_past_from_the_first_worker():
 def test_a_past_that_cannot_be_read_is_a_failure_and_no_more():
     """Another version's text is counted, and the worker begins anew."""
     failures = Failures(logging.getLogger("memprof"))
-    capacity = Capacity(failures)
+    capacity = Capacity(failures, Config())
     capacity.inherit(metrics("0", forecast=Forecast(shared=Outlook(used_mb=1), shared_past="what?")))
     assert failures.counts == {"capacity": 1}
     capacity.see(snapshot(0, 90), [], "0")

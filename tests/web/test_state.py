@@ -26,7 +26,7 @@ SCHEMA_FILE = Path(web.__file__).parent / "state.schema.json"
 def state(scene: Scene, config: Config | None = None, **about):
     timelines = scene.timelines
     found = build_state(
-        scene.metrics, timelines, timelines.get, config or Config(), now=scene.clock.now, about={"host": "h", **about}
+        scene.told(), timelines, timelines.get, config or Config(), now=scene.clock.now, about={"host": "h", **about}
     )
     json.dumps(found, allow_nan=False)
     return found
@@ -85,13 +85,13 @@ def test_a_confirmed_leak_comes_first():
     """What is asked and when, then what keeps what for which route, and three facts."""
     found = state(Scene())
     assert found["status"]["key"] == "now"
-    assert sentence(found) == "Worker 4242 reaches its memory limit in about 1 h 45 min. Cause: 1 confirmed leak."
+    assert sentence(found) == "Worker 4242 reaches its memory limit in about 1 h 50 min. Cause: 1 confirmed leak."
     first = found["incidents"][0]
     assert first["title"] == "shop.cart.SESSIONS keeps one Session for each POST /cart/add"
     assert (first["tag"], first["when"]) == ("Leak confirmed, 97 % sure", "since 18:36 UTC, 2 h 10 min after the start")
     told = facts(first)
-    assert told["limit"][0] == "in about 1 h 45 min"
-    assert told["limit"][1].startswith("at this pace (watched 2 h), worker 4242: 422 of 512 MiB, +50 MiB an hour")
+    assert told["limit"][0] == "in about 1 h 50 min"
+    assert told["limit"][1].startswith("at this pace (watched 3 h 50 min), worker 4242: 422 of 512 MiB, +48 MiB an hour")
     assert told["holder"][0] == "shop.cart.SESSIONS"
     assert "shop/cart.py:14; filled in add_to_cart, line 31" in told["holder"][1]
     assert told["route"] == ("POST /cart/add", "keeps 1 Session per request; 97 % of the growth")

@@ -8,8 +8,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from memprof_middleware import MemoryCollector
-from memprof_middleware.leaks.verdicts import filling
+from memprof_middleware.leaks.verdicts import timed
 from memprof_middleware.model import MB
+from memprof_middleware.model.forecast import Ahead
 from memprof_middleware.runtime.observers import leak_condition
 from memprof_middleware.terminal.view import view
 from memprof_middleware.text.conditions import begins
@@ -87,11 +88,12 @@ def test_half_a_minute_is_no_pace():
 
 def test_only_the_leak_that_takes_most_is_as_urgent_as_the_memory():
     """Beside a leak that fills the process, a small one has the urgency of its own time to the limit."""
-    large, small = ten.leak(hours_left=1.8), ten.leak(name="shop.Log", bytes_per_hour=1.0, hours_left=400.0)
+    large, small = ten.leak(), ten.leak(name="shop.Log", bytes_per_hour=0.2 * MB)
     suspected = ten.leak(name="shop.Cache", state="suspected", bytes_per_hour=99.0 * MB)
-    assert [leak.urgency for leak in filling([small, large, suspected], "today")] == ["plan", "now", "none"]
-    assert [leak.urgency for leak in filling([small], "today")] == ["today"]
-    assert filling([], "now") == []
+    ahead = Ahead(88.0 * MB)
+    assert [leak.urgency for leak in timed([small, large, suspected], "today", ahead)] == ["plan", "now", "none"]
+    assert [leak.urgency for leak in timed([small], "today", ahead)] == ["today"]
+    assert timed([], "now", ahead) == []
 
 
 def test_what_is_above_its_limit_reaches_nothing():
