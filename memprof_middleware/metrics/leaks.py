@@ -108,7 +108,7 @@ LEAKS: tuple[MetricSpec, ...] = (
     MetricSpec(
         "memory_leak_time_to_limit_seconds",
         "gauge",
-        "Time until a confirmed leak reaches the memory limit at its pace, in seconds. Absent while it is not known.",
+        "Time until a confirmed leak reaches the memory limit, in seconds: early end of a forecast, else at its pace.",
         _of_leaks(lambda leak, _: ((leak.name,), _time_to_limit(leak)), chosen=_is_confirmed),
         ("incident",),
     ),

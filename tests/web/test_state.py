@@ -91,7 +91,9 @@ def test_a_confirmed_leak_comes_first():
     assert (first["tag"], first["when"]) == ("Leak confirmed, 97 % sure", "since 18:36 UTC, 2 h 10 min after the start")
     told = facts(first)
     assert told["limit"][0] == "in about 1 h 50 min"
-    assert told["limit"][1].startswith("at this pace (watched 3 h 50 min), worker 4242: 422 of 512 MiB, +48 MiB an hour")
+    assert told["limit"][1].startswith(
+        "at this pace (watched 3 h 50 min), worker 4242: 422 of 512 MiB, +48 MiB an hour"
+    )
     assert told["holder"][0] == "shop.cart.SESSIONS"
     assert "shop/cart.py:14; filled in add_to_cart, line 31" in told["holder"][1]
     assert told["route"] == ("POST /cart/add", "keeps 1 Session per request; 97 % of the growth")
