@@ -145,7 +145,32 @@ def test_the_more_pressing_status_is_said():
     assert sentence(found[2]) == "1 suspected: a leak, or a cache that is filling. No alert was sent."
     assert sentence(found[3]).startswith("Watched 3 of 8 min. The first verdict is due at ")
     assert sentence(found[4]).startswith("Memory grows by at most 8.6 MiB an hour, and nothing grows as a leak does.")
-    assert sentence(ten.healthy().state()) == "Memory is level. Watched for 6 h 12 min and 1.31 M requests."
+    assert sentence(ten.healthy().state()) == (
+        "Memory is level. Watched for 6 h 12 min and 1.31 M requests. 1 leak is ignored."
+    )
+
+
+def test_a_fill_that_asks_for_action_is_said_beside_the_time():
+    """A limit that is 6.6 h away asks nobody to act now: what is nearly full is said first."""
+    config = Config(heap_warning_percent=50.0, heap_critical_percent=70.0)
+    worker = ten.Worker(pid=4242, start_mb=260.0, per_hour=20.0, hours=6.0, noise=0.1)
+    found = ten.Server(workers=[worker], leaks=((ten.leak(bytes_per_hour=20.0 * 2**20), ()),), config=config).state()
+    assert sentence(found) == (
+        "Worker 4242 uses 74 % of its memory limit and reaches it in about 6.6 h. Cause: 1 confirmed leak."
+    )
+
+
+def test_one_snapshot_is_no_judgement():
+    """Nothing is level, and nothing is said not to grow, by a single count; nor is one collection 3,600 an hour."""
+    server = ten.started()
+    found = dataclasses.replace(
+        server, workers=[dataclasses.replace(one, hours=0.01) for one in server.workers], snapshots=1
+    )
+    state_ = found.state()
+    assert plain(state_["types_answer"]).startswith("counted once; ")
+    assert state_["watching_answer"] == "too early to say"
+    assert ten.healthy().state()["watching_answer"] != "too early to say"
+    assert state_["gc"]["answer"].startswith("41 full collections in ")
 
 
 def test_what_is_only_watched_is_listed_and_changes_nothing():

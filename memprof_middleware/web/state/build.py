@@ -106,7 +106,7 @@ class _StateBuilder:
         notable = [one for one in every if one.leak.notable or not one.is_open]
         cards = self._cards(notable)
         below = [watching(one) for one in every if one.is_open and not one.leak.notable]
-        limits = self._limits()
+        limits, left_out = self._limits(), ignored(self.metrics)
         focus = self._focus(cards)
         past = None if focus is None else self.past(focus["worker"])
         figures = None if focus is None else self.by_worker.get(focus["worker"])
@@ -119,6 +119,7 @@ class _StateBuilder:
             self.now,
             self.started,
             alerted=bool(self.alerts),
+            ignored=sum(one["growth"] != "does not grow" for one in left_out),
         )
         first = None if head["limit"] is None else limits[head["limit"]]
         open_ = [card for card in cards if card["state"] != "resolved"]
@@ -143,8 +144,8 @@ class _StateBuilder:
             "todo": self._todo(head["key"], first),
             "incidents": cards,
             "watching": below[:_MOST_WATCHED],
-            "watching_answer": inside.watching_answer(len(below)),
-            "ignored": ignored(self.metrics),
+            "watching_answer": inside.watching_answer(len(below), judged=self.learning.is_due),
+            "ignored": left_out,
             "workers": self.rows,
             "workers_sentence": sentence(self.rows),
             "shared": self.shared,
