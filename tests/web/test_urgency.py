@@ -17,6 +17,7 @@ from memprof_middleware.model import MB
 from memprof_middleware.model.alert import level_of
 from memprof_middleware.model.forecast import Ahead
 from memprof_middleware.model.ignored import Ignored
+from memprof_middleware.model.leak import routed
 from memprof_middleware.runtime.changes import Change, alert_of
 from memprof_middleware.runtime.observers import leak_condition
 from memprof_middleware.sinks.statsd import DogStatsdSink
@@ -238,3 +239,39 @@ def test_what_is_above_its_limit_reaches_nothing():
     )
     assert found.workers[0].limit == "above the limit"
     assert "0 min" not in str(state["incidents"])
+
+
+def test_log_metrics_and_page_know_the_same_route():
+    """What the figures of all routes say of a leak, whose own route is not known, is in the alert as soon as here."""
+    server = ten.native()
+    [(leak, pids)] = server.leaks
+    told = ten.route("POST /preview", "bytes", 223_000.0, 215_000.0, 231_000.0, 0.98)
+    unknown = dataclasses.replace(leak, route="", route_share=None, route_per_request=None)
+    given = dataclasses.replace(server, leaks=((unknown, pids),), routes=(told,))
+    card = given.state()["incidents"][0]
+    registry = CollectorRegistry()
+    registry.register(MemoryCollector(given.profiler()))
+    labels = [s.labels for family in registry.collect() for s in family.samples if s.name.endswith("leak_info")]
+    assert {label["route"] for label in labels} == {card["feeds"][0]["route"]} == {"POST /preview"}
+    condition = leak_condition(routed(unknown, (told,)), given.config)
+    assert condition.route == "POST /preview"
+    assert condition.message.startswith("Native memory grows by 34 MiB an hour; fed by POST /preview")
+    assert leak_condition(routed(unknown, ()), given.config).route == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "room"),
+    [
+        (shaped(), " (380 of 512 MiB, process 4242)"),
+        (
+            shaped(workers=4, start_mb=60.0, per_hour=10.0, container=(400.0, 512.0)),
+            " (container 400 of 512 MiB, process 4242)",
+        ),
+        (shaped(per_hour=1.0), ""),
+    ],
+)
+def test_a_line_that_asks_for_action_names_the_process(given, room):
+    """Act now and act today say which process, and what is used of the limit that it reaches; a plan needs neither."""
+    metrics = given.profiler().workers()[0]
+    message = leak_condition(metrics.leaks[0], given.config, metrics.snapshot).message
+    assert message.endswith(f"at this pace{room}")
