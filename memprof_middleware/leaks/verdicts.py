@@ -118,9 +118,15 @@ def timed(leaks: Sequence[Leak], fill: Urgency, ahead: Ahead) -> list[Leak]:
     found = []
     for leak in leaks:
         soonest, latest = ahead.reached(leak.bytes_per_hour, alone=leak is most)
-        urgent = fill if leak is most else "none"
-        times = {"hours_left": soonest, "hours_latest": latest, "shared_limit": ahead.shared, "fill": urgent}
-        found.append(dataclasses.replace(leak, **times))
+        found.append(
+            dataclasses.replace(
+                leak,
+                hours_left=soonest,
+                hours_latest=latest,
+                shared_limit=ahead.shared,
+                fill=fill if leak is most else "none",
+            )
+        )
     return found
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from memprof_middleware.analysis.sharing import shared_memory
 from memprof_middleware.config import Config
 from memprof_middleware.limits.capacity import CONDITION as EXHAUSTION
 from memprof_middleware.limits.thresholds import CONDITIONS, heap_growth, measured
-from memprof_middleware.model import Condition, FedBy, Leak, MemorySnapshot
+from memprof_middleware.model import Condition, FedBy, Leak, MemorySnapshot, RouteGrowth
 from memprof_middleware.model.leak import routed
-from memprof_middleware.model.urgency import URGENCIES
+from memprof_middleware.model.urgency import URGENCIES, Urgency
 from memprof_middleware.routes.growth import route_condition, route_leaks
 from memprof_middleware.runtime.beat import Beat, Conditions, Observer
 from memprof_middleware.runtime.features import Features
@@ -121,25 +123,29 @@ class Observers:
             return self._routes_of_others(beat)
         if not routes.judged:
             return Conditions()
-        heap_mb = None if beat.snapshot is None else beat.snapshot.heap_size_mb
         known = [
             growth
             for growth in routes.growth
             if not all(map(triage.ignores_route, (growth.route, *growth.together_with)))
         ]
-        confirmed = [leak for leak in triage.reported(leaks.leaks) if leak.state == "confirmed"]
-        urgent = max((leak.urgency for leak in confirmed), key=URGENCIES.index, default="plan")
-        hours = min((leak.hours_left for leak in confirmed if leak.hours_left is not None), default=None)
-        seconds = None if hours is None else 3600 * hours
-        pids = {sibling.worker: sibling.pid for sibling in beat.siblings}
-        pids |= {} if beat.snapshot is None else {beat.worker: beat.snapshot.pid}
-        measured = [
-            route_condition(leak, self._config, heap_mb, urgent, seconds, pids.get(leak.growth.worker))
-            for leak in route_leaks(known, self._config)
-        ]
-        found = [condition for condition in measured if not triage.ignores_route(condition.route)]
+        found = [one for one in self._leaking(known, beat) if not triage.ignores_route(one.route)]
         growing = growing or any(sibling.confirmed for sibling in beat.siblings)
         return Conditions((ROUTE_LEAK,), found, cause=growing)
+
+    def _leaking(self, growths: Sequence[RouteGrowth], beat: Beat) -> list[Condition]:
+        """The routes that leak as conditions, as urgent as the confirmed leaks of this process."""
+        reported = self._features.triage.reported(self._features.leaks.leaks)
+        confirmed = [leak for leak in reported if leak.state == "confirmed"]
+        urgent: Urgency = max((leak.urgency for leak in confirmed), key=URGENCIES.index, default="plan")
+        hours = min((leak.hours_left for leak in confirmed if leak.hours_left is not None), default=None)
+        seconds = None if hours is None else 3600 * hours
+        heap_mb = None if beat.snapshot is None else beat.snapshot.heap_size_mb
+        pids = {sibling.worker: sibling.pid for sibling in beat.siblings}
+        pids |= {} if beat.snapshot is None else {beat.worker: beat.snapshot.pid}
+        return [
+            route_condition(leak, self._config, heap_mb, urgent, seconds, pids.get(leak.growth.worker))
+            for leak in route_leaks(growths, self._config)
+        ]
 
     def _routes_of_others(self, beat: Beat) -> Conditions:
         """The routes that leak, as another worker has reported them; nothing is known while none of them has judged."""
