@@ -164,8 +164,12 @@ def leak_condition(leak: Leak, config: Config, snapshot: MemorySnapshot | None =
         config: the limits.
         snapshot: the last one, of the process that it is in.
     """
+    advice = ""
     room = "" if snapshot is None or leak.urgency not in {"now", "today"} else _room(leak, snapshot)
-    advice = restart(snapshot.pid) if snapshot is not None and leak.urgency == "now" else ""
+    if snapshot is not None:
+        advice = {"now": restart(snapshot.pid), "today": f"Plan a restart of process {snapshot.pid}"}.get(
+            leak.urgency, ""
+        )
     return Condition(
         LEAK,
         leak.severity,

@@ -22,7 +22,7 @@ from memprof_middleware.runtime.changes import Change, alert_of
 from memprof_middleware.runtime.observers import leak_condition
 from memprof_middleware.sinks.statsd import DogStatsdSink
 from memprof_middleware.terminal.view import view
-from memprof_middleware.text.conditions import begins
+from memprof_middleware.text.conditions import begins, rises
 from tests.web import ten
 
 
@@ -275,3 +275,6 @@ def test_a_line_that_asks_for_action_names_the_process(given, room):
     metrics = given.profiler().workers()[0]
     message = leak_condition(metrics.leaks[0], given.config, metrics.snapshot).message
     assert message.endswith(f"at this pace{room}")
+    known = leak_condition(dataclasses.replace(metrics.leaks[0], hours_left=900.0), given.config, metrics.snapshot)
+    condition = leak_condition(metrics.leaks[0], given.config, metrics.snapshot)
+    assert bool(room) == rises(condition, known).endswith(" 4242")
