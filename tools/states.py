@@ -1,7 +1,7 @@
 """Pictures of the page's states from real servers: each leaks, or does not, until the page says what it is to say.
 
-``python tools/states.py [NAME...]`` writes, for each state, pictures of a desk and of a phone, the text of
-``memprof report``, the whole state and the server's log into ``build/states``.
+``python tools/states.py [NAME...]`` writes, for each state, pictures of a desk and of a phone, light and dark, the text
+of ``memprof report``, the whole state and the server's log into ``build/states``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from playwright.sync_api import Page, sync_playwright
 
@@ -33,6 +33,7 @@ from memprof_middleware.terminal.plain import plain  # noqa: E402
 from memprof_middleware.terminal.view import view  # noqa: E402
 
 SIZES = {"desk": (1440, 900), "phone": (390, 844)}
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 MOST_SECONDS = 170.0
 _AT_ONCE, _VISITORS, _TIMEOUT = 3, 4, 20.0
 
@@ -302,10 +303,7 @@ def _pictured(name: str) -> bool:
         began = time.monotonic()
         with brought_to(name, act) as found:
             opened(found.server)
-            for size, (width, height) in SIZES.items():
-                page.set_viewport_size({"width": width, "height": height})
-                page.screenshot(path=TARGET / f"{name}-{size}.png")
-                page.screenshot(path=TARGET / f"{name}-{size}-full.png", full_page=True)
+            _taken(page, name)
             state = found.client.state()
             (TARGET / f"{name}.json").write_text(json.dumps(state, indent=1))
             (TARGET / f"{name}.txt").write_text(plain(view(state, width=12), found.client.address, whole=True))
@@ -318,6 +316,15 @@ def _pictured(name: str) -> bool:
             )
         browser.close()
     return found.reached
+
+
+def _taken(page: Page, name: str) -> None:
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        for size, (width, height) in SIZES.items():
+            page.set_viewport_size({"width": width, "height": height})
+            page.screenshot(path=TARGET / f"{name}-{size}-{scheme}.png")
+            page.screenshot(path=TARGET / f"{name}-{size}-{scheme}-full.png", full_page=True)
 
 
 if __name__ == "__main__":

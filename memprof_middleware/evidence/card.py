@@ -32,7 +32,9 @@ def tag(leak: Leak) -> str:
 
 def reached(leak: Leak) -> str:
     """The time until the memory limit, from the time of the file on."""
-    return "not known" if leak.hours_left is None else limit(leak.hours_left).removeprefix("memory limit ")
+    if leak.hours_left is None:
+        return "not known"
+    return limit(leak.hours_left, leak.hours_latest).removeprefix("memory limit ")
 
 
 def grew(leak: Leak) -> str:

@@ -119,7 +119,7 @@ class EvidenceWatch:
         heap = own.snapshot.heap_percent if own.snapshot else None
         shared = shared_memory([worker.snapshot for worker in workers if worker.snapshot])
         for subject, percent, what in (
-            (f"limit of worker {own.worker}", heap, f"worker {own.worker} uses {{:.0f}} % of its memory limit"),
+            (f"limit of worker {own.worker}", heap, f"process {own.pid} uses {{:.0f}} % of its memory limit"),
             (
                 "limit of all",
                 shared.percent if shared else None,

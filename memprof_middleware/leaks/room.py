@@ -25,12 +25,14 @@ class Room:
         used: bytes of the process at that time.
         words: what they are, for people.
         left: bytes until a limit is reached; ``None``: there is none.
+        shared: whether that limit is one that other workers share.
     """
 
     total: float
     used: float
     words: str
     left: float | None = None
+    shared: bool = False
 
 
 def room_of(first: MemorySnapshot, others: Sequence[MemorySnapshot] = (), workers: int = 1) -> Room | None:
@@ -44,18 +46,20 @@ def room_of(first: MemorySnapshot, others: Sequence[MemorySnapshot] = (), worker
     used = first.heap_used_mb
     if used is None:
         return None
-    found: list[tuple[float, str]] = []
+    found: list[tuple[float, str, bool]] = []
     if first.heap_size_mb is not None and first.heap_size_source != _NOBODYS:
-        found.append((first.heap_size_mb - used, f"what was left of {first.heap_size_mb:,.0f} MB"))
+        found.append((first.heap_size_mb - used, f"what was left of {first.heap_size_mb:,.0f} MB", False))
     shared, taken = first.container_size_mb, first.container_used_mb
     if shared is not None and taken is not None:
-        found.append((max(0.0, shared - taken) / workers, f"its part of what was left of {shared:,.0f} MB"))
+        part = max(0.0, shared - taken) / workers
+        found.append((part, f"its part of what was left of {shared:,.0f} MB", workers > 1))
     if first.heap_size_mb is not None and first.heap_size_source == _NOBODYS:
         all_used = used + sum(other.heap_used_mb or 0.0 for other in others)
-        found.append(((first.heap_size_mb - all_used) / workers, "its part of the machine's memory"))
+        found.append(((first.heap_size_mb - all_used) / workers, "its part of the machine's memory", workers > 1))
     limit = min(found, default=None)
     if not found or (shared is None and first.heap_size_source in {_NOBODYS, ""}):
         doubled = max(_DOUBLED * used, _LEAST / MB) / CONFIRM
-        found.append((doubled, f"what it had itself, {used:,.0f} MB"))
-    left, words = min(found)
-    return Room(max(1.0, left) * MB, used * MB, words, None if limit is None else max(0.0, limit[0]) * MB)
+        found.append((doubled, f"what it had itself, {used:,.0f} MB", False))
+    total, words, _ = min(found)
+    left = None if limit is None else max(0.0, limit[0]) * MB
+    return Room(max(1.0, total) * MB, used * MB, words, left, shared=limit is not None and limit[2])

@@ -20,7 +20,8 @@ from memprof_middleware.leaks.incidents import Incident
 from memprof_middleware.leaks.life import Life
 from memprof_middleware.leaks.room import CONFIRM
 from memprof_middleware.model import MB, FedBy, Leak, LeakState, Severity
-from memprof_middleware.model.urgency import SETTLED_SECONDS, Urgency, hours_left
+from memprof_middleware.model.forecast import Ahead
+from memprof_middleware.model.urgency import SETTLED_SECONDS, Urgency
 from memprof_middleware.text.headline import quantity, rarely
 from memprof_middleware.text.words import size
 
@@ -46,10 +47,9 @@ def verdict_of(
     before: Leak | None,
     route: FedBy,
     life: Life | None = None,
-    left: float | None = None,
     heap_per_hour: float = 0.0,
 ) -> Leak:
-    """The verdict on an incident.
+    """The verdict on an incident; when its limit is reached is for :func:`timed` to say.
 
     What grows is watched. It is suspected, and later confirmed, when the tests of :mod:`memprof_middleware.leaks` say
     so; whoever has set ``leak_confirm_requests`` or ``leak_confirm_hours`` for a laboratory has it confirmed by these.
@@ -60,7 +60,6 @@ def verdict_of(
         before: the last verdict on the same incident.
         route: whose requests make it grow.
         life: what was told of it.
-        left: bytes until the limit.
         heap_per_hour: bytes that the heap gained an hour meanwhile: what a leak takes that no test has weighed.
     """
     growth = incident.leader
@@ -94,7 +93,6 @@ def verdict_of(
         growth_per_hour=growth.per_hour,
         growth_per_request=growth.per_request,
         bytes_per_hour=per_hour,
-        hours_left=hours_left(left, per_hour),
         decided_requests=requests,
         decided_seconds=seconds,
         relapses=0 if life is None else life.relapses,
@@ -104,16 +102,32 @@ def verdict_of(
     )
 
 
-def filling(leaks: Sequence[Leak], fill: Urgency) -> list[Leak]:
-    """The verdicts; the confirmed leak that takes most of the memory is as urgent as the memory in use.
+def timed(leaks: Sequence[Leak], fill: Urgency, ahead: Ahead) -> list[Leak]:
+    """The verdicts with the time to the limit as of now, which all that speaks of them tells.
+
+    The confirmed leak that takes most of the memory has the process's forecast, where there is one, and is as urgent as
+    the memory in use. Each other one has the time at its own pace.
 
     Args:
         leaks: of one process.
         fill: how soon somebody has to act because of its memory in use.
+        ahead: the limit that it reaches first.
     """
     confirmed = (leak for leak in leaks if leak.state == "confirmed")
     most = max(confirmed, key=lambda leak: leak.bytes_per_hour, default=None)
-    return [dataclasses.replace(leak, fill=fill if leak is most else "none") for leak in leaks]
+    found = []
+    for leak in leaks:
+        soonest, latest = ahead.reached(leak.bytes_per_hour, alone=leak is most)
+        found.append(
+            dataclasses.replace(
+                leak,
+                hours_left=soonest,
+                hours_latest=latest,
+                shared_limit=ahead.shared,
+                fill=fill if leak is most else "none",
+            )
+        )
+    return found
 
 
 def heap_per_hour(history: History, since: float) -> float:

@@ -34,10 +34,11 @@ from memprof_middleware.leaks.populations import lockstep, twins
 from memprof_middleware.leaks.present import present
 from memprof_middleware.leaks.reported import Case, cases, first_told, is_better, led, named_anew, unseen
 from memprof_middleware.leaks.room import Room, room_of
-from memprof_middleware.leaks.verdicts import filling, has_ended, heap_per_hour, verdict_of
+from memprof_middleware.leaks.verdicts import has_ended, heap_per_hour, timed, verdict_of
 from memprof_middleware.leaks.whereabouts import Whereabouts
-from memprof_middleware.model import SEVERITIES, FedBy, Leak, MemorySnapshot, Resolved
-from memprof_middleware.model.urgency import Urgency, fill_urgency
+from memprof_middleware.model import SEVERITIES, FedBy, Forecast, Leak, MemorySnapshot, Resolved
+from memprof_middleware.model.forecast import Ahead
+from memprof_middleware.model.urgency import fill_urgency
 
 # All memory has grown for this long before that is an alert, so it need not be judged with every snapshot.
 _GROWTH_SECONDS, _GROWTH_JUDGED_SECONDS = 7200.0, 30.0
@@ -66,6 +67,7 @@ class LeakWatch:
         self._resolved: tuple[Resolved, ...] = ()
         self.detections: Counter[str] = Counter()  # by severity; a leak counts under each that it reaches
         self.others: Sequence[MemorySnapshot] = ()  # the last snapshots of the server's other workers
+        self.forecast: Forecast | None = None  # when the limits are reached
         self.reasons: dict[str, str] = {}  # why verdicts are over, by name
         self.is_ignored: Callable[[Leak], bool] = lambda _leak: False  # what is ignored is judged and not counted
         self._inherited: tuple[Leak, ...] = ()  # open when the slot's last worker ended
@@ -111,7 +113,8 @@ class LeakWatch:
             by_hand: look for holders, whatever the budget.
         """
         before, was_open = self.leaks, self._open()
-        own = {leak.name: leak for leak in before if leak not in self._inherited}
+        inherited = {leak.name for leak in self._inherited}
+        own = {leak.name: leak for leak in before if leak.name not in inherited}
         self._look(history)
         lives = self._open()
         gone = {key: self._lives[key] for key in was_open if key not in lives and key in self._lives}
@@ -125,10 +128,10 @@ class LeakWatch:
         rank = functools.partial(telling_rank, scene=self._scene())
         found = self._reported(cases(lives, incidents, rank), own, history, route_of)
         self._watched(incidents, found, own, {life.told for life in gone.values()}, history, route_of)
-        inherited = still_open(self._inherited, history, self._config)
-        self._inherited = tuple(leak for leak in inherited if leak.name not in found)
-        fill = self._fill(history)
-        self.leaks = (*filling(sorted(found.values(), key=_worst_first), fill), *self._inherited)
+        still = still_open(self._inherited, history, self._config)
+        self._inherited = tuple(leak for leak in still if leak.name not in found)
+        self.leaks = (*sorted(found.values(), key=_worst_first), *self._inherited)
+        self.tell_time(history)
         self._count()
         self._past.release()
         now = {leak.name: leak for leak in self.leaks}
@@ -164,16 +167,21 @@ class LeakWatch:
         grown = [found] if found is not None and old and found.confirmed else []
         self._whole = live(self._whole, grown, lambda finding: present(self._past, finding))
 
-    def left(self, history: History) -> float | None:
-        """Return the bytes until a limit is reached: the process's own, or its part of what all share."""
+    def tell_time(self, history: History) -> None:
+        """Bring the time to the limit of each leak up to date, with each snapshot, whether or not it was judged."""
+        config, percent = self._config, None if history.latest is None else history.latest.heap_percent
+        fill = fill_urgency(percent, config.heap_warning_percent, config.heap_critical_percent)
+        self.leaks = tuple(timed(self.leaks, fill, self.ahead(history)))
+
+    def ahead(self, history: History) -> Ahead:
+        """The limit that is reached first: the process's own, or its part of what all share."""
         snapshot = history.latest
         room = None if snapshot is None else room_of(snapshot, self.others, len(self.others) + 1)
-        return None if room is None else room.left
-
-    def _fill(self, history: History) -> Urgency:
-        """How soon somebody has to act because of the memory in use alone."""
-        percent = None if history.latest is None else history.latest.heap_percent
-        return fill_urgency(percent, self._config.heap_warning_percent, self._config.heap_critical_percent)
+        if room is None:
+            return Ahead()
+        told = self.forecast
+        outlook = None if told is None else told.shared if room.shared else told.worker
+        return Ahead(room.left, room.shared, outlook)
 
     # -- what was reported ---------------------------------------------------------------------------------------
 
@@ -269,7 +277,7 @@ class LeakWatch:
         if not route.route and life is not None and life.finding.feed not in {REQUESTS, TIME}:
             route = FedBy(life.finding.feed)
         heap = heap_per_hour(history, incident.leader.since) if life is None else 0.0
-        leak = verdict_of(incident, self._config, before, route, life, self.left(history), heap)
+        leak = verdict_of(incident, self._config, before, route, life, heap)
         return self._whereabouts.filled(leak, incident.root, self._holders, before)
 
     def _route(self, growth: Growth, route_of: RouteOf) -> FedBy:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from memprof_middleware.analysis.buckets import Buckets
 from memprof_middleware.analysis.sharing import SharedMemory, shared_memory
+from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
 from memprof_middleware.limits.forecast import outlook
 from memprof_middleware.model import MB, Condition, Forecast, MemoryMetrics, MemorySnapshot, Outlook, WorkerSummary
-from memprof_middleware.model.urgency import fill_urgency, urgency
+from memprof_middleware.model.urgency import fill_urgency
 from memprof_middleware.text.conditions import exhaustion_message, restart
 
 CONDITION = "exhaustion"
@@ -23,13 +24,14 @@ class Capacity:
 
     Args:
         failures: where a failure is counted; its logger hears of a clock that jumps and of a limit that cannot be.
+        config: the thresholds.
 
     Attributes:
         forecast: what is left, as of the last snapshot; ``None`` before the first.
     """
 
-    def __init__(self, failures: Failures) -> None:
-        self._failures = failures
+    def __init__(self, failures: Failures, config: Config) -> None:
+        self._failures, self._config = failures, config
         self.forecast: Forecast | None = None
         self._worker, self._all = _Figure(), _Figure()
         self._seen: float | None = None  # the last snapshot's time
@@ -46,7 +48,7 @@ class Capacity:
         if forecast is None or forecast.shared is None:
             return []
         self._adopt(forecast)
-        return _ahead([("shared", "all workers together reach", forecast.shared)])
+        return self._ahead([("shared", "all workers together reach", forecast.shared)])
 
     def see(self, snapshot: MemorySnapshot, others: Sequence[WorkerSummary], own: str) -> list[Condition]:
         """Count a snapshot in and judge anew; the same one again changes nothing.
@@ -73,7 +75,15 @@ class Capacity:
         if shared is not None and (shared.contained or others):  # alone, the worker's own limit says it all
             who = "the container reaches" if shared.contained else f"{len(others) + 1} workers together reach"
             subjects.append(("shared", who, self._all.outlook))
-        return _ahead(subjects, restart(snapshot.pid))
+        return self._ahead(subjects, restart(snapshot.pid))
+
+    def _ahead(self, subjects: Sequence[tuple[str, str, Outlook | None]], advice: str = "") -> list[Condition]:
+        """The limits that will be reached within a day."""
+        return [
+            _condition(subject, who, seen, advice, self._config)
+            for subject, who, seen in subjects
+            if seen is not None and seen.low_seconds is not None and seen.low_seconds < _HORIZON_SECONDS
+        ]
 
     def _count(self, snapshot: MemorySnapshot, shared: SharedMemory | None, others: Sequence[WorkerSummary]) -> None:
         if self._seen is None:
@@ -132,20 +142,11 @@ class _Figure:
         return went_back
 
 
-def _ahead(subjects: Sequence[tuple[str, str, Outlook | None]], advice: str = "") -> list[Condition]:
-    """The limits that will be reached within a day."""
-    return [
-        _condition(subject, who, seen, advice)
-        for subject, who, seen in subjects
-        if seen is not None and seen.low_seconds is not None and seen.low_seconds < _HORIZON_SECONDS
-    ]
-
-
-def _condition(subject: str, who: str, seen: Outlook, advice: str) -> Condition:
+def _condition(subject: str, who: str, seen: Outlook, advice: str, config: Config) -> Condition:
     low, hours = seen.low_seconds or 0.0, seen.seen_hours or 0.0
     high, per_hour = seen.high_seconds or low, seen.mb_per_hour or 0.0
     percent = 100 * seen.used_mb / seen.limit_mb if seen.limit_mb else None
-    urgent = urgency(low / 3600, fill=fill_urgency(percent), watched_seconds=3600 * hours)
+    urgent = seen.urgency(fill_urgency(percent, config.heap_warning_percent, config.heap_critical_percent))
     return Condition(
         CONDITION,
         "critical" if low < _SOON_SECONDS else "high",

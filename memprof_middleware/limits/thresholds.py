@@ -11,8 +11,9 @@ from memprof_middleware.analysis.median import median
 from memprof_middleware.analysis.sharing import shared_memory
 from memprof_middleware.config import Config
 from memprof_middleware.limits.levels import Level, Levels, fixed_levels
-from memprof_middleware.model import Condition, MemorySnapshot, Severity
-from memprof_middleware.model.urgency import Urgency, fill_urgency, hours_left, urgency
+from memprof_middleware.model import MB, Condition, MemorySnapshot, Severity
+from memprof_middleware.model.forecast import Ahead
+from memprof_middleware.model.urgency import Urgency, fill_urgency, urgency
 from memprof_middleware.text.conditions import (
     collections_message,
     growth_message,
@@ -37,8 +38,12 @@ def measured(
     others: Sequence[MemorySnapshot] = (),
     levels: Levels | None = None,
     growing: bool = True,
+    ahead: Ahead | None = None,
 ) -> list[Condition]:
     """The conditions of the last snapshot, unmet thresholds included.
+
+    A learned threshold decides what is reported, since it is unusual; how soon somebody has to act is decided by those
+    of the configuration, which are shares of the limit.
 
     Args:
         history: the past, the last snapshot included.
@@ -46,15 +51,16 @@ def measured(
         others: the last snapshots of the server's other workers, which share a limit with this one.
         levels: the thresholds in force; by default those of the configuration.
         growing: all memory grows as a leak does, by the tests; else it is the warm-up of each deploy, or a cache.
+        ahead: the limit that is reached first.
     """
     last = history.latest
     if last is None:
         return []
     levels = levels or fixed_levels(config)
     return [
-        *_heap(last, levels),
-        *_shared([last, *others], levels),
-        *(_growth(history, config, levels) if growing else ()),
+        *_heap(last, levels, config),
+        *_shared([last, *others], levels, config),
+        *(_growth(history, config, levels, ahead or Ahead()) if growing else ()),
         *_gc_spike(history, config, levels),
     ]
 
@@ -73,29 +79,36 @@ def _compared(
 
 
 def _levels(
-    what: str, percent: float, warning: Level, critical: Level, message: str, advice: str
+    what: str, percent: float, warning: Level, critical: Level, message: str, advice: str, config: Config
 ) -> Iterator[Condition]:
-    yield _compared(f"{what}_warning", "medium", percent, warning.value, message, "today")
-    advice = f"At 100 % the system ends it. {advice}" if advice else "At 100 % the system ends a process"
-    yield _compared(f"{what}_critical", "critical", percent, critical.value, message, "now", advice)
+    # A learned one may be far from the limit: nobody has to act because of what is only unusual.
+    soon, now = (
+        fill_urgency(level.value, config.heap_warning_percent, config.heap_critical_percent)
+        for level in (warning, critical)
+    )
+    yield _compared(f"{what}_warning", "medium", percent, warning.value, message, soon)
+    end = "At 100 % the system ends it" if advice else "At 100 % the system ends a process"
+    advice = ". ".join(filter(None, (end, advice))) if now == "now" else ""
+    yield _compared(f"{what}_critical", "critical", percent, critical.value, message, now, advice)
 
 
-def _heap(snapshot: MemorySnapshot, levels: Levels) -> Iterator[Condition]:
+def _heap(snapshot: MemorySnapshot, levels: Levels, config: Config) -> Iterator[Condition]:
     used, size, percent = snapshot.heap_used_mb, snapshot.heap_size_mb, snapshot.heap_percent
     if used is None or size is None or percent is None:
         return
     message = process_message(snapshot.pid, percent, used, size, snapshot.heap_size_source)
-    yield from _levels("heap", percent, levels.heap_warning, levels.heap_critical, message, restart(snapshot.pid))
+    advice = restart(snapshot.pid)
+    yield from _levels("heap", percent, levels.heap_warning, levels.heap_critical, message, advice, config)
 
 
-def _shared(snapshots: Sequence[MemorySnapshot], levels: Levels) -> Iterator[Condition]:
+def _shared(snapshots: Sequence[MemorySnapshot], levels: Levels, config: Config) -> Iterator[Condition]:
     """Eight workers at 12 % each are a container at 96 %."""
     shared = shared_memory(snapshots)
     percent = None if shared is None else shared.percent
     if shared is None or percent is None or (not shared.contained and len(snapshots) == 1):
         return  # alone, the heap's own thresholds say it all
     message = shared_message(len(snapshots), percent, shared.used_mb, shared.size_mb or 0.0, contained=shared.contained)
-    yield from _levels("shared", percent, levels.shared_warning, levels.shared_critical, message, "")
+    yield from _levels("shared", percent, levels.shared_warning, levels.shared_critical, message, "", config)
 
 
 class Growth(NamedTuple):
@@ -133,18 +146,17 @@ def heap_growth(history: History, warmup_snapshots: int) -> Growth | None:
     return Growth(per_hour, 100.0 * per_hour / start, (points[-1][0] - points[0][0]) / 3600)
 
 
-def _growth(history: History, config: Config, levels: Levels) -> Iterator[Condition]:
+def _growth(history: History, config: Config, levels: Levels, ahead: Ahead) -> Iterator[Condition]:
     found, last = heap_growth(history, config.warmup_snapshots), history.latest
     if found is None or last is None:
         return
     # Seen over an hour, noise is growth; what was learned rests on longer looks.
     learned = found.hours >= _LEARNED_GROWTH_HOURS
     threshold = levels.heap_growth.value if learned else config.heap_growth_percent_per_hour
-    used, size = last.heap_used_mb, last.heap_size_mb
-    hours = hours_left(None if used is None or size is None else size - used, found.mb)
+    hours, latest = ahead.reached(found.mb * MB, alone=True)
     fill = fill_urgency(last.heap_percent, config.heap_warning_percent, config.heap_critical_percent)
-    urgent = urgency(hours, fill=fill, watched_seconds=3600 * found.hours)
-    message = growth_message(found.mb, found.percent, found.hours, hours)
+    urgent = urgency(hours, fill=fill, watched_seconds=3600 * found.hours if latest is None else None)
+    message = growth_message(found.mb, found.percent, found.hours, hours, latest)
     yield _compared("heap_growth", "medium", found.percent, threshold, message, urgent)
 
 

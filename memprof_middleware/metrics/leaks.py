@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from memprof_middleware.metrics.spec import MetricSpec, Sample, Samples, Workers, each
 from memprof_middleware.model import SEVERITIES, Leak, MemoryMetrics
 from memprof_middleware.model.clean import clean
+from memprof_middleware.model.leak import routed
 from memprof_middleware.model.urgency import URGENCIES
 from memprof_middleware.text.advice import advice_for
 from memprof_middleware.text.headline import holder, subject
@@ -31,10 +32,11 @@ def _of_leaks(
     """One sample for each leak, cleaned; of two with the same labels, the worse."""
 
     def samples(workers: Workers) -> Iterator[Sample]:
+        growths = [growth for worker in workers for growth in worker.route_growth]
         for worker in workers:
             found: dict[tuple[str, ...], float | None] = {}
             for leak in filter(chosen, _worst(worker)):
-                labels, number = sample(leak, worker)
+                labels, number = sample(routed(leak, growths), worker)
                 found.setdefault(tuple(clean(label, _LONGEST) for label in labels), number)
             yield from (((worker.worker, *labels), number) for labels, number in found.items())
 
@@ -106,7 +108,7 @@ LEAKS: tuple[MetricSpec, ...] = (
     MetricSpec(
         "memory_leak_time_to_limit_seconds",
         "gauge",
-        "Time until a confirmed leak reaches the memory limit at its pace, in seconds. Absent while it is not known.",
+        "Time until a confirmed leak reaches the memory limit, in seconds: early end of a forecast, else at its pace.",
         _of_leaks(lambda leak, _: ((leak.name,), _time_to_limit(leak)), chosen=_is_confirmed),
         ("incident",),
     ),

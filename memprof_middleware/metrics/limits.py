@@ -58,6 +58,13 @@ WORKERS: tuple[MetricSpec, ...] = (
         "Start of the worker, in seconds since the epoch.",
         each(lambda m: m.start_time),
     ),
+    # A value and no label: a label would be a new series for each worker that is restarted.
+    MetricSpec(
+        "memory_worker_pid",
+        "gauge",
+        "Process id of the worker, in the process namespace of its container.",
+        each(lambda m: m.pid),
+    ),
     MetricSpec(
         "memory_private_bytes",
         "gauge",

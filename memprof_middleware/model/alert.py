@@ -75,7 +75,7 @@ def level_of(alert: Alert) -> int:
     """
     if not alert.leading:
         return logging.INFO
-    level = logging.CRITICAL if alert.name in _FULL else logging.WARNING
+    level = logging.CRITICAL if alert.name in _FULL and alert.urgency == "now" else logging.WARNING
     if alert.name in _BY_URGENCY:
         level = max(level, log_level(alert.urgency, alert.hours_left))
     return level if alert.active else min(level, logging.WARNING)

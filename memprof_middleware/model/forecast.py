@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from memprof_middleware.model.codec import _Value
+from memprof_middleware.model.urgency import Urgency, hours_left, urgency
 from memprof_middleware.model.value import valueclass
 
 
@@ -33,6 +36,15 @@ class Outlook(_Value):
         """What may still be used; 0 above the limit."""
         return None if self.limit_mb is None else max(0.0, self.limit_mb - self.used_mb)
 
+    def urgency(self, fill: Urgency) -> Urgency:
+        """How soon somebody has to act because of this forecast and of the memory in use.
+
+        Args:
+            fill: of the memory in use alone.
+        """
+        hours = None if self.low_seconds is None else self.low_seconds / 3600
+        return urgency(hours, fill=fill, watched_seconds=None if self.seen_hours is None else 3600 * self.seen_hours)
+
     @property
     def span(self) -> str:
         """The range for people: ``40 min to 2.5 h``; empty if there is none."""
@@ -57,3 +69,30 @@ class Forecast(_Value):
     worker: Outlook | None = None
     shared: Outlook | None = None
     shared_past: str = ""
+
+
+class Ahead(NamedTuple):
+    """The limit that a process reaches first, and what is known of when.
+
+    Attributes:
+        left: bytes until then, of a shared limit its part; ``None``: no limit is known.
+        shared: whether all workers share that limit.
+        outlook: the forecast for it; ``None``: there is none.
+    """
+
+    left: float | None = None
+    shared: bool = False
+    outlook: Outlook | None = None
+
+    def reached(self, bytes_per_hour: float, *, alone: bool) -> tuple[float | None, float | None]:
+        """Hours until the limit is reached: early and late end of the forecast, else those at a pace and ``None``.
+
+        Args:
+            bytes_per_hour: the pace of what grows.
+            alone: it is what fills the process, so that the forecast is about it.
+        """
+        seen = self.outlook
+        if alone and seen is not None and seen.low_seconds is not None:
+            high = seen.low_seconds if seen.high_seconds is None else seen.high_seconds
+            return seen.low_seconds / 3600, high / 3600
+        return hours_left(self.left, bytes_per_hour), None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing
+from collections.abc import Iterable
 
 from memprof_middleware.model.codec import Moment, _Value
-from memprof_middleware.model.route import Estimate
+from memprof_middleware.model.route import Estimate, RouteGrowth
 from memprof_middleware.model.severity import Severity
 from memprof_middleware.model.urgency import Urgency, urgency
 from memprof_middleware.model.value import valueclass
@@ -64,7 +66,9 @@ class Leak(_Value):
         growth_per_hour: growth per hour over that period.
         growth_per_request: growth per request served over that period; ``None`` without requests.
         bytes_per_hour: what it takes an hour, by the heap where it was not weighed; 0 while it is only watched.
-        hours_left: until the limit is reached at that rate; ``None``: not known.
+        hours_left: until the limit is reached: the early end of a forecast, else at that rate; ``None``: not known.
+        hours_latest: the late end of the forecast; ``None``: ``hours_left`` is at that rate.
+        shared_limit: whether that limit is one that all workers share.
         fill: how soon somebody has to act because of the memory that its process uses, of the leak that takes most.
         decided_requests: of a suspicion, after how many more requests it is decided at this pace; ``None``: not known.
         decided_seconds: the same in time.
@@ -100,6 +104,8 @@ class Leak(_Value):
     growth_per_request: float | None = None
     bytes_per_hour: float = 0.0
     hours_left: float | None = None
+    hours_latest: float | None = None
+    shared_limit: bool = False
     fill: Urgency = "none"
     decided_requests: float | None = None
     decided_seconds: float | None = None
@@ -118,12 +124,33 @@ class Leak(_Value):
         """How soon somebody has to act because of it; none while it is only suspected."""
         if self.state != "confirmed":
             return "none"
-        return urgency(self.hours_left, leaking=True, fill=self.fill, watched_seconds=self.watched_seconds)
+        watched = self.watched_seconds if self.hours_latest is None else None
+        return urgency(self.hours_left, leaking=True, fill=self.fill, watched_seconds=watched)
 
     @property
     def growth(self) -> int:
         """What was gained from first to last."""
         return self.last - self.first
+
+
+def routes_of(leak: Leak, growths: Iterable[RouteGrowth]) -> list[RouteGrowth]:
+    """What the requests of each route keep of what leaks, the largest share first.
+
+    Args:
+        leak: the leak.
+        growths: what requests keep, by route, over all workers.
+    """
+    unit = "bytes" if leak.kind in {"native", "mapped", "fragmentation"} else leak.name
+    return sorted((one for one in growths if one.identified and one.unit == unit), key=lambda one: -one.share)
+
+
+def routed(leak: Leak, growths: Iterable[RouteGrowth]) -> Leak:
+    """The leak with its route; where none was found for it by itself, the one that keeps most by all routes' figures.
+
+    The log, the metrics and the page all ask here, so that none of them knows a route that another one does not.
+    """
+    found = [] if leak.route else routes_of(leak, growths)
+    return dataclasses.replace(leak, route=found[0].route) if found else leak
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from memprof_middleware.config import Config
 from memprof_middleware.model import MB, Condition, Estimate, MemoryMetrics, RouteGrowth, RouteLeak
-from memprof_middleware.model.urgency import hours_left, urgency
+from memprof_middleware.model.urgency import Urgency
 from memprof_middleware.text.conditions import route_message
 
 # The interval's ends are within this factor of one another; nobody can read a wider one.
@@ -76,32 +76,39 @@ def _together(growth: RouteGrowth, alike: Sequence[RouteGrowth]) -> RouteLeak:
 
 
 def route_condition(
-    leak: RouteLeak, config: Config, heap_size_mb: float | None = None, left: float | None = None
+    leak: RouteLeak,
+    config: Config,
+    heap_size_mb: float | None = None,
+    urgent: Urgency = "plan",
+    limit_seconds: float | None = None,
+    pid: int | None = None,
 ) -> Condition:
     """A leak of a route as a condition.
 
-    High is a route that by itself passes the limit of growth per hour, medium any other.
+    High is a route that by itself passes the limit of growth per hour, medium any other. A route is another view of a
+    confirmed leak: it is as urgent, and reaches the limit at the same time.
 
     Args:
         leak: what its requests keep.
         config: the limits.
         heap_size_mb: memory that the process may use.
-        left: bytes until a limit is reached.
+        urgent: how soon somebody has to act because of the confirmed leaks.
+        limit_seconds: until the limit is reached because of them.
+        pid: the process that the figures are about, where they are about one of several.
     """
     growth = leak.growth
     in_bytes = growth.unit == "bytes"
     percent = 100 * growth.per_hour / (heap_size_mb * MB) if heap_size_mb and in_bytes else 0.0
-    hours = hours_left(left, growth.per_hour) if in_bytes else None
     route = " + ".join(leak.routes)
     return Condition(
         "route_leak",
         "high" if percent > config.heap_growth_percent_per_hour else "medium",
         growth.per_request.value,
         config.route_min_bytes if in_bytes else 1.0,
-        route_message(leak),
+        route_message(leak, pid),
         subject=route + (f" in worker {growth.worker}" if growth.worker else ""),
-        urgency=urgency(hours, leaking=True),
-        limit_seconds=None if hours is None else 3600 * hours,
+        urgency=urgent,
+        limit_seconds=limit_seconds,
         route=route,
         per_hour=growth.per_hour if in_bytes else None,
         kept=leak,

@@ -74,7 +74,7 @@ def features(
     return Features(
         leaks=leaks,
         routes=RouteWatch(setup.traffic, probes, setup.clock, config.warmup_snapshots, failures, budget),
-        capacity=Capacity(failures),
+        capacity=Capacity(failures, config),
         tuner=setup.tuner(config, failures),
         triage=triage,
         config=config,

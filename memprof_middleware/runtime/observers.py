@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from memprof_middleware.analysis.sharing import shared_memory
 from memprof_middleware.config import Config
 from memprof_middleware.limits.capacity import CONDITION as EXHAUSTION
 from memprof_middleware.limits.thresholds import CONDITIONS, heap_growth, measured
-from memprof_middleware.model import Condition, FedBy, Leak, MemorySnapshot
+from memprof_middleware.model import Condition, FedBy, Leak, MemorySnapshot, RouteGrowth
+from memprof_middleware.model.leak import routed
+from memprof_middleware.model.urgency import URGENCIES, Urgency
 from memprof_middleware.routes.growth import route_condition, route_leaks
 from memprof_middleware.runtime.beat import Beat, Conditions, Observer
 from memprof_middleware.runtime.features import Features
@@ -27,29 +31,42 @@ class Observers:
         self._features, self._config = features, features.config
         self._growing = False  # all memory grows as a leak does
         self._has_judged = False  # which route leaks, since this worker does it for all
+        # Before the others: what they say of a limit is told by the forecast.
+        self.capacity = Observer("capacity", self._capacity)
         self.leaks = Observer("leaks", self._leaks)
         self.thresholds = (
+            self.capacity,
             Observer("thresholds", self._thresholds),
-            Observer("capacity", self._capacity),
             Observer("learn", self._habits),
         )
         self.routes = Observer("route_growth", self._routes, waits=True)
 
     def all(self) -> tuple[Observer, ...]:
         """All observers of a step, in their order."""
-        return (self.leaks, *self.thresholds, self.routes)
+        capacity, *others = self.thresholds
+        return (capacity, self.leaks, *others, self.routes)
 
     def _leaks(self, beat: Beat) -> Conditions:
         """The leaks: confirmed ones, and suspicions that matter."""
         watch, triage = self._features.leaks, self._features.triage
+        self._inform(beat)
         # Without a new count nothing is learned of types; of memory, if it grows, there may be.
-        if not beat.counted and not beat.by_hand and not watch.is_pressing():
+        if beat.counted or beat.by_hand or watch.is_pressing():
+            watch.judge(beat.history, lambda kind, name: self._fed_by(kind, name, beat), by_hand=beat.by_hand)
+        elif watch.leaks:
+            watch.tell_time(beat.history)
+        else:
             return Conditions()
-        watch.judge(beat.history, lambda kind, name: self._fed_by(kind, name, beat), by_hand=beat.by_hand)
-        reported = [leak for leak in triage.reported(watch.leaks) if leak.notable or leak.state == "confirmed"]
+        growths = self._features.routes.growth
+        known = [routed(leak, growths) for leak in triage.reported(watch.leaks)]
+        reported = [leak for leak in known if leak.notable or leak.state == "confirmed"]
         reasons = {name: reason.removeprefix("it ") for name, reason in watch.reasons.items()}
         reasons |= {leak.name: "is ignored from now on" for leak in watch.leaks if triage.is_ignored(leak)}
         return Conditions((LEAK,), [leak_condition(leak, self._config, beat.snapshot) for leak in reported], reasons)
+
+    def _inform(self, beat: Beat) -> None:
+        """Tell the leaks of the other workers, with which they share a limit, and of the forecast."""
+        self._features.leaks.others, self._features.leaks.forecast = beat.others, self._features.capacity.forecast
 
     def _fed_by(self, kind: str, name: str, beat: Beat) -> FedBy | None:
         """The route that makes something grow; ``None`` while that is sought: ask again with the next step."""
@@ -62,11 +79,12 @@ class Observers:
 
     def _thresholds(self, beat: Beat) -> Conditions:
         """The thresholds: each figure that is compared with one."""
-        watch = self._features.leaks
-        watch.others = beat.others
+        watch, levels = self._features.leaks, self._features.tuner.levels
+        self._inform(beat)
         self._growing = watch.is_growing(beat.history)
-        levels = self._features.tuner.levels
-        return Conditions(CONDITIONS, measured(beat.history, self._config, beat.others, levels, growing=self._growing))
+        ahead = watch.ahead(beat.history)
+        found = measured(beat.history, self._config, beat.others, levels, growing=self._growing, ahead=ahead)
+        return Conditions(CONDITIONS, found)
 
     def _capacity(self, beat: Beat) -> Conditions:
         """The forecast: each limit that will be reached within a day."""
@@ -105,17 +123,29 @@ class Observers:
             return self._routes_of_others(beat)
         if not routes.judged:
             return Conditions()
-        heap_mb = None if beat.snapshot is None else beat.snapshot.heap_size_mb
         known = [
             growth
             for growth in routes.growth
             if not all(map(triage.ignores_route, (growth.route, *growth.together_with)))
         ]
-        left = leaks.left(beat.history)
-        measured = [route_condition(leak, self._config, heap_mb, left) for leak in route_leaks(known, self._config)]
-        found = [condition for condition in measured if not triage.ignores_route(condition.route)]
+        found = [one for one in self._leaking(known, beat) if not triage.ignores_route(one.route)]
         growing = growing or any(sibling.confirmed for sibling in beat.siblings)
         return Conditions((ROUTE_LEAK,), found, cause=growing)
+
+    def _leaking(self, growths: Sequence[RouteGrowth], beat: Beat) -> list[Condition]:
+        """The routes that leak as conditions, as urgent as the confirmed leaks of this process."""
+        reported = self._features.triage.reported(self._features.leaks.leaks)
+        confirmed = [leak for leak in reported if leak.state == "confirmed"]
+        urgent: Urgency = max((leak.urgency for leak in confirmed), key=URGENCIES.index, default="plan")
+        hours = min((leak.hours_left for leak in confirmed if leak.hours_left is not None), default=None)
+        seconds = None if hours is None else 3600 * hours
+        heap_mb = None if beat.snapshot is None else beat.snapshot.heap_size_mb
+        pids = {sibling.worker: sibling.pid for sibling in beat.siblings}
+        pids |= {} if beat.snapshot is None else {beat.worker: beat.snapshot.pid}
+        return [
+            route_condition(leak, self._config, heap_mb, urgent, seconds, pids.get(leak.growth.worker))
+            for leak in route_leaks(growths, self._config)
+        ]
 
     def _routes_of_others(self, beat: Beat) -> Conditions:
         """The routes that leak, as another worker has reported them; nothing is known while none of them has judged."""
@@ -134,11 +164,12 @@ def leak_condition(leak: Leak, config: Config, snapshot: MemorySnapshot | None =
         config: the limits.
         snapshot: the last one, of the process that it is in.
     """
-    room = advice = ""
-    if snapshot is not None and leak.urgency == "now":
-        advice = restart(snapshot.pid)
-        if snapshot.heap_used_mb is not None and snapshot.heap_size_mb is not None:
-            room = f"{snapshot.heap_used_mb:.0f} of {snapshot.heap_size_mb:.0f} MiB, process {snapshot.pid}"
+    advice = ""
+    room = "" if snapshot is None or leak.urgency not in {"now", "today"} else _room(leak, snapshot)
+    if snapshot is not None:
+        advice = {"now": restart(snapshot.pid), "today": f"Plan a restart of process {snapshot.pid}"}.get(
+            leak.urgency, ""
+        )
     return Condition(
         LEAK,
         leak.severity,
@@ -155,3 +186,12 @@ def leak_condition(leak: Leak, config: Config, snapshot: MemorySnapshot | None =
         leak=leak,
         also=leak.also,
     )
+
+
+def _room(leak: Leak, snapshot: MemorySnapshot) -> str:
+    """What is used of the limit that the leak reaches, and by which process."""
+    used, size, who = snapshot.heap_used_mb, snapshot.heap_size_mb, ""
+    if leak.shared_limit:
+        used, size, who = snapshot.container_used_mb, snapshot.container_size_mb, "container "
+    figures = "" if used is None or size is None else f"{who}{used:.0f} of {size:.0f} MiB, "
+    return f"{figures}process {snapshot.pid}"

@@ -66,9 +66,10 @@ def rises(condition: Condition, before: Condition) -> str:
     if condition.leak is None:
         return _joined(f"{KEYWORDS[condition.name]}, {words}: {condition.message}", condition.advice)
     was = "" if before.limit_seconds is None else f" (was {hours_in_words(before.limit_seconds / 3600)})"
-    ahead = "" if condition.limit_seconds is None else limit(condition.limit_seconds / 3600)
+    leak = condition.leak
+    ahead = "" if leak.hours_left is None else limit(leak.hours_left, leak.hours_latest)
     when = f"; {ahead.removesuffix(' at this pace')}{was}" if ahead else ""
-    return _joined(f"leak urgent, {words}: {subject(condition.leak)}{when}", condition.advice)
+    return _joined(f"leak urgent, {words}: {subject(leak)}{when}", condition.advice)
 
 
 def goes_on(leak: Leak) -> str:
@@ -117,12 +118,12 @@ def leak_message(leak: Leak, room: str = "") -> str:
     # What the headline has said already is not said twice.
     new = ", ".join(amount for amount in amounts(leak) if amount.removeprefix("+") not in told)
     told += f"{', ' if told.endswith('an hour') else ': '}{new}" if new else ""
-    if not leak.bytes_per_hour:
+    if not leak.bytes_per_hour and leak.hours_left is None:
         return told
-    rough = leak.hours_left and 0 < leak.watched_seconds < ROUGH_SECONDS
+    rough = leak.hours_left and leak.hours_latest is None and 0 < leak.watched_seconds < ROUGH_SECONDS
     watched_for = f"rough: watched {duration(leak.watched_seconds)}" if rough else ""
     inside = "; ".join(part for part in (room, watched_for) if part)
-    ahead = limit(leak.hours_left)
+    ahead = limit(leak.hours_left, leak.hours_latest)
     unseen = leak.kind == "native" and holder(leak) == ""
     doubt = ". A cache of C code looks the same until it is full" if unseen else ""
     return f"{told}. {ahead[0].upper()}{ahead[1:]}" + (f" ({inside})" if inside else "") + doubt
@@ -144,9 +145,11 @@ def shared_message(workers: int, percent: float, used_mb: float, size_mb: float,
     return f"the container uses {used}, {workers} workers" if contained else f"{workers} workers together use {used}"
 
 
-def growth_message(mb: float, percent: float, hours: float, left_hours: float | None) -> str:
+def growth_message(
+    mb: float, percent: float, hours: float, left_hours: float | None, latest_hours: float | None = None
+) -> str:
     """How fast all memory grows."""
-    ahead = "" if left_hours is None else f"; {limit(left_hours).replace('memory limit', 'limit')}"
+    ahead = "" if left_hours is None else f"; {limit(left_hours, latest_hours).replace('memory limit', 'limit')}"
     return f"+{mb:.1f} MiB an hour (+{percent:.1f} %) over {hours:.1f} h{ahead}"
 
 
@@ -156,11 +159,18 @@ def collections_message(now: float, usual: float, reason: str = "") -> str:
     return f"{now:.0f} full collections an hour, {reason or beside}"
 
 
-def route_message(leak: RouteLeak) -> str:
-    """What each request of a route keeps, or of several: they cannot be told apart, or keep about as much."""
+def route_message(leak: RouteLeak, pid: int | None = None) -> str:
+    """What each request of a route keeps, or of several: they cannot be told apart, or keep about as much.
+
+    Args:
+        leak: the leak.
+        pid: the process that it is about, where it is about one of several; ``None``: not known.
+    """
     found = leak.growth
     low, value, high = found.per_request.low, found.per_request.value, found.per_request.high
     where = f" in worker {found.worker}" if found.worker else ""
+    if where and pid is not None:
+        where += f", process {pid}"
     if found.unit == "bytes":
         (value_text, low_text, high_text), unit = map(memory, (value, low, high)), ""
         shared = value_text.rpartition(" ")[2]

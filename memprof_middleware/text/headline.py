@@ -95,14 +95,16 @@ def watched(leak: Leak) -> str:
     return f"{_from_to(leak)}{_within(leak)}"
 
 
-def limit(hours: float | None) -> str:
-    """When the limit is reached, at the pace of a leak."""
+def limit(hours: float | None, latest: float | None = None) -> str:
+    """When the limit is reached: from the early to the late end of a forecast, else at the pace of a leak."""
     if hours is None:
         return "no memory limit is known"
     if hours <= 0:
         return "memory is above its limit"
     if hours > _LATEST_HOURS:
         return "memory limit not reached at this pace"
+    if latest is not None:
+        return f"memory limit in {' to '.join(dict.fromkeys(map(hours_in_words, (hours, latest))))}"
     about = "" if hours < _LEAST_HOURS else "about "
     return f"memory limit in {about}{hours_in_words(hours)} at this pace"
 

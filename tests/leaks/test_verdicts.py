@@ -15,8 +15,9 @@ from memprof_middleware.leaks.incidents import Incident
 from memprof_middleware.leaks.life import Life, State
 from memprof_middleware.leaks.line import Growth as Growing
 from memprof_middleware.leaks.populations import Population
-from memprof_middleware.leaks.verdicts import has_ended, heap_per_hour, verdict_of
+from memprof_middleware.leaks.verdicts import has_ended, heap_per_hour, timed, verdict_of
 from memprof_middleware.model import FedBy
+from memprof_middleware.model.forecast import Ahead
 from memprof_middleware.model.holders import HELD_NATIVE
 
 GROWTH = Growth(
@@ -56,7 +57,8 @@ def verdict(
     **changes: object,
 ) -> Leak:
     grown = dataclasses.replace(incident.leader, **changes)  # type: ignore[arg-type]
-    return verdict_of(dataclasses.replace(incident, leader=grown), config, before, FedBy("GET /cart"), life, 80e6)
+    found = verdict_of(dataclasses.replace(incident, leader=grown), config, before, FedBy("GET /cart"), life)
+    return timed([found], "none", Ahead(80e6))[0]
 
 
 def test_what_only_grows_is_watched_and_told_to_nobody() -> None:
@@ -179,10 +181,10 @@ def test_the_end_without_requests() -> None:
 
 def test_a_leak_that_a_setting_confirmed_is_as_urgent_as_the_growth_of_the_heap() -> None:
     """Nobody has weighed it, so the heap's own growth says when the limit is reached; a suspicion has no figure."""
-    given = (HELD, LABORATORY, None, FedBy(), None, 80e6, 40e6)
-    leak = verdict_of(*given)
+    given = (HELD, LABORATORY, None, FedBy(), None, 40e6)
+    [leak] = timed([verdict_of(*given)], "none", Ahead(80e6))
     assert (leak.state, leak.bytes_per_hour, leak.hours_left) == ("confirmed", 40e6, 2.0)
-    leak = verdict_of(HELD, Config(), *given[2:])
+    [leak] = timed([verdict_of(HELD, Config(), *given[2:])], "none", Ahead(80e6))
     assert (leak.state, leak.bytes_per_hour, leak.hours_left) == ("suspected", 0.0, None)
 
 

@@ -13,7 +13,7 @@ from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.evidence.report import render_report
 from memprof_middleware.failures import Failures
 from memprof_middleware.limits.capacity import Capacity
-from memprof_middleware.model import Forecast, MemoryMetrics, MemorySnapshot, Outlook
+from memprof_middleware.model import MB, Forecast, Leak, MemoryMetrics, MemorySnapshot, Outlook
 from memprof_middleware.testing import FakeClock, FakeProbes, Recorder
 
 START = 1_700_000_000.0
@@ -160,7 +160,7 @@ def test_what_is_not_measured_is_no_forecast(rig):
 
 def test_a_successor_goes_on_with_the_shared_past_and_not_with_the_worker_s():
     """The container outlives the worker: its forecast goes on and is not told twice; the worker begins anew."""
-    first, second = Capacity(Failures(logging.getLogger("memprof"))), Capacity(Failures(logging.getLogger("memprof")))
+    first, second = (Capacity(Failures(logging.getLogger("memprof")), Config()) for _ in range(2))
     for minute in range(570):
         first.see(snapshot(minute, 300, container_used_mb=300.0 + minute, container_size_mb=1000.0), [], "0")
     assert first.forecast is not None
@@ -174,7 +174,7 @@ def test_a_successor_goes_on_with_the_shared_past_and_not_with_the_worker_s():
 
 def test_a_new_sibling_takes_the_shared_past_from_the_first_worker():
     """Who was not a successor asks the others; only the first of them tells it, in less than 10 kB."""
-    first, second = Capacity(Failures(logging.getLogger("memprof"))), Capacity(Failures(logging.getLogger("memprof")))
+    first, second = (Capacity(Failures(logging.getLogger("memprof")), Config()) for _ in range(2))
     for minute in range(300):
         first.see(snapshot(minute, 300, container_used_mb=500.0, container_size_mb=1000.0), [], "0")
     assert first.forecast is not None
@@ -192,7 +192,7 @@ def test_a_new_sibling_takes_the_shared_past_from_the_first_worker():
 def test_a_past_that_cannot_be_read_is_a_failure_and_no_more():
     """Another version's text is counted, and the worker begins anew."""
     failures = Failures(logging.getLogger("memprof"))
-    capacity = Capacity(failures)
+    capacity = Capacity(failures, Config())
     capacity.inherit(metrics("0", forecast=Forecast(shared=Outlook(used_mb=1), shared_past="what?")))
     assert failures.counts == {"capacity": 1}
     capacity.see(snapshot(0, 90), [], "0")
@@ -235,3 +235,59 @@ def test_the_metrics_name_worker_and_all():
     assert samples("memory_time_to_limit_high_seconds")["all"] == 90
     assert samples("memory_novelty")["all"] == 1.5
     assert dataclasses.replace(own, used_mb=1200).headroom_mb == 0
+
+
+def test_a_forecast_asks_for_action_by_the_thresholds_that_were_set():
+    """Memory above a threshold that somebody lowered is nearly full for the forecast too, as it is for the page."""
+    outlook = Outlook(
+        used_mb=620.0, limit_mb=1000.0, low_seconds=40_000.0, high_seconds=50_000.0, mb_per_hour=30.0, seen_hours=24.0
+    )
+    given = metrics("0", forecast=Forecast(shared=outlook))
+    for config, urgency in (
+        (Config(), "today"),
+        (Config(heap_warning_percent=50.0, heap_critical_percent=60.0), "now"),
+    ):
+        [condition] = Capacity(Failures(logging.getLogger("memprof")), config).inherit(given)
+        assert condition.urgency == urgency
+
+
+def test_a_leak_tells_the_time_of_the_forecast():
+    """A confirmed leak, its alert and its metric have the forecast's time, and not a pace of their own beside it."""
+    rig = Rig(config=Config(background=False, leak_confirm_hours=4))
+    rig.probes.heap_mb = 500.0
+    try:
+        for number in range(24 * 7):
+            rig.probes.heap_mb += 60.0 / 24
+            # The more of the growth is young, the faster its own pace: it says less time than the forecast.
+            rig.probes.counts["shop.Order"] = 1000 + number * (10 + number)
+            rig.profiler.step()
+            rig.clock.advance(150)
+        [leak] = [leak for leak in rig.profiler.detect_leaks() if leak.state == "confirmed"]
+        seen = rig.profiler.metrics().forecast.worker
+        assert seen.low_seconds is not None
+        assert (leak.hours_left, leak.hours_latest) == (seen.low_seconds / 3600, seen.high_seconds / 3600)
+        [confirmed] = [alert for alert in rig.profiler.check_thresholds() if alert.name == "leak"]
+        [forecast] = [alert for alert in rig.profiler.check_thresholds() if alert.name == "exhaustion"]
+        assert confirmed.urgency == forecast.urgency
+        [now] = [one for one in rig.profiler.metrics().leaks if one.name == leak.name]
+        assert now.urgency == forecast.urgency
+    finally:
+        rig.profiler.stop()
+
+
+def test_what_a_predecessor_left_has_the_time_of_this_process():
+    """A worker that was restarted because of a leak has its room again: nobody is told that its limit is near."""
+    rig = Rig()
+    leak = Leak(
+        name="shop.Order", state="confirmed", severity="high", first=0, last=10_000, growth_percent=900.0,
+        growth_per_hour=2000.0, bytes_per_hour=50.0 * MB, hours_left=0.4, fill="now", since=START, detected_at=START,
+        snapshots=90,
+    )  # fmt: skip
+    rig.profiler._monitor.evaluator.inherit(metrics("0", leaks=(leak,)))
+    try:
+        rig.grow(0.2)
+        rig.profiler.step()
+        [found] = rig.profiler.metrics().leaks
+        assert (round(found.hours_left, 1), found.urgency) == (14.0, "today")
+    finally:
+        rig.profiler.stop()

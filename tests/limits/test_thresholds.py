@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import pytest
 
 from memprof_middleware import Config, MemorySnapshot
 from memprof_middleware.analysis.history import History
+from memprof_middleware.limits.levels import Level, Levels
 from memprof_middleware.limits.thresholds import measured
+from memprof_middleware.model.alert import level_of
+from memprof_middleware.runtime.changes import Change, alert_of
 
 
 def past(
@@ -137,3 +141,15 @@ def test_a_spike_that_lasts_becomes_the_usual() -> None:
 
     assert names(past(full=full, snapshots=21)) == {"gc_spike"}
     assert names(past(full=full, snapshots=40)) == set()
+
+
+def test_a_learned_threshold_reports_and_hurries_nobody() -> None:
+    """What is unusual at a third of the limit is in the log as a warning; no text of it asks for a restart."""
+    unusual = Levels(*(Level(value, "learned", learned=True) for value in (25.0, 60.0, 25.0, 60.0, 10.0)))
+    warning, critical = measured(past(lambda _: 650.0), Config(), levels=unusual)
+    assert [(one.met, one.urgency, one.advice) for one in (warning, critical)] == [(True, "none", "")] * 2
+    told = [alert_of(Change("begins", one, one, 0.0, 0.0), one.message) for one in (warning, critical)]
+    assert [level_of(alert) for alert in told] == [logging.WARNING, logging.WARNING]
+    # One that was learned just below the limit asks for what the share of the limit asks for.
+    late = Levels(*(Level(value, "learned", learned=True) for value in (88.0, 91.5, 88.0, 91.5, 10.0)))
+    assert [one.urgency for one in measured(past(lambda _: 950.0), Config(), levels=late)] == ["today", "now"]

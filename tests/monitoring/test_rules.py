@@ -69,8 +69,20 @@ def test_each_alert_says_who_where_and_what_to_do(alerts):
         about = ("job",) if name == OF_A_JOB else ("worker", "job", "instance")
         for label in about:
             assert f"$labels.{label}" in summary + description, name
-        assert name == OF_A_JOB or description.startswith("{{ $labels.job }} on {{ $labels.instance }}: "), name
+        assert name == OF_A_JOB or description.startswith("{{ $labels.job }} on {{ $labels.instance }}{{ with "), name
         assert name == OF_A_JOB or re.search(r"\$value|query", summary + description), name
+
+
+def test_each_alert_names_the_process_and_a_page_the_command(alerts):
+    """Nobody can end worker 3: which process that is stands in each alert about one, from a value and no label."""
+    for name, rule in alerts.items():
+        description = " ".join(rule["annotations"]["description"].split())
+        process = "fogcompute_memory_worker_pid{job=%q,instance=%q,worker=%q}"
+        assert name == OF_A_JOB or description.index(process) < description.index(", process "), name
+        assert ("kill -TERM" in description) == (name in {*PAGES, "MemoryExhaustionIn24h"}), name
+        assert "pid" not in rule["expr"], name
+    [spec] = [spec for spec in CATALOGUE if spec.name == "memory_worker_pid"]
+    assert (spec.kind, spec.labels) == ("gauge", ())
 
 
 def test_a_summary_is_short_and_a_description_plain(alerts, monitoring):

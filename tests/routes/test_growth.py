@@ -52,6 +52,16 @@ def test_objects_count_where_no_route_is_found_by_bytes() -> None:
     assert [leak.routes for leak in leaks(objects)] == [("GET /b",)]
 
 
+def test_a_route_is_as_urgent_as_the_leak_that_it_feeds() -> None:
+    """It is another view of a confirmed leak: no arithmetic of its own says another time, and no number a process."""
+    [leak] = leaks(growth("GET /a", worker="1"))
+    assert route_condition(leak, Config()).urgency == "plan"
+    condition = route_condition(leak, Config(), 512.0, "now", 3600.0, 4243)
+    assert (condition.urgency, condition.limit_seconds) == ("now", 3600.0)
+    assert " per request in worker 1, process 4243 (" in condition.message
+    assert condition.subject == "GET /a in worker 1"
+
+
 def test_a_route_is_one_leak_in_all_workers_and_in_one() -> None:
     """Found for all and again for one worker, it is reported for all."""
     [leak] = leaks(growth("GET /a", worker="1", kept=1e9), growth("GET /a"))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 from array import array
 from typing import Any
 
 from memprof_middleware import Config, MemoryProfiler
-from memprof_middleware.model import Estimate, Leak, MemoryMetrics, MemorySnapshot
+from memprof_middleware.leaks.room import room_of
+from memprof_middleware.leaks.verdicts import timed
+from memprof_middleware.model import MB, Estimate, Forecast, Leak, MemoryMetrics, MemorySnapshot
+from memprof_middleware.model.forecast import Ahead
+from memprof_middleware.model.urgency import fill_urgency
 from memprof_middleware.testing import FakeClock, FakeProbes
 from memprof_middleware.workers.timeline import COLUMNS, Timeline
 
@@ -165,6 +170,21 @@ def metrics(worker: int, past: Timeline, leaks: tuple[Leak, ...], *, answering: 
     )
 
 
+def _told(one: MemoryMetrics, workers: int) -> MemoryMetrics:
+    if one.snapshot is None:
+        return one
+    config, snapshot = Config(), one.snapshot
+    taken = 60 * MB * WORKERS[int(one.worker) % len(WORKERS)][2]
+    leaks = [
+        dataclasses.replace(leak, bytes_per_hour=taken) if leak.state == "confirmed" else leak for leak in one.leaks
+    ]
+    room, forecast = room_of(snapshot, workers=workers), one.forecast or Forecast()
+    outlook = forecast.shared if room is not None and room.shared else forecast.worker
+    ahead = Ahead() if room is None else Ahead(room.left, room.shared, outlook)
+    fill = fill_urgency(snapshot.heap_percent, config.heap_warning_percent, config.heap_critical_percent)
+    return dataclasses.replace(one, leaks=tuple(timed(leaks, fill, ahead)))
+
+
 class Scene:
     """What a profiler would tell of such a server; a test changes what it likes.
 
@@ -183,11 +203,15 @@ class Scene:
             for number in range(workers)
         ]
 
+    def told(self) -> list[MemoryMetrics]:
+        """The figures with the time to the limit of each leak, as each worker tells it."""
+        return [_told(one, len(self.metrics)) for one in self.metrics]
+
     def profiler(self, **settings: Any) -> MemoryProfiler:
         """A profiler that tells this."""
         # What other programs of this user have written as evidence is no part of the scene.
         config = Config(background=False, **{"token": TOKEN, "evidence_dir": "/nowhere", **settings})
         profiler = MemoryProfiler(config, clock=self.clock, probes=FakeProbes())
-        profiler.workers = lambda: list(self.metrics)  # type: ignore[method-assign]
+        profiler.workers = self.told  # type: ignore[method-assign]
         profiler.pasts.read = lambda own, columns: (self.timelines, self.timelines.get)  # type: ignore[method-assign]
         return profiler

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from memprof_middleware import Config, MemoryProfiler
-from memprof_middleware.leaks.verdicts import filling
+from memprof_middleware.leaks.room import room_of
+from memprof_middleware.leaks.verdicts import timed
 from memprof_middleware.model import (
     Estimate,
     Forecast,
@@ -21,6 +22,7 @@ from memprof_middleware.model import (
     Resolved,
     RouteGrowth,
 )
+from memprof_middleware.model.forecast import Ahead
 from memprof_middleware.model.ignored import Acknowledged, Ignored
 from memprof_middleware.model.urgency import fill_urgency
 from memprof_middleware.testing import FakeClock, FakeProbes
@@ -179,13 +181,18 @@ class Server:
                 mb_per_hour=worker.per_hour,
                 seen_hours=worker.hours,
             )
-        leaks = [_timed(leak, used, worker) for leak, pids in self.leaks if not pids or worker.pid in pids]
+        leaks = [leak for leak, pids in self.leaks if not pids or worker.pid in pids]
+        room = room_of(snapshot, workers=len(self.workers))
+        assert room is not None
+        ahead = Ahead(room.left, room.shared, None if room.shared else outlook)
+        told = self.config
+        fill = fill_urgency(snapshot.heap_percent, told.heap_warning_percent, told.heap_critical_percent)
         return MemoryMetrics(
             worker=str(slot),
             pid=worker.pid,
             start_time=NOW - 3600 * worker.hours - (4 if snapshots == 0 else 120),
             snapshot=snapshot if snapshots else None,
-            leaks=tuple(filling(leaks, fill_urgency(100 * used / worker.limit_mb))),
+            leaks=tuple(timed(leaks, fill, ahead)),
             snapshots_taken=snapshots,
             censuses_taken=snapshots,
             census_skipped={"stall": 40} if self.counted_ago > 120 else {},
@@ -199,13 +206,6 @@ class Server:
             ignored=self.ignored,
             resolved=self.resolved,
         )
-
-
-def _timed(leak: Leak, used_mb: float, worker: Worker) -> Leak:
-    """With the time to the limit of this worker, at the leak's own pace."""
-    per_hour = leak.bytes_per_hour / MB
-    left = max(0.0, worker.limit_mb - used_mb)
-    return dataclasses.replace(leak, hours_left=left / per_hour if per_hour else None)
 
 
 def leak(**more: Any) -> Leak:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import xml.etree.ElementTree as ET
 from array import array
 
@@ -104,6 +105,38 @@ def test_dots_for_many_workers():
     assert picture.attrib["aria-label"] == "15 workers between 40 and 40 percent of the limit, worker 2 at 130 percent"
     assert "100 % = 512 MiB" in "".join(picture.itertext())
     parsed(strip([], None))
+
+
+def test_names_of_dots_do_not_lie_on_one_another():
+    """The worker that the status is about is named and red; what stands where its name is has none."""
+    row = {"used_percent": 6.0, "outlier": True, "age_seconds": None}
+    rows = [row | {"pid": 7}, row | {"pid": 8, "used_percent": 5.5}, row | {"pid": 9, "used_percent": 80.0}]
+    rows += [row | {"pid": 100 + number, "outlier": False} for number in range(13)]
+    names = [(text.text, text.get("class")) for text in parsed(strip(rows, 512.0, 8)).iter("text")][:-5]
+    assert names == [("8", "lab bad"), ("9", "lab ")]
+    dots = [dot.get("class") for dot in parsed(strip(rows, 512.0, 8)).iter("circle")]
+    assert (dots.count("dotw out"), dots.count("dotw apart"), dots[-1]) == (1, 2, "dotw out")
+    assert "out" not in {dot.get("class").split()[-1] for dot in parsed(strip(rows, 512.0)).iter("circle")}
+
+
+def test_only_the_line_that_the_status_is_about_is_red():
+    """An outlier that nobody has to act on stands out, and alarms nobody; names at the edge do not touch."""
+    past = timeline([[0.0, 30.0], [9.0, 30.0]], wide=[[0.0, 28.0, 29.0], [9.0, 28.0, 29.9]])
+    past["series"][0]["outlier"] = True
+    past["series"].append(past["series"][0] | {"pid": 8, "name": "8", "points": [[0.0, 25.0], [9.0, 26.0]]})
+    for hot, kinds in ((None, ["apart", "apart"]), (8, ["out", "apart"])):
+        markup, _ = memory("m", past, 9.0, hot)
+        assert re.findall(r'class="raw (\w+)"', markup) == kinds
+        drawn = markup.partition("</desc>")[2]  # the band ends where the first line does
+        assert "the other 3" not in drawn
+
+
+@pytest.mark.parametrize("start", [0.0, -50.0, -400.0])
+def test_times_on_a_phone_stand_beside_now(start):
+    """Beside "now" at the edge, which takes a third of a phone's width, no other time is shown there."""
+    markup, _ = memory("m", timeline([[start, 30.0], [50.0, 30.0]]) | {"start": start, "end": 50.0}, 50.0)
+    shown = re.findall(r'class="tick" x="([\d.]+)%" y="100%"', markup)
+    assert all(float(x) < 56 for x in shown)
 
 
 def test_a_gap_lifts_the_pen():

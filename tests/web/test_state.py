@@ -26,7 +26,7 @@ SCHEMA_FILE = Path(web.__file__).parent / "state.schema.json"
 def state(scene: Scene, config: Config | None = None, **about):
     timelines = scene.timelines
     found = build_state(
-        scene.metrics, timelines, timelines.get, config or Config(), now=scene.clock.now, about={"host": "h", **about}
+        scene.told(), timelines, timelines.get, config or Config(), now=scene.clock.now, about={"host": "h", **about}
     )
     json.dumps(found, allow_nan=False)
     return found
@@ -85,13 +85,15 @@ def test_a_confirmed_leak_comes_first():
     """What is asked and when, then what keeps what for which route, and three facts."""
     found = state(Scene())
     assert found["status"]["key"] == "now"
-    assert sentence(found) == "Worker 4242 reaches its memory limit in about 1 h 45 min. Cause: 1 confirmed leak."
+    assert sentence(found) == "Worker 4242 reaches its memory limit in about 1 h 50 min. Cause: 1 confirmed leak."
     first = found["incidents"][0]
     assert first["title"] == "shop.cart.SESSIONS keeps one Session for each POST /cart/add"
     assert (first["tag"], first["when"]) == ("Leak confirmed, 97 % sure", "since 18:36 UTC, 2 h 10 min after the start")
     told = facts(first)
-    assert told["limit"][0] == "in about 1 h 45 min"
-    assert told["limit"][1].startswith("at this pace (watched 2 h), worker 4242: 422 of 512 MiB, +50 MiB an hour")
+    assert told["limit"][0] == "in about 1 h 50 min"
+    assert told["limit"][1].startswith(
+        "at this pace (watched 3 h 50 min), worker 4242: 422 of 512 MiB, +48 MiB an hour"
+    )
     assert told["holder"][0] == "shop.cart.SESSIONS"
     assert "shop/cart.py:14; filled in add_to_cart, line 31" in told["holder"][1]
     assert told["route"] == ("POST /cart/add", "keeps 1 Session per request; 97 % of the growth")
@@ -143,7 +145,32 @@ def test_the_more_pressing_status_is_said():
     assert sentence(found[2]) == "1 suspected: a leak, or a cache that is filling. No alert was sent."
     assert sentence(found[3]).startswith("Watched 3 of 8 min. The first verdict is due at ")
     assert sentence(found[4]).startswith("Memory grows by at most 8.6 MiB an hour, and nothing grows as a leak does.")
-    assert sentence(ten.healthy().state()) == "Memory is level. Watched for 6 h 12 min and 1.31 M requests."
+    assert sentence(ten.healthy().state()) == (
+        "Memory is level. Watched for 6 h 12 min and 1.31 M requests. 1 leak is ignored."
+    )
+
+
+def test_a_fill_that_asks_for_action_is_said_beside_the_time():
+    """A limit that is 6.6 h away asks nobody to act now: what is nearly full is said first."""
+    config = Config(heap_warning_percent=50.0, heap_critical_percent=70.0)
+    worker = ten.Worker(pid=4242, start_mb=260.0, per_hour=20.0, hours=6.0, noise=0.1)
+    found = ten.Server(workers=[worker], leaks=((ten.leak(bytes_per_hour=20.0 * 2**20), ()),), config=config).state()
+    assert sentence(found) == (
+        "Worker 4242 uses 74 % of its memory limit and reaches it in about 6.6 h. Cause: 1 confirmed leak."
+    )
+
+
+def test_one_snapshot_is_no_judgement():
+    """Nothing is level, and nothing is said not to grow, by a single count; nor is one collection 3,600 an hour."""
+    server = ten.started()
+    found = dataclasses.replace(
+        server, workers=[dataclasses.replace(one, hours=0.01) for one in server.workers], snapshots=1
+    )
+    state_ = found.state()
+    assert plain(state_["types_answer"]).startswith("counted once; ")
+    assert state_["watching_answer"] == "too early to say"
+    assert ten.healthy().state()["watching_answer"] != "too early to say"
+    assert state_["gc"]["answer"].startswith("41 full collections in ")
 
 
 def test_what_is_only_watched_is_listed_and_changes_nothing():

@@ -3,17 +3,45 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+import re
+import types
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from memprof_middleware import MemoryCollector
-from memprof_middleware.leaks.verdicts import filling
+from memprof_middleware import Config, MemoryCollector
+from memprof_middleware.evidence.card import lines, reached
+from memprof_middleware.leaks.verdicts import timed
 from memprof_middleware.model import MB
+from memprof_middleware.model.alert import level_of
+from memprof_middleware.model.forecast import Ahead
+from memprof_middleware.model.ignored import Ignored
+from memprof_middleware.model.leak import routed
+from memprof_middleware.runtime.changes import Change, alert_of
 from memprof_middleware.runtime.observers import leak_condition
+from memprof_middleware.sinks.statsd import DogStatsdSink
 from memprof_middleware.terminal.view import view
-from memprof_middleware.text.conditions import begins
+from memprof_middleware.text.conditions import begins, rises
 from tests.web import ten
+
+
+class Sent(DogStatsdSink):
+    """What Datadog's agent would get."""
+
+    def __init__(self) -> None:
+        super().__init__("udp://127.0.0.1:9")
+        self.lines: list[str] = []
+        self._datagrams = types.SimpleNamespace(send=self.lines.extend)
+
+    def tag(self, name: str) -> str:
+        [event] = [line for line in self.lines if line.startswith("_e{")]
+        return re.search(rf"[#,]{name}:(\w+)", event)[1]
+
+    @property
+    def is_critical(self) -> bool:
+        [check] = [line for line in self.lines if line.startswith("_sc|")]
+        return check.startswith("_sc|memprof.leak|2|")
 
 
 def server(start_mb: float, per_hour: float, hours: float) -> ten.Server:
@@ -69,6 +97,110 @@ def test_all_ask_for_the_same(at, urgent, log, step):
     assert view(state).cards[0].steps[0].text.startswith(step)
 
 
+def shaped(*, workers: int = 1, leaks=None, **more: object) -> ten.Server:
+    """A server of workers that are alike, each with these leaks; by default one that takes all growth."""
+    told = {"pid": 4242, "start_mb": 260.0, "per_hour": 20.0, "hours": 6.0, "noise": 0.1} | {
+        name: value for name, value in more.items() if name in ("start_mb", "per_hour", "forecast", "limit_mb", "hours")
+    }
+    rest = {name: value for name, value in more.items() if name not in told and name != "forecast"}
+    count = 39.0 * told["per_hour"]
+    one = ten.leak(
+        since=ten.NOW - 3600 * told["hours"],
+        first=100,
+        last=round(100 + count * told["hours"]),
+        growth_per_hour=count,
+        bytes_per_hour=told["per_hour"] * MB,
+    )
+    alike = [ten.Worker(**(told | {"pid": 4242 + number})) for number in range(workers)]
+    return ten.Server(workers=alike, leaks=tuple((leak, ()) for leak in leaks or (one,)), **rest)
+
+
+SMALL = ten.leak(name="shop.Log", path="shop.LOG[*]", holder="shop.LOG[*]", bytes_per_hour=0.5 * MB)
+SHAPES = {
+    # By the pace 6.6 h are left, by the forecast three to four: the floor of memory rises faster than what was weighed.
+    "a forecast that is sooner": (shaped(forecast=(3 * 3600.0, 4 * 3600.0)), "now", 3.0),
+    # By the pace 2.6 h, by the forecast five to seven.
+    "a forecast that is later": (shaped(per_hour=33.0, forecast=(5 * 3600.0, 7 * 3600.0)), "today", 5.0),
+    "a pace": (shaped(), "today", 6.6),
+    "a pace that is rough": (shaped(start_mb=50.0, per_hour=300.0, hours=0.2), "today", 1.34),
+    "far": (shaped(per_hour=1.0), "plan", 246.0),
+    # Each worker has 512 MB for itself and a quarter of the 112 MB that all have left.
+    "a limit that four workers share": (
+        shaped(workers=4, start_mb=60.0, per_hour=10.0, container=(400.0, 512.0)),
+        "now",
+        2.8,
+    ),
+    "one worker in a container": (shaped(container=(380.0, 512.0)), "today", 6.6),
+    # Somebody set the thresholds: 74 % is nearly full.
+    "thresholds that were set": (
+        shaped(config=Config(heap_warning_percent=50.0, heap_critical_percent=70.0), per_hour=20.0),
+        "now",
+        6.6,
+    ),
+    "another leak beside": (shaped(leaks=(SMALL, ten.leak(bytes_per_hour=20.0 * MB))), "today", 6.6),
+    # What fills the memory is ignored: what is reported is far.
+    "a leak beside one that is ignored": (
+        shaped(
+            leaks=(SMALL,),
+            start_mb=60.0,
+            per_hour=1.0,
+            ignored=(Ignored(item="shop.cart", leaks=(ten.leak(bytes_per_hour=20.0 * MB, hours_left=22.0),)),),
+        ),
+        "plan",
+        892.0,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_all_say_the_same_of_the_same_state(name):
+    """Log, alert, metrics, card, terminal, sinks and evidence have one urgency and one time until the limit."""
+    given, urgent, hours = SHAPES[name]
+    state, profiler = given.state(), given.profiler()
+    card = state["incidents"][0]
+    [metrics] = [one for one in profiler.workers() if one.pid == card["pid"]]
+    [leak] = [one for one in metrics.leaks if one.name == card["name"]]
+    condition = leak_condition(leak, given.config, metrics.snapshot)
+    alert = alert_of(Change("begins", condition, condition, ten.NOW, ten.NOW), begins(condition))
+    registry = CollectorRegistry()
+    registry.register(MemoryCollector(profiler))
+    samples = [s for family in registry.collect() for s in family.samples if s.labels.get("incident") == leak.name]
+    worker = {"worker": metrics.worker}
+    [label] = [
+        s.labels["urgency"] for s in samples if s.name.endswith("leak_info") and worker.items() <= s.labels.items()
+    ]
+    [seconds] = [s.value for s in samples if s.name.endswith("to_limit_seconds") and worker.items() <= s.labels.items()]
+    sent = Sent()
+    sent.event(alert, metrics)
+    sent.snapshot(metrics)
+    found = {
+        "leak": leak.urgency,
+        "log": condition.urgency,
+        "alert": alert.urgency,
+        "metric": label,
+        "card": card["urgency"],
+        "terminal": view(state).cards[0].urgency,
+        "sink": sent.tag("urgency"),
+    }
+    assert found == dict.fromkeys(found, urgent)
+    assert sent.is_critical == (urgent == "now")
+    assert level_of(alert) == {"plan": logging.WARNING, "today": logging.WARNING, "now": logging.ERROR}[urgent]
+    times = [
+        leak.hours_left,
+        alert.hours_left,
+        seconds / 3600,
+        card["limit"]["seconds_low"] and card["limit"]["seconds_low"] / 3600,
+    ]
+    assert [time and round(time, 1 if hours < 24 else -1) for time in times] == pytest.approx(
+        [round(hours, 1 if hours < 24 else -1)] * 4
+    )
+    told = reached(leak)
+    assert f"emory limit {told}" in alert.message
+    assert any(line.endswith(told) for line in lines(leak))
+    if name != "a leak beside one that is ignored":  # then the status speaks of the ignored one, and says so
+        assert (state["status"]["urgency"], view(state).urgency) == (urgent, urgent)
+
+
 def test_half_a_minute_is_no_pace():
     """What a process loads at its start is no pace: log, metric, card and status plan a fix, and the limit is not told.
 
@@ -87,11 +219,12 @@ def test_half_a_minute_is_no_pace():
 
 def test_only_the_leak_that_takes_most_is_as_urgent_as_the_memory():
     """Beside a leak that fills the process, a small one has the urgency of its own time to the limit."""
-    large, small = ten.leak(hours_left=1.8), ten.leak(name="shop.Log", bytes_per_hour=1.0, hours_left=400.0)
+    large, small = ten.leak(), ten.leak(name="shop.Log", bytes_per_hour=0.2 * MB)
     suspected = ten.leak(name="shop.Cache", state="suspected", bytes_per_hour=99.0 * MB)
-    assert [leak.urgency for leak in filling([small, large, suspected], "today")] == ["plan", "now", "none"]
-    assert [leak.urgency for leak in filling([small], "today")] == ["today"]
-    assert filling([], "now") == []
+    ahead = Ahead(88.0 * MB)
+    assert [leak.urgency for leak in timed([small, large, suspected], "today", ahead)] == ["plan", "now", "none"]
+    assert [leak.urgency for leak in timed([small], "today", ahead)] == ["today"]
+    assert timed([], "now", ahead) == []
 
 
 def test_what_is_above_its_limit_reaches_nothing():
@@ -106,3 +239,42 @@ def test_what_is_above_its_limit_reaches_nothing():
     )
     assert found.workers[0].limit == "above the limit"
     assert "0 min" not in str(state["incidents"])
+
+
+def test_log_metrics_and_page_know_the_same_route():
+    """What the figures of all routes say of a leak, whose own route is not known, is in the alert as soon as here."""
+    server = ten.native()
+    [(leak, pids)] = server.leaks
+    told = ten.route("POST /preview", "bytes", 223_000.0, 215_000.0, 231_000.0, 0.98)
+    unknown = dataclasses.replace(leak, route="", route_share=None, route_per_request=None)
+    given = dataclasses.replace(server, leaks=((unknown, pids),), routes=(told,))
+    card = given.state()["incidents"][0]
+    registry = CollectorRegistry()
+    registry.register(MemoryCollector(given.profiler()))
+    labels = [s.labels for family in registry.collect() for s in family.samples if s.name.endswith("leak_info")]
+    assert {label["route"] for label in labels} == {card["feeds"][0]["route"]} == {"POST /preview"}
+    condition = leak_condition(routed(unknown, (told,)), given.config)
+    assert condition.route == "POST /preview"
+    assert condition.message.startswith("Native memory grows by 34 MiB an hour; fed by POST /preview")
+    assert leak_condition(routed(unknown, ()), given.config).route == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "room"),
+    [
+        (shaped(), " (380 of 512 MiB, process 4242)"),
+        (
+            shaped(workers=4, start_mb=60.0, per_hour=10.0, container=(400.0, 512.0)),
+            " (container 400 of 512 MiB, process 4242)",
+        ),
+        (shaped(per_hour=1.0), ""),
+    ],
+)
+def test_a_line_that_asks_for_action_names_the_process(given, room):
+    """Act now and act today say which process, and what is used of the limit that it reaches; a plan needs neither."""
+    metrics = given.profiler().workers()[0]
+    message = leak_condition(metrics.leaks[0], given.config, metrics.snapshot).message
+    assert message.endswith(f"at this pace{room}")
+    known = leak_condition(dataclasses.replace(metrics.leaks[0], hours_left=900.0), given.config, metrics.snapshot)
+    condition = leak_condition(metrics.leaks[0], given.config, metrics.snapshot)
+    assert bool(room) == rises(condition, known).endswith(" 4242")

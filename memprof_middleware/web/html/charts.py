@@ -21,9 +21,11 @@ _LEAST_MB, _LEAST_SHARE = 8.0, 0.1
 # The chart extends beyond the expected time of the limit by this share of the time until then.
 _BEHIND = 0.15
 # Words above two dots that are nearer than this, in percent of the width, would lie on one another.
-_APART = 25.0
+_DOTS_APART = 25.0
 # Lines whose ends are nearer than this, in percent of the height, share one label.
-_APART = 9.0
+_ENDS_APART = 9.0
+# The words of a fitted line cover this share of the width; they stand below both lines there, and above the axis.
+_WORDS_SHARE, _LOWEST_WORDS = 0.25, 86.0
 
 
 def growth(identity: str, incident: Mapping[str, Any], now: float) -> str:
@@ -51,7 +53,9 @@ def growth(identity: str, incident: Mapping[str, Any], now: float) -> str:
         line = [[fit["t0"], fit["v0"]], [end, last]]
         body += f'<path class="fitline" d="{path(line, box)}"/>'
         middle = fit["t0"] + 0.45 * (end - fit["t0"])
-        there = box.y(fit["v0"] + slope * (middle - fit["t0"]))
+        until = middle + _WORDS_SHARE * (end - box.start)
+        measured = [box.y(point[1]) for point in points if point[1] is not None and middle <= point[0] <= until]
+        there = min(_LOWEST_WORDS, max([box.y(fit["v0"] + slope * (middle - fit["t0"])), *measured]))
         over.append(label(box.x(middle), there, fit["words"], anchor="start", dy=26))
     if hit is not None:
         under, mark = _ahead(box, hit, now)
@@ -96,13 +100,14 @@ def _ahead(box: Box, hit: Mapping[str, float], now: float) -> tuple[str, str]:
     return under, over
 
 
-def memory(identity: str, past: Mapping[str, Any], now: float) -> tuple[str, str]:
+def memory(identity: str, past: Mapping[str, Any], now: float, hot: int | None = None) -> tuple[str, str]:
     """The chart of memory in use over time, and a note about its axis.
 
     Args:
         identity: unique in the page.
         past: the state's timeline.
         now: the time of the state.
+        hot: the process that the status is about, whose line is red.
     """
     series, wide, limit = past["series"], past["band"]["points"], past["limit_mb"]
     values = [point[1] for one in series for point in one["points"] if point[1] is not None]
@@ -118,66 +123,72 @@ def memory(identity: str, past: Mapping[str, Any], now: float) -> tuple[str, str
     box = Box(past["start"], past["end"], base, max(base + 1.0, top + 0.06 * (top - base), base + span))
     body = f'<path class="band" d="{area(wide, box)}"/>' if wide else ""
     several = len(series) > 1 or bool(wide)
-    for number, one in reversed(list(enumerate(series))):
-        # Of few lines, the first to reach its limit is highlighted; beside a band, all of them are.
-        odd = one["outlier"] and (bool(wide) or not number)
-        kind = "out" if odd else "w1" if several else ""
+    for one in reversed(series):
+        usual = "apart" if one["outlier"] and wide else "w1"
+        kind = "" if not several else "out" if hot is not None and one["pid"] == hot else usual
         body += f'<path class="raw {kind}" d="{path(one["points"], box)}"/>'
     over = ""
     if limit and in_sight:
         y = box.y(limit)
         body += f'<path class="limit" d="M0 {y:.2f}L1000 {y:.2f}"/>'
-        over = f'<text class="lab bad" x="0" dx="6" y="{y:.2f}%" dy="16">limit {_mib(limit)}</text>'
-    over += "".join(_ends(series, box)) if several else ""
-    if wide:
-        over += label(99.0, box.y(wide[-1][2] or 0.0), past["band"]["name"], dy=-8)
+        over = f'<text class="lab bad" x="0" dx="6" y="{y:.2f}%" dy="16">limit {in_mib(limit)}</text>'
+    tops = [(one["name"], _last(one["points"])) for one in series]
+    tops += [(past["band"]["name"], wide[-1][2])] if wide else []
+    over += "".join(_ends(tops, box)) if several else ""
     rows = [(one["name"], one["points"]) for one in series]
     described = "; ".join(f"{name}: {size(_last(points))}" for name, points in rows)
     if wide:
         described = "; ".join(filter(None, (described, f"{past['band']['name']}: up to {size(wide[-1][2])}")))
-    svg = frame(identity, "Memory in use", described, body, box, _mib, now=now, over=over, height=220)
-    axis = f"The axis starts at {_mib(base)}" if base else ""
+    svg = frame(identity, "Memory in use", described, body, box, in_mib, now=now, over=over, height=220)
+    axis = f"The axis starts at {in_mib(base)}" if base else ""
     if limit and not in_sight:
-        far = f"the limit ({_mib(limit)}) is far above"
+        far = f"the limit ({in_mib(limit)}) is far above"
         axis = f"{axis}; {far}" if axis else f"{far[0].upper()}{far[1:]}"
     pointer = _pointer_values(rows, box, memory=True)
     return f'<figure class="fig" data-points="{pointer}">{svg}</figure>', f"{axis}." if axis else ""
 
 
-def _ends(series: Sequence[Mapping[str, Any]], box: Box) -> list[str]:
-    """The name of each line at its end; of lines that end together, the first name."""
+def _ends(tops: Sequence[tuple[str, float | None]], box: Box) -> list[str]:
+    """The name of each line and of the band at its end; of those that end together, the first name."""
     found, taken = [], list[float]()
-    for one in series:
-        value = _last(one["points"])
+    for name, value in tops:
         if value is None:
             continue
         y = box.y(value)
-        if all(abs(y - other) >= _APART for other in taken):
+        if all(abs(y - other) >= _ENDS_APART for other in taken):
             below = bool(taken) and y > max(taken)
-            found.append(label(99.0, y, one["name"], dy=20 if below else -8))
+            found.append(label(99.0, y, name, dy=20 if below else -8))
             taken.append(y)
     return found
 
 
-def strip(rows: Sequence[Mapping[str, Any]], limit_mb: float | None) -> str:
-    """A dot for each worker on an axis from 0 to 100 % of its limit."""
+def strip(rows: Sequence[Mapping[str, Any]], limit_mb: float | None, hot: int | None = None) -> str:
+    """A dot for each worker on an axis from 0 to 100 % of its limit.
+
+    Args:
+        rows: the workers, the first to reach its limit on top.
+        limit_mb: the limit.
+        hot: the process that the status is about, whose dot is red and on top.
+    """
     known = [row for row in rows if row["used_percent"] is not None]
     # A silent worker is no outlier by its last figures.
     alike = sorted((row for row in known if not _is_odd(row)), key=lambda row: row["used_percent"])
-    others = [row for row in known if _is_odd(row)]
+    others = sorted((row for row in known if _is_odd(row)), key=lambda row: row["pid"] != hot)
     dots = "".join(
         f'<circle class="dotw" cx="{_inside(row["used_percent"])}%" cy="{(24, 34, 44)[number % 3]}" r="6"/>'
         for number, row in enumerate(alike)
     )
-    named = others[:1] if len(others) > 3 else others
-    texts = []
-    middle = alike[len(alike) // 2]["used_percent"] if alike else 0.0
-    if alike and all(abs(middle - row["used_percent"]) > _APART for row in named):
-        texts.append(_above(middle, f"{len(alike)} workers", "m"))
-    for row in others:
+    named = [(row["used_percent"], str(row["pid"]), _odd(row, hot)) for row in others[: 1 if len(others) > 3 else 3]]
+    if alike:
+        named.append((alike[len(alike) // 2]["used_percent"], f"{len(alike)} workers", "m"))
+    texts, taken = [], list[float]()
+    for at, words, kind in named:
+        if all(abs(at - other) > _DOTS_APART for other in taken):
+            texts.append(_above(at, words, {"out": "bad", "apart": ""}.get(kind, kind)))
+            taken.append(at)
+    for row in reversed(others):
         x = _inside(row["used_percent"])
-        dots += f'<circle class="dotw out" cx="{x}%" cy="34" r="7"/>'
-    texts += [_above(row["used_percent"], str(row["pid"]), "bad") for row in named]
+        dots += f'<circle class="dotw {_odd(row, hot)}" cx="{x}%" cy="34" r="7"/>'
     ends = [alike[0]["used_percent"], alike[-1]["used_percent"]] if alike else [0, 0]
     words = f"{len(alike)} workers between {ends[0]:.0f} and {ends[1]:.0f} percent of the limit"
     words += "".join(f", worker {row['pid']} at {row['used_percent']:.0f} percent" for row in others[:4])
@@ -186,7 +197,7 @@ def strip(rows: Sequence[Mapping[str, Any]], limit_mb: float | None) -> str:
         f'text-anchor="{"start" if not share else "middle"}">{share} %</text>'
         for share in (0, 25, 50, 75)
     )
-    all_ = f" = {_mib(limit_mb)}" if limit_mb else ""
+    all_ = f" = {in_mib(limit_mb)}" if limit_mb else ""
     return (
         f'<svg class="chart strip" height="80" role="img" aria-label="{words}">'
         f'<line class="base" x1="0" x2="100%" y1="52" y2="52"/>{dots}{"".join(texts)}'
@@ -197,6 +208,11 @@ def strip(rows: Sequence[Mapping[str, Any]], limit_mb: float | None) -> str:
 
 def _is_odd(row: Mapping[str, Any]) -> bool:
     return bool(row["outlier"]) and row["age_seconds"] is None
+
+
+def _odd(row: Mapping[str, Any], hot: int | None) -> str:
+    """The style of an outlier: red is what the status is about."""
+    return "out" if hot is not None and row["pid"] == hot else "apart"
 
 
 def _above(percent: float, words: str, kind: str) -> str:
@@ -296,7 +312,8 @@ def _first(points: Points) -> float | None:
     return next((point[1] for point in points if point[1] is not None), None)
 
 
-def _mib(mb: float | None) -> str:
+def in_mib(mb: float | None) -> str:
+    """Memory on an axis and of a limit: ``1,024 MiB``, ``16 GiB``."""
     return DASH if mb is None else f"{mb:,.0f} MiB" if mb < 10240 and mb == round(mb) else size(mb)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memprof_middleware.text.words import DASH, duration, mib, several
-from memprof_middleware.web.html.charts import meter, spark, strip
+from memprof_middleware.web.html.charts import in_mib, meter, spark, strip
 from memprof_middleware.web.html.marks import section, small, table, text
 from memprof_middleware.web.state.fleet import FEW
 from memprof_middleware.web.state.words import of_limit, whole
@@ -17,15 +17,14 @@ _HEAD = ("Worker", "Memory in use, of the limit", "#Growth", "#Limit reached", "
 def workers(state: Mapping[str, Any]) -> str:
     """The section of workers."""
     rows = state["workers"]
-    at = state["status"]["limit"]
-    hot = state["limits"][at]["pid"] if at is not None and state["status"]["urgency"] in {"now", "today"} else None
+    hot = hottest(state)
     limit = next((row for row in rows if row["limit_mb"]), None)
     said = [state["workers_sentence"], _limit(limit, state["shared"]), _together(state)]
     if len(rows) <= FEW:
         return section("workers", _table(rows, hot), title="Workers", sub=text(" ".join(filter(None, said))))
     odd = [row for row in rows if row["outlier"] or not row["live"]]
     others = [row for row in rows if row not in odd]
-    body = strip([row for row in rows if row["live"]], None if limit is None else limit["limit_mb"])
+    body = strip([row for row in rows if row["live"]], None if limit is None else limit["limit_mb"], hot)
     body += _table(odd, hot) if odd else ""
     if others:
         name = f"The other {several(len(others), 'worker')}" if odd else f"All {several(len(others), 'worker')}"
@@ -33,11 +32,18 @@ def workers(state: Mapping[str, Any]) -> str:
     return section("workers", body, title="Workers", sub=text(" ".join(filter(None, said))))
 
 
+def hottest(state: Mapping[str, Any]) -> int | None:
+    """The process that the status asks to act on; ``None``: none, or all of them."""
+    at = state["status"]["limit"]
+    pid: int | None = None if at is None else state["limits"][at]["pid"]
+    return pid if state["status"]["urgency"] in {"now", "today"} else None
+
+
 def _limit(row: Mapping[str, Any] | None, shared: Mapping[str, Any] | None) -> str:
     if row is None or (shared is not None and shared["size_mb"] == row["limit_mb"]):
         return ""
     source = row["limit_source"] or "setting"
-    return f"Limit {mib(row['limit_mb'])} per worker ({source})."
+    return f"Limit {in_mib(row['limit_mb'])} per worker ({source})."
 
 
 def _together(state: Mapping[str, Any]) -> str:

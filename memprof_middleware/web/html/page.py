@@ -8,7 +8,7 @@ from typing import Any
 from memprof_middleware.text.words import clock_seconds
 from memprof_middleware.web.html.cards import calm, incidents, status
 from memprof_middleware.web.html.charts import memory
-from memprof_middleware.web.html.fleet import workers
+from memprof_middleware.web.html.fleet import hottest, workers
 from memprof_middleware.web.html.folds import folds
 from memprof_middleware.web.html.marks import section, text
 from memprof_middleware.web.html.shell import page
@@ -68,7 +68,7 @@ def content(state: Mapping[str, Any]) -> str:
 
 
 def _memory(state: Mapping[str, Any]) -> str:
-    picture, axis = memory("c-memory", state["timeline"], state["now"])
+    picture, axis = memory("c-memory", state["timeline"], state["now"], hottest(state))
     sub = f'{text(state["timeline"]["sentence"])} {text(axis)} <span class="at"></span>'
     return section("memory", picture, title="Memory in use", sub=sub)
 

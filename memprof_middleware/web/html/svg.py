@@ -15,7 +15,7 @@ Format = Callable[[float | None], str]
 _STEPS = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 21600, 86400, 604800)
 _MOST_TIMES = 7
 # Within this share of the width from "now", no other time is written; within the second share, none on a phone.
-_NEAR, _NEAR_AT_EDGE, _NEAR_ON_PHONE = 0.11, 0.17, 0.26
+_NEAR, _NEAR_AT_EDGE, _NEAR_ON_PHONE, _NEAR_AT_EDGE_ON_PHONE = 0.11, 0.17, 0.26, 0.31
 # A span up to this has seconds on its axis, and times that are so much wider.
 _WITH_SECONDS, _WIDER = 600.0, 1.45
 _EDGE = 90.0
@@ -141,12 +141,14 @@ def _clock(box: Box, now: float | None) -> Iterable[str]:
     """The time axis, with "now" on it; a phone leaves out every second time, and what is near to "now"."""
     span = box.end - box.start
     wider = _WIDER if span <= _WITH_SECONDS else 1.0
-    near = wider * (_NEAR if now is None or box.x(now) <= _EDGE else _NEAR_AT_EDGE)
+    inside = now is None or box.x(now) <= _EDGE
+    near = wider * (_NEAR if inside else _NEAR_AT_EDGE)
+    near_on_phone = wider * (_NEAR_ON_PHONE if inside else _NEAR_AT_EDGE_ON_PHONE)
     for number, at in enumerate(times(box.start, box.end)):
         away = math.inf if now is None else abs(at - now) / (span or 1.0)
         if away < near:
             continue
-        odd = " odd" if number % 2 or away < wider * _NEAR_ON_PHONE else ""
+        odd = " odd" if number % 2 or away < near_on_phone else ""
         x = f"{box.x(at):.2f}%"
         yield f'<text class="tick{odd}" x="{x}" y="100%" dy="18" text-anchor="middle">{_time(at, span)}</text>'
     if now is not None:

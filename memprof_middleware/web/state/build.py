@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -107,7 +106,7 @@ class _StateBuilder:
         notable = [one for one in every if one.leak.notable or not one.is_open]
         cards = self._cards(notable)
         below = [watching(one) for one in every if one.is_open and not one.leak.notable]
-        limits = self._limits()
+        limits, left_out = self._limits(), ignored(self.metrics)
         focus = self._focus(cards)
         past = None if focus is None else self.past(focus["worker"])
         figures = None if focus is None else self.by_worker.get(focus["worker"])
@@ -120,6 +119,7 @@ class _StateBuilder:
             self.now,
             self.started,
             alerted=bool(self.alerts),
+            ignored=sum(one["growth"] != "does not grow" for one in left_out),
         )
         first = None if head["limit"] is None else limits[head["limit"]]
         open_ = [card for card in cards if card["state"] != "resolved"]
@@ -144,8 +144,8 @@ class _StateBuilder:
             "todo": self._todo(head["key"], first),
             "incidents": cards,
             "watching": below[:_MOST_WATCHED],
-            "watching_answer": inside.watching_answer(len(below)),
-            "ignored": ignored(self.metrics),
+            "watching_answer": inside.watching_answer(len(below), judged=self.learning.is_due),
+            "ignored": left_out,
             "workers": self.rows,
             "workers_sentence": sentence(self.rows),
             "shared": self.shared,
@@ -168,7 +168,8 @@ class _StateBuilder:
             return None, None
         forecast = next((one.forecast for one in self.metrics if one.forecast and one.forecast.shared), None)
         live = [row for row in self.rows if row["live"]]
-        reported = [leak for one in self.metrics for leak in one.leaks if leak.notable and leak.state == "confirmed"]
+        told = [leak for one in self.metrics for leak in (*one.leaks, *_ignored(one))]
+        reported = [leak for leak in told if leak.notable and leak.state == "confirmed"]
         figures = {
             "used_mb": used.used_mb,
             "size_mb": used.size_mb,
@@ -178,8 +179,7 @@ class _StateBuilder:
         reached = limit(
             self.context,
             None if forecast is None else forecast.shared,
-            # The time of a leak is that of its worker's own limit: of what all share, growth says when.
-            [dataclasses.replace(leak, hours_left=None) for leak in reported],
+            reported,
             pid=None,
             contained=used.contained,
             used_mb=used.used_mb,
@@ -199,15 +199,17 @@ class _StateBuilder:
         return heard
 
     def _cards(self, notable: Sequence[Incident]) -> list[dict[str, Any]]:
-        worst: dict[str | None, Leak] = {}  # of each worker: the time to its limit is that leak's
+        # Of each worker: the time to its limit is that leak's.
+        worst = {one.worker: max(map(_weight, _ignored(one)), default=_NOTHING) for one in self.metrics}
         for one in notable:
-            worker = None if one.row is None else one.row["worker"]
-            worst[worker] = max(worst.get(worker, one.leak), one.leak, key=_weight)
+            if one.row is not None:
+                worst[one.row["worker"]] = max(worst.get(one.row["worker"], _NOTHING), _weight(one.leak))
         cards = []
         for one in notable:
-            worker = None if one.row is None else one.row["worker"]
-            alone = worst[worker] is one.leak
-            cards.append((one, described(one, self.metrics, self.context, self.started, alone=alone)))
+            reached = None
+            if one.row is not None and worst[one.row["worker"]] == _weight(one.leak):
+                reached = self.shared_limit if one.leak.shared_limit else one.row["limit"]
+            cards.append((one, described(one, self.metrics, self.context, self.started, reached)))
         cards.sort(key=lambda pair: by_urgency(pair[1]))
         return [card | self._more(one, card, drawn=number < _MOST_PICTURES) for number, (one, card) in enumerate(cards)]
 
@@ -269,6 +271,14 @@ class _StateBuilder:
         if len(points.times) < 2:
             return None
         return {"name": "container", "points": rounded(thinned(points, BUCKETS))}
+
+
+_NOTHING = (False, False, 0.0, 0.0)
+
+
+def _ignored(metrics: MemoryMetrics) -> list[Leak]:
+    """Leaks that are not reported, and fill the memory all the same."""
+    return [leak for one in metrics.ignored for leak in one.leaks]
 
 
 def _weight(leak: Leak) -> tuple[bool, bool, float, float]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from memprof_middleware.model import Leak, MemoryMetrics, RouteGrowth
+from memprof_middleware.model.leak import routes_of
 
 _MOST = 3
 _BYTES = "bytes"
@@ -22,10 +23,7 @@ def feeds(leak: Leak, metrics: Sequence[MemoryMetrics]) -> list[dict[str, Any]]:
     known = [growth for one in metrics for growth in one.route_growth if growth.identified]
     if leak.route:
         return [_feed(leak, leak.route, known)]
-    unit = _BYTES if leak.kind in _MEMORY else leak.name
-    chosen = [growth for growth in known if growth.unit == unit]
-    chosen.sort(key=lambda growth: -growth.share)
-    return [_feed(leak, growth.route, known) for growth in chosen[:_MOST]]
+    return [_feed(leak, growth.route, known) for growth in routes_of(leak, known)[:_MOST]]
 
 
 def _feed(leak: Leak, route: str, known: Sequence[RouteGrowth]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import Any
 
 from memprof_middleware.model import SEVERITIES, Leak, MemoryMetrics, Resolved
 from memprof_middleware.model.holders import NO_PATH
-from memprof_middleware.model.urgency import URGENCIES, URGENCY_WORDS, Urgency
+from memprof_middleware.model.leak import routed
+from memprof_middleware.model.urgency import URGENCIES, URGENCY_WORDS
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.text.headline import headline, holder, subject
 from memprof_middleware.text.words import several
@@ -82,7 +83,8 @@ def _over(metrics: Sequence[MemoryMetrics], open_: Collection[tuple[str, str]]) 
 def _gathered(pairs: Sequence[tuple[str, Leak]], rows: Sequence[Mapping[str, Any]]) -> Incident:
     state = min((leak.state for _, leak in pairs), key=STATES.index)
     having = {worker: leak for worker, leak in pairs if leak.state == state}
-    row = next((row for row in rows if row["live"] and row["worker"] in having), None)
+    live = (row for row in rows if row["live"] and row["worker"] in having)
+    row = min(live, key=lambda row: _pressing(having[row["worker"]]), default=None)
     leak = having[row["worker"]] if row is not None else next(iter(having.values()))
     known = max(having.values(), key=lambda one: (bool(one.path or one.holder), bool(one.route)))
     # A fact that one worker has found holds for the others.
@@ -101,8 +103,16 @@ def _gathered(pairs: Sequence[tuple[str, Leak]], rows: Sequence[Mapping[str, Any
     return Incident(leak=dataclasses.replace(leak, **words), pairs=tuple(pairs), row=row)
 
 
+def _pressing(leak: Leak) -> tuple[int, float]:
+    return -URGENCIES.index(leak.urgency), math.inf if leak.hours_left is None else leak.hours_left
+
+
 def described(
-    one: Incident, metrics: Sequence[MemoryMetrics], context: StateContext, started: float, *, alone: bool
+    one: Incident,
+    metrics: Sequence[MemoryMetrics],
+    context: StateContext,
+    started: float,
+    own: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of an incident's card.
 
@@ -111,16 +121,12 @@ def described(
         metrics: the figures of every live worker.
         context: the settings and the time.
         started: when the oldest worker began to be watched.
-        alone: nothing else of its size grows in its worker, so the worker's own limit is its limit.
+        own: the limit that is reached because of it; ``None``: of another leak, beside which it is told by itself.
     """
-    leak, now = one.leak, context.now
-    fed = feeds(leak, metrics)
-    if fed and not leak.route:
-        leak = dataclasses.replace(leak, route=fed[0]["route"])
-    reached = _limit(one, context, alone=alone)
-    urgent: Urgency = leak.urgency  # a suspicion asks for nothing
-    if leak.state == "confirmed" and alone and reached["counts"]:
-        urgent = reached["urgency"]
+    fed, now = feeds(one.leak, metrics), context.now
+    leak = routed(one.leak, [growth for worker in metrics for growth in worker.route_growth])
+    reached = _limit(one, context) if own is None else dict(own)
+    urgent = leak.urgency  # a suspicion asks for nothing
     words = parts(headline(leak))
     return {
         "id": identity(leak),
@@ -212,11 +218,9 @@ def _reading(leak: Leak) -> str:
     return "grows below the limits of what is reported"
 
 
-def _limit(one: Incident, context: StateContext, *, alone: bool) -> dict[str, Any]:
+def _limit(one: Incident, context: StateContext) -> dict[str, Any]:
+    """The time until the limit by this leak alone."""
     row, leak = one.row, one.leak
-    if row is not None and alone:
-        own: dict[str, Any] = row["limit"]
-        return own
     used, size = (None, None) if row is None else (row["used_mb"], row["limit_mb"])
     found = limit(
         context,

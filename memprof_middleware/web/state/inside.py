@@ -121,6 +121,8 @@ def types_answer(rows: Sequence[Mapping[str, Any]], objects: int | None) -> Part
     if not rows:
         return marked("not counted yet")
     total = "" if objects is None else f"; {count(objects)} objects in all"
+    if all(len(row["points"]) < 2 for row in rows):
+        return marked(f"counted once{total}")
     grown = [row for row in rows if row["change_hour"] > max(10, 0.02 * row["count"])][:3]
     if not grown:
         return marked(f"level{total}")
@@ -133,11 +135,12 @@ def gc(metrics: MemoryMetrics, now: float) -> dict[str, Any] | None:
     snapshot = metrics.snapshot
     if snapshot is None:
         return None
-    hourly = "" if snapshot.gc_per_hour is None else several(round(snapshot.gc_per_hour), "full collection")
     longest = milliseconds(snapshot.gc_pause_max_seconds)
     age = max(1.0, now - metrics.start_time)
+    # A rate of one interval would make thousands an hour of a single collection.
+    full = several(snapshot.gc_collections[-1], "full collection")
     return {
-        "answer": f"{hourly} an hour, longest pause {longest}" if hourly else "too early to say",
+        "answer": f"{full} in {span(age)}, longest pause {longest}",
         "collections": list(snapshot.gc_collections),
         "full_per_hour": snapshot.gc_per_hour,
         "pause_seconds": snapshot.gc_pause_seconds,
@@ -188,10 +191,15 @@ def evidence_answer(bundles: Sequence[Mapping[str, Any]], now: float) -> str:
     return f"{len(bundles)}: {newest['why']} at {at(newest['time'], now)} ({size(newest['bytes'] / MB)})"
 
 
-def watching_answer(number: int) -> str:
-    """The number of watched incidents, in a sentence."""
+def watching_answer(number: int, *, judged: bool) -> str:
+    """The number of watched incidents, in a sentence.
+
+    Args:
+        number: how many.
+        judged: there was a first verdict.
+    """
     if not number:
-        return "nothing grows below the limits"
+        return "nothing grows below the limits" if judged else "too early to say"
     return f"{'thing grows' if number == 1 else 'things grow'} a little; no action needed"
 
 

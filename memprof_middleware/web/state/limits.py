@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from memprof_middleware.config import Config
-from memprof_middleware.model import Leak, Outlook
-from memprof_middleware.model.urgency import ROUGH_SECONDS, SETTLED_SECONDS, fill_urgency, urgency
+from memprof_middleware.model import MB, Leak, Outlook
+from memprof_middleware.model.urgency import ROUGH_SECONDS, SETTLED_SECONDS, URGENCIES, fill_urgency
 from memprof_middleware.text.words import clock, hourly, several
 from memprof_middleware.web.state.words import ahead, at, in_about, of_limit, span
 
@@ -50,7 +50,7 @@ def limit(
     Args:
         context: settings and time.
         outlook: the forecast for it; ``None``: there is none.
-        leaks: the reported leaks that count against it.
+        leaks: the reported leaks; those that reach this limit say when, any other one is only seen in the growth.
         pid: the worker with this limit; ``None``: all workers together.
         contained: it is the container's.
         used_mb: memory in use.
@@ -58,10 +58,14 @@ def limit(
         growth_mb: how much memory in use grew an hour, of late; ``None``: not known.
         seen_seconds: how long that was watched.
     """
-    basis, low, high, per_hour, watched = _seconds(context, outlook, leaks, used_mb, limit_mb, growth_mb, seen_seconds)
+    own = [leak for leak in leaks if leak.shared_limit == (pid is None)]
+    basis, low, high, per_hour, watched = _seconds(
+        context, outlook, leaks, own, used_mb, limit_mb, growth_mb, seen_seconds
+    )
     percent = 100 * used_mb / limit_mb if used_mb is not None and limit_mb else None
-    confirmed = any(leak.state == "confirmed" for leak in leaks)
-    counts = basis == "forecast" or confirmed
+    counts = low is not None and (basis == "forecast" or any(leak.state == "confirmed" for leak in own))
+    fill = fill_urgency(percent, context.config.heap_warning_percent, context.config.heap_critical_percent)
+    urgent = [fill if outlook is None else outlook.urgency(fill), *(leak.urgency for leak in own)]
     found = {
         "subject": "worker" if pid is not None else "container" if contained else "workers",
         "pid": pid,
@@ -73,13 +77,8 @@ def limit(
         "seconds_high": high,
         "basis": basis,
         "watched_seconds": watched,
-        "urgency": urgency(
-            low / 3600 if low is not None and counts else None,
-            leaking=confirmed,
-            fill=fill_urgency(percent, context.config.heap_warning_percent, context.config.heap_critical_percent),
-            watched_seconds=watched if basis == "pace" else None,
-        ),
-        "counts": counts and low is not None,
+        "urgency": max(urgent, key=URGENCIES.index),
+        "counts": counts,
     }
     return found | _worded(found, context)
 
@@ -99,6 +98,7 @@ def _seconds(
     context: StateContext,
     outlook: Outlook | None,
     leaks: Sequence[Leak],
+    own: Sequence[Leak],
     used_mb: float | None,
     limit_mb: float | None,
     growth_mb: float | None,
@@ -112,14 +112,16 @@ def _seconds(
     if used_mb is None or not limit_mb:
         return "unknown" if used_mb is not None else "early", None, None, growth_mb, seen_seconds
     room = max(0.0, limit_mb - used_mb)
-    timed = [(leak.hours_left, context.now - leak.since) for leak in leaks if leak.hours_left is not None]
+    timed = [
+        (leak.hours_left, leak.watched_seconds, leak.bytes_per_hour / MB) for leak in own if leak.hours_left is not None
+    ]
     young = (seen_seconds or 0.0) < SETTLED_SECONDS
-    if len(timed) < len(leaks) and growth_mb and growth_mb > 0 and not young:
-        timed.append((room / growth_mb, seen_seconds or 0.0))  # what one of them takes is only seen in the whole
-    hours, watched = min(timed, default=(math.inf, 0.0))
+    confirmed = any(leak.state == "confirmed" for leak in own)
+    if len(timed) < len(leaks) and not confirmed and growth_mb and growth_mb > 0 and not young:
+        timed.append((room / growth_mb, seen_seconds or 0.0, growth_mb))  # the others are only seen in the whole
+    hours, watched, per_hour = min(timed, default=(math.inf, 0.0, 0.0))
     if 3600 * hours <= _LATEST_SECONDS:
-        per_hour = room / hours if hours else growth_mb
-        return "pace", 3600 * hours, 3600 * hours, per_hour, max(0.0, watched)
+        return "pace", 3600 * hours, 3600 * hours, per_hour or growth_mb, watched
     if context.verdict_at is not None and not leaks:
         return "early", None, None, growth_mb, seen_seconds
     grows = growth_mb is not None and growth_mb > 0 and 3600 * room / growth_mb <= _LATEST_SECONDS

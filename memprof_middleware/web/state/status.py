@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from memprof_middleware.config import Config
 from memprof_middleware.model.counts import longest_gap
-from memprof_middleware.model.urgency import ROUGH_SECONDS, URGENCIES
+from memprof_middleware.model.urgency import ROUGH_SECONDS, URGENCIES, fill_urgency, urgency
 from memprof_middleware.text.words import mib, several
 from memprof_middleware.web.state.fleet import is_level
 from memprof_middleware.web.state.limits import is_passed, middle, subject
@@ -69,6 +69,7 @@ def status(
     started: float,
     *,
     alerted: bool,
+    ignored: int = 0,
 ) -> dict[str, Any]:
     """The status, at the top of the page.
 
@@ -81,6 +82,7 @@ def status(
         now: the time.
         started: when the oldest worker began to be watched.
         alerted: an alert is active.
+        ignored: how many ignored things grow.
     """
     live = [row for row in rows if row["live"]]
     confirmed = [one for one in incidents if one["state"] == "confirmed"]
@@ -98,6 +100,8 @@ def status(
     else:
         key = "ok" if learning.is_due else "learning" if learning.started else "started"
     said = _said(key, first, confirmed, suspected, live, learning, config, now, started, alerted=alerted)
+    if key == "ok" and ignored:
+        said += f" {several(ignored, 'leak')} {'is' if ignored == 1 else 'are'} ignored."
     at_limit = limits.index(first) if first is not None and key in {"now", "today", "full", "plan"} else None
     return {
         "key": key,
@@ -135,8 +139,8 @@ def _said(
     if key in {"now", "today"} and first is not None:
         # Without a forecast or a reported leak, the cause is an ignored leak.
         if first["basis"] == "pace" and first["counts"] and not confirmed:
-            return f"{_reaches(first, confirmed, live)} The leak that causes it is ignored."
-        return f"{_reaches(first, confirmed, live)} {_cause(confirmed, suspected)}"
+            return f"{_reaches(first, confirmed, live, config)} The leak that causes it is ignored."
+        return f"{_reaches(first, confirmed, live, config)} {_cause(confirmed, suspected)}"
     if key == "full" and first is not None:
         level = "Memory is level, and no" if all(map(is_level, live)) else "No"
         many = f" for {several(len(live), 'worker')}" if first["pid"] is None and len(live) > 1 else ""
@@ -184,8 +188,12 @@ def _learning(learning: Learning, config: Config, now: float) -> str:
 
 
 def _reaches(
-    first: Mapping[str, Any], confirmed: Sequence[Mapping[str, Any]], live: Sequence[Mapping[str, Any]]
+    first: Mapping[str, Any],
+    confirmed: Sequence[Mapping[str, Any]],
+    live: Sequence[Mapping[str, Any]],
+    config: Config,
 ) -> str:
+    """When the limit is reached; where memory in use alone asks for action, that it is nearly full."""
     who = subject(first, len(live))
     verb, its = "reaches", "its"
     if first["subject"] == "workers" and len(live) > 1:
@@ -202,6 +210,10 @@ def _reaches(
     when = first["words"].removesuffix(" at this pace")
     if not when.startswith("in "):
         when = f"in {when} (rough: watched {span(first['watched_seconds'] or 0.0)})"
+    by_fill = fill_urgency(first["percent"], config.heap_warning_percent, config.heap_critical_percent)
+    if urgency(first["seconds_low"] / 3600) != first["urgency"] and by_fill == first["urgency"]:
+        uses = "use" if verb == "reach" else "uses"
+        return f"{who} {uses} {first['percent']:.0f} % of {its} memory limit and {verb} it {when}."
     return f"{who} {verb} {its} memory limit {when}."
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -150,10 +151,11 @@ def test_the_right_alerts_arrive(stack, story, alerts):
         assert {key: labels[key] for key in ("severity", "category")} == alerts[name]["labels"]
         annotations = alert["annotations"]
         assert f"orker {labels['worker']}" in annotations["summary"]
-        assert labels["instance"] in annotations["description"]
+        assert re.search(rf"{re.escape(labels['instance'])}, process [1-9][0-9]*: ", annotations["description"])
         assert annotations["runbook_url"].endswith(f"#{name.lower()}")
         assert "<no value>" not in json.dumps(annotations)
     assert "app.Session" in arrived["MemoryLeakCritical"][2]["annotations"]["summary"]
+    assert "kill -TERM" in arrived["MemoryLeakCritical"][2]["annotations"]["description"]
 
 
 def test_a_leak_is_a_ticket_until_its_limit_is_near(stack, story):
