@@ -78,7 +78,7 @@ class MemoryProfiler:
             config=self.config,
             clock=clock,
             logger=logger or logging.getLogger("memprof"),
-            probes=probes or Probes(),
+            probes=Probes if probes is None else lambda: probes,
             # Of the features that may be off, loaded now and not by a request.
             sinks=chosen(self.config.sinks, sinks),
             tuner=tuner_class(self.config),

@@ -38,7 +38,7 @@ def scraped(profiler: MemoryProfiler) -> list[str]:
 def test_a_registered_remedy_is_called_at_high_memory(make) -> None:
     """A heap warning begins the round, in a thread of its own; a scrape shows it from the next snapshot on."""
     profiler = make(remedies="callbacks")
-    probes = profiler._setup.probes
+    probes = profiler._setup.probes()
 
     @profiler.register_remedy
     def drop_cache() -> None:
