@@ -190,7 +190,7 @@ class ProcessMonitor:
                 self.publisher.append_timeline()
             self.sinks.publish(self.publisher.published)
             with self.failures.caught("recycle"):
-                self.recycler.step(self.snapshots.last)
+                self.recycler.step(self.snapshots.last, self.evaluator.workers)
 
     def between_steps(self) -> bool:
         """Do what cannot wait for the next snapshot. Returns whether to call again in a second."""
@@ -209,7 +209,7 @@ class ProcessMonitor:
 
     @property
     def live_workers(self) -> int:
-        """The number of workers of the server, this one included."""
+        """The number of workers of the server, this one included, counted now."""
         return self.publisher.live_workers
 
     def metrics(self) -> MemoryMetrics:

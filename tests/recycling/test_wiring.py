@@ -90,7 +90,7 @@ def test_here_nobody_is_recycled(make, tmp_path, caplog) -> None:
 def test_a_step_is_a_step_whatever_happens_in_it(make, monkeypatch) -> None:
     """What fails in it is counted, and the snapshot, the alerts and the next step are there."""
     profiler = make(recycle=500)
-    monkeypatch.setattr(profiler._monitor.recycler, "step", lambda snapshot: 1 / 0)
+    monkeypatch.setattr(profiler._monitor.recycler, "step", lambda snapshot, workers: 1 / 0)
     profiler.step()
     profiler.step()
     assert profiler.failures.counts == {"recycle": 2}
