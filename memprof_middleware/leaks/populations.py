@@ -120,7 +120,7 @@ def _steps(a: Sequence[float], b: Sequence[float]) -> tuple[list[float], list[fl
 
 
 def misfit(a: Sequence[float], b: Sequence[float]) -> float:
-    """What a line through two series leaves of the second, as a part of its reach; infinite if they do not match."""
+    """The error of a line through two series, as a part of the second one's range; infinite if they do not match."""
     size = min(len(a), len(b))
     if size < _FEWEST:
         return math.inf

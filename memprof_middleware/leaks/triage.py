@@ -212,7 +212,7 @@ class Triage:
         self._decisions = made
 
     def _understood(self, file: SharedFile, read: Callable[[], bytes]) -> _Decisions:
-        """What a file holds. One that makes no sense is moved aside, so that it is neither lost nor in the way."""
+        """The decisions in a file. An unreadable one is moved aside: it is kept, and a new one can be written."""
         try:
             data = read()
             return _Decisions.from_dict(parsed_object(data)) if data else _Decisions()

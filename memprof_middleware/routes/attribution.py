@@ -1,4 +1,4 @@
-"""Which route makes memory grow: the growth of many windows, shared out by how many requests each route had in each.
+"""Attribution of growth to routes: the growth of many windows, divided by each route's requests in each.
 
 One equation for each window of each worker::
 
@@ -115,7 +115,7 @@ def _are_the_same(rows: Sequence[Window], windows: Sequence[Window]) -> bool:
 
 
 class _Verdict:
-    """What a fit says about the routes, where so much of the growth may have been given back."""
+    """The routes of one fit, where a part of the growth may have been given back."""
 
     def __init__(self, fit: RouteFit, released: float) -> None:
         self._fit, self._released = fit, released
@@ -217,7 +217,7 @@ class _Verdict:
 
 
 def _edge(is_allowed: Callable[[float], Work[bool]], inside: float, step: float) -> Work[float]:
-    """How far one can go from a value that is allowed: out in doubled steps, then halved in between."""
+    """The last allowed value in one direction, found in doubled steps and then by halving."""
     good, bad = inside, inside + step
     for _ in range(20):
         if not (yield from is_allowed(bad)):
