@@ -120,7 +120,7 @@ class RouteFit:
         return self._normal
 
     def slows_at(self) -> Work[int | None]:
-        """The row at which a route begins to keep less, as with a full cache, which is no leak; ``None`` without one."""
+        """The row at which a route begins to keep less, as with a full cache, which is no leak; else ``None``."""
         size = len(self.y)
         best, found = NEEDED * self.noise(), None
         pulls, factor = list(map(mul, self.left, self.weights)), self.normal.factor()
