@@ -141,18 +141,6 @@ class RouteWatch:
             by_hand: find it out now, whatever it takes.
         """
         self.judged = False
-        with self._failures.caught("route_growth"):
-            self._judge(own, others, windows_of, pressing=pressing, by_hand=by_hand)
-
-    def _judge(
-        self,
-        own: str,
-        others: Sequence[str],
-        windows_of: Callable[[str], RouteWindows | None],
-        *,
-        pressing: bool,
-        by_hand: bool,
-    ) -> None:
         self._quota.most = MOST_SECONDS if pressing else self._calm_seconds()
         for question in list(self._questions.values()):
             self._quota.go_on(question)
