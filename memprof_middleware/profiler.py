@@ -27,6 +27,7 @@ from memprof_middleware.runtime.report import statistics_of
 from memprof_middleware.runtime.setup import Setup
 from memprof_middleware.runtime.snapshotter import Trace
 from memprof_middleware.sinks.choice import chosen
+from memprof_middleware.workers.group import load_slots
 from memprof_middleware.workers.timelines import Timelines
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ class MemoryProfiler:
             trace=Trace(wanted=self.config.tracemalloc),
             traffic=self.traffic,
         )
+        if self.config.enabled:
+            load_slots()
         self._made: ProcessMonitor | None = None
         self._started_in: int | None = None
         renew_in_child(self._leave_parent)
