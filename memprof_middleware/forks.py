@@ -18,9 +18,14 @@ _functions: list[Callable[[], object]] = []
 _notes: list[Callable[[], object]] = []
 _methods: list[weakref.WeakMethod[Callable[[], object]]] = []
 _exits: dict[Callable[[], object], Callable[[], None]] = {}
-# The process that all of this belongs to, and the lock of :func:`entering` by process.
-_pid = os.getpid()
+# The process that imported this, the one that all of it belongs to, and the lock of :func:`entering` by process.
+_first = _pid = os.getpid()
 _entrances: dict[int, threading.RLock] = {}
+
+
+def is_forked() -> bool:
+    """Whether this process was forked after this package was imported: it shares memory with its parent."""
+    return os.getpid() != _first
 
 
 def in_child(renew: Callable[[], None]) -> Callable[[], None]:

@@ -27,6 +27,7 @@ from memprof_middleware.runtime.report import statistics_of
 from memprof_middleware.runtime.setup import Setup
 from memprof_middleware.runtime.snapshotter import Trace
 from memprof_middleware.sinks.choice import chosen
+from memprof_middleware.workers.group import load_slots
 from memprof_middleware.workers.timelines import Timelines
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class MemoryProfiler:
             config=self.config,
             clock=clock,
             logger=logger or logging.getLogger("memprof"),
-            probes=probes or Probes(),
+            probes=Probes if probes is None else lambda: probes,
             # Of the features that may be off, loaded now and not by a request.
             sinks=chosen(self.config.sinks, sinks),
             tuner=tuner_class(self.config),
@@ -86,6 +87,8 @@ class MemoryProfiler:
             trace=Trace(wanted=self.config.tracemalloc),
             traffic=self.traffic,
         )
+        if self.config.enabled:
+            load_slots()
         self._made: ProcessMonitor | None = None
         self._started_in: int | None = None
         renew_in_child(self._leave_parent)

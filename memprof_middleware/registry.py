@@ -23,7 +23,7 @@ def get_memory_profiler() -> MemoryProfiler:
         ConfigError: a setting in the environment is not valid.
     """
     global _early
-    found = _made()
+    found = made_profiler()
     if found is None:
         found = _early = profiler_for()
     return found
@@ -43,7 +43,7 @@ def profiler_for(profiler: MemoryProfiler | None = None, config: Config | None =
         raise ConfigError("pass profiler= or config=, not both: a profiler has its settings already")
     if profiler is None and config is not None:
         profiler = MemoryProfiler(config.with_env())
-        if _early is not None and _made() is _early:
+        if _early is not None and made_profiler() is _early:
             # Starlette makes its middleware with the first request, long after a callback was registered.
             profiler.logger.warning(
                 "memprof: callbacks registered before the middleware was set up are not called. Create "
@@ -51,13 +51,14 @@ def profiler_for(profiler: MemoryProfiler | None = None, config: Config | None =
             )
     with _default_lock:
         if profiler is None:
-            profiler = _made() or MemoryProfiler()
-        if _made() is None:
+            profiler = made_profiler() or MemoryProfiler()
+        if made_profiler() is None:
             _default = weakref.ref(profiler)
     return profiler
 
 
-def _made() -> MemoryProfiler | None:
+def made_profiler() -> MemoryProfiler | None:
+    """The profiler that :func:`get_memory_profiler` would return, if there is one; makes none."""
     return None if _default is None else _default()
 
 

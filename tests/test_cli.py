@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
+import subprocess
+import sys
 
 import pytest
 
@@ -48,3 +51,14 @@ def test_demo_hands_on_its_exit_status(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cli.main(["demo", "--host", "flask", "--keep"]) == 3
     assert cli.main(["demo", "--help"]) == 3
     assert calls == [["--host", "flask", "--keep"], ["--help"]]
+
+
+@pytest.mark.parametrize("command", ["rules", "version"])
+def test_a_reader_that_has_read_enough_is_no_error(command: str) -> None:
+    """Into a pipe that nobody reads any more, as of ``memprof rules | head``, nothing is printed as a failure."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    program = "import sys; from memprof_middleware.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run([sys.executable, "-c", program, command], stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")

@@ -17,6 +17,7 @@ import pytest
 
 from memprof_middleware import Config, MemoryProfiler, forks
 from memprof_middleware.registry import get_memory_profiler
+from memprof_middleware.runtime import shared_census
 from memprof_middleware.sinks import Sink
 from memprof_middleware.web.http.exposition import MetricsEndpoint
 from tests.asking import scrape
@@ -98,6 +99,28 @@ def test_every_lock_of_ours_may_be_held_when_a_process_forks(tmp_path: Path) -> 
     finally:
         for lock in held:
             lock.release()
+    profiler.stop()
+
+
+def test_a_child_measures_with_instruments_of_its_own() -> None:
+    """A child reports no pause of its parent's collections, and goes on with none of its samples, marks and counts."""
+    profiler = MemoryProfiler(Config(background=False))
+    profiler.take_snapshot()
+    gc.collect()
+    assert profiler.take_snapshot().gc_pause_seconds > 0
+    parents = profiler._monitor.probes
+    gc.disable()
+    try:
+
+        def check() -> bool:
+            is_counted = shared_census._latest is not None
+            snapshot = profiler.take_snapshot()
+            return not is_counted and snapshot.gc_pause_seconds == 0 and profiler._monitor.probes is not parents
+
+        assert in_child(check) == "ended with 0"
+    finally:
+        gc.enable()
+    assert profiler._monitor.probes is parents
     profiler.stop()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,8 +16,19 @@ NEVER = {
     *(
         f"memprof_middleware.{name}"
         for name in (
-            *("cli", "evidence.bundle", "evidence.explain", "evidence.report", "flame.making", "flame.queue"),
-            *("flame.store", "flame.windows", "limits.learning", "limits.state_file", "limits.tuner", "model.flame"),
+            *("checking", "cli", "evidence.bundle", "evidence.explain", "evidence.report", "flame.folding"),
+            *(
+                "flame.making",
+                "flame.places",
+                "flame.queue",
+                "flame.store",
+                "flame.windows",
+                "jobs",
+                "limits.learning",
+                "limits.state_file",
+                "limits.tuner",
+                "model.flame",
+            ),
             *("model.learned", "moved", "recycling.act", "recycling.decision", "recycling.detection"),
             *(
                 "recycling.ledger",
@@ -45,6 +57,7 @@ HOSTS = {
     "wsgi": ("", "import wsgi_memprof"),
     "flask": ("import flask", "import flask_memprof"),
     "django": (DJANGO, "django.setup()\nimport django_memprof.middleware"),
+    "aiohttp": ("import aiohttp.web", "import aiohttp_memprof"),
 }
 MADE = {
     "asgi": "asgi_memprof.MemProfMiddleware(None, config=Config(background=False{more})).profiler.step()",
@@ -56,6 +69,10 @@ MADE = {
     "django": (
         "django_memprof.middleware.MemProfMiddleware(lambda request: None)\n"
         "import django_memprof\ndjango_memprof.get_profiler().step()"
+    ),
+    "aiohttp": (
+        "app = aiohttp.web.Application()\naiohttp_memprof.setup(app, config=Config(background=False{more}))\n"
+        "aiohttp_memprof.get_profiler(app).step()"
     ),
 }
 
@@ -100,6 +117,20 @@ def test_a_first_scrape_loads_nothing() -> None:
         "from memprof_middleware.web.http.messages import Request\n"
         "made = wsgi_memprof.MemProfMiddleware(None, config=Config(background=False))\nmade.profiler.step()",
         "assert made.endpoint.respond(Request(method='GET', path='/metrics')).status == 200",
+    )
+    assert found == set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there the listening socket is known")
+def test_a_first_request_loads_nothing(tmp_path: Path) -> None:
+    """Where a server listens, the first request makes its process a worker: what that takes is there before."""
+    found = loaded(
+        "import socket, wsgi_memprof\nfrom wsgiref.util import setup_testing_defaults\n"
+        "from memprof_middleware import Config\n"
+        f"config = Config(background=False, run_dir={str(tmp_path)!r})\n"
+        "made = wsgi_memprof.MemProfMiddleware(lambda environ, start_response: [b''], config=config)\n"
+        "listening, environ = socket.create_server(('127.0.0.1', 0)), {}\nsetup_testing_defaults(environ)",
+        "made(environ, None)\nassert made.profiler._monitor.group.slot is not None",
     )
     assert found == set()
 

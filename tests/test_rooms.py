@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -64,3 +65,18 @@ def test_a_knot_is_found(tmp_path):
     graph = imports.read(package)
     assert imports.knots(graph) == [["attic", "hall"]]
     assert graph["cellar"] == {"hall": frozenset({("house.cellar", "house.hall")})}
+
+
+def test_no_module_imports_a_private_name_of_another():
+    """A name with an underscore in front belongs to its module, in the core and in the adapters."""
+    files = [path for root in (imports.PACKAGE, TOOL.parents[1] / "integrations") for path in root.rglob("*.py")]
+    private = [
+        f"{path.name}: {node.module}.{alias.name}"
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("memprof_")
+        for alias in node.names
+        if alias.name.startswith("_") and not alias.name.startswith("__")
+    ]
+    assert len(files) > 300
+    assert private == []

@@ -19,7 +19,7 @@ def begin(grows: bool) -> str:
     rss_delta.blamed.clear()
     profiler._monitor.features.routes = route_watch.RouteWatch(
         profiler.traffic,
-        profiler._setup.probes,
+        profiler._monitor.probes,
         profiler.now,
         0,
         profiler.failures,

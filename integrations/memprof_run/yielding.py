@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import asgi_memprof
 import wsgi_memprof
 from asgi_memprof.frameworks import have_routes_left
-from memprof_middleware.profiler import MemoryProfiler
 from wsgi_memprof.frameworks import have_routes_left as have_wsgi_routes_left
 
 if TYPE_CHECKING:
@@ -129,10 +128,10 @@ def exported(app: Any, serve: Callable[[], None]) -> Any:
     """
     from inspect import iscoroutinefunction
 
-    from memprof_middleware import registry
+    from memprof_middleware.registry import made_profiler
 
     def started() -> bool:
-        found: MemoryProfiler | None = registry._made()  # asking by its name would make one
+        found = made_profiler()
         if found is not None:
             serve()
         return found is not None

@@ -19,7 +19,7 @@ from memprof_middleware.analysis.breakdown import breakdown, growth_sentence
 from memprof_middleware.analysis.history import History
 from memprof_middleware.config import Config
 from memprof_middleware.model import Leak, MemoryMetrics, Moment, RouteGrowth
-from memprof_middleware.model.codec import _Value
+from memprof_middleware.model.codec import Value
 from memprof_middleware.model.foreign import parsed_object
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.text.advice import advice_for
@@ -38,7 +38,7 @@ _SERIES = ("heap_used_mb", "rss_mb", "total_objects", "allocated_blocks", "nativ
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class EvidenceSubject(_Value):
+class EvidenceSubject(Value):
     """The subjects of an evidence file, so that no other worker writes it again.
 
     Attributes:

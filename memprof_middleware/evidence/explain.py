@@ -10,7 +10,7 @@ from typing import Any
 from memprof_middleware.errors import EvidenceError
 from memprof_middleware.evidence.card import lines
 from memprof_middleware.model import Leak, Moment, RouteGrowth
-from memprof_middleware.model.codec import _Value
+from memprof_middleware.model.codec import Value
 from memprof_middleware.model.foreign import parsed_object
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.text.moments import utc
@@ -35,20 +35,20 @@ class _LeakOfBundle(Leak):
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class _Share(_Value):
+class _Share(Value):
     name: str
     mb: float
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class _Change(_Value):
+class _Change(Value):
     name: str
     first: int
     last: int
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class _Bundle(_Value):
+class _Bundle(Value):
     """The parts of an evidence file that are printed; any may be missing, and there may be more."""
 
     time: Moment | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tracemalloc
 from pathlib import Path
 from typing import Any, Protocol
@@ -48,7 +47,7 @@ class TracemallocWindow:
     """
 
     def __init__(self) -> None:
-        self._pid: int | None = None
+        self._is_open = False
 
     def start(self) -> None:
         """Begin to trace, :data:`DEPTH` frames deep.
@@ -62,7 +61,7 @@ class TracemallocWindow:
                 "tracemalloc: end that trace, or use the engine memray"
             )
         tracemalloc.start(_LIMIT)
-        self._pid = os.getpid()
+        self._is_open = True
         _open.add(self)
 
     def overhead(self) -> int:
@@ -96,12 +95,12 @@ class TracemallocWindow:
         """Stop tracing, unless the trace is no longer ours."""
         if self._ours():
             tracemalloc.stop()
-        self._pid = None
+        self._is_open = False
         _open.discard(self)
 
     def _ours(self) -> bool:
         # Another depth: somebody ended our trace and began one of his own.
-        return self._pid is not None and tracemalloc.is_tracing() and tracemalloc.get_traceback_limit() == _LIMIT
+        return self._is_open and tracemalloc.is_tracing() and tracemalloc.get_traceback_limit() == _LIMIT
 
 
 _open: set[TracemallocWindow] = set()

@@ -92,7 +92,7 @@ class _Reading:
         return False
 
     def _after(self, operation: str, name: str, so_far: int) -> int:
-        """How many of the names an expression has loaded after an instruction."""
+        """The number of names that an expression has loaded after an instruction."""
         names = self._names
         if operation in self._loads and name == names[0]:
             return 1

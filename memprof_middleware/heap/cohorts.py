@@ -61,7 +61,7 @@ def references(ones: Iterable[Any]) -> list[Reference]:
 
 
 def alive(refs: Sequence[Reference]) -> int:
-    """How many of the objects are there.
+    """The number of objects that still exist.
 
     One C call: no other thread runs meanwhile, so the reference that it holds for a moment is never the last one, and
     no finalizer runs here.
@@ -93,7 +93,7 @@ class Instances:
             del self._cohorts[next(iter(self._cohorts))]
 
     def ask(self) -> Mapping[str, tuple[Cohort, ...]]:
-        """How many of each cohort are there, by type."""
+        """The survivors of each cohort, by type."""
         return {name: tuple(_asked(*cohort) for cohort in cohorts) for name, cohorts in self._cohorts.items()}
 
 

@@ -1,4 +1,4 @@
-"""Where a container is defined, and which functions add to it: file, line and names of functions, nothing else."""
+"""The place in the source where a container is defined, and the functions that add to it: file, line, names."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Found = list[tuple[str, int]]
 
 @valueclass(frozen=True, slots=True)
 class Definition:
-    """Where the beginning of a retaining path is in the source.
+    """The place in the source where a retaining path begins.
 
     Attributes:
         file: the source file as a reader knows it, such as ``shop/cart.py``; empty if it is not known.
@@ -161,7 +161,7 @@ def _codes_of_class(module: str, kind: str) -> list[types.CodeType]:
 
 
 def _adders(root: Root, pause: Callable[[float], object]) -> tuple[list[str], list[str]]:
-    """Who adds, in words, and the modules that were searched."""
+    """The functions that add, in words, and the modules that were searched."""
     names = (*root.names, *root.rest[:1])
     methods: Found = []
     if len(names) > 1:

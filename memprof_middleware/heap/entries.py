@@ -126,7 +126,7 @@ def everything(container: Any, base: Any) -> list[Any]:
 
 
 def present(container: Any, base: type, level: dict[int, Any]) -> list[Any]:
-    """Which of some objects a long container holds, looked for from its end; all of them if it is not to be found."""
+    """Those of some objects that a long container holds, searched from its end; all of them if it is not found."""
     sources: list[Any] = [container]
     if base is dict:
         sources = [dict.values(container), dict.keys(container)]

@@ -156,7 +156,7 @@ class Expander:
                         self._walk.space(list(space.items()), entry)
 
     def _buffer(self, entry: Entry) -> None:
-        """What is written in C and has a buffer: an array, a file in memory."""
+        """An object of C code with a buffer: an array, a file in memory."""
         self._walk.buffers.add(*entry[:3])
         self._instance(entry)
 

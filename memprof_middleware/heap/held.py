@@ -1,4 +1,4 @@
-"""Who holds the instances of a type, in a forked worker: as `retainers` finds out, but by address.
+"""The holders of a type's instances in a forked worker, found by address; see :mod:`.retainers`.
 
 `retainers` asks for every class and for lists of all objects, which copies the heap that the workers share. Frozen
 holders, which ``gc.get_referrers`` leaves out, are found here. Tasks and frames are not looked into.

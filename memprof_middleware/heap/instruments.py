@@ -25,13 +25,13 @@ class Instruments(Protocol):
         """Resident, virtual and anonymous memory."""
 
     def container(self) -> ContainerMemory | None:
-        """What all processes of the container use together; ``None`` outside of one."""
+        """The memory in use of all processes of the container; ``None`` outside of one."""
 
     def allocator(self) -> AllocatorStats:
-        """What the allocators have given out."""
+        """The memory that the allocators have handed out."""
 
     def listener(self) -> Listener | None:
-        """Where the server listens; ``None`` while it does not."""
+        """The address at which the server listens; ``None`` before it listens."""
 
     def after_full_collection(self, callback: Callable[[], object]) -> None:
         """Have a function called after each full collection, inside of it: it may only write into what is there."""
@@ -40,7 +40,7 @@ class Instruments(Protocol):
         """One full collection: it holds up all threads."""
 
     def containers(self, *, most_seconds: float = ..., pause: Callable[[float], object] = ...) -> Containers:
-        """How long the containers are that the program keeps, by path.
+        """The lengths of the program's containers, by path.
 
         Args:
             most_seconds: processor time that it may take.
@@ -48,19 +48,19 @@ class Instruments(Protocol):
         """
 
     def holders(self, type_names: Sequence[str], *, pause: Callable[[float], object] = ...) -> Mapping[str, Holding]:
-        """Who holds the young instances of some types. Arguments as for containers."""
+        """The holders of young instances of some types. Arguments as for containers."""
 
     def cohorts(self) -> Mapping[str, tuple[Cohort, ...]]:
-        """What has become of the instances that were found at each search for holders, by type."""
+        """The survivors among the instances of each search for holders, by type."""
 
     def define(self, path: str, *, pause: Callable[[float], object] = ...) -> Definition:
-        """Where the beginning of a retaining path is in the source, and who adds to it. Pauses as for containers."""
+        """The place in the source where a retaining path begins, and what adds to it. Pauses as for containers."""
 
     def populations(self) -> dict[str, int]:
         """Tasks by coroutine, threads by name, open files and sockets."""
 
     def rank(self, name: str) -> int:
-        """Whose a type or container is: 0 the application's, 1 a library's, 2 the standard library's, 3 builtin."""
+        """The origin of a type or container: 0 the application, 1 a library, 2 the standard library, 3 builtin."""
 
     def module(self, name: str) -> str:
         """The module that the name of a type or the path of a container begins with."""

@@ -99,7 +99,7 @@ class Marked:
 
 @valueclass(frozen=True, slots=True)
 class Found:
-    """What was found of some marks in a container.
+    """The marks that were found in a container.
 
     Attributes:
         places: by address, where an entry is and what it is.
@@ -199,7 +199,7 @@ def find(container: Any, base: type, wanted: Collection[Identity], most: int) ->
 
 
 def _equal(container: Any, base: type, hashes: frozenset[int], most: int) -> tuple[frozenset[int], bool]:
-    """Which of some hashes the keys have whose hash C code computes, and whether all were looked through."""
+    """Those of some hashes that keys with a hash of C code have, and whether all keys were searched."""
     order, again = _iterate(container, base), _iterate(container, base)
     found: set[int] = set()
     for _ in range(0, most, CHUNK):

@@ -74,7 +74,7 @@ def _followed(module: str, space: dict[str, Any], names: list[str]) -> Root:
 
 
 def child_of(parent: Any, name: str, attributes: Attributes) -> Any:
-    """What an object has under a name, if looking runs no code of the program; else ``None``."""
+    """The attribute or entry of an object under a name, if reading it runs no code of the program; else ``None``."""
     if is_class(type(parent)):
         return next((space[name] for space in map(namespace_of, mro_of(parent)) if name in space), None)
     if type(parent) is types.FunctionType:

@@ -1,4 +1,4 @@
-"""What the object at the beginning of a path says about the kind of the leak."""
+"""The kind of a leak, by the object at the beginning of its path."""
 
 from __future__ import annotations
 

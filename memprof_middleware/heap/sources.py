@@ -22,7 +22,7 @@ _CONSTRUCTORS = ("__init__", "__new__", "__post_init__", "__attrs_post_init__", 
 
 
 class Source:
-    """What the files of a module say; read when first asked for.
+    """The source of a module, read when first needed.
 
     Args:
         module: its name.

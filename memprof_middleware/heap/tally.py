@@ -121,7 +121,7 @@ class Tally:
         return bound
 
     def _sample(self, found: Found, container: Any, base: type, rank: int) -> None:
-        """What a container's newest entries are and weigh."""
+        """The types and the weight of a container's newest entries."""
         found.holds = self._holds(container, base, rank)
         if rank != roots.STANDARD:
             found.entry_bytes = entry_bytes(container, base)

@@ -87,7 +87,7 @@ def _referent(reference: Any) -> str:
 
 
 def _callback(handle: Any) -> str:
-    """What a handle calls, by its attribute, or where it is written in C by what it refers to."""
+    """The callback of a handle: by its attribute, or for a handle of C code by what it refers to."""
     found = Attributes().read(handle, "_callback")
     if found is None:
         found = next((child for child in gc.get_referents(handle) if id(type(child)) in _CALLABLE), None)

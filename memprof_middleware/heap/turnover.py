@@ -1,4 +1,4 @@
-"""Which entries of a container that grows are still in it: a few are marked, and looked for at later looks.
+"""The turnover of growing containers: some entries are marked, and searched for at later walks.
 
 Marks are numbers, or weak references without callbacks: nothing lives longer for them, and no code of the program runs.
 An address may be used again by another object, so a mark is its class too, and of a key of text or of a number its
@@ -29,7 +29,7 @@ _DIGEST = 2**52 - 1  # what a double takes
 
 @valueclass(frozen=True, slots=True)
 class Sight:
-    """What one look at a container shows.
+    """The result of one look at a container.
 
     Attributes:
         oldest: stands for its oldest entry: another number only if that has gone; ``None``: it cannot be told.

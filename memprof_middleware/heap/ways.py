@@ -21,7 +21,7 @@ _BUDGET = Budget(objects=20_000, seconds=0.2, size=8 * 2**20)
 
 @valueclass(frozen=True, slots=True)
 class Ways:
-    """What lies between some modules and some objects.
+    """The objects between some modules and some objects that they hold.
 
     Attributes:
         addresses: everything on the ways, the objects included.

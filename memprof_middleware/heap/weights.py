@@ -1,4 +1,4 @@
-"""What the entries of a container weigh, by a sample of the newest, and which of them is the oldest."""
+"""The weight of a container's entries, by a sample of the newest, and its oldest entry."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _C_METHODS = (types.MethodDescriptorType, types.WrapperDescriptorType)
 
 
 def entry_bytes(container: Any, base: type) -> float | None:
-    """What an entry weighs with what only it refers to, by its newest; ``None``: there is nothing to weigh.
+    """The bytes of an entry and of all that only it refers to, by the newest ones; ``None`` without a sample.
 
     What two entries of the sample share belongs to neither. Nothing of the program runs: sizes are asked of C code.
 

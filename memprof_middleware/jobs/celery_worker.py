@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -76,11 +75,12 @@ class _Watcher:
     def __init__(self, profiler: MemoryProfiler, exporter: MemoryExporter | None) -> None:
         self.profiler, self._exporter = profiler, exporter
         self._open: dict[str, str] = {}
-        self._started_in: int | None = None
+        self._is_started = False
         renew_in_child(self._leave_parent)
 
     def _leave_parent(self) -> None:
         self._open.clear()
+        self._is_started = False
 
     def connect(self) -> None:
         """Connect to the signals of workers and tasks.
@@ -111,8 +111,8 @@ class _Watcher:
             self._try(self._exporter.reserve)
 
     def _start(self, **_: object) -> None:
-        self._started_in = os.getpid()
         self.profiler.ensure_running()
+        self._is_started = True
         if self._exporter is not None:
             self._try(self._exporter.start)
 
@@ -120,7 +120,7 @@ class _Watcher:
         with self.profiler.failures.caught("stop"):
             if self._exporter is not None:
                 self._exporter.stop()
-            if self._started_in == os.getpid():  # not in a parent, which has none to stop
+            if self._is_started:  # not in a parent, which has none to stop
                 self.profiler.stop()
 
     def _begin(self, task_id: str, task: Any, **_: object) -> None:

@@ -93,7 +93,7 @@ class Account:
         return tuple(sorted(found, key=lambda one: (misfit(one.values[begin : end + 1], rest), one.name)))
 
     def inside(self, item: Item) -> tuple[Item, ...]:
-        """What is counted inside a container: lists and dicts in its entries that do not grow in lockstep with it.
+        """The counted content of a container: lists and dicts in its entries that do not grow in lockstep with it.
 
         The newest entries, which are weighed, have little in them of what comes to each entry later.
         """

@@ -12,7 +12,7 @@ _ALWAYS, _IN_TURN = 48, 48
 
 
 class Peaks:
-    """How high each type was before: what was seen once need not be looked for again.
+    """The highest count of each type so far, so that no period is searched twice.
 
     The period before a moment only grows as time goes on, so what was reached in it stays reached, until the history
     forgets its beginning.
@@ -43,7 +43,7 @@ class Peaks:
 
 
 class Turns:
-    """Whose turn it is, where more types may grow than one step can look at.
+    """The order in which types are judged, where more may grow than one step can judge.
 
     Attributes:
         growing: those that grew at the last look: they are looked at each time.

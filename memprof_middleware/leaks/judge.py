@@ -213,7 +213,7 @@ class _Looker:
         return alike and _agree(self._fed_by(values, begin, end), self._fed_by(memory, begin, end))
 
     def _fed_by(self, values: Sequence[float], begin: int, end: int) -> str:
-        """What feeds a series between two rows."""
+        """The feed of a series between two rows."""
         last = min(end, len(values) - 1) + 1
         candidates = {name: feed[begin:last] for name, feed in self._feeds.items() if feed[last - 1] > feed[begin]}
         return choose(self._times[begin:last], values[begin:last], candidates)

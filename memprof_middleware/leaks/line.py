@@ -61,7 +61,7 @@ class Growth:
         return self.times[-1] - self.times[0]
 
     def over_time(self) -> Growth:
-        """The same stretch over time."""
+        """This stretch over time instead of its feed."""
         return dataclasses.replace(self, feed=self.times)
 
     def part(self, low: float, high: float) -> float:
@@ -102,7 +102,7 @@ def _smooth(values: Sequence[float]) -> list[float]:
 
 
 def begins(values: Sequence[float], floor: Sequence[float], times: Sequence[float]) -> Iterator[int]:
-    """Where growth up to now may have begun: the longest way back first.
+    """The rows at which growth up to now may have begun, the earliest first.
 
     Args:
         values: the series as measured.

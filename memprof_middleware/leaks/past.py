@@ -118,7 +118,7 @@ class Past:
         return self._joined(self._lengths[path])
 
     def oldest(self, path: str) -> list[int | None]:
-        """What stands for a container's oldest entry, row by row; ``None`` where nobody looked, or can tell."""
+        """The number of a container's oldest entry, row by row; ``None`` where it is not known."""
         seen = self._oldest[path].values() if path in self._oldest else []
         return [None if math.isnan(one) else int(one) for one in seen]
 

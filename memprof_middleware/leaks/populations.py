@@ -83,9 +83,9 @@ def populations(past: Past, same_root: Callable[[str, str], bool]) -> list[Popul
     return found + _of_types(left, same_root, past)
 
 
-def lockstep(a: Sequence[float], b: Sequence[float], left_at_most: float = _LOCKSTEP) -> bool:
+def lockstep(a: Sequence[float], b: Sequence[float]) -> bool:
     """Whether one series is a multiple of the other, but for where they began."""
-    return misfit(a, b) <= left_at_most
+    return misfit(a, b) <= _LOCKSTEP
 
 
 def twins(a: Sequence[float], b: Sequence[float]) -> bool:
@@ -120,7 +120,7 @@ def _steps(a: Sequence[float], b: Sequence[float]) -> tuple[list[float], list[fl
 
 
 def misfit(a: Sequence[float], b: Sequence[float]) -> float:
-    """What a line through two series leaves of the second, as a part of its reach; infinite if they do not match."""
+    """The error of a line through two series, as a part of the second one's range; infinite if they do not match."""
     size = min(len(a), len(b))
     if size < _FEWEST:
         return math.inf

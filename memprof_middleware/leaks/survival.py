@@ -42,7 +42,7 @@ def turned_over(oldest: Sequence[int | None]) -> bool | None:
 
 @valueclass(frozen=True, slots=True)
 class Survival:
-    """What is left of things that were there in the first half of a growth.
+    """The survivors of objects that existed in the first half of a growth.
 
     Attributes:
         size: how many were asked.
@@ -100,7 +100,7 @@ def survival(
 
 
 def _kept_of(one: ObservedCohort, growth: Growth, values: Sequence[float], times: Sequence[float]) -> float:
-    """What the growth had brought by then, as a part of what the cohort was chosen from, at the least."""
+    """The least share of growth among the objects that the cohort was chosen from."""
     there = at(times, values, one.taken)
     among = there if one.cohort.among is None else min(there, one.cohort.among)
     brought = at(growth.times, growth.levels, one.taken) - growth.levels[0]

@@ -10,7 +10,7 @@ from memprof_middleware.errors import StateError
 from memprof_middleware.failures import Failures
 from memprof_middleware.model import Leak
 from memprof_middleware.model.clean import clean
-from memprof_middleware.model.codec import _Value
+from memprof_middleware.model.codec import Value
 from memprof_middleware.model.foreign import parsed_object
 from memprof_middleware.model.ignored import LONGEST, Acknowledged, Ignored, ignored_item
 from memprof_middleware.model.urgency import URGENCIES, Urgency
@@ -23,7 +23,7 @@ _MOST, _LARGEST = 100, 1 << 18
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class _Decisions(_Value):
+class _Decisions(Value):
     acknowledged: tuple[Acknowledged, ...] = ()
     ignored: tuple[Ignored, ...] = ()
 
@@ -212,7 +212,7 @@ class Triage:
         self._decisions = made
 
     def _understood(self, file: SharedFile, read: Callable[[], bytes]) -> _Decisions:
-        """What a file holds. One that makes no sense is moved aside, so that it is neither lost nor in the way."""
+        """The decisions in a file. An unreadable one is moved aside: it is kept, and a new one can be written."""
         try:
             data = read()
             return _Decisions.from_dict(parsed_object(data)) if data else _Decisions()

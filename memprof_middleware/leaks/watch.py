@@ -104,8 +104,8 @@ class LeakWatch:
         """
         self.measuring.measure(history, counts, requests, by_hand=by_hand, suspicious=bool(self.leaks))
 
-    def judge(self, history: History, route_of: RouteOf, *, by_hand: bool) -> tuple[list[Leak], list[Leak]]:
-        """Return the open leaks, the worst first, and those whose report is over since the last verdict.
+    def judge(self, history: History, route_of: RouteOf, *, by_hand: bool) -> None:
+        """Judge the past; the result is in ``leaks``, the worst first, and in ``reasons``.
 
         Args:
             history: the past, the last snapshot included.
@@ -140,7 +140,6 @@ class LeakWatch:
         reported = {leak.name for leak in self.leaks if leak.notable}
         at = 0.0 if history.latest is None else history.latest.timestamp
         self._resolved = resolved(self._resolved, ended, self.reasons, reported, at)
-        return list(self.leaks), [dataclasses.replace(leak, state="resolved") for leak in ended]
 
     def resolved(self) -> tuple[Resolved, ...]:
         """The confirmed leaks that were over within the last hour and are not ignored."""

@@ -58,7 +58,7 @@ def evidence(
 
 
 def _survival(left: Survival, what: str) -> str:
-    """How many of a sample are there, in words."""
+    """The number of survivors of a sample, in words."""
     ago = f"{left.seconds / 3600:.1f} h" if left.seconds >= 3600 else f"{left.seconds / 60:.0f} min"
     if left.alive == left.size:
         return f"All {left.size} {what} that were sampled {ago} ago are still there"

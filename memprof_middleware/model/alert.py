@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import typing
 
-from memprof_middleware.model.codec import Moment, _Value
+from memprof_middleware.model.codec import Moment, Value
 from memprof_middleware.model.severity import Severity
 from memprof_middleware.model.urgency import Urgency, log_level
 from memprof_middleware.model.value import valueclass
@@ -17,7 +17,7 @@ _FULL = frozenset({"heap_critical", "shared_critical"})
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class Alert(_Value):
+class Alert(Value):
     """A condition that began, whose urgency rose, or that ended.
 
     Attributes:

@@ -15,7 +15,7 @@ from memprof_middleware.model.foreign import LARGEST
 _LONGEST = 1 << 16
 
 
-class _Rule(typing.NamedTuple):
+class Rule(typing.NamedTuple):
     """What a value must be beyond its type, where something else breaks if it is not; looked at when it is read."""
 
     holds: Callable[[typing.Any], bool]
@@ -23,14 +23,14 @@ class _Rule(typing.NamedTuple):
 
 _Reader = Callable[[str, typing.Any], typing.Any]
 # Seconds since the epoch, of a year that a calendar has: 1 to 9999.
-Moment = typing.Annotated[float, _Rule(lambda seconds: -62135596800 <= seconds <= 253402300799)]
-_SlotNumber = typing.Annotated[str, _Rule(lambda text: text.isascii() and text.isdigit() and len(text) < 10)]
-_Positive = typing.Annotated[int, _Rule(lambda number: number > 0)]
-_ThreeGenerations = typing.Annotated[tuple[int, ...], _Rule(lambda numbers: len(numbers) == 3)]
+Moment = typing.Annotated[float, Rule(lambda seconds: -62135596800 <= seconds <= 253402300799)]
+SlotNumber = typing.Annotated[str, Rule(lambda text: text.isascii() and text.isdigit() and len(text) < 10)]
+Positive = typing.Annotated[int, Rule(lambda number: number > 0)]
+ThreeGenerations = typing.Annotated[tuple[int, ...], Rule(lambda numbers: len(numbers) == 3)]
 
 
-class _Value:
-    """``to_dict`` and ``from_dict`` for the frozen dataclasses below."""
+class Value:
+    """The base of frozen values that files and other processes hold: to JSON-ready types and back."""
 
     __slots__ = ()
 
@@ -61,7 +61,7 @@ def _readers(cls: typing.Any) -> dict[str, _Reader]:
 
 
 def _plain(value: typing.Any) -> typing.Any:
-    if isinstance(value, _Value):
+    if isinstance(value, Value):
         return value.to_dict()
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
@@ -83,7 +83,7 @@ def _reader(kind: typing.Any) -> _Reader:
         return functools.partial(_entries, _reader(args[0]), _reader(args[1]))
     if origin is typing.Literal:
         return functools.partial(_one_of, args)
-    if issubclass(kind, _Value):
+    if issubclass(kind, Value):
         return lambda _, value: kind.from_dict(value)
     return {str: _text, int: _whole, float: _number, bool: _truth}[kind]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from memprof_middleware.model.codec import Moment, _Value
+from memprof_middleware.model.codec import Moment, Value
 from memprof_middleware.model.value import valueclass
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class DriftReport(_Value):
+class DriftReport(Value):
     """How far this process is from its baseline. Percentages are of the baseline; ``None``: not measured in both.
 
     Attributes:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from memprof_middleware.model import Moment
 from memprof_middleware.model.clean import clean
-from memprof_middleware.model.codec import _Rule, _Value
+from memprof_middleware.model.codec import Rule, Value
 from memprof_middleware.model.value import valueclass
 
 Engine = Literal["tracemalloc", "memray"]
@@ -19,7 +19,7 @@ DEPTH = 16
 SCHEMA = 1
 # Of a place or a function, in characters.
 _LONGEST = 500
-_Schema = Annotated[int, _Rule(lambda number: number == SCHEMA)]
+_Schema = Annotated[int, Rule(lambda number: number == SCHEMA)]
 
 
 class RawFrame(NamedTuple):
@@ -74,7 +74,7 @@ class Stack(NamedTuple):
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class FlameOrder(_Value):
+class FlameOrder(Value):
     """A window that somebody asked for.
 
     Attributes:
@@ -95,7 +95,7 @@ class FlameOrder(_Value):
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class FlameSummary(_Value):
+class FlameSummary(Value):
     """What came of a window, without its stacks.
 
     Attributes:

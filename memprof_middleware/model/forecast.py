@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from memprof_middleware.model.codec import _Value
+from memprof_middleware.model.codec import Value
 from memprof_middleware.model.urgency import Urgency, hours_left, urgency
 from memprof_middleware.model.value import valueclass
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class Outlook(_Value):
+class Outlook(Value):
     """What is left of a limit, and for how long. ``None``: not known, or there is nothing to say.
 
     Attributes:
@@ -56,7 +56,7 @@ class Outlook(_Value):
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class Forecast(_Value):
+class Forecast(Value):
     """Headroom and time to the limit, of a worker and of what all workers share.
 
     Attributes:

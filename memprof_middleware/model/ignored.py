@@ -6,7 +6,7 @@ import re
 import typing
 
 from memprof_middleware.model.clean import clean
-from memprof_middleware.model.codec import Moment, _Value
+from memprof_middleware.model.codec import Moment, Value
 from memprof_middleware.model.leak import Leak
 from memprof_middleware.model.urgency import Urgency
 from memprof_middleware.model.value import valueclass
@@ -19,7 +19,7 @@ _ROUTE_NAME = re.compile(r"[A-Z]+ \S.*|<other>")
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class Ignored(_Value):
+class Ignored(Value):
     """Something that is not reported: a holder, a type or a route.
 
     Attributes:
@@ -52,7 +52,7 @@ class Ignored(_Value):
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class Acknowledged(_Value):
+class Acknowledged(Value):
     """An incident that somebody knows of.
 
     Attributes:

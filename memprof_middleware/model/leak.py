@@ -6,7 +6,7 @@ import dataclasses
 import typing
 from collections.abc import Iterable
 
-from memprof_middleware.model.codec import Moment, _Value
+from memprof_middleware.model.codec import Moment, Value
 from memprof_middleware.model.route import Estimate, RouteGrowth
 from memprof_middleware.model.severity import Severity
 from memprof_middleware.model.urgency import Urgency, urgency
@@ -32,7 +32,7 @@ class FedBy:
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class Leak(_Value):
+class Leak(Value):
     """Something that keeps growing: one incident, led by what explains the rest of it.
 
     Attributes:
@@ -154,7 +154,7 @@ def routed(leak: Leak, growths: Iterable[RouteGrowth]) -> Leak:
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class Resolved(_Value):
+class Resolved(Value):
     """A confirmed leak that is over.
 
     Attributes:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from memprof_middleware.model import Moment
-from memprof_middleware.model.codec import _Value
+from memprof_middleware.model.codec import Value
 from memprof_middleware.model.value import valueclass
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class Hour(_Value):
+class Hour(Value):
     """An hour of one worker's life. ``None``: not measured.
 
     Attributes:
@@ -29,7 +29,7 @@ class Hour(_Value):
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class Release(_Value):
+class Release(Value):
     """The first days of a release.
 
     Attributes:
@@ -47,7 +47,7 @@ class Release(_Value):
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class Learned(_Value):
+class Learned(Value):
     """The last releases, the present one last."""
 
     releases: tuple[Release, ...] = ()

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 
-from memprof_middleware.model.codec import _Value
+from memprof_middleware.model.codec import Value
 from memprof_middleware.model.foreign import parsed_object
 from memprof_middleware.model.value import valueclass
 
@@ -91,7 +91,7 @@ class RouteWindows:
 
 
 @valueclass(frozen=True, slots=True)
-class Estimate(_Value):
+class Estimate(Value):
     """A figure and the interval in which the truth lies with 95 % confidence."""
 
     value: float
@@ -100,7 +100,7 @@ class Estimate(_Value):
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class RouteGrowth(_Value):
+class RouteGrowth(Value):
     """What the requests of a route keep, or of several routes that always come together.
 
     Attributes:
@@ -157,7 +157,7 @@ class RouteGrowth(_Value):
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class RouteLeak(_Value):
+class RouteLeak(Value):
     """What the alert ``route_leak`` is about: a route that keeps memory, and those that keep about as much.
 
     Attributes:

@@ -6,14 +6,14 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
-from memprof_middleware.model.codec import Moment, _Positive, _ThreeGenerations, _Value
+from memprof_middleware.model.codec import Moment, Positive, ThreeGenerations, Value
 from memprof_middleware.model.value import valueclass
 
 CensusKind = Literal["", "pure", "compiled"]
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class MemorySnapshot(_Value):
+class MemorySnapshot(Value):
     """All figures of one process at one moment. ``None``: could not be measured here.
 
     Attributes:
@@ -77,13 +77,13 @@ class MemorySnapshot(_Value):
     frozen_objects: int = 0
     census_timestamp: Moment | None = None
     census_kind: CensusKind = ""
-    census_stride: _Positive = 1
+    census_stride: Positive = 1
     census_error_percent: float = 0.0
     census_seconds: float = 0.0
     census_cpu_seconds: float = 0.0
     census_stall_seconds: float = 0.0
     object_counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    gc_collections: _ThreeGenerations = (0, 0, 0)
+    gc_collections: ThreeGenerations = (0, 0, 0)
     gc_per_hour: float | None = None
     gc_pause_seconds: float = 0.0
     gc_pause_max_seconds: float = 0.0

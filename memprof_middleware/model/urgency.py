@@ -65,14 +65,13 @@ def urgency(
     return max(by_time, fill, key=URGENCIES.index)
 
 
-def log_level(urgent: Urgency, hours: float | None = None, *, full: bool = False) -> int:
+def log_level(urgent: Urgency, hours: float | None = None) -> int:
     """The level of the logging module for an urgency.
 
     Args:
         urgent: the urgency.
         hours: until the limit is reached.
-        full: memory is above its critical threshold.
     """
     if urgent == "now":
-        return logging.CRITICAL if full or (hours is not None and hours < _CRITICAL_HOURS) else logging.ERROR
+        return logging.CRITICAL if hours is not None and hours < _CRITICAL_HOURS else logging.ERROR
     return logging.INFO if urgent == "none" else logging.WARNING

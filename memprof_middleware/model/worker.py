@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from memprof_middleware.model.codec import Moment, _SlotNumber, _Value
+from memprof_middleware.model.codec import Moment, SlotNumber, Value
 from memprof_middleware.model.drift import DriftReport
 from memprof_middleware.model.forecast import Forecast
 from memprof_middleware.model.ignored import Acknowledged, Ignored
@@ -17,7 +17,7 @@ from memprof_middleware.model.value import valueclass
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class SinkHealth(_Value):
+class SinkHealth(Value):
     """Statistics of one worker's deliveries to another monitoring system.
 
     Attributes:
@@ -36,7 +36,7 @@ class SinkHealth(_Value):
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class MemoryMetrics(_Value):
+class MemoryMetrics(Value):
     """The report of one process: the last snapshot and the results of its analysis.
 
     Attributes:
@@ -72,7 +72,7 @@ class MemoryMetrics(_Value):
         sinks: how the deliveries to other monitoring systems go.
     """
 
-    worker: _SlotNumber
+    worker: SlotNumber
     pid: int
     start_time: Moment
     snapshot: MemorySnapshot | None = None
@@ -118,7 +118,7 @@ _OF_MEMORY = (
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class WorkerSummary(_Value):
+class WorkerSummary(Value):
     """What the other workers need of one with every step.
 
     Attributes:
@@ -131,7 +131,7 @@ class WorkerSummary(_Value):
         route_leaks: as in :class:`MemoryMetrics`.
     """
 
-    worker: _SlotNumber
+    worker: SlotNumber
     pid: int
     snapshot: MemorySnapshot | None = None
     leaks: Mapping[str, float] = dataclasses.field(default_factory=dict)
@@ -155,7 +155,7 @@ class WorkerSummary(_Value):
 
     def to_dict(self) -> dict[str, Any]:
         """The summary as JSON-ready types, as short as can be: it is read by every sibling with every step."""
-        found = _Value.to_dict(dataclasses.replace(self, snapshot=None))
+        found = Value.to_dict(dataclasses.replace(self, snapshot=None))
         if self.snapshot is not None:
             found["snapshot"] = {name: getattr(self.snapshot, name) for name in _OF_MEMORY}
         return found

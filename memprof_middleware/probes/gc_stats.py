@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import os
 import threading
 import time
 import weakref
@@ -35,14 +34,10 @@ class GcRecorder:
 
     def __init__(self) -> None:
         self.after_full: Callable[[], object] | None = None
-        self._pid = 0
         self._total = self._longest = 0.0
 
     def start(self) -> None:
-        """Begin recording. May be called again; in a forked process it begins at zero."""
-        if self._pid != os.getpid():
-            self._pid = os.getpid()
-            self._total = self._longest = 0.0
+        """Begin recording. May be called again."""
         _list(self, listed=True)
 
     def stop(self) -> None:

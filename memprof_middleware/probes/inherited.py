@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from pathlib import Path
 
-from memprof_middleware.probes.native_census import is_forked
+from memprof_middleware.forks import is_forked
 
 # 3.12 has some 400 frozen from the start. Who has more has frozen by himself.
 _AT_START = 2_000

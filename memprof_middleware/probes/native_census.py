@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 import time
 from collections.abc import Callable, Iterator
 
+from memprof_middleware.forks import is_forked
 from memprof_middleware.probes.census import PAUSE_SECONDS, Census, printable, summed, take_census
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
 
@@ -28,7 +28,6 @@ SLICE, SLICE_SECONDS = 40_000, 0.001
 # The self-check compares lists of so many objects with gc.get_objects(), which writes into each of them. In a forked
 # process that copies pages, so there only what the process has made itself is compared.
 _COMPARED, _COMPARED_AFTER_FORK = 200_000, 2_000
-_IMPORTED_BY = os.getpid()
 # What a walk raises, and what an extension of another version lacks.
 _FAULTS = (RuntimeError, MemoryError, AttributeError, TypeError)
 
@@ -87,11 +86,6 @@ def step_through(walk: memprof_native.Walk, pause: Callable[[float], object]) ->
 def is_installed() -> bool:
     """Whether the compiled census is there; it may be refused all the same."""
     return _THERE
-
-
-def is_forked() -> bool:
-    """Whether this process has inherited its heap: it was forked after this package was imported."""
-    return os.getpid() != _IMPORTED_BY
 
 
 @functools.cache  # a forked process has the layout of its parent

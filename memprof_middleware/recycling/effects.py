@@ -47,7 +47,7 @@ class Watched(Protocol):
 
     @property
     def live_workers(self) -> int:
-        """The number of workers of the server."""
+        """The number of workers of the server, counted now."""
 
 
 @valueclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from memprof_middleware.model.codec import _Value
+from memprof_middleware.model.codec import Value
 from memprof_middleware.model.foreign import parsed_object
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.workers.locked_file import SlotFile
@@ -22,7 +22,7 @@ _KEPT = 1000
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class Past(_Value):
+class Past(Value):
     """Contents of the file.
 
     Attributes:

@@ -26,7 +26,7 @@ class NoRecycler:
         """No figures."""
         return {}
 
-    def step(self, snapshot: MemorySnapshot | None) -> None:
+    def step(self, snapshot: MemorySnapshot | None, workers: int) -> None:
         """Nothing is done."""
 
 

@@ -89,8 +89,13 @@ class Recycler:
             "recycle_refusals": dict(self._refusals.counts),
         }
 
-    def step(self, snapshot: MemorySnapshot | None) -> None:
-        """Judge the last snapshot, and act. Never waits: remedies run in a thread of their own."""
+    def step(self, snapshot: MemorySnapshot | None, workers: int) -> None:
+        """Judge the last snapshot, and act. Never waits: remedies run in a thread of their own.
+
+        Args:
+            snapshot: the last one; ``None``: there is none.
+            workers: the number of workers of the server, as of this step.
+        """
         if not self._wanted or self._retiring or snapshot is None or snapshot.heap_used_mb is None:
             return
         now = self._effects.clock()
@@ -100,7 +105,7 @@ class Recycler:
         self._note_breach(snapshot.heap_used_mb, now)
         self._remedy(snapshot, now)
         if self._watched.config.recycle is not None:
-            self._recycle(snapshot, now, self._born)
+            self._recycle(snapshot, now, self._born, workers)
 
     # -- soft ----------------------------------------------------------------------------------------------------
 
@@ -130,7 +135,7 @@ class Recycler:
 
     # -- hard ----------------------------------------------------------------------------------------------------
 
-    def _recycle(self, snapshot: MemorySnapshot, now: float, born: float) -> None:
+    def _recycle(self, snapshot: MemorySnapshot, now: float, born: float, workers: int) -> None:
         ledger = self._open(now - born)
         if ledger is None:
             return
@@ -138,7 +143,8 @@ class Recycler:
             self._fresh_noted = ledger.note_fresh(snapshot.heap_used_mb or 0.0)
         past = ledger.read()
         self._total = past.total
-        decision = decide(self._situation(snapshot, now, born, past, other_retires=ledger.busy), self._rules)
+        situation = self._situation(snapshot, now, born, past, workers, other_retires=ledger.busy)
+        decision = decide(situation, self._rules)
         if decision.retires:
             decision = self._retire(snapshot, now, born, ledger)
         due = self._breach is not None and lasts(self._breach, now, self._rules)
@@ -154,30 +160,31 @@ class Recycler:
         return self._ledger
 
     def _situation(
-        self, snapshot: MemorySnapshot, now: float, born: float, past: Past, *, other_retires: bool
+        self, snapshot: MemorySnapshot, now: float, born: float, past: Past, workers: int, *, other_retires: bool
     ) -> Situation:
-        breach = self._breach
         return Situation(
             now=now,
             born=born,
             plan=detection.plan(self._effects.surroundings(), supervised=self._watched.config.recycle_supervised),
-            breach=breach,
+            breach=self._breach,
             remedied=self._samples_after >= _SAMPLES_AFTER,
             fresh_mb=past.fresh_mb,
             retired=past.retired,
             workers_then=past.workers,
-            workers_now=1 if breach is None else self._watched.live_workers,
+            workers_now=workers,
             other_retires=other_retires,
             limit_mb=snapshot.heap_size_mb,
         )
 
     def _retire(self, snapshot: MemorySnapshot, now: float, born: float, ledger: Ledger) -> Decision:
-        """Take the lock, decide once more by what the file says under it, and retire."""
+        """Take the lock, decide once more by what is true under it, and retire."""
         if not ledger.acquire():
             return Decision("busy", "another worker is being recycled")
         keeps = False
         try:
-            situation = self._situation(snapshot, now, born, ledger.read(), other_retires=False)
+            # Counted again: the worker that had the lock may have ended since the step began.
+            workers = self._watched.live_workers
+            situation = self._situation(snapshot, now, born, ledger.read(), workers, other_retires=False)
             decision = decide(situation, self._rules)
             mechanism = situation.plan.mechanism
             if decision.retires and mechanism is not None:

@@ -1,4 +1,4 @@
-"""Which route makes memory grow: the growth of many windows, shared out by how many requests each route had in each.
+"""Attribution of growth to routes: the growth of many windows, divided by each route's requests in each.
 
 One equation for each window of each worker::
 
@@ -20,7 +20,7 @@ from memprof_middleware.analysis.least_squares import Columns, Normal, residuals
 from memprof_middleware.model import Estimate, RouteGrowth
 from memprof_middleware.routes.fit import LEAST_WINDOWS, NEEDED, RouteFit, Window, determined
 from memprof_middleware.routes.givebacks import settled
-from memprof_middleware.routes.work import Work, finished
+from memprof_middleware.routes.work import Work
 
 # Windows so many times less noisy than those before them are judged alone.
 _CALMER = 5.0
@@ -28,11 +28,6 @@ _CALMER = 5.0
 _MARGIN = 1.25
 # An estimate whose low end is below this part of it is none yet: more windows will tell.
 _SURE = 0.2
-
-
-def attribute(windows: Sequence[Window]) -> list[RouteGrowth] | None:
-    """The result of :func:`attribution`, without a pause."""
-    return finished(attribution(windows))
 
 
 def attribution(windows: Sequence[Window]) -> Work[list[RouteGrowth] | None]:
@@ -67,11 +62,6 @@ def attribution(windows: Sequence[Window]) -> Work[list[RouteGrowth] | None]:
         fit = yield from RouteFit.of(rows := rows[start:], fit)
         fit = yield from fit.without_echo()
     return (yield from _Verdict(fit, released).growths())
-
-
-def attribute_workers(windows: Sequence[Window]) -> list[RouteGrowth] | None:
-    """The result of :func:`attribution_of_workers`, without a pause."""
-    return finished(attribution_of_workers(windows))
 
 
 def attribution_of_workers(windows: Sequence[Window]) -> Work[list[RouteGrowth] | None]:
@@ -125,7 +115,7 @@ def _are_the_same(rows: Sequence[Window], windows: Sequence[Window]) -> bool:
 
 
 class _Verdict:
-    """What a fit says about the routes, where so much of the growth may have been given back."""
+    """The routes of one fit, where a part of the growth may have been given back."""
 
     def __init__(self, fit: RouteFit, released: float) -> None:
         self._fit, self._released = fit, released
@@ -227,7 +217,7 @@ class _Verdict:
 
 
 def _edge(is_allowed: Callable[[float], Work[bool]], inside: float, step: float) -> Work[float]:
-    """How far one can go from a value that is allowed: out in doubled steps, then halved in between."""
+    """The last allowed value in one direction, found in doubled steps and then by halving."""
     good, bad = inside, inside + step
     for _ in range(20):
         if not (yield from is_allowed(bad)):

@@ -140,7 +140,7 @@ class Traffic:
         ended[route] += 1
 
     def _heard_of(self, route: str) -> float:
-        """How often a route without a name has come of late, this time included."""
+        """The recent requests of a route without a name, this one included."""
         number = self._waiting.get(route, 0.0) + 1
         if number > 1 or len(self._waiting) < self._most:
             self._waiting[route] = number

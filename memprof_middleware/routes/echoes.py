@@ -15,7 +15,7 @@ _MOST = 0.9
 
 
 def echo(windows: Sequence[Window], left: Sequence[float], limit: float) -> float:
-    """How much of one window's noise comes back with the other sign in the next, 0 to 0.9.
+    """The part of one window's noise that returns with the other sign in the next, 0 to 0.9.
 
     What a reading happens to catch, such as garbage that waits for a collection, makes one window too large and the
     next too small: noise of the first order of a moving average, whose coefficient this is.

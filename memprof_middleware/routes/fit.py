@@ -29,7 +29,7 @@ _ROUNDS = 12
 
 @valueclass(frozen=True, slots=True)
 class Window:
-    """What happened between two readings of one worker.
+    """The requests and the growth between two readings of one worker.
 
     Attributes:
         worker: the worker.
@@ -101,7 +101,7 @@ class RouteFit:
         return fit
 
     def without_echo(self) -> Work[RouteFit]:
-        """The same, with the noise taken out that one window hands to the next."""
+        """This fit, without the noise that one window hands to the next."""
         if share := echo(self.windows, self.left, _OUTLIER * self.scale):
             # Outliers are cut before: the filter would spread them over the windows that follow.
             fitted = [y - rest for y, rest in zip(self.y, self.left, strict=True)]
@@ -120,7 +120,7 @@ class RouteFit:
         return self._normal
 
     def slows_at(self) -> Work[int | None]:
-        """Where a route stops to keep as much as before: a cache is full, and what it took is no leak."""
+        """The row at which a route begins to keep less, as with a full cache, which is no leak; else ``None``."""
         size = len(self.y)
         best, found = NEEDED * self.noise(), None
         pulls, factor = list(map(mul, self.left, self.weights)), self.normal.factor()

@@ -47,7 +47,7 @@ class Slugs:
 
 
 def _most(prefix: str, plain: bool) -> int | None:
-    """How many different parts after a prefix are names of things; ``None``: any number may be pages."""
+    """The number of different parts after a prefix from which on they name things; ``None``: they never do."""
     at_root = "/" not in prefix
     if plain:
         return None if at_root else _PLAIN

@@ -141,18 +141,6 @@ class RouteWatch:
             by_hand: find it out now, whatever it takes.
         """
         self.judged = False
-        with self._failures.caught("route_growth"):
-            self._judge(own, others, windows_of, pressing=pressing, by_hand=by_hand)
-
-    def _judge(
-        self,
-        own: str,
-        others: Sequence[str],
-        windows_of: Callable[[str], RouteWindows | None],
-        *,
-        pressing: bool,
-        by_hand: bool,
-    ) -> None:
         self._quota.most = MOST_SECONDS if pressing else self._calm_seconds()
         for question in list(self._questions.values()):
             self._quota.go_on(question)
@@ -168,7 +156,7 @@ class RouteWatch:
         self._go_on(self._judgement, by_hand=by_hand)
 
     def _calm_seconds(self) -> float:
-        """What a step spends where nothing presses: so much that the windows do not grow old before they are judged."""
+        """The CPU seconds of a step where nothing is urgent: enough to judge windows before they are out of date."""
         windows = _NEW_PART * len(self._spans)
         if self._judgement is not None and self._age > windows:
             return MOST_SECONDS
@@ -202,7 +190,7 @@ class RouteWatch:
         return tuple(found)
 
     def ask(self, kind: str, name: str, history: History, *, by_hand: bool = False) -> tuple[bool, RouteGrowth | None]:
-        """Whose requests make something grow, for who asks again: whether that is found out by now, and what it is.
+        """The route whose requests make something grow: whether it is known by now, and which. Ask again if not.
 
         Args:
             kind: as for :meth:`windows_of`.
@@ -306,7 +294,7 @@ def growth_of(name: str, windows: Sequence[Window]) -> Work[RouteGrowth | None]:
 
 
 def most_growth(name: str, windows: Sequence[Window]) -> RouteGrowth | None:
-    """What comes out of :func:`growth_of`, at once."""
+    """The result of :func:`growth_of`, at once."""
     return finished(growth_of(name, windows), pauses())
 
 

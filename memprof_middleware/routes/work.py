@@ -20,7 +20,7 @@ MOST_SECONDS, CALM_SECONDS = 0.07, 0.005
 
 
 def finished(work: Work[_T], rest: Callable[[], object] = bool) -> _T:
-    """What comes out of some work that is done at once.
+    """The result of some work, done at once.
 
     Args:
         work: the work.

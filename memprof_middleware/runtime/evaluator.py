@@ -35,6 +35,7 @@ class Evaluator:
 
     Attributes:
         reporter: reports each change.
+        workers: the number of workers of the server at the last beat, this one included.
     """
 
     def __init__(
@@ -54,11 +55,13 @@ class Evaluator:
         self.reporter = Reporter(setup.logger, failures, self._claims, features.triage, page, *callbacks)
         self._alerts = AlertManager(self.reporter)
         self._observers = Observers(features)
+        self.workers = 1
 
     def beat(self, *, counted: bool = True, by_hand: bool = False) -> Beat:
         """The beat of now; the siblings are read once for all observers."""
         siblings = tuple(self._features.group.siblings(os.getpid()))
         self._claims.live = [sibling.pid for sibling in siblings]
+        self.workers = 1 + len(siblings)
         self._features.triage.read()
         taken, worker = self._snapshots, self._features.group.worker
         return Beat(taken.last_time, taken.last, taken.history, worker, siblings, counted, by_hand)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from memprof_middleware.evidence.trigger import EvidenceWatch
 from memprof_middleware.failures import Failures
+from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.model import MemoryMetrics
 from memprof_middleware.runtime.beat import Beat
 from memprof_middleware.runtime.evaluator import Evaluator
@@ -19,7 +20,8 @@ class EvidenceWriter:
     """Write the evidence files of one process.
 
     Args:
-        setup: the settings, the instruments and the logger.
+        setup: the settings and the logger.
+        probes: the instruments.
         group: the workers of the server: one file each cause, whichever worker writes it.
         snapshots: the snapshots of this process.
         evaluator: has the growth by route.
@@ -33,6 +35,7 @@ class EvidenceWriter:
     def __init__(
         self,
         setup: Setup,
+        probes: Instruments,
         group: WorkerGroup,
         snapshots: Snapshots,
         evaluator: Evaluator,
@@ -40,7 +43,7 @@ class EvidenceWriter:
         failures: Failures,
     ) -> None:
         self._setup, self._snapshots, self._evaluator, self._figures = setup, snapshots, evaluator, figures
-        self.watch = EvidenceWatch(setup.probes, setup.config, failures, lambda: group.run)
+        self.watch = EvidenceWatch(probes, setup.config, failures, lambda: group.run)
 
     def consider(self, beat: Beat, published: MemoryMetrics | None) -> dict[str, str]:
         """Write an evidence file if the last step has found a cause.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from memprof_middleware.config import Config
     from memprof_middleware.cpu_budget import CpuBudget
     from memprof_middleware.failures import Failures
+    from memprof_middleware.heap.instruments import Instruments
     from memprof_middleware.limits.levels import FixedTuner
     from memprof_middleware.model.urgency import Urgency
     from memprof_middleware.runtime.setup import Setup
@@ -48,6 +49,7 @@ class Features:
 
 def features(
     setup: Setup,
+    probes: Instruments,
     group: WorkerGroup,
     failures: Failures,
     budget: CpuBudget,
@@ -58,14 +60,15 @@ def features(
     """Make the features of one process. Nothing is started or read.
 
     Args:
-        setup: the settings and instruments.
+        setup: the settings.
+        probes: the instruments.
         group: the workers of the server.
         failures: where a failure is counted.
         budget: the CPU budget.
         is_halted: whether a step under way is no longer wanted.
         urgency_of: the urgency of an incident in all workers.
     """
-    config, probes = setup.config, setup.probes
+    config = setup.config
     triage = Triage(
         config.ignore, lambda: _triage_path(config, group), urgency_of, setup.clock, failures, lambda: group.run
     )

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from memprof_middleware.forks import before_fork
+from memprof_middleware.forks import before_fork, is_forked
 from memprof_middleware.heap.cohorts import Cohort, Instances
 from memprof_middleware.heap.containers import SECONDS, Containers, find_containers
 from memprof_middleware.heap.definitions import Definition, define
@@ -27,7 +27,7 @@ from memprof_middleware.probes.gc_stats import GcRecorder, GcStats
 from memprof_middleware.probes.inherited import freeze_inherited, has_frozen
 from memprof_middleware.probes.limits import ContainerMemory, ContainerMemoryReader, MemoryLimit, memory_limit
 from memprof_middleware.probes.listening import Listener, listener
-from memprof_middleware.probes.native_census import CensusTaker, is_forked, is_installed
+from memprof_middleware.probes.native_census import CensusTaker, is_installed
 from memprof_middleware.probes.process import MemoryShare, ProcessMemory, memory_share, process_memory
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
 from memprof_middleware.probes.turns import Turn

@@ -41,12 +41,13 @@ class ProcessMonitor:
     Making one starts nothing and reads nothing; :meth:`enter` comes before its first use.
 
     Args:
-        setup: the settings, callbacks and instruments.
+        setup: the settings and callbacks.
 
     Attributes:
         pid: the process.
         failures: the profiler's own failures, by kind.
         budget: the CPU budget.
+        probes: the instruments.
         group: the workers of the server.
         features: the features that observe each beat.
         snapshots: the snapshots of this process.
@@ -65,16 +66,18 @@ class ProcessMonitor:
         # Where time is simulated, what is earned in it pays for the work that is done in it.
         self.budget = CpuBudget(self.config.cpu_budget, time.monotonic if setup.clock is time.time else setup.clock)
         self.count_policy = CountPolicy(self.config, self.budget, self._notices.counted_rarely)
-        self.group = WorkerGroup(setup.probes.listener, self.config.run_dir, self.failures)
+        self.probes = setup.probes()
+        self.group = WorkerGroup(self.probes.listener, self.config.run_dir, self.failures)
         self.features = features(
             setup,
+            self.probes,
             self.group,
             self.failures,
             self.budget,
             is_halted=weakly(self._is_halted),
             urgency_of=weakly(self._urgency_of),
         )
-        self.snapshots = Snapshots(setup, self.failures, self.budget, self.count_policy, self.features)
+        self.snapshots = Snapshots(setup, self.probes, self.failures, self.budget, self.count_policy, self.features)
         self._wire_outlets(setup)
         self._wire_threads(setup)
 
@@ -89,9 +92,9 @@ class ProcessMonitor:
         self.evaluator = Evaluator(setup, self.features, self.snapshots, self.publisher, self.budget, self.failures)
         self.evaluator.reporter.outlets.append(self.sinks.event)
         self.evidence_writer = EvidenceWriter(
-            setup, group, self.snapshots, self.evaluator, weakly(self.metrics), self.failures
+            setup, self.probes, group, self.snapshots, self.evaluator, weakly(self.metrics), self.failures
         )
-        self.recycler = setup.recycler(self, setup.probes, callbacks=setup.remedies)
+        self.recycler = setup.recycler(self, self.probes, callbacks=setup.remedies)
 
     def _wire_threads(self, setup: Setup) -> None:
         # What a thread of ours holds must not lead back here: who drops the profiler wants it, and all it holds, freed.
@@ -187,7 +190,7 @@ class ProcessMonitor:
                 self.publisher.append_timeline()
             self.sinks.publish(self.publisher.published)
             with self.failures.caught("recycle"):
-                self.recycler.step(self.snapshots.last)
+                self.recycler.step(self.snapshots.last, self.evaluator.workers)
 
     def between_steps(self) -> bool:
         """Do what cannot wait for the next snapshot. Returns whether to call again in a second."""
@@ -206,7 +209,7 @@ class ProcessMonitor:
 
     @property
     def live_workers(self) -> int:
-        """The number of workers of the server, this one included."""
+        """The number of workers of the server, this one included, counted now."""
         return self.publisher.live_workers
 
     def metrics(self) -> MemoryMetrics:
@@ -247,7 +250,7 @@ class ProcessMonitor:
         return self.schedule.is_halted
 
     def _tightness(self) -> str | None:
-        return tightness(self.snapshots.last, self.setup.probes, self.config)
+        return tightness(self.snapshots.last, self.probes, self.config)
 
 
 def _release(

@@ -1,4 +1,4 @@
-"""The setup of a profiler: the settings, callbacks and instruments that live on across a fork."""
+"""The setup of a profiler: the settings and callbacks that live on across a fork."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Setup:
-    """The settings, callbacks and instruments that the monitor of each process is made from.
+    """The settings and callbacks that the monitor of each process is made from.
 
     Attributes:
         config: the settings.
         clock: seconds since the epoch.
         logger: where alerts and failures go.
-        probes: the instruments.
+        probes: makes the instruments, which belong to one process; those that a test passes live on.
         sinks: other monitoring systems.
         tuner: the class that keeps the thresholds, with or without learning.
         recycler: the class that runs remedies and recycles a worker at high memory, or the one that does nothing.
@@ -45,7 +45,7 @@ class Setup:
     config: Config
     clock: Callable[[], float]
     logger: logging.Logger
-    probes: ProcessInstruments
+    probes: Callable[[], ProcessInstruments]
     sinks: Sequence[Sink]
     tuner: type[FixedTuner]
     recycler: type[Recycler | NoRecycler]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from memprof_middleware.forks import in_child
 from memprof_middleware.probes.census import Census
 
 
 class _Latest(NamedTuple):
-    pid: int
     taker: int  # the id() of the probes that counted: no reference, which would keep them alive
     at: float
     census: Census
@@ -34,10 +33,16 @@ def shared_census(take: Callable[[int], Census], taker: int, stride: int, max_ag
     """
     global _latest
     last = _latest
-    if last is not None and last.pid == os.getpid() and last.taker != taker and last.census.stride == stride:
+    if last is not None and last.taker != taker and last.census.stride == stride:
         age = time.monotonic() - last.at
         if age < max_age:
             return dataclasses.replace(last.census, age_seconds=age)
     census = take(stride)
-    _latest = _Latest(os.getpid(), taker, time.monotonic(), census)
+    _latest = _Latest(taker, time.monotonic(), census)
     return census
+
+
+@in_child
+def _after_fork_in_child() -> None:
+    global _latest
+    _latest = None

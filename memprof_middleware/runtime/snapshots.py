@@ -12,6 +12,7 @@ from memprof_middleware.model import DriftReport, MemorySnapshot
 from memprof_middleware.runtime.baseline_file import read_baseline
 from memprof_middleware.runtime.count_policy import CountPolicy
 from memprof_middleware.runtime.features import Features
+from memprof_middleware.runtime.instruments import ProcessInstruments
 from memprof_middleware.runtime.setup import Setup
 from memprof_middleware.runtime.snapshotter import Snapshotter
 
@@ -20,7 +21,8 @@ class Snapshots:
     """Take, keep and compare the snapshots of one process.
 
     Args:
-        setup: the settings and instruments, and the baseline that was set or loaded.
+        setup: the settings, and the baseline that was set or loaded.
+        probes: the instruments.
         failures: where the failure of a probe is counted.
         budget: the CPU budget.
         count_policy: learns the cost of a count of objects.
@@ -35,12 +37,18 @@ class Snapshots:
     """
 
     def __init__(
-        self, setup: Setup, failures: Failures, budget: CpuBudget, count_policy: CountPolicy, features: Features
+        self,
+        setup: Setup,
+        probes: ProcessInstruments,
+        failures: Failures,
+        budget: CpuBudget,
+        count_policy: CountPolicy,
+        features: Features,
     ) -> None:
         self._setup, self._config, self._budget, self._count_policy = setup, setup.config, budget, count_policy
         self._failures, self._features = failures, features
         self.lock = threading.Lock()
-        self.snapshotter = Snapshotter(setup.probes, setup.config, setup.clock, failures, setup.traffic, setup.trace)
+        self.snapshotter = Snapshotter(probes, setup.config, setup.clock, failures, setup.traffic, setup.trace)
         self.history = History(self._config.history_size, self._config.top_types)
         self.last: MemorySnapshot | None = None
         self.heap_start_mb: float | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from memprof_middleware.forks import is_forked
 from memprof_middleware.model import Alert, MemoryMetrics
 from memprof_middleware.sinks.figures import ActiveAlerts
 from memprof_middleware.sinks.requirement import require, version_of
@@ -14,7 +15,6 @@ LEAST_VERSION = (1, 27)
 EXTRA = "memprof-middleware[{}]"
 # From here on the SDK gives each forked process a resource of its own.
 _TELLS_FORKS = (1, 44)
-_IMPORTED_IN = os.getpid()
 # Readers export once a minute by default.
 _PATIENCE_SECONDS = 300.0
 # It asks for each instrument; what follows so soon is the same collection.
@@ -95,5 +95,5 @@ class OtelSink(Sink):
 def _process() -> dict[str, str | int]:
     """An older SDK has one resource for all workers of a master, whose points would overwrite one another."""
     sdk = version_of("opentelemetry-sdk")
-    alike = sdk is not None and sdk < _TELLS_FORKS and os.getpid() != _IMPORTED_IN
+    alike = sdk is not None and sdk < _TELLS_FORKS and is_forked()
     return {"process.pid": os.getpid()} if alike else {}

@@ -237,9 +237,9 @@ def _fact(name: str, value: str, note: str, urgency: str) -> tuple[str, Text]:
     return label, Text.assemble((value, style), f"  {note}" if note else "")
 
 
-def _doing(step: Step, *, code: bool = True) -> tuple[str, Text]:
+def _doing(step: Step) -> tuple[str, Text]:
     message = Text(step.text)
-    if code and len(step.code) == 1:
+    if len(step.code) == 1:
         message.append(f"\n{step.code[0]}", "green")  # a line of its own: a command that is broken cannot be copied
     return step.label, message
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
 from memprof_middleware.errors import RunDirectoryError
@@ -25,6 +27,12 @@ if TYPE_CHECKING:
 # Seconds until the next attempt after no folder was found, for example because the disk is full.
 _RETRY_SECONDS = 60.0
 _Figures = TypeVar("_Figures", MemoryMetrics, WorkerSummary)
+
+
+def load_slots() -> None:
+    """Import what a worker needs once its server listens: no request is to wait for that."""
+    with contextlib.suppress(ImportError):  # on Windows there is no fcntl
+        import_module("memprof_middleware.workers.slot")
 
 
 class WorkerGroup:

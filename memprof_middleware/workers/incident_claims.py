@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from memprof_middleware.failures import Failures
-from memprof_middleware.model.codec import _Value
+from memprof_middleware.model.codec import Value
 from memprof_middleware.model.foreign import parsed_object
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.workers.shared_file import SharedFile
@@ -19,7 +19,7 @@ _MAX_CLAIMS, _MAX_NAMES = 200, 8
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class _Claim(_Value):
+class _Claim(Value):
     """An incident: its names, its reported urgency, and the processes that have it."""
 
     names: tuple[str, ...]
@@ -28,7 +28,7 @@ class _Claim(_Value):
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
-class _Claims(_Value):
+class _Claims(Value):
     """The content of the file."""
 
     incidents: tuple[_Claim, ...] = ()

@@ -23,7 +23,7 @@ def samples(text):
 
 def leak(profiler: MemoryProfiler, client, *, steps: int = 12) -> None:
     """A request, a minute and a hundred sessions more, again and again."""
-    probes = profiler._setup.probes
+    probes = profiler._setup.probes()
     for step in range(1, steps + 1):
         client.get("/hello")
         probes.collections = (0, 0, step)  # what is left is no garbage
@@ -93,7 +93,7 @@ def test_callbacks_that_raise(host, caplog):
 def test_a_probe_that_fails(host, caplog, probe):
     """A blind probe is logged once and counted; the others are served and the application goes on."""
     profiler = host.stepped()
-    profiler._setup.probes.broken = {probe}
+    profiler._setup.probes().broken = {probe}
     client = host.serve(profiler=profiler)
     for _ in range(3):
         profiler.step()

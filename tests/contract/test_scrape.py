@@ -43,7 +43,7 @@ def value(text: str, name: str, **labels: str) -> float:
 def test_all_seventeen_names(host):
     """/metrics answers 200 with a sample of each of the 17 names once there is something to tell of each."""
     profiler = host.stepped(warmup_snapshots=0)
-    profiler._setup.probes.traced = (1, 2)
+    profiler._setup.probes().traced = (1, 2)
     profiler.take_snapshot()
     answer = host.serve(profiler=profiler).get("/metrics")
     assert answer.status == 200

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,17 @@ def test_each_module_on_a_page_for_maintainers_exists(page: Path) -> None:
     named = re.findall(r"`((?:\w+/)+\w+(?:\.py)?)/?`", page.read_text(encoding="utf-8"))
     roots = (ROOT / "memprof_middleware", ROOT)
     assert [name for name in named if not any((root / name).exists() for root in roots)] == []
+
+
+def test_the_floors_are_those_of_the_import_contract() -> None:
+    """The table of floors has the layers that ``lint-imports`` holds, in their order."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    layers = next(one["layers"] for one in contracts if one["type"] == "layers")
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("## Floors")[2]
+    rows = re.findall(r"^\| [\w ]+ \| (`.*) \|$", page.partition("\n## ")[0], re.MULTILINE)
+    told = [{name.strip("`/") for name in row.split(", ")} for row in rows]
+    assert told == [set(layer.split(" | ")) for layer in layers]
 
 
 def test_the_walk_names_each_module_once() -> None:

@@ -33,7 +33,7 @@ def profiler_in(tmp_path: Path, **settings: Any) -> MemoryProfiler:
 
 
 def leak(profiler: MemoryProfiler, steps: int = 12) -> None:
-    probes: Any = profiler._setup.probes
+    probes: Any = profiler._setup.probes()
     for number in range(steps):
         probes.counts = {"shop.Session": 100 + 100 * number}
         probes.collections = (0, 0, number)
@@ -66,7 +66,7 @@ def test_a_confirmed_leak_leaves_one_private_file(tmp_path: Path, caplog: pytest
 def test_memory_that_runs_out_leaves_one(tmp_path: Path) -> None:
     """At 85 % of the limit, once until it has been below 80 %."""
     profiler = profiler_in(tmp_path, heap_warning_percent=98, heap_critical_percent=99)
-    probes: Any = profiler._setup.probes
+    probes: Any = profiler._setup.probes()
     causes = []
     for heap in (840, 850, 860, 820, 870, 790, 855):
         probes.heap_mb = heap

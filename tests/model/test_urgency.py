@@ -55,9 +55,9 @@ def test_memory_in_use_is_urgent_by_its_thresholds(percent, levels, expected):
 
 
 def test_levels_follow_the_urgency():
-    """Less than half an hour, or memory above its critical threshold, is CRITICAL; nothing to do is INFO."""
+    """Less than half an hour is CRITICAL; nothing to do is INFO."""
     assert [log_level("none"), log_level("plan"), log_level("today")] == [20, 30, 30]
-    assert [log_level("now", 3.0), log_level("now", 0.4), log_level("now", full=True)] == [40, 50, 50]
+    assert [log_level("now", 3.0), log_level("now", 0.4)] == [40, 50]
     assert log_level("now") == logging.ERROR
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import threading
 import time
 import weakref
@@ -140,18 +139,3 @@ def test_frozen_objects_are_told(recorder: GcRecorder) -> None:
     """What ``gc.freeze()`` hides is reported as a number; nothing is unfrozen."""
     before = recorder.read().frozen_objects
     assert before == gc.get_freeze_count()
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_forked_process_begins_at_zero(recorder: GcRecorder) -> None:
-    """A child does not report its parent's pauses."""
-    gc.collect()
-    assert recorder.read().pause_seconds > 0
-    gc.disable()
-    pid = os.fork()
-    if pid == 0:
-        recorder.start()
-        os._exit(0 if recorder.read().pause_seconds == 0 else 1)
-    gc.enable()
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

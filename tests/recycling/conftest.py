@@ -65,7 +65,7 @@ class Worker:
             self.probes.heap_mb = heap_mb
             self._snapshotter._read.clear()
             with self.failures.caught("recycle"):
-                self.recycler.step(self._snapshotter.take().snapshot)
+                self.recycler.step(self._snapshotter.take().snapshot, self.live)
             self.recycler.remedies.join(PATIENCE_SECONDS)
             self.clock.advance(seconds)
 

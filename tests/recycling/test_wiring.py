@@ -38,7 +38,7 @@ def scraped(profiler: MemoryProfiler) -> list[str]:
 def test_a_registered_remedy_is_called_at_high_memory(make) -> None:
     """A heap warning begins the round, in a thread of its own; a scrape shows it from the next snapshot on."""
     profiler = make(remedies="callbacks")
-    probes = profiler._setup.probes
+    probes = profiler._setup.probes()
 
     @profiler.register_remedy
     def drop_cache() -> None:
@@ -90,7 +90,7 @@ def test_here_nobody_is_recycled(make, tmp_path, caplog) -> None:
 def test_a_step_is_a_step_whatever_happens_in_it(make, monkeypatch) -> None:
     """What fails in it is counted, and the snapshot, the alerts and the next step are there."""
     profiler = make(recycle=500)
-    monkeypatch.setattr(profiler._monitor.recycler, "step", lambda snapshot: 1 / 0)
+    monkeypatch.setattr(profiler._monitor.recycler, "step", lambda snapshot, workers: 1 / 0)
     profiler.step()
     profiler.step()
     assert profiler.failures.counts == {"recycle": 2}

@@ -9,13 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from memprof_middleware.routes.attribution import attribute, attribute_workers
+from memprof_middleware.routes.attribution import attribution, attribution_of_workers
 from memprof_middleware.routes.fit import NEEDED, RouteFit, Window
 from memprof_middleware.routes.work import finished
 
 ROUTES = ("GET /a", "GET /b", "GET /c", "GET /d", "GET /e", "GET /f")
 BIG, SMALL = "GET /a", "GET /b"
 TRUTH = {BIG: 20_000.0, SMALL: 2_000.0}
+
+
+def attribute(rows):
+    """The result for one worker, without a pause."""
+    return finished(attribution(rows))
+
+
+def attribute_workers(rows):
+    """The result for all workers, without a pause."""
+    return finished(attribution_of_workers(rows))
 
 
 def windows(seed, number=30, *, mix="changing", noise=5e3, background=0.0, truth=TRUTH, workers=("0",)):

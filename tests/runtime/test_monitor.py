@@ -154,7 +154,7 @@ def test_a_step_reads_its_siblings_once(make: Make, monkeypatch: pytest.MonkeyPa
 def test_an_observer_that_fails_harms_no_other(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each failure is counted under its own kind, and what the others find is judged, told and published."""
     profiler = make(background=False)
-    profiler._setup.probes.heap_mb = 990  # type: ignore[attr-defined]
+    profiler._setup.probes().heap_mb = 990  # type: ignore[attr-defined]
     for watch, name in (("leaks", "judge"), ("capacity", "see"), ("routes", "judge")):
         monkeypatch.setattr(getattr(profiler._monitor.features, watch), name, lambda *_args, **_kwargs: 1 / 0)
     profiler.step()
@@ -168,7 +168,7 @@ def test_an_observer_that_fails_harms_no_other(make: Make, monkeypatch: pytest.M
 def test_a_callback_that_ends_its_thread_ends_nothing(make: Make) -> None:
     """``sys.exit()`` in a callback is counted; the thread goes on, and the next callback is called."""
     profiler = make(background=True, warmup_snapshots=1, heap_warning_percent=50)
-    probes: Any = profiler._setup.probes
+    probes: Any = profiler._setup.probes()
     probes.heap_mb, probes.limit_mb = 900.0, 1000.0
     heard = threading.Event()
 

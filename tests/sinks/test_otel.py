@@ -124,7 +124,7 @@ def test_an_sdk_that_does_not_tell_forks_gets_the_pid(
 ) -> None:
     """Before 1.44 all workers of a preloading master had one resource: then each point bears the process id."""
     version = metadata.version
-    monkeypatch.setattr(otel, "_IMPORTED_IN", 1)
+    monkeypatch.setattr(otel, "is_forked", lambda: True)
     monkeypatch.setattr(metadata, "version", lambda name: "1.39.0" if name == "opentelemetry-sdk" else version(name))
     sink = OtelSink()
     sink.open()

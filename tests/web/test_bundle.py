@@ -16,11 +16,10 @@ from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.cli import main
 from memprof_middleware.evidence.bundle import bundle
 from memprof_middleware.evidence.explain import render_bundle
-from memprof_middleware.model.flame import FlameResult, FlameSummary, Frame, Stack
 from memprof_middleware.testing import FakeClock, FakeProbes
 from memprof_middleware.text.advice import advice_for
 from memprof_middleware.text.headline import headline, plain
-from memprof_middleware.web.html.bundle import bundle_report, flame_report, offline, state_report
+from memprof_middleware.web.html.bundle import bundle_report, offline, state_report
 from memprof_middleware.web.state.source import StateReader
 from tests.web.scene import NOW, Scene, leak
 
@@ -51,27 +50,11 @@ def html_words(html):
     return unescape(re.sub(r"<[^>]+>", "", re.sub(r"</(p|h\d|dt|dd|li|b)>|<br>", " ", main))).replace("\u00a0", " ")
 
 
-def flame():
-    summary = FlameSummary(
-        id="0" * 20,
-        pid=4242,
-        worker="0",
-        engine="tracemalloc",
-        asked_seconds=30.0,
-        seconds=30.0,
-        ended_at=NOW,
-        size=100,
-        blocks=1,
-    )
-    return FlameResult(summary, (Stack(100, 1, (Frame("shop/cart.py", "remember", "own"),)),))
-
-
 def reports():
     state = StateReader(Scene().profiler()).state(("flame", "save"))
     return {
         "bundle": bundle_report(BUNDLE),
-        "state": state_report(state, flame()),
-        "flame": flame_report(flame()),
+        "state": state_report(state),
         "empty": bundle_report({}),
     }
 
@@ -111,7 +94,7 @@ def test_a_leak_that_is_none_of_ours_is_a_table():
     assert "12" in seen
 
 
-@pytest.mark.parametrize("kind", ["bundle", "state", "flame", "empty"])
+@pytest.mark.parametrize("kind", ["bundle", "state", "empty"])
 def test_it_stands_by_itself(kind):
     """No address leads out of the file, and the policy allows exactly the script and the style that are in it."""
     html = reports()[kind]

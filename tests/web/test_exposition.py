@@ -233,6 +233,19 @@ def test_the_applications_own_route_is_told_once(metrics: MetricsEndpoint, caplo
     assert "/metrics belongs to the application" in record.getMessage()
 
 
+def test_an_application_whose_routes_cannot_be_asked_has_none(metrics: MetricsEndpoint) -> None:
+    """Whatever a host's routes raise, in any adapter, the scrape is answered and the failure counted."""
+
+    def odd() -> bool:
+        raise LookupError("a router of another kind")
+
+    metrics.path = "/metrics"
+    response = Endpoint(metrics).respond(Request(method="GET", path="/metrics"), odd)
+    assert response is not None
+    assert response.status == 200
+    assert metrics.profiler.failures.counts == {"routes": 1}
+
+
 def test_a_scrape_starts_the_profiler() -> None:
     """A scrape may be the first event in a process."""
     profiler = MemoryProfiler(Config(interval=3600), probes=FakeProbes())

@@ -26,7 +26,7 @@ from memprof_middleware.model.flame import FlameSummary, Frame, Stack, stacks_to
 from memprof_middleware.model.learned import Hour, Learned, Release
 from memprof_middleware.model.route import RouteWindows
 from memprof_middleware.testing import FakeClock, FakeProbes
-from memprof_middleware.web.html.bundle import flame_report
+from memprof_middleware.web.html.flame_page import result_section
 from memprof_middleware.web.http.exposition import MetricsEndpoint
 from memprof_middleware.web.http.messages import Request
 from memprof_middleware.web.http.page import PageEndpoint
@@ -275,7 +275,7 @@ def test_flame_graphs(tmp_path):
         results.summaries()
         found = results.get(name)
         if found is not None:
-            assert flame_report(found)
+            assert result_section(found)
 
 
 def test_baselines(tmp_path, server):

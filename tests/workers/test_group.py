@@ -553,6 +553,19 @@ class TestAStepBesideOthers:
         profiler.step()
         assert reads == [("0", 0), ("1", 0)]
 
+    def test_recycling_counts_the_workers_that_the_step_has_read(self, tmp_path, child, reads):
+        """Memory above ``recycle`` makes no step read the siblings again."""
+        assert child(lambda: new_profiler(tmp_path).step()).result is None
+        probes = FakeProbes(heap_mb=900)
+        probes.address, probes.server = HERE.address, HERE.server
+        profiler = MemoryProfiler(Config(background=False, run_dir=str(tmp_path), recycle=500), probes=probes)
+        profiler.step()
+        reads.clear()
+        profiler.step()
+        assert [one for one in reads if not one[0].startswith("recycle")] == [("0", 0)]
+        assert profiler.statistics()["failures"] == {}
+        profiler.stop()
+
     def test_a_scrape_reads_the_details(self, profiler, reads):
         """Who answers a scrape reads all of every sibling, once, and no windows."""
         assert [worker.worker for worker in profiler.workers()] == ["0", "1", "2"]

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from memprof_middleware.model.flame import FlameResult
 from memprof_middleware.text.words import clock_seconds
-from memprof_middleware.web.html import flame_page, page
+from memprof_middleware.web.html import page
 from memprof_middleware.web.html.assets import source
 from memprof_middleware.web.html.evidence import evidence, headline
 from memprof_middleware.web.html.shell import header
@@ -29,31 +28,21 @@ def bundle_report(bundle: Mapping[str, Any]) -> str:
     return offline(f"memprof: {headline(bundle)}", evidence(bundle), host=[str(bundle.get("host", ""))])
 
 
-def state_report(state: Mapping[str, Any], flame: FlameResult | None = None) -> str:
+def state_report(state: Mapping[str, Any]) -> str:
     """The report of a state: the page as a file.
 
     Args:
         state: as :func:`~memprof_middleware.web.state.build.build_state` makes it.
-        flame: a flame graph to go with it.
     """
     shown = {**state, **_STATIC}
-    main = page.content(shown)
-    if flame is not None:
-        main += flame_page.result_section(flame, downloads=False, heading="h2")
     return offline(
         page.title(shown),
-        main,
+        page.content(shown),
         host=page.host(shown),
         python=shown["python"],
         links=page.links(shown),
         as_of=clock_seconds(shown["now"]),
     )
-
-
-def flame_report(flame: FlameResult) -> str:
-    """The report of a flame graph."""
-    main = flame_page.result_section(flame, downloads=False)
-    return offline(f"memprof: flame graph of worker {flame.summary.pid}", main)
 
 
 def offline(
@@ -75,8 +64,7 @@ def offline(
         links: address in the page and text, for the header.
         as_of: the time of what is shown.
     """
-    style = source("memprof.css") + source("flame.css")
-    script = source("memprof.js") + source("flame.js")
+    style, script = source("memprof.css"), source("memprof.js")
     for text in (style, script):
         if "</" in text:
             raise ValueError("a style or script with </ in it cannot stand inside a page")

@@ -102,18 +102,12 @@ def wait_section(order: FlameOrder, now: float) -> str:
     )
 
 
-def result_section(result: FlameResult, *, downloads: bool = True, heading: str = "h1") -> str:
-    """A flame graph with its figures and tables.
-
-    Args:
-        result: the recorded window.
-        downloads: whether to offer the files; a report has no server for them.
-        heading: the element of its heading.
-    """
+def result_section(result: FlameResult) -> str:
+    """A flame graph with its figures and tables."""
     summary = result.summary
     head = (
-        f"<{heading}>Memory flame graph <small>worker {summary.pid}, {duration(summary.seconds)} until "
-        f"{clock_seconds(summary.ended_at)} UTC, {escape(summary.engine)}</small></{heading}>"
+        f"<h1>Memory flame graph <small>worker {summary.pid}, {duration(summary.seconds)} until "
+        f"{clock_seconds(summary.ended_at)} UTC, {escape(summary.engine)}</small></h1>"
     )
     if summary.error:
         return _graph(f'{head}<p class="lead">There is no graph: {escape(summary.error)}.</p>')
@@ -126,7 +120,7 @@ def result_section(result: FlameResult, *, downloads: bool = True, heading: str 
     return (
         f'<section class="card paper" id="graph">{head}<p class="lead"><strong>{held(summary.size)}</strong> in '
         f"{_many(summary.blocks, 'block')} allocated in {duration(summary.seconds)} and still held. "
-        f"{_requests(summary)}{_early(summary)}</p>{_actions(summary, downloads)}"
+        f"{_requests(summary)}{_early(summary)}</p>{_actions(summary)}"
         '<p class="key2"><span class="sw own"></span> your code <span class="sw fw"></span> framework '
         f'<span class="sw lib"></span> library <small>{_many(picture.drawn, "frame")} drawn, '
         f"{picture.left_out:,} narrower ones left out{_unkept(summary)}. Width = bytes still held, not time."
@@ -160,13 +154,11 @@ def _unkept(summary: FlameSummary) -> str:
     return f", and {held(summary.left_out)} in small stacks" if summary.left_out else ""
 
 
-def _actions(summary: FlameSummary, downloads: bool) -> str:
-    links = ""
-    if downloads:
-        files = [("collapsed", "Collapsed stacks"), ("speedscope.json", "speedscope JSON")]
-        files += [("bin", "memray file")] if summary.has_bin else []
-        links = "".join(f'<a class="btn" href="{summary.id}.{name}" download>{text}</a> ' for name, text in files)
-        links += '<a class="btn" href="../flame#earlier">Compare</a> <a class="btn" href="../flame">Another one</a>'
+def _actions(summary: FlameSummary) -> str:
+    files = [("collapsed", "Collapsed stacks"), ("speedscope.json", "speedscope JSON")]
+    files += [("bin", "memray file")] if summary.has_bin else []
+    links = "".join(f'<a class="btn" href="{summary.id}.{name}" download>{text}</a> ' for name, text in files)
+    links += '<a class="btn" href="../flame#earlier">Compare</a> <a class="btn" href="../flame">Another one</a>'
     return picture_tools(links)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def picture_tools(links: str = "") -> str:
+def picture_tools(links: str) -> str:
     """The line of tools: zoom and search, hidden until a script shows them, and links.
 
     Args:

@@ -81,8 +81,3 @@ def header(
     nav = "".join(f'<a href="{escape(up + href)}">{escape(words)}</a>' for href, words in links)
     listed = f'<nav aria-label="Sections">{nav}</nav>' if nav else ""
     return f'<header class="top"><b>{name}</b>{about}{read}{listed}</header>'
-
-
-def plain_page(title: str, main: str, *, up: str = "") -> str:
-    """A page without sections, such as the form for the token."""
-    return page(title, main, up=up)

@@ -7,7 +7,7 @@ import hmac
 from collections.abc import Callable
 from html import escape
 
-from memprof_middleware.web.html.shell import plain_page
+from memprof_middleware.web.html.shell import page
 from memprof_middleware.web.http import messages
 from memprof_middleware.web.http.messages import Request, Response
 from memprof_middleware.web.http.token_check import TokenCheck
@@ -93,7 +93,7 @@ def _bytes(text: str) -> bytes:
 def _form(words: str) -> str:
     alert = f'<p class="told" id="told" role="alert">{escape(words)}</p>' if words else ""
     refers = ' aria-describedby="told" aria-invalid="true"' if words else ""
-    return plain_page(
+    return page(
         "memprof: log in",
         f"""<section class="card login"><h1>memprof</h1>{alert}<form method="post" action="login">
 <label for="token">Token <small>The value of MEMPROF_TOKEN on the server. Ask whoever deployed it.</small></label>

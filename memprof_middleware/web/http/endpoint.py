@@ -34,10 +34,11 @@ class Endpoint:
         Args:
             path: as the application sees it, without what it is mounted under.
             is_taken: whether the application has a route of its own for this very path; called only where that matters.
+                If it raises, the path is ours.
         """
         for part in self._parts:
             if part.owns(path):
-                if not (part.yields and is_taken()):
+                if not (part.yields and _taken(part, is_taken)):
                     return part
                 self._report_taken(part)
         return None
@@ -55,6 +56,15 @@ class Endpoint:
                 "add the collector to your registry (docs).",
                 part.path,
             )
+
+
+def _taken(part: Part, is_taken: Callable[[], bool]) -> bool:
+    """Whether the application has the path of a part; if its routes cannot be asked, it has not."""
+    try:
+        return is_taken()
+    except Exception as error:  # noqa: BLE001 - odd routes of the host must not fail a scrape
+        part.profiler.failures.record("routes", error)
+        return False
 
 
 def endpoint_of(profiler: MemoryProfiler) -> Endpoint:

@@ -11,10 +11,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from memprof_middleware.model.flame import FlameSummary, Frame, Stack
-from memprof_middleware.web.html.bundle import bundle_report, flame_report
+from memprof_middleware.web.html.bundle import bundle_report
 from tests.web.browser.conftest import PICTURES, PREFIX
 from tests.web.scene import NOW, Scene
-from tests.web.test_bundle import BUNDLE, flame
+from tests.web.test_bundle import BUNDLE
 
 pytestmark = pytest.mark.server
 
@@ -278,13 +278,6 @@ class TestReports:
         page.screenshot(path=PICTURES / f"report-bundle-{scheme}.png", full_page=True)
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
-
-    def test_a_flame_graph(self, opened):
-        """A flame graph in a file zooms like the one on the page."""
-        page, complaints = opened(flame_report(flame()))
-        assert complaints == []
-        page.locator("#flame .f", has_text="cart.py:remember").click()
-        assert widths(page)["cart.py:remember"] == 100
 
     def test_a_script_in_a_report_does_not_run(self, opened):
         """Even if a name became markup, the policy would not let it run."""
