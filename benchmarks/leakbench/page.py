@@ -53,8 +53,9 @@ _FIELD = """\
 `make fieldbench` makes worker processes of numbers: ten shapes of traffic from 0.1 to 300 requests a second, sixteen
 kinds of healthy populations (caches, stores with a lifetime, pools, batches, query logs), fourteen kinds of leaks that
 take the room in 2 to 20 hours; each healthy population weighs, full, up to 30 % of the room. The judge looks
-at each snapshot, as the product does. A leak is found in time when it is confirmed before it alone has taken half of the room. The figures compare
-judges on the same series; they are no forecast for a service, whose populations nobody knows. Intervals are of 95 %.
+at each snapshot, as the product does. A leak is found in time when it is confirmed before it alone has taken half of
+the room. The figures compare judges on the same series; they are no forecast for a service, whose populations nobody
+knows. Intervals are of 95 %.
 *No limit set*: the same healthy processes, eight of them on a machine with 64 GB or one on a laptop. There a leak takes
 four times what the process began with in 2 to 20 hours, and it is found in time before 200 MB have become 600. On both
 machines what counts is the doubling of the process: an eighth of 64 GB, and 16 GB, are more.
@@ -66,8 +67,8 @@ worker-days, 37 suspicions told a worker-day, 8 of 12 leaks confirmed in time, 3
 
 In time, by kind of leak: {kinds}.
 
-What samples say of an entry's weight errs by a third here, as real samples do. With exact ones, a look each five minutes
-confirmed 98 %, 90 % in time; with these 97 and 85 %, and 8 (0 to 43) false confirmations in 1,000 worker-days.
+What samples say of an entry's weight errs by a third here, as real samples do. With exact ones, a look each five
+minutes confirmed 98 %, 90 % in time; with these 97 and 85 %, and 8 (0 to 43) false confirmations in 1,000 worker-days.
 
 Without a limit, growth counts that has doubled the process. These healthy processes begin with 70 to 200 MB and may
 grow to ten times as much, since their caches are those of workers with 512 MB to 4 GB. So one in five is accused in
