@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from memprof_middleware.analysis.history import History
-from memprof_middleware.analysis.memory import MEMORY
+from memprof_middleware.analysis.memory import MEMORY, memory_of
 from memprof_middleware.leaks.feed import TIME
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident
@@ -176,7 +177,11 @@ def unseen(lives: Iterable[Life], growths: Sequence[Growth], past: Past, history
 
 
 def growth_of(life: Life, past: Past, history: History) -> Growth | None:
-    """Return what is known of a life, as growth."""
+    """Return what is known of a life, as growth.
+
+    Memory has the figures that were measured of it: what a test weighs is what nothing else explains, and that is
+    another series, at another height.
+    """
     growth = life.finding.growth
     if growth is None:
         return None
@@ -185,6 +190,7 @@ def growth_of(life: Life, past: Past, history: History) -> Growth | None:
     first, last = growth.levels[0], growth.levels[-1]
     if not population.discrete:  # under the name of memory, or of a type that grows in step with it
         name = next((one for one in population.names if one in MEMORY), name)
+        first, last = _measured(name, past.now() - growth.times[0], history) or (first, last)
     served = growth.fed if life.finding.feed != TIME else 0.0
     hours = growth.seconds / 3600
     return Growth(
@@ -201,6 +207,14 @@ def growth_of(life: Life, past: Past, history: History) -> Growth | None:
         pace=1.0,
         collections=0,
     )
+
+
+def _measured(name: str, seconds: float, history: History) -> tuple[float, float] | None:
+    """Memory as it was some seconds ago and as it is now; ``None``: it was not measured, or has not grown by itself."""
+    times, values = history.series("timestamp"), memory_of(name, history) if name in MEMORY else ()
+    known = [(time, value) for time, value in zip(times, values, strict=False) if not math.isnan(value)]
+    first = next((value for time, value in known if time >= times[-1] - seconds), math.inf)
+    return (first, known[-1][1]) if known and known[-1][1] > first else None
 
 
 def first_told(incident: Incident, own: Mapping[str, Leak]) -> Leak | None:
