@@ -188,17 +188,18 @@ def growth_of(life: Life, past: Past, history: History) -> Growth | None:
     population = life.finding.population
     name, kind = population.name, population.kind
     first, last = growth.levels[0], growth.levels[-1]
+    seconds = past.now() - growth.times[0]  # what stands still has no pace to go on with
     if not population.discrete:  # under the name of memory, or of a type that grows in step with it
         name = next((one for one in population.names if one in MEMORY), name)
-        first, last = _measured(name, past.now() - growth.times[0], history) or (first, last)
+        first, last = _measured(name, seconds, history) or (first, last)
     served = growth.fed if life.finding.feed != TIME else 0.0
-    hours = growth.seconds / 3600
+    hours = seconds / 3600
     return Growth(
         name=name,
         kind=kind,
         first=max(0.0, first),
         last=max(0.0, last),
-        since=history.series("timestamp")[-1] - (past.now() - growth.times[0]),
+        since=history.series("timestamp")[-1] - seconds,
         snapshots=len(growth.levels),
         served=served,
         per_request=(last - first) / served if served else None,
