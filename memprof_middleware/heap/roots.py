@@ -127,9 +127,10 @@ def frame_name(frame: types.FrameType) -> str:
 
 
 def code_name(code: types.CodeType, namespace: Any = None) -> str:
-    """``module.function``."""
+    """``module.function``; what Cython compiles says its module itself."""
     module = namespace.get("__name__") if type(namespace) is dict else None
-    return clean(f"{module}.{code.co_qualname}" if type(module) is str else code.co_qualname, _LONGEST_NAME)
+    has_module = type(module) is str and not code.co_qualname.startswith(f"{module}.")
+    return clean(f"{module}.{code.co_qualname}" if has_module else code.co_qualname, _LONGEST_NAME)
 
 
 def is_application(frame: types.FrameType) -> bool:

@@ -6,7 +6,7 @@ import gc
 import types
 import weakref
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from memprof_middleware.heap import roots
@@ -30,19 +30,37 @@ _SUSPENDED = {
     id(types.AsyncGeneratorType): "generator",
 }
 _LONGEST = 160
+# So many callers of a frame are looked at.
+_CALLERS = 16
 # A name stands for a type if so large a share of the sample has it; one of the application's own tells more.
 _SHARE, _OWN_SHARE = 0.5, 0.1
 
 
 def named(sample: Iterable[Any]) -> str:
-    """The name that most of a sample have; empty where the type says all, or the names differ."""
-    names = [telling_name(one) for one in sample]
+    """The name that most of a sample have; empty where the type says all, or the names differ.
+
+    Of frames that are kept with their callers, the one that called nobody.
+    """
+    objects = list(sample)
+    names = [telling_name(one) for one in objects]
+    callers = {telling_name(frame) for one in objects for frame in _callers(one)}
+    names = [name for name in names if name not in callers] or names  # a frame keeps those that called it
     counts = Counter(name for name in names if name).most_common()
     own = ((name, count) for name, count in counts if _is_own(name.rpartition(" ")[2]))
     for name, count, least in (*((*one, _OWN_SHARE) for one in own), *((*one, _SHARE) for one in counts)):
         if count >= least * len(names):
             return name
     return ""
+
+
+def _callers(one: Any) -> Iterator[types.FrameType]:
+    """The frames that a frame keeps because they called it."""
+    at = one.f_back if type(one) is types.FrameType else None
+    for _ in range(_CALLERS):
+        if at is None:
+            return
+        yield at
+        at = at.f_back
 
 
 def _is_own(name: str) -> bool:

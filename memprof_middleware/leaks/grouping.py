@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from memprof_middleware.leaks.growth import Growth
@@ -9,6 +10,7 @@ from memprof_middleware.model.holders import HELD_FROM_BEFORE, HELD_NATIVE
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.text.subject import MUTE
 
+_FRAME, _TRACEBACK = "builtins.frame", "builtins.traceback"
 # Populations that are named by what they run.
 RUNNING = ("task ", "thread ")
 # Ranks of a name: whose it is.
@@ -49,6 +51,7 @@ class Scene:
         in_step: whether two series, by name, rise and fall together at every look; that their ratio is a round
             number says nothing.
         complete: all that the program keeps was looked at.
+        named: what types of the interpreter stand for: frames by their function.
     """
 
     holders: Mapping[str, Sequence[tuple[str, float]]]
@@ -57,6 +60,7 @@ class Scene:
     module: Callable[[str], str]
     in_step: Callable[[str, str], bool] = lambda _a, _b: False
     complete: bool = True
+    named: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def root_of(path: str) -> str:
@@ -77,10 +81,21 @@ def group(growths: Sequence[Growth], scene: Scene) -> tuple[dict[str, list[Growt
 
 
 def telling_rank(name: str, scene: Scene) -> float:
-    """The rank of a name, the most telling first: classes made at run time explain the parts that they are made of."""
+    """The rank of a name, the most telling first: classes made at run time explain the parts that they are made of.
+
+    So do frames that C code has lost: their variables hold the rest, and they name the function.
+    """
     if name == "builtins.type":
         return STANDARD - 0.5
+    if name == _FRAME and _are_lost(scene):
+        return LIBRARY - 0.5
     return BUILTIN if name in MUTE else scene.rank(name)
+
+
+def _are_lost(scene: Scene) -> bool:
+    """Whether nothing in Python holds the frames that grow, and their function is known; not those of a traceback."""
+    holder = next((path for path, _ in scene.holders.get(_FRAME, ())), "")
+    return holder == HELD_NATIVE and _FRAME in scene.named and _TRACEBACK not in scene.holders
 
 
 def types_in(growths: Iterable[Growth]) -> Iterable[Growth]:

@@ -35,6 +35,7 @@ class Life:
         relapses: how often it was over and grew again.
         reason: why it is over, in words.
         told: the name under which it was first reported, and stays so until it is over; empty: not reported yet.
+        seen: when it was looked at last, by the past's clock.
     """
 
     finding: Finding
@@ -44,12 +45,15 @@ class Life:
     relapses: int = 0
     reason: str = ""
     told: str = ""
+    seen: float = 0.0
 
     @property
     def bytes_per_hour(self) -> float:
-        """Bytes that it takes an hour."""
+        """Bytes that it takes an hour, from its beginning until now: what stands still has no pace to go on with."""
         growth = self.finding.growth
-        return 0.0 if growth is None or growth.seconds <= 0 else self.finding.gained / growth.seconds * 3600
+        if growth is None or growth.seconds <= 0:
+            return 0.0
+        return self.finding.gained / max(growth.seconds, self.seen - growth.times[0]) * 3600
 
     @property
     def name(self) -> str:
@@ -147,6 +151,7 @@ def _same(finding: Finding, life: Life) -> bool:
 def _next(life: Life, finding: Finding | None, now: Present | None) -> Life:
     if now is None or not now.values or now.times[0] > life.began:
         return life
+    life = dataclasses.replace(life, seen=now.times[-1])
     floor = floor_of(now.values)
     begin = next((index for index, time in enumerate(now.times) if time >= life.began), 0)
     base, level = floor[min(begin, len(floor) - 1)], floor[-1]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from memprof_middleware.analysis.history import History
-from memprof_middleware.analysis.memory import MEMORY
+from memprof_middleware.analysis.memory import MEMORY, memory_of
 from memprof_middleware.leaks.feed import TIME
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident
@@ -176,23 +177,29 @@ def unseen(lives: Iterable[Life], growths: Sequence[Growth], past: Past, history
 
 
 def growth_of(life: Life, past: Past, history: History) -> Growth | None:
-    """Return what is known of a life, as growth."""
+    """Return what is known of a life, as growth.
+
+    Memory has the figures that were measured of it: what a test weighs is what nothing else explains, and that is
+    another series, at another height.
+    """
     growth = life.finding.growth
     if growth is None:
         return None
     population = life.finding.population
     name, kind = population.name, population.kind
     first, last = growth.levels[0], growth.levels[-1]
+    seconds = past.now() - growth.times[0]  # what stands still has no pace to go on with
     if not population.discrete:  # under the name of memory, or of a type that grows in step with it
         name = next((one for one in population.names if one in MEMORY), name)
+        first, last = _measured(name, seconds, history) or (first, last)
     served = growth.fed if life.finding.feed != TIME else 0.0
-    hours = growth.seconds / 3600
+    hours = seconds / 3600
     return Growth(
         name=name,
         kind=kind,
         first=max(0.0, first),
         last=max(0.0, last),
-        since=history.series("timestamp")[-1] - (past.now() - growth.times[0]),
+        since=history.series("timestamp")[-1] - seconds,
         snapshots=len(growth.levels),
         served=served,
         per_request=(last - first) / served if served else None,
@@ -201,6 +208,14 @@ def growth_of(life: Life, past: Past, history: History) -> Growth | None:
         pace=1.0,
         collections=0,
     )
+
+
+def _measured(name: str, seconds: float, history: History) -> tuple[float, float] | None:
+    """Memory as it was some seconds ago and as it is now; ``None``: it was not measured, or has not grown by itself."""
+    times, values = history.series("timestamp"), memory_of(name, history) if name in MEMORY else ()
+    known = [(time, value) for time, value in zip(times, values, strict=False) if not math.isnan(value)]
+    first = next((value for time, value in known if time >= times[-1] - seconds), math.inf)
+    return (first, known[-1][1]) if known and known[-1][1] > first else None
 
 
 def first_told(incident: Incident, own: Mapping[str, Leak]) -> Leak | None:

@@ -294,7 +294,13 @@ class LeakWatch:
     def _scene(self) -> Scene:
         measuring, probes = self.measuring, self._probes
         return Scene(
-            self._holders.paths, measuring.places, probes.rank, probes.module, self._in_step, measuring.complete
+            self._holders.paths,
+            measuring.places,
+            probes.rank,
+            probes.module,
+            self._in_step,
+            measuring.complete,
+            self._holders.named,
         )
 
     def _in_step(self, a: str, b: str) -> bool:

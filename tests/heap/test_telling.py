@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from memprof_middleware.heap.roots import code_name
 from memprof_middleware.heap.telling import named, telling_name
 
 
@@ -88,6 +89,25 @@ def test_tasks_coroutines_and_timers() -> None:
         f"timer {__name__}.View.expire",
         "timer cancelled",
     ]
+
+
+def calls() -> Any:
+    return handler()
+
+
+def test_of_frames_that_are_kept_with_their_callers_the_innermost_tells() -> None:
+    """Who loses one frame loses those that called it too, and it is the first that names the function."""
+    frames = [calls() for _ in range(4)]
+    kept = [frame.f_back for frame in frames]
+    assert named([*kept, *frames]) == f"frame of {__name__}.handler"
+    assert named(kept) == f"frame of {__name__}.calls"
+
+
+def test_what_cython_compiles_says_its_module_once() -> None:
+    """Its functions have the module in their qualified name; those of Python have not."""
+    code = handler.__code__.replace(co_qualname="packer._packer.Unpacker.unpack")
+    assert code_name(code, {"__name__": "packer._packer"}) == "packer._packer.Unpacker.unpack"
+    assert code_name(handler.__code__, {"__name__": "packer"}) == "packer.handler"
 
 
 def test_the_name_of_a_sample() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -84,6 +85,28 @@ def test_a_session_with_its_parts_is_one_incident() -> None:
         "shop.SESSIONS[*]",
     )
     assert incident.names == {"shop.Session", "shop.SESSIONS", "builtins.dict", "builtins.list"}
+
+
+LOST = {"builtins.frame": HELD_NATIVE, "io.BytesIO": HELD_NATIVE}
+
+
+@pytest.mark.parametrize(
+    ("holders", "known", "leader"),
+    [
+        (LOST, {"builtins.frame": "frame of packer.Unpacker.unpack"}, "builtins.frame"),
+        (LOST, {}, "io.BytesIO"),
+        ({**LOST, "builtins.traceback": HELD_NATIVE}, {"builtins.frame": "frame of app.view"}, "io.BytesIO"),
+        ({"builtins.frame": "app.X[*]", "io.BytesIO": "app.X[*]"}, {"builtins.frame": "frame of app.f"}, "io.BytesIO"),
+    ],
+    ids=["lost", "of no known function", "of a traceback", "held in Python"],
+)
+def test_frames_that_c_code_has_lost_lead_what_they_hold(
+    holders: dict[str, str], known: dict[str, str], leader: str
+) -> None:
+    """Their variables hold the rest, and they name the function that lost them; a traceback says more than both."""
+    around = dataclasses.replace(scene(holders, in_step=True), named=known)
+    growths = [growth("io.BytesIO"), growth("builtins.frame", 2)]
+    assert names(growths, around)[0][0] == leader
 
 
 def test_two_holders_are_two_incidents() -> None:

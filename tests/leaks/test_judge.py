@@ -304,6 +304,18 @@ def test_over_and_again() -> None:
     assert (lives["app.STORE"].state, lives["app.STORE"].relapses) == ("confirmed", 1)
 
 
+def test_what_stands_still_is_not_told_at_its_old_pace() -> None:
+    """A cache of C code that is full by the time it is confirmed would else be said to reach the limit for hours."""
+    process = Process()
+    process.native = lambda minute: min(160 * MB, minute * MB)
+    lives = lives_of(process, {}, 158)
+    pace = lives[NATIVE].bytes_per_hour
+    assert pace == pytest.approx(60 * MB, rel=0.05)
+    later = lives_of(process, lives, 100)[NATIVE]
+    assert later.state == "confirmed"  # not level for long enough
+    assert later.bytes_per_hour == pytest.approx(160 / 258 * 60 * MB, rel=0.05)
+
+
 def test_a_part_that_is_freed_ends_nothing_while_the_rest_grows_on() -> None:
     """Beside what lives for a time there may be what stays: over only when that stands still."""
     process = Process()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
-from memprof_middleware.analysis.memory import UNTRACKED
+from memprof_middleware.analysis.memory import NATIVE, UNTRACKED
 from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident
@@ -14,7 +15,8 @@ from memprof_middleware.leaks.line import Growth as Growing
 from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.populations import Population
 from memprof_middleware.leaks.reading import Reading
-from memprof_middleware.leaks.reported import Case, cases, led
+from memprof_middleware.leaks.reported import Case, cases, growth_of, led
+from memprof_middleware.model import MB
 
 LINE = Growing(0, [0.0, 3600.0], [0.0, 5000.0], [0.0, 2e8], discrete=False)
 RANKS = {"weakref.ReferenceType": 2, "lib.Route": 1, "lib.Part": 1, UNTRACKED: 3}
@@ -73,3 +75,25 @@ def test_what_was_reported_under_a_name_keeps_its_incident() -> None:
     weak, route = Incident(growth("weakref.ReferenceType"), ()), Incident(growth("lib.Route"), ())
     told = life("weakref.ReferenceType", "lib.Route", told="weakref.ReferenceType")
     assert home(told, weak, route) == "weakref.ReferenceType"
+
+
+def test_memory_is_told_by_the_figure_that_was_measured_of_it() -> None:
+    """What a test weighs is what nothing explains, 60 MB here; the C library has given out 10 and then 30 MB."""
+    past = Past(60.0)
+    for minute in range(61):
+        past.add(Reading(60.0 * minute, {"GET /": 50 * minute}, heap=1e8))
+    line = Growing(0, [0.0, 3600.0], [0.0, 3000.0], [6e7, 8e7], discrete=False)
+    finding = Finding(Population(NATIVE, "native", [6e7, 8e7], ()), 0.4, 2e7, line, "requests")
+    figures = {
+        "timestamp": [1e9 - 60, 1e9, 1e9 + 1800, 1e9 + 3600],
+        "heap_used_mb": [90.0, 95.0, 105.0, 115.0],
+        "native_in_use_mb": [9.0, 10.0, math.nan, 30.0],
+    }
+    history: Any = SimpleNamespace(series=lambda name: figures.get(name, [math.nan] * 4))
+    found = growth_of(Life(finding, "confirmed", 8e7, 0.0), past, history)
+    assert found is not None
+    assert (found.first / MB, found.last / MB, round(found.per_hour / MB)) == (10, 30, 20)
+    figures["native_in_use_mb"] = [math.nan] * 4  # the C library cannot be asked: then it is all memory
+    found = growth_of(Life(finding, "confirmed", 8e7, 0.0), past, history)
+    assert found is not None
+    assert (found.first / MB, found.last / MB) == (95, 115)

@@ -123,6 +123,20 @@ def test_no_leak_is_never_said_on_stale_counts():
     assert "16 min ago" in view(found).age
 
 
+def test_the_first_verdict_is_due_at_the_pace_of_counts():
+    """Where counts cost too much to come with each snapshot, 8 min of snapshots are no 8 min of counts."""
+    scene = Scene(leaks=())
+    scene.metrics = [dataclasses.replace(one, snapshots_taken=11, censuses_taken=3) for one in scene.metrics]
+    found = checked(state(scene))
+    assert found["status"]["label"] == "Learning"
+    # Three counts in ten minutes are one in five; six more are needed.
+    assert sentence(found) == "Watched 10 of 40 min. The first verdict is due at 22:55 UTC."
+    assert [step["text"].partition(".")[0] for step in found["steps"][1:3]] == [
+        "Warm-up: 3 object counts, one in 5 min",
+        "Watching: 0 of 6 object counts",
+    ]
+
+
 def test_the_age_of_counts_has_its_reason():
     """Counts that the pause limit puts off say what a count would cost, and what is allowed."""
     [card] = ten.leak_ticket().state()["incidents"]
@@ -135,7 +149,7 @@ def test_the_more_pressing_status_is_said():
     full = Scene(leaks=(CACHE,))
     replaced(full, 0, heap_used_mb=0.9 * LIMIT_MB)
     young = Scene(leaks=())
-    young.metrics = [dataclasses.replace(one, censuses_taken=4) for one in young.metrics]
+    young.metrics = [dataclasses.replace(one, snapshots_taken=4, censuses_taken=4) for one in young.metrics]
     found = [
         checked(state(scene)) for scene in (Scene(), full, Scene(leaks=(CACHE, OVER)), young, Scene(leaks=(OVER,)))
     ]

@@ -243,7 +243,7 @@ class _StateBuilder:
         learning = self.learning
         if learning.learned >= learning.needed:
             return []
-        return learning_steps(live, self.config, learning.learned, learning.due, self.now, self.started)
+        return learning_steps(live, self.config, learning.learned, learning.pace, learning.due, self.now, self.started)
 
     def _todo(self, key: str, first: Mapping[str, Any] | None) -> list[dict[str, Any]]:
         if key != "full" or first is None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from memprof_middleware.config import Config
-from memprof_middleware.model.counts import longest_gap
+from memprof_middleware.model.counts import STALE_INTERVALS, longest_gap
 from memprof_middleware.model.urgency import ROUGH_SECONDS, URGENCIES, fill_urgency, urgency
 from memprof_middleware.text.words import mib, several
 from memprof_middleware.web.state.fleet import is_level
@@ -39,6 +39,7 @@ class Learning:
     Attributes:
         learned: the number of object counts in the worker with most.
         needed: the number that a verdict needs.
+        pace: the seconds between two object counts.
         due: when the first verdict is due.
         stale: the age in seconds of counts that are too old; else ``None``.
     """
@@ -48,7 +49,8 @@ class Learning:
         # One snapshot has memory in use, and no growth.
         self.started = any(row["snapshots"] > 1 for row in rows)
         self.needed = config.warmup_snapshots + config.leak_min_snapshots
-        self.due = now + max(0, self.needed - self.learned) * config.interval
+        self.pace = _pace(rows, config.interval)
+        self.due = now + max(0, self.needed - self.learned) * self.pace
         ages = [row["counts_age_seconds"] for row in rows if row["counts_age_seconds"] is not None]
         oldest = longest_gap(config.interval) + config.interval
         self.stale = min(ages) if ages and min(ages) > oldest else None
@@ -57,6 +59,15 @@ class Learning:
     def is_due(self) -> bool:
         """Whether there is a verdict."""
         return self.learned >= self.needed and self.stale is None
+
+
+def _pace(rows: Sequence[Mapping[str, Any]], interval: float) -> float:
+    """The seconds between two counts, in the worker with most: the interval, unless counts are skipped."""
+    most = max(rows, key=lambda row: row["counts"], default=None)
+    if most is None or most["counts"] < 2:
+        return interval
+    each: float = (most["snapshots"] - 1) / (most["counts"] - 1)  # snapshots for a count
+    return each * interval if each >= STALE_INTERVALS else interval
 
 
 def status(
@@ -162,7 +173,7 @@ def _said(
         due = at(learning.due, now)
         return f"{span(now - started)} ago. First figures of growth at {figures}, first verdict at {due}."
     if key == "learning":
-        return _learning(learning, config, now)
+        return _learning(learning, now)
     requests = sum(row["requests"] for row in live)
     watched = f"Watched for {span(now - started)} and {whole(requests)} request{'' if requests == 1 else 's'}."
     moving = max(live, key=lambda row: abs(row["growth_mb_per_hour"] or 0.0), default=None)
@@ -177,11 +188,11 @@ def _said(
     return f"Memory {way} by {most}{mib(abs(mb))} an hour, and nothing grows as a leak does. {watched}"
 
 
-def _learning(learning: Learning, config: Config, now: float) -> str:
+def _learning(learning: Learning, now: float) -> str:
     if learning.stale is not None and learning.learned >= learning.needed:
         return f"Objects were counted {span(learning.stale)} ago: too long ago to say anything of now."
     # The first snapshot is taken at the start.
-    done, all_ = (span(max(0, count - 1) * config.interval) for count in (learning.learned, learning.needed))
+    done, all_ = (span(max(0, count - 1) * learning.pace) for count in (learning.learned, learning.needed))
     unit = all_.rpartition(" ")[2]
     done = done.removesuffix(f" {unit}") if done.endswith(f" {unit}") else done
     return f"Watched {done} of {all_}. The first verdict is due at {at(learning.due, now)}."

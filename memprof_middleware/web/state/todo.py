@@ -142,15 +142,32 @@ def fix_step(leak: Leak, advice: Any) -> dict[str, Any]:
 
 
 def learning_steps(
-    rows: Sequence[Mapping[str, Any]], config: Config, learned: int, due: float, now: float, started: float
+    rows: Sequence[Mapping[str, Any]],
+    config: Config,
+    learned: int,
+    pace: float,
+    due: float,
+    now: float,
+    started: float,
 ) -> list[dict[str, Any]]:
-    """The steps until the first verdict."""
+    """The steps until the first verdict.
+
+    Args:
+        rows: the live workers.
+        config: the settings.
+        learned: object counts so far.
+        pace: the seconds between two of them; a snapshot without one teaches nothing of types.
+        due: when the first verdict is due.
+        now: the time.
+        started: when the oldest worker began to be watched.
+    """
     release = f", release {config.release}" if config.release else ""
     warm, needed = config.warmup_snapshots, config.leak_min_snapshots
     warming = learned < warm
     watched = max(0, learned - warm)
-    every = f"one in {span(config.interval)}" if config.interval != 60 else "one a minute"
-    of = f"{watched} of {several(needed, 'snapshot')}" if not warming else several(needed, "snapshot")
+    every = f"one in {span(pace)}" if pace != 60 else "one a minute"
+    one = "snapshot" if pace == config.interval else "object count"
+    of = f"{watched} of {several(needed, one)}" if not warming else several(needed, one)
     confirmed = "A leak is confirmed once it has taken about a third of the memory that was free."
     if config.leak_confirm_requests is not None:
         confirmed = f"A leak is confirmed after {config.leak_confirm_requests:,} requests that feed it."
@@ -160,7 +177,7 @@ def learning_steps(
         {"state": "done", "text": f"Started {clock(started, now)} UTC{release}"},
         {
             "state": "now" if warming else "done",
-            "text": f"Warm-up: {several(warm, 'snapshot')}, {every}. Growth in it is normal and is not judged.",
+            "text": f"Warm-up: {several(warm, one)}, {every}. Growth in it is normal and is not judged.",
         },
         {"state": "todo" if warming else "now", "text": f"Watching: {of}.{traffic}"},
         {"state": "todo", "text": f"{at(due, now)}: first verdict. {confirmed}"},
