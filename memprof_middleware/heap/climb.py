@@ -105,13 +105,7 @@ class Climb:
         while parents:
             parent = parents.pop()
             if id(parent) not in own and not self._edges.is_noise(parent):
-                children = self._edges.children(parent, self._level)
-                if not children:  # it has given away since what it had
-                    self._cut_level()
-                for child in children:
-                    for number, step in list(self._reach[id(child)].items()):
-                        if number in self._open and number not in self._reach.get(id(parent), {}):
-                            self._follow(parent, child, number, self._edges.step(parent, child, step), best, above)
+                self._sort(parent, best, above)
         self._roots.update((number, path) for number, (_, _, path) in best.items())
         self._open -= best.keys()
         self._level.clear()
@@ -126,6 +120,18 @@ class Climb:
         self._open -= {number for number, (found, _) in self._soft.items() if depth - found >= _AFTER_SOFT}
         self._level = {key: one for key, one in self._level.items() if self._open & self._reach[key].keys()}
         self._jump()
+
+    def _sort(
+        self, parent: Any, best: dict[int, tuple[int, int, str]], above: dict[int, list[tuple[Any, Step]]]
+    ) -> None:
+        """Put a referrer to the objects that it refers to, as a root or to be followed."""
+        children = self._edges.children(parent, self._level)
+        if not children:  # it has given away since what it had
+            self._cut_level()
+        for child in children:
+            for number, step in list(self._reach[id(child)].items()):
+                if number in self._open and number not in self._reach.get(id(parent), {}):
+                    self._follow(parent, child, number, self._edges.step(parent, child, step), best, above)
 
     def _cut_level(self) -> None:
         """Of the objects of this level not everything was looked at."""

@@ -63,7 +63,7 @@ class Edges:
         self._registries = roots.registries()
 
     def is_noise(self, parent: Any) -> bool:
-        """Return whether a referrer says nothing: what is ours. Frames of ours are links between those of the program."""
+        """Return whether a referrer says nothing: what is ours, but for frames, which link those of the program."""
         kind = type(parent)
         if kind is types.ModuleType:
             return False
@@ -180,7 +180,6 @@ class Edges:
         if any(type_name(base) == "asyncio.events.AbstractEventLoop" for base in mro_of(kind)):
             return f"event loop{path}"
         return None
-
 
     def of_suspended(self, parent: Any, step: Step) -> str:
         """The path from the variables of a suspended coroutine or generator; empty for what is neither, or ours."""

@@ -1,8 +1,8 @@
 """Proof that no object of Python holds some objects: their references are counted as the collector counts them.
 
 A search that comes to no holder proves nothing. The stacks on which functions work are hidden from it: the list of a
-``for`` loop may be there and nowhere else. Garbage in a cycle has no holder either. So all that refers to an object, and
-to that, is gathered here. What has more references than these objects have among themselves is held by what the
+``for`` loop may be there and nowhere else. Garbage in a cycle has no holder either. So all that refers to an object,
+and to that, is gathered here. What has more references than these objects have among themselves is held by what the
 collector does not see. Where more such objects are alive than all the stacks have room for, C code holds them.
 """
 
@@ -89,7 +89,7 @@ class _Gathered:
         self._members.clear()
 
     def climb(self, deadline: float, pause: Callable[[float], object]) -> None:
-        """Gather, level by level, what refers to the members, but for those of which it is known that not all is seen."""
+        """Gather, level by level, what refers to the members of which all is seen so far."""
         first = 0
         for _ in range(_LEVELS):
             end = len(self._members)

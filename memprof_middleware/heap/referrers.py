@@ -46,12 +46,14 @@ def referrers(objects: list[Any]) -> tuple[list[Any], bool]:
         *_choose(every, others, tuples, found, doubts=_DOUBTS),
         every.clear,
     )
-    left_out = sum(map(partial(operator.is_, tuple), kinds)) - sum(map(partial(operator.is_, tuple), map(type, found)))
+    is_tuple = partial(operator.is_, tuple)
+    left_out = sum(map(is_tuple, kinds)) - sum(map(is_tuple, map(type, found)))
     # What only we hold is gone for everybody else: copies of the arguments that the interpreter made, for one.
     alone = next(map(sys.getrefcount, [object()]))
     counts = list(map(sys.getrefcount, found))
     ours = {id(objects), id(asked)}
-    return [one for one, count in zip(found, counts, strict=True) if id(one) not in ours and count > alone], not left_out
+    kept = [one for one, count in zip(found, counts, strict=True) if id(one) not in ours and count > alone]
+    return kept, not left_out
 
 
 def instances(wanted: Collection[int], window: int, *, generation: int | None = None) -> tuple[list[Any], int]:

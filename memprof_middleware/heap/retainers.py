@@ -37,8 +37,8 @@ class Holding:
     Attributes:
         paths: the shortest path to each sampled instance, without what differs between them, and the share of the
             sample that has it; the most frequent first. Such as ``app.SESSIONS[*].user``, ``task app.watchdog.upload``,
-            ``frame of app.worker.batch``; or what :mod:`memprof_middleware.model.holders` has, where it is shown that no
-            path leads to them.
+            ``frame of app.worker.batch``; or what :mod:`memprof_middleware.model.holders` has, where it is shown that
+            no path leads to them.
         sampled: instances looked at.
         complete: the time sufficed for all of them.
         named: what most of the sample stand for, where their type says nothing: ``timer app.expire``; empty else.

@@ -168,7 +168,7 @@ def handled() -> list[tuple[str, BaseException]]:
     """The exceptions that running functions handle, by the names of these: no variable needs to have them."""
     found = []
     for given in list(sys._current_exceptions().values()):
-        error = given[1] if type(given) is tuple else given  # up to 3.11 with its type and traceback
+        error: Any = given[1] if type(given) is tuple else given  # up to 3.11 with its type and traceback
         if error is not None:
             begins = _traceback_of(error)
             where = "exception" if begins is None else frame_name(begins.tb_frame)

@@ -104,7 +104,7 @@ class Walk:
         used: the share of the budget that it has used; 1 or more if that ended it.
         before: the same when it came to the distance at which there are parts.
         parted: it has left out what has its turn in another walk.
-        left_out: it has left out something else: what is too deep, what has too long a path, a root.
+        left_out: it has left out something else: what is too deep, or a root.
         easily: the greatest distance that it began with half of the budget left.
     """
 
@@ -241,25 +241,10 @@ class Walk:
             self._text(child, path if label == ENTRY else f"{path}.{label}", entry[2])
         if role == _LEAF or id(child) in self.seen:
             return
-        if len(path) > _LONGEST_PATH:
-            self.left_out = True
-            return
-        name = path
-        if role == _FUNCTION:
-            if not roots.is_nested(child):
-                name = roots.function_name(child)
-            elif label and label != ENTRY:
-                name = f"{path}.{label}"
-        elif role == _CLASS and not roots.is_made_at_run_time(child):
-            name = type_name(child)
-        elif label == ENTRY:
-            name = path
-        elif label:
-            name = f"{path}.{label}"
-        else:
-            name = f"{path}.<{roots.coroutine_name(child) or type_name(kind).rpartition('.')[2]}>"
+        if len(path) > _LONGEST_PATH:  # no longer: all that follows has one name
+            path, label = path if path.endswith("…") else f"{path}…", ENTRY
         self.seen.add(id(child))
-        self.next.push(child, name, entry[2], bound, entry[4])
+        self.next.push(child, _name_of(child, role, path, label), entry[2], bound, entry[4])
 
     def namespace(self, space: dict[Any, Any], entry: Entry) -> None:
         """The names and values of a namespace, of a large one piece by piece in the next steps."""
@@ -315,6 +300,21 @@ class Walk:
         if id(text) not in self.seen:
             self.seen.add(id(text))
             self.buffers.add(text, path, weight)
+
+
+def _name_of(child: Any, role: int, path: str, label: str) -> str:
+    """The path of a child; classes and functions have their own names."""
+    if role == _FUNCTION and not roots.is_nested(child):
+        return roots.function_name(child)
+    if role == _CLASS and not roots.is_made_at_run_time(child):
+        return type_name(child)
+    if label == ENTRY or (role == _FUNCTION and not label):
+        return path
+    return f"{path}.{label or f'<{_word_for(child)}>'}"
+
+
+def _word_for(child: Any) -> str:
+    return roots.coroutine_name(child) or type_name(type(child)).rpartition(".")[2]
 
 
 def _role(kind: type) -> int:
