@@ -171,7 +171,7 @@ class _Stage:
             rank=rank_of,
             module=module_of,
             in_step=lambda one, other: in_step(counts, one, other),
-            complete=self._walks[-1].complete,
+            complete=self._walks[-1].complete and self._walks[-1].exhaustive,
         )
         found = find_incidents(growths, scene)
         return [Finding(one, tuple(self._rounds(one.leader, counts)), self._requests) for one in found]

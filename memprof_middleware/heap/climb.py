@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gc
+import operator
 import time
 import types
 from collections import Counter
@@ -12,7 +12,6 @@ from typing import Any
 from memprof_middleware.heap import entries, roots
 from memprof_middleware.heap.edges import Edges, Step, with_label
 from memprof_middleware.heap.referrers import WINDOW, greenlet_frames, instances, referrers
-from memprof_middleware.model.holders import HELD_FROM_BEFORE, HELD_NATIVE
 
 PAUSE_SECONDS = 0.001
 # On a heap of millions of objects each level is a stall of 50 ms and more: only what is near is found there.
@@ -23,10 +22,11 @@ _WIDTH = 48_000_000
 # So many objects in a row of one type are a linked chain, which is followed in memory, not by a search for each link.
 _CHAIN = 3
 _LINKS = 300_000
+_LINK = {
+    id(types.TracebackType): operator.attrgetter("tb_next"),
+    id(types.FrameType): operator.attrgetter("f_back"),
+}
 _BETWEEN = frozenset((id(dict), id(tuple), id(list), id(types.CellType)))
-# ``gc.freeze()``, which preforking servers call, hides what it freezes from every search for referrers. CPython 3.12
-# begins with 375 frozen objects of its own, which hold nothing of the program.
-_FROZEN_AT_START = 2_000
 # After a task or a context was met, something nearer to the program is looked for a little longer.
 _AFTER_SOFT = 4
 
@@ -50,6 +50,7 @@ class Climb:
         self._reach: dict[int, dict[int, Step]] = {}
         self._roots: dict[int, str] = {}
         self._soft: dict[int, tuple[int, str]] = {}
+        self._variables: dict[int, str] = {}  # paths from suspended functions: they serve where nothing is above
         self._open: set[int] = set()
         self._links: dict[int, dict[int, Any]] = {}
         self._cut: set[int] = set()  # of these not everything was looked at
@@ -63,15 +64,15 @@ class Climb:
             if (path := self._edges.soft_root(one, step)) is not None:
                 self._soft[number] = 0, path
 
-    def answer(self, number: int) -> str:
-        """Return the path to an object; empty if the time did not suffice."""
+    def answer(self, number: int) -> str | None:
+        """Return the path to an object; empty if not all was looked at, ``None`` if nothing was found to hold it."""
         if number in self._roots:
             return self._roots[number]
         if number in self._soft:
             return self._soft[number][1]
         if number in self._open or number in self._cut:
             return ""
-        return HELD_FROM_BEFORE if gc.get_freeze_count() > _FROZEN_AT_START else HELD_NATIVE
+        return self._variables.get(number)
 
     def run(self) -> None:
         """Climb until all have a root, nothing refers to them, or the time is over."""
@@ -93,21 +94,18 @@ class Climb:
     def _climb(self, depth: int) -> None:
         """Search one level: find what refers to the objects of this one."""
         objects = list(self._level.values())
-        parents = referrers(objects)
-        own = {id(self._level), id(objects), id(parents)}
+        parents, whole = referrers(objects)
+        own = {id(self._level), id(objects), id(parents), *map(id, self._links.values())}
         del objects
-        if len(parents) > _REFERRERS:
-            self._cut.update(number for key in self._level for number in self._reach[key])
+        if not whole or len(parents) > _REFERRERS:
+            self._cut_level()
             del parents[_REFERRERS:]
         above: dict[int, list[tuple[Any, Step]]] = {}
         best: dict[int, tuple[int, int, str]] = {}
         while parents:
             parent = parents.pop()
             if id(parent) not in own and not self._edges.is_noise(parent):
-                for child in self._edges.children(parent, self._level):
-                    for number, step in list(self._reach[id(child)].items()):
-                        if number in self._open and number not in self._reach.get(id(parent), {}):
-                            self._follow(parent, child, number, self._edges.step(parent, child, step), best, above)
+                self._sort(parent, best, above)
         self._roots.update((number, path) for number, (_, _, path) in best.items())
         self._open -= best.keys()
         self._level.clear()
@@ -117,9 +115,27 @@ class Climb:
                 self._level[id(parent)] = parent
                 if number not in self._soft and (path := self._edges.soft_root(parent, step)) is not None:
                     self._soft[number] = depth, path
+                if number not in self._variables and (path := self._edges.of_suspended(parent, step)):
+                    self._variables[number] = path
         self._open -= {number for number, (found, _) in self._soft.items() if depth - found >= _AFTER_SOFT}
         self._level = {key: one for key, one in self._level.items() if self._open & self._reach[key].keys()}
         self._jump()
+
+    def _sort(
+        self, parent: Any, best: dict[int, tuple[int, int, str]], above: dict[int, list[tuple[Any, Step]]]
+    ) -> None:
+        """Put a referrer to the objects that it refers to, as a root or to be followed."""
+        children = self._edges.children(parent, self._level)
+        if not children:  # it has given away since what it had
+            self._cut_level()
+        for child in children:
+            for number, step in list(self._reach[id(child)].items()):
+                if number in self._open and number not in self._reach.get(id(parent), {}):
+                    self._follow(parent, child, number, self._edges.step(parent, child, step), best, above)
+
+    def _cut_level(self) -> None:
+        """Of the objects of this level not everything was looked at."""
+        self._cut.update(number for key in self._level for number in self._reach[key])
 
     def _follow(
         self,
@@ -165,15 +181,22 @@ class Climb:
             del self._level[key]
 
     def _read_frames(self) -> None:
-        """Search the variables of running functions, which the collector does not report."""
-        waiting = self._open - self._soft.keys()
-        for frame in [*roots.running_frames(), *greenlet_frames()]:
-            for name, value in roots.locals_of(frame):
-                for number, step in self._reach.get(id(value), {}).items():
-                    if number in waiting:
-                        waiting.discard(number)
-                        path = "".join(step.labels)
-                        self._roots[number] = f"{roots.frame_name(frame)}.{name}{path}"
+        """Search the variables of running functions, and what they handle, which the collector does not report."""
+        for frame in [*roots.running_frames(own=True), *greenlet_frames()]:
+            name = roots.frame_name(frame)
+            for variable, value in roots.locals_of(frame):
+                self._found_at(value, f"{name}.{variable}")
+            for place, space in roots.namespaces_of(frame):
+                self._found_at(space, place, namespace=True)
+        for name, error in roots.handled():
+            self._found_at(error, name)
+
+    def _found_at(self, one: Any, name: str, *, namespace: bool = False) -> None:
+        waiting = self._open - self._soft.keys() - self._roots.keys()
+        for number, step in self._reach.get(id(one), {}).items():
+            if number in waiting:
+                label = f".{step.key}" if namespace and step.key else "".join(step.labels[:1])
+                self._roots[number] = f"{name}{label}{''.join(step.labels[1:])}"
 
 
 def _links(kind: int) -> dict[int, Any]:
@@ -191,7 +214,9 @@ def _links(kind: int) -> dict[int, Any]:
 def _same_below(one: Any, kind: int, steps: int) -> list[Any]:
     """The instances of a type that an object refers to, by way of small dicts, tuples, lists and cells."""
     found = []
-    for child in entries.referents(one):
+    # A frame has many variables, and each traceback has a frame: only what links them is asked for.
+    only: Any = _LINK.get(kind)
+    for child in entries.referents(one) if only is None else filter(None, [only(one)]):
         if id(type(child)) == kind:
             found.append(child)
         elif steps and id(type(child)) in _BETWEEN and (type(child) is types.CellType or len(child) <= 64):

@@ -75,6 +75,7 @@ class Containers:
         longest_seconds: the longest time between two pauses, in processor time.
         following: what the next walk looks at, so that over several of them everything is seen.
         buffers: what has bytes and no entries: the largest texts, bytearrays and arrays.
+        exhaustive: nothing was left out on the way either, and no root: what is not among them is not in Python.
     """
 
     found: tuple[Container, ...] = ()
@@ -85,6 +86,7 @@ class Containers:
     longest_seconds: float = 0.0
     following: Turn = _PLAIN_TURN
     buffers: tuple[Buffer, ...] = ()
+    exhaustive: bool = True
 
 
 def find_containers(
@@ -135,7 +137,8 @@ def _find(
     following = turn.following(used=walk.used, before=walk.before, easily=walk.easily)
     complete = walk.used < 1 and not walk.parted
     seconds = time.perf_counter() - began
-    return Containers(found, walk.visited, complete, seconds, time.thread_time() - cpu, longest, following, buffers)
+    cpu_seconds, exhaustive = time.thread_time() - cpu, complete and not walk.left_out
+    return Containers(found, walk.visited, complete, seconds, cpu_seconds, longest, following, buffers, exhaustive)
 
 
 def reported(tally: Tally, least_length: int) -> tuple[Container, ...]:

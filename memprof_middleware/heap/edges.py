@@ -63,20 +63,23 @@ class Edges:
         self._registries = roots.registries()
 
     def is_noise(self, parent: Any) -> bool:
-        """Return whether a referrer says nothing: modules, which have their dict, and what is ours."""
+        """Return whether a referrer says nothing: what is ours, but for frames, which link those of the program."""
         kind = type(parent)
+        if kind is types.ModuleType:
+            return False
         if id(kind) in entries.LEAVES or id(parent) in self._ours or roots.is_core_name(type_name(kind)):
             return True
         if kind is types.FunctionType:
             return roots.is_core_name(roots.function_name(parent))
-        if kind is types.FrameType:
-            return roots.is_ours(roots.code_name(parent.f_code, parent.f_globals))
         if any(base is threading.Thread for base in mro_of(kind)):
             return roots.is_our_thread(parent)
         return is_class(kind) and roots.is_ours(type_name(parent))
 
     def children(self, parent: Any, level: dict[int, Any]) -> list[Any]:
         """Return the objects of a level to which an object refers."""
+        if type(parent) is types.ModuleType:  # only the namespace: CPython 3.12.1 gives out freed objects of some
+            space = roots.namespace_of_module(parent)
+            return [space] if id(space) in level else []
         base = entries.container_base(type(parent))
         if base is not None and base is not entries.LRU and entries.length_of(parent, base) > entries.WHOLE:
             return entries.present(parent, base, level)
@@ -101,7 +104,7 @@ class Edges:
     def _label(self, parent: Any, child: Any, step: Step) -> tuple[str, int]:
         """The name of a reference, and how many of those below it stands for as well."""
         kind = type(parent)
-        if is_class(kind):
+        if is_class(kind) or kind is types.ModuleType:
             return (f".{step.key}", 1) if type(child) is dict and step.key else ("", 0)
         if kind is types.CellType or kind is types.MappingProxyType or roots.is_task(kind):
             return "", 0
@@ -154,7 +157,7 @@ class Edges:
         if is_class(kind):
             found = type(child) is dict and not roots.is_made_at_run_time(parent)
             return (1, 0, type_name(parent) + path) if found else None
-        if kind is types.FunctionType and not roots.is_nested(parent):
+        if kind is types.FunctionType and not roots.is_nested(parent) and child is not parent.__globals__:
             name = roots.function_name(parent)
             return None if roots.is_ours(name) else (1, 1, name + path)
         if any(base is threading.Thread for base in mro_of(kind)):
@@ -177,6 +180,13 @@ class Edges:
         if any(type_name(base) == "asyncio.events.AbstractEventLoop" for base in mro_of(kind)):
             return f"event loop{path}"
         return None
+
+    def of_suspended(self, parent: Any, step: Step) -> str:
+        """The path from the variables of a suspended coroutine or generator; empty for what is neither, or ours."""
+        name = roots.coroutine_name(parent) if id(type(parent)) in _SUSPENDED else ""
+        if not name or roots.is_ours(name):
+            return ""
+        return f"frame of {name}{''.join(step.labels).removeprefix(f'.<{name}>')}"
 
 
 def _variable(context: contextvars.Context, step: Step) -> str:

@@ -137,7 +137,9 @@ class Expander:
             if base is dict:
                 part.extend(entries.newest_keys(container, _ENDS))
             starred = f"{path}[*]"
-            if not starred.endswith("[*]" * _NESTED):
+            if starred.endswith("[*]" * _NESTED):
+                self._walk.left_out = True
+            else:
                 self._walk.entries(part, starred, weight, rank)
         if not plain:
             for name, child in self._walk.attributes.of_container(container):

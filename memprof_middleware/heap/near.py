@@ -19,7 +19,7 @@ from memprof_middleware.heap.retainers import MOST_PATHS, Holding
 from memprof_middleware.heap.tally import Entry
 from memprof_middleware.heap.turnover import Turnover
 from memprof_middleware.heap.walk import PAUSE_SECONDS, Budget, Walk
-from memprof_middleware.model.holders import HELD_FROM_BEFORE
+from memprof_middleware.model.holders import HIDDEN
 from memprof_middleware.probes.census import type_name
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
 from memprof_middleware.probes.turns import Turn
@@ -136,5 +136,5 @@ def _find(names: Sequence[str], pause: Callable[[float], object]) -> dict[str, H
 def _holding(paths: Counter[str]) -> Holding:
     total = paths.total()
     if not total:
-        return Holding(((HELD_FROM_BEFORE, 1.0),), 0, complete=False)
+        return Holding(((HIDDEN, 1.0),), 0, complete=False)
     return Holding(tuple((path, number / total) for path, number in paths.most_common(MOST_PATHS)), total)

@@ -21,30 +21,39 @@ from memprof_middleware.probes.one_call import in_one_call
 
 # Objects whose types are asked in one go: 100 ns each, beside the 10 ns for each object of the heap.
 WINDOW = 150_000
-_MOST_FRAMES = 20_000
+MOST_GREENLET_FRAMES = 20_000
 _DOUBTS = 16
 
 
-def referrers(objects: list[Any]) -> list[Any]:
-    """Return the tracked objects that refer to some objects: 16-25 ms for each million objects of the heap, in one go.
+def referrers(objects: list[Any]) -> tuple[list[Any], bool]:
+    """The tracked objects that refer to some objects, and whether these are all.
+
+    16-25 ms for each million objects of the heap, in one go. They are not all where a tuple was left out, which another
+    thread may be making.
 
     Args:
         objects: to whom; this very list is not among the answers.
     """
+    # A copy of the arguments that the interpreter makes would be a tuple of that length, in doubt and with no owner.
+    asked = [*objects, objects[-1]] if len(objects) in _ROOMS else objects
     every: list[Any] = []
     kinds: list[type] = []
     found: list[Any] = []
     others, tuples = map(partial(operator.is_not, tuple), kinds), map(partial(operator.is_, tuple), kinds)
     in_one_call(
-        partial(every.extend, itertools.chain.from_iterable(itertools.starmap(gc.get_referrers, [objects]))),
+        partial(every.extend, itertools.chain.from_iterable(itertools.starmap(gc.get_referrers, [asked]))),
         partial(kinds.extend, map(type, every)),
         *_choose(every, others, tuples, found, doubts=_DOUBTS),
         every.clear,
     )
+    is_tuple = partial(operator.is_, tuple)
+    left_out = sum(map(is_tuple, kinds)) - sum(map(is_tuple, map(type, found)))
     # What only we hold is gone for everybody else: copies of the arguments that the interpreter made, for one.
     alone = next(map(sys.getrefcount, [object()]))
     counts = list(map(sys.getrefcount, found))
-    return [one for one, count in zip(found, counts, strict=True) if one is not objects and count > alone]
+    ours = {id(objects), id(asked)}
+    kept = [one for one, count in zip(found, counts, strict=True) if id(one) not in ours and count > alone]
+    return kept, not left_out
 
 
 def instances(wanted: Collection[int], window: int, *, generation: int | None = None) -> tuple[list[Any], int]:
@@ -175,7 +184,7 @@ def greenlet_frames() -> list[types.FrameType]:
         ones, size = instances(set(map(id, kinds)), window)
         for one in ones:
             frame = base.gr_frame.__get__(one)
-            while type(frame) is types.FrameType and len(found) < _MOST_FRAMES:
+            while type(frame) is types.FrameType and len(found) < MOST_GREENLET_FRAMES:
                 found.append(frame)
                 frame = frame.f_back
         window += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -10,9 +11,10 @@ from typing import Any
 
 from memprof_middleware.heap.climb import PAUSE_SECONDS, Climb
 from memprof_middleware.heap.cohorts import Instances
+from memprof_middleware.heap.reckoning import reckon
 from memprof_middleware.heap.referrers import WINDOW, classes_named, instances
 from memprof_middleware.heap.telling import named
-from memprof_middleware.model.holders import HELD_FROM_BEFORE, HELD_NATIVE, UNHELD
+from memprof_middleware.model.holders import HELD_NATIVE, HIDDEN, UNHELD
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes.census import type_name
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
@@ -21,6 +23,11 @@ MOST_PATHS = 8
 # Where the sample lies among the instances, which are by age, but for what the last full collection has reordered: not
 # the oldest, which were there before the leak, nor the very newest, which may be in use.
 _FIRST, _LAST = 0.3, 0.97
+# The second look, at what seems to be held by nothing, may take so much of the time.
+_PROOF = 0.5
+# ``gc.freeze()``, which preforking servers call, hides what it freezes from every search for referrers. CPython 3.12
+# begins with 375 frozen objects of its own, which hold nothing of the program.
+_FROZEN_AT_START = 2_000
 
 
 @valueclass(frozen=True, slots=True)
@@ -30,9 +37,8 @@ class Holding:
     Attributes:
         paths: the shortest path to each sampled instance, without what differs between them, and the share of the
             sample that has it; the most frequent first. Such as ``app.SESSIONS[*].user``, ``task app.watchdog.upload``,
-            ``frame of app.worker.batch``, ``held in native memory``, ``held by something from before the fork`` where
-            ``gc.freeze()`` hides what that is,
-            or ``nobody, or not collected yet`` of young ones that nothing refers to.
+            ``frame of app.worker.batch``; or what :mod:`memprof_middleware.model.holders` has, where it is shown that
+            no path leads to them.
         sampled: instances looked at.
         complete: the time sufficed for all of them.
         named: what most of the sample stand for, where their type says nothing: ``timer app.expire``; empty else.
@@ -76,24 +82,51 @@ def _find(
     cohorts: Instances | None,
     pause: Callable[[float], object],
 ) -> dict[str, Holding]:
-    deadline = time.thread_time() + most_seconds
-    chosen, young, heap = _sample(names, samples, deadline, cohorts, pause)
+    began = time.thread_time()
+    chosen, young, heap, _ = _sample(names, samples, began + most_seconds, cohorts, pause)
     owners = [name for name, objects in chosen.items() for _ in objects]
-    climb = Climb(deadline, pause, heap)
+    climb = Climb(began + most_seconds, pause, heap)
     climb.start([one for objects in chosen.values() for one in objects])
     words = {name: named(objects) for name, objects in chosen.items()}
     chosen.clear()
     climb.run()
+    answers = [climb.answer(number) for number in range(len(owners))]
+    unheld = tuple(dict.fromkeys(name for name, path in zip(owners, answers, strict=True) if path is None))
+    instead = _without_holder(unheld, young, samples, most_seconds * _PROOF, pause)
     result = {}
     for name in names:
-        mine = [number for number, owner in enumerate(owners) if owner == name]
-        found = [climb.answer(number) for number in mine]
-        if name in young:
-            found = [UNHELD if path in (HELD_NATIVE, HELD_FROM_BEFORE) else path for path in found]
+        mine = [path for path, owner in zip(answers, owners, strict=True) if owner == name]
+        found = [instead[name] if path is None else path for path in mine]
         counts = Counter(path for path in found if path)
         paths = tuple((path, count / len(mine)) for path, count in counts.most_common(MOST_PATHS))
         result[name] = Holding(paths, len(mine), complete=all(found), named=words.get(name, ""))
     return result
+
+
+def _without_holder(
+    names: tuple[str, ...], young: set[str], samples: int, most_seconds: float, pause: Callable[[float], object]
+) -> dict[str, str]:
+    """What is said of instances for which no holder was found, by type: empty unless it is shown.
+
+    A second sample is taken, and its references are reckoned up: native memory holds those of which more are alive than
+    the stacks of running functions have room for. What is young may be in the hands of C code for a moment only.
+    """
+    if not names:
+        return {}
+    deadline = time.thread_time() + most_seconds
+    chosen, _, _, alive = _sample(names, samples, deadline, None, pause)
+    sizes = {name: len(ones) for name, ones in chosen.items()}
+    found, room = reckon(chosen, deadline, pause)
+    said = dict.fromkeys(names, "")
+    for name, one in found.items():
+        if one.garbage == sizes[name]:
+            said[name] = UNHELD
+        elif one.held and name not in young and gc.get_freeze_count() > _FROZEN_AT_START:
+            said[name] = HIDDEN
+        elif one.held and name not in young and room is not None:
+            least = alive[name] * one.held / sizes[name] / one.shared
+            said[name] = HELD_NATIVE if least > room else ""
+    return said
 
 
 def _sample(
@@ -102,10 +135,12 @@ def _sample(
     deadline: float,
     cohorts: Instances | None,
     pause: Callable[[float], object],
-) -> tuple[dict[str, list[Any]], set[str], int]:
+) -> tuple[dict[str, list[Any]], set[str], int, dict[str, int]]:
+    """Samples by type, the types of which there are young ones only, the size of the heap, how many were seen."""
     classes = classes_named(set(names), type_name)
     chosen: dict[str, list[Any]] = {}
     young: set[str] = set()
+    seen: dict[str, int] = {}
     heap = 0
     for generation in (2, None):
         found: dict[str, list[Any]] = {}
@@ -128,12 +163,12 @@ def _sample(
                 break
             pause(PAUSE_SECONDS)
         for name, ones in found.items():
-            chosen[name] = spread(ones, samples)
+            chosen[name], seen[name] = spread(ones, samples), len(ones)
             if cohorts is not None:
                 cohorts.take(name, ones)
             if generation is None:
                 young.add(name)
-    return chosen, young, heap
+    return chosen, young, heap, seen
 
 
 def spread(ones: list[Any], samples: int) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import gc
 import itertools
@@ -29,9 +30,10 @@ _PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _SUSPENDED = ((types.CoroutineType, "cr"), (types.GeneratorType, "gi"), (types.AsyncGeneratorType, "ag"))
 # Lists of what lives for other reasons; their own are found by other ways.
 _REGISTRIES = frozenset({"asyncio.tasks", "_asyncio"})
-_MOST_FRAMES = 2_000
+MOST_FRAMES = 2_000
 _LONGEST_NAME = 200
 _partial_of: Callable[[Any], Any] = vars(functools.partial)["func"].__get__
+_traceback_of: Callable[[Any], types.TracebackType | None] = vars(BaseException)["__traceback__"].__get__
 namespace_of_module: Callable[[Any], dict[str, Any]] = vars(types.ModuleType)["__dict__"].__get__
 # 3.13 shows a frame's locals as they are; before, f_locals makes a copy that lives as long as the frame.
 LIVE_LOCALS = sys.version_info >= (3, 13)
@@ -139,18 +141,39 @@ def is_application(frame: types.FrameType) -> bool:
     return not file.startswith((*_STDLIB, "<frozen")) and not any(part in file for part in _PACKAGES)
 
 
-def running_frames() -> list[types.FrameType]:
-    """The frames of all threads but this one, innermost first, without our own."""
+def running_frames(*, own: bool = False) -> list[types.FrameType]:
+    """The frames of all threads, innermost first, without our own.
+
+    Args:
+        own: this thread's too: of what the program runs when it calls us itself.
+    """
     found: list[types.FrameType] = []
-    # By identity: a variable that had this very frame would close a cycle, with all that its callers have in theirs.
-    # Not by the thread's number: eventlet puts a greenlet's in its place.
-    here = id(sys._getframe())
-    for innermost in filter(lambda frame: id(frame) != here, list(sys._current_frames().values())):
-        at: types.FrameType | None = innermost
-        while at is not None and len(found) < _MOST_FRAMES:
-            if not is_ours(at.f_globals.get("__name__")):
-                found.append(at)
-            at = at.f_back
+    # By identity, and handed on: a variable that had this very frame would close a cycle, with all that its callers
+    # have in theirs. Not by the thread's number: eventlet puts a greenlet's in its place.
+    add = functools.partial(_add_callers, here=id(sys._getframe()), own=own, found=found)
+    collections.deque(map(add, list(sys._current_frames().values())), maxlen=0)
+    return found
+
+
+def _add_callers(innermost: types.FrameType, *, here: int, own: bool, found: list[types.FrameType]) -> None:
+    at: types.FrameType | None = innermost
+    if id(innermost) == here:
+        at = innermost.f_back if own else None
+    while at is not None and len(found) < MOST_FRAMES:
+        if not is_ours(at.f_globals.get("__name__")):
+            found.append(at)
+        at = at.f_back
+
+
+def handled() -> list[tuple[str, BaseException]]:
+    """The exceptions that running functions handle, by the names of these: no variable needs to have them."""
+    found = []
+    for given in list(sys._current_exceptions().values()):
+        error: Any = given[1] if type(given) is tuple else given  # up to 3.11 with its type and traceback
+        if error is not None:
+            begins = _traceback_of(error)
+            where = "exception" if begins is None else frame_name(begins.tb_frame)
+            found.append((f"{where}.<{type_name(type(error)).rpartition('.')[2]}>", error))
     return found
 
 
@@ -162,6 +185,17 @@ def locals_of(frame: types.FrameType) -> list[tuple[str, Any]]:
     found = [(name, value) for name, value in list(shown.items()) if type(name) is str]
     if not LIVE_LOCALS and sys.getrefcount(shown) <= 3:  # ours, the argument's, the frame's: nobody called locals()
         shown.clear()  # else the copy would keep everything alive until the function returns
+    return found
+
+
+def namespaces_of(frame: types.FrameType) -> list[tuple[str, dict[str, Any]]]:
+    """Names and namespaces in which a frame runs: what ``exec`` runs may have some that no module has."""
+    module = frame.f_globals.get("__name__")
+    name = clean(f"frame of {module if type(module) is str else '?'}.<module>", _LONGEST_NAME)
+    found = [(name, frame.f_globals)]
+    if not frame.f_code.co_flags & 1:
+        shown: Any = frame.f_locals
+        found += [(frame_name(frame), shown)] if type(shown) is dict else []
     return found
 
 

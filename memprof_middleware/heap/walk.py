@@ -14,6 +14,7 @@ from memprof_middleware.heap.attributes import Attributes
 from memprof_middleware.heap.buffers import Buffers
 from memprof_middleware.heap.entries import LEAVES, is_class, is_large_text
 from memprof_middleware.heap.expand import Expander
+from memprof_middleware.heap.referrers import greenlet_frames
 from memprof_middleware.heap.tally import SUMMED, Entry, Tally
 from memprof_middleware.heap.turnover import Turnover
 from memprof_middleware.model.value import valueclass
@@ -103,6 +104,7 @@ class Walk:
         used: the share of the budget that it has used; 1 or more if that ended it.
         before: the same when it came to the distance at which there are parts.
         parted: it has left out what has its turn in another walk.
+        left_out: it has left out something else: what is too deep, or a root.
         easily: the greatest distance that it began with half of the budget left.
     """
 
@@ -119,6 +121,7 @@ class Walk:
         self.visited = self._work = self.easily = 0
         self.used = self.before = 0.0
         self.parted = turn.parts > 1
+        self.left_out = False
         self._budget, self.least, self._turn, self._deepest = budget, least, turn, deepest
         self._began = time.thread_time()
         self.seen: set[int] = set()
@@ -161,6 +164,7 @@ class Walk:
                 yield
                 if self._check_budget() >= 1:
                     return
+        self.left_out |= bool(self._pending[-1].objects)
 
     def _through(self, level: Level) -> Iterator[None]:
         level.turn()
@@ -189,17 +193,19 @@ class Walk:
         self.what_runs()
 
     def what_runs(self) -> None:
-        """Begin at the tasks and the running functions too."""
-        tasks = roots.tasks()
+        """Begin at the tasks and the running functions too, and at what these handle."""
+        tasks, frames = roots.tasks(), roots.running_frames()
         for loop in roots.loops(tasks):
             self._into(self._pending[_LOOP], loop, "event loop")
         for task in tasks[-_TASKS:]:
             self._into(self._pending[_TASK], task, roots.task_name(task))
-        for frame in roots.running_frames():
-            if roots.LIVE_LOCALS or roots.is_application(frame):
-                for name, value in roots.locals_of(frame):
-                    path = f"{roots.frame_name(frame)}.{name}"
-                    self._into(self._pending[_FRAME], value, path)
+        for frame in frames:
+            for name, value in roots.locals_of(frame):
+                path = f"{roots.frame_name(frame)}.{name}"
+                self._into(self._pending[_FRAME], value, path)
+        for name, error in roots.handled():
+            self._into(self._pending[_FRAME], error, name)
+        self.left_out |= len(tasks) > _TASKS or len(frames) >= roots.MOST_FRAMES or bool(greenlet_frames())
         context = contextvars.copy_context()
         self._into(self._pending[_LOOP], context, "context")
 
@@ -233,24 +239,12 @@ class Walk:
             self._types.append(kind)
         if role == _LEAF and label and is_large_text(child):
             self._text(child, path if label == ENTRY else f"{path}.{label}", entry[2])
-        if role == _LEAF or id(child) in self.seen or len(path) > _LONGEST_PATH:
+        if role == _LEAF or id(child) in self.seen:
             return
-        name = path
-        if role == _FUNCTION:
-            if not roots.is_nested(child):
-                name = roots.function_name(child)
-            elif label and label != ENTRY:
-                name = f"{path}.{label}"
-        elif role == _CLASS and not roots.is_made_at_run_time(child):
-            name = type_name(child)
-        elif label == ENTRY:
-            name = path
-        elif label:
-            name = f"{path}.{label}"
-        else:
-            name = f"{path}.<{roots.coroutine_name(child) or type_name(kind).rpartition('.')[2]}>"
+        if len(path) > _LONGEST_PATH:  # no longer: all that follows has one name
+            path, label = path if path.endswith("…") else f"{path}…", ENTRY
         self.seen.add(id(child))
-        self.next.push(child, name, entry[2], bound, entry[4])
+        self.next.push(child, _name_of(child, role, path, label), entry[2], bound, entry[4])
 
     def namespace(self, space: dict[Any, Any], entry: Entry) -> None:
         """The names and values of a namespace, of a large one piece by piece in the next steps."""
@@ -306,6 +300,21 @@ class Walk:
         if id(text) not in self.seen:
             self.seen.add(id(text))
             self.buffers.add(text, path, weight)
+
+
+def _name_of(child: Any, role: int, path: str, label: str) -> str:
+    """The path of a child; classes and functions have their own names."""
+    if role == _FUNCTION and not roots.is_nested(child):
+        return roots.function_name(child)
+    if role == _CLASS and not roots.is_made_at_run_time(child):
+        return type_name(child)
+    if label == ENTRY or (role == _FUNCTION and not label):
+        return path
+    return f"{path}.{label or f'<{_word_for(child)}>'}"
+
+
+def _word_for(child: Any) -> str:
+    return roots.coroutine_name(child) or type_name(type(child)).rpartition(".")[2]
 
 
 def _role(kind: type) -> int:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from memprof_middleware.leaks.growth import Growth
-from memprof_middleware.model.holders import HELD_FROM_BEFORE, HELD_NATIVE
+from memprof_middleware.model.holders import HELD_NATIVE, HIDDEN, NO_PATH
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.text.subject import MUTE
 
@@ -50,8 +50,8 @@ class Scene:
         module: the module that a name begins with.
         in_step: whether two series, by name, rise and fall together at every look; that their ratio is a round
             number says nothing.
-        complete: all that the program keeps was looked at.
-        named: what types of the interpreter stand for: frames by their function.
+         complete: all that the program keeps was looked at, from all roots.
+         named: what types of the interpreter stand for: frames by their function.
     """
 
     holders: Mapping[str, Sequence[tuple[str, float]]]
@@ -116,6 +116,7 @@ def _by_root(types: Sequence[Growth], scene: Scene) -> dict[str, list[Growth]]:
     for growth in sorted(types, key=lambda growth: (scene.rank(growth.name), -growth.amount)):
         least = _BUILTIN_SHARE if scene.rank(growth.name) == BUILTIN else _SHARE
         paths = [path for path, share in scene.holders.get(growth.name, ()) if share >= least]
+        paths.sort(key=lambda path: path.startswith(NO_PATH))
         if paths:
             groups.setdefault(root_of(paths[0]), []).append(growth)
         else:
@@ -152,7 +153,7 @@ def _attach_paths(groups: dict[str, list[Growth]], paths: Sequence[Growth], scen
                     for other, members in groups.items()
                     if place is not None
                     # gc.freeze() hides the holder; a container that grows alike may name it.
-                    and (other.startswith("?") or other in {HELD_NATIVE, HELD_FROM_BEFORE})
+                    and (other.startswith("?") or other in {HELD_NATIVE, HIDDEN})
                     and any(member.name in place.holds and _comparable(growth, member) for member in members)
                 ),
                 root,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from memprof_middleware.analysis.history import History
@@ -14,6 +15,8 @@ from memprof_middleware.leaks.pausing import Halted
 
 # Holders are looked for again when a type has grown by this factor since.
 _LOOK_AGAIN = 2.0
+# So many types are sought in one search, at the most.
+_AT_ONCE = 8
 
 
 class Holders:
@@ -34,6 +37,8 @@ class Holders:
     ) -> None:
         self._probes, self._failures, self._pause, self._budget = probes, failures, pause, budget
         self._found: dict[str, tuple[int, Sequence[tuple[str, float]]]] = {}
+        self._tries: Counter[str] = Counter()  # searches in a row that have found nothing, by type
+        self._at_once = _AT_ONCE
         self.named: dict[str, str] = {}
 
     @property
@@ -52,18 +57,26 @@ class Holders:
         return bool(roots[0] & roots[1]) or package_of(self._probes.module(a)) == package_of(self._probes.module(b))
 
     def search(self, history: History, names: Iterable[str]) -> None:
-        """Search for the holders of types that have doubled since their last search."""
+        """Search for the holders of types that have doubled since their last search.
+
+        A search that finds nothing had too little time for so many: half as many are sought the next time, those first
+        that were not often sought.
+        """
         due = []
         for name in names:
             count = history.counts(name, len(history) - 1)[0]
             if count >= _LOOK_AGAIN * self._found.get(name, (0,))[0]:
                 due.append((name, count))
+        due = sorted(due, key=lambda one: self._tries[one[0]])[: self._at_once]
         if not due:
             return
         with self._budget.charging("search"), self._failures.caught("probe_holders"), contextlib.suppress(Halted):
             found = self._probes.holders([name for name, _ in due], pause=self._pause)
+            answered = any(found[name].paths for name, _ in due if name in found)
+            self._at_once = min(_AT_ONCE, 2 * self._at_once) if answered else max(1, len(due) // 2)
             for name, count in due:
                 paths = found[name].paths if name in found else ()
+                self._tries[name] = 0 if paths else self._tries[name] + 1
                 if paths or name not in self._found:
                     self._found[name] = count, paths
                 if name in found and found[name].named:

@@ -18,7 +18,7 @@ from memprof_middleware.leaks.grouping import (
     types_in,
 )
 from memprof_middleware.leaks.growth import BUFFER, Growth
-from memprof_middleware.model.holders import HELD_NATIVE
+from memprof_middleware.model.holders import HELD_NATIVE, NO_PATH
 from memprof_middleware.model.value import valueclass
 
 _FAR = 1000
@@ -52,12 +52,19 @@ class Incident:
         """The same, under the name of another member."""
         members = {growth.name: growth for growth in (self.leader, *self.others)}
         others = tuple(growth for member, growth in members.items() if member != name)
-        return dataclasses.replace(self, leader=members[name], others=others)
+        return self.under(members[name], others)
+
+    def under(self, leader: Growth, others: tuple[Growth, ...]) -> Incident:
+        """The same with another leader. That no path leads to them was shown of the first one's objects alone."""
+        found = dataclasses.replace(self, leader=leader, others=others)
+        if leader.name == self.leader.name or not self.holder.startswith(NO_PATH):
+            return found
+        return dataclasses.replace(found, root="", holder="")
 
     @property
     def is_held(self) -> bool:
         """Whether something in Python is known to hold it."""
-        return bool(self.root) and self.root != HELD_NATIVE
+        return bool(self.root) and not self.root.startswith(NO_PATH)
 
     @property
     def names(self) -> set[str]:
@@ -118,7 +125,9 @@ def _incident(root: str, members: Sequence[Growth], shadows: Sequence[Growth], s
     leader = min(telling, key=lambda growth: _order(growth, scene)) if telling else _widest(paths or types)
     rest = sorted(members, key=lambda growth: _order(growth, scene))
     others = [growth for growth in (*rest, *shadows) if growth is not leader]
-    known = "" if root.startswith("?") else root
+    own = any(root_of(path) == root for path, _ in scene.holders.get(leader.name, ()))
+    # What is in step with things that no path leads to may have a holder all the same.
+    known = "" if root.startswith("?") or (root.startswith(NO_PATH) and not own) else root
     bounds = [place.bound for path, place in scene.places.items() if root_of(path) == known and place.bound]
     return Incident(leader, tuple(others), known, _holder(leader, known, scene), max(bounds) if bounds else None)
 

@@ -62,9 +62,9 @@ class Measuring:
         self._comparable = 0  # number of the first snapshot whose counts are followed
 
     @property
-    def complete(self) -> bool:
-        """Whether the last walk was complete."""
-        return self._walk is not None and self._walk.complete
+    def exhaustive(self) -> bool:
+        """Whether the last walk has left nothing out."""
+        return self._walk is not None and self._walk.complete and self._walk.exhaustive
 
     def measure(
         self,

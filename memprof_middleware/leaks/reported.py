@@ -134,7 +134,7 @@ def _led(case: Case, past: Past, history: History, rank: Callable[[str], float])
     if incident is None:
         return Incident(growth, ())
     others = tuple(one for one in (incident.leader, *incident.others) if one.name != growth.name)
-    return dataclasses.replace(incident, leader=growth, others=others)
+    return incident.under(growth, others)
 
 
 def _by_name(growth: Growth, life: Life, told: str, past: Past) -> Growth:

@@ -21,6 +21,7 @@ from memprof_middleware.leaks.life import Life
 from memprof_middleware.leaks.room import CONFIRM
 from memprof_middleware.model import MB, FedBy, Leak, LeakState, Severity
 from memprof_middleware.model.forecast import Ahead
+from memprof_middleware.model.holders import NO_PATH
 from memprof_middleware.model.urgency import SETTLED_SECONDS, Urgency
 from memprof_middleware.text.headline import quantity, rarely
 from memprof_middleware.text.words import size
@@ -81,7 +82,7 @@ def verdict_of(
         severity=_severity(growth, percent, config),
         confidence=round(_confidence(incident, life, told=told, confirmed=confirmed), 2),
         notable=confirmed or told or (enough and _has_laboratory(config)),
-        holder=incident.holder or (before.holder if before else ""),
+        holder=incident.holder or _holder_before(growth, before),
         route=route.route,
         route_share=route.share,
         route_per_request=route.per_request,
@@ -161,6 +162,13 @@ def has_ended(leak: Leak, values: Sequence[float], load: Load) -> bool:
         return min(values[len(values) * 2 // 3 :]) <= top and len(values) >= leak.snapshots
     stalled = stalled_for(values, load)
     return stalled > _STALLED * (load.served - stalled)
+
+
+def _holder_before(growth: Growth, before: Leak | None) -> str:
+    """What was known of the holder; that no path leads to them was shown of the objects of that name alone."""
+    if before is None or (before.name != growth.name and before.holder.startswith(NO_PATH)):
+        return ""
+    return before.holder
 
 
 def _confidence(incident: Incident, life: Life | None, *, told: bool, confirmed: bool) -> float:

@@ -232,7 +232,7 @@ class LeakWatch:
 
     def _watched(
         self,
-        incidents: Iterable[Incident],
+        incidents: Sequence[Incident],
         found: dict[str, Leak],
         own: Mapping[str, Leak],
         over: set[str],
@@ -249,7 +249,9 @@ class LeakWatch:
                 renamed = self._renamed(incident, own)
                 before = first_told(renamed, own)
                 found.setdefault(renamed.leader.name, self._verdict(renamed, before, None, history, route_of))
-        claimed = over.union(*((leak.name, *leak.also) for leak in found.values()))
+        # By the incidents too: of a large one a verdict lists some names only.
+        members = (incident.names for incident in incidents)
+        claimed = over.union(*((leak.name, *leak.also) for leak in found.values()), *members)
         left = {name: leak for name, leak in own.items() if name not in claimed}
         found |= {name: leak for name, leak in left.items() if not self._has_ended(leak, history)}
 
@@ -299,7 +301,7 @@ class LeakWatch:
             probes.rank,
             probes.module,
             self._in_step,
-            measuring.complete,
+            measuring.exhaustive,
             self._holders.named,
         )
 

@@ -16,7 +16,7 @@ from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.leaks.grouping import root_of
 from memprof_middleware.leaks.pausing import Halted
 from memprof_middleware.model import Leak
-from memprof_middleware.model.holders import HELD_NATIVE, NO_PATH
+from memprof_middleware.model.holders import HELD_NATIVE, HIDDEN, NO_PATH
 from memprof_middleware.text.advice import pattern_of
 from memprof_middleware.text.subject import named_by_path
 
@@ -86,7 +86,7 @@ class Whereabouts:
 
     def _place(self, path: str) -> Definition:
         begins = root_of(path)
-        if begins and begins not in self._known and begins != HELD_NATIVE:
+        if begins and begins not in self._known and begins not in (HELD_NATIVE, HIDDEN):
             if not self._budget.allows("search"):
                 return _UNKNOWN
             found, began = _UNKNOWN, time.thread_time()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from memprof_middleware.model import MB, Leak
+from memprof_middleware.model.holders import NO_PATH
 from memprof_middleware.text.subject import MUTE
 
 # What is kept per request, where the estimate's ends are this close to it; wider ones are no figure.
@@ -17,8 +18,6 @@ _LEAST_HOURS = 0.5 / 60
 _TASK, _THREAD, _TIMER = "task ", "thread ", "timer "
 # Not containers, but what the whole process has open.
 _OPEN = {"open files": "Open files", "sockets": "Sockets"}
-# Holders that say that none is known.
-_NOWHERE = ("held ", "nobody")
 _IN_BYTES = frozenset({"native", "mapped", "fragmentation"})
 _MEMORY = {
     "untracked": "Untracked data (bytes, strings, numbers)",
@@ -68,7 +67,7 @@ def holder(leak: Leak) -> str:
     if leak.kind == "container":
         return "" if leak.name in _OPEN or leak.name.startswith((_TASK, _THREAD, _TIMER)) else leak.name
     path = leak.path or leak.holder.partition(" (")[0].partition(" and ")[0]
-    if path.startswith(_NOWHERE):
+    if path.startswith(NO_PATH):
         return ""
     return path.partition("[")[0].partition(".__traceback__")[0]
 

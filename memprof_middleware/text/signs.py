@@ -164,8 +164,10 @@ def c_extension_refs(leak: Subject) -> Sign:
 
 
 def native(leak: Subject) -> Sign:
-    """Memory that C code has asked for grows."""
-    return _sure(leak.leak.kind == "native")
+    """Memory of the C library grows; without proof large texts and buffers of Python are likely too, but less so."""
+    if leak.leak.kind != "native":
+        return Sign.NO
+    return Sign.SURE if leak.path.startswith(HELD_NATIVE) else Sign.LIKELY
 
 
 def mapped(leak: Subject) -> Sign:

@@ -12,6 +12,7 @@ import gc
 import importlib
 import io
 import queue
+import subprocess
 import sys
 import threading
 import time
@@ -687,3 +688,59 @@ def test_what_an_adapter_wraps_is_measured(shop: Any, package: str) -> None:
 def test_our_own_objects_are_left_out() -> None:
     """The profiler's history is not what the program keeps."""
     assert not [one.path for one in walk().found if one.path.startswith("memprof_middleware")]
+
+
+def test_what_a_walk_leaves_out_is_said(shop: Any) -> None:
+    """A walk that came to its end has seen everything, unless something was too deep."""
+    program = """
+import sys, types
+from memprof_middleware.heap.containers import find_containers
+shop = sys.modules["shop"] = types.ModuleType("shop")
+shop.__file__ = "/srv/shop.py"
+print(find_containers(most_seconds=60).exhaustive)
+shop.DEEP = [[[[[[[[object(), set()]]]]]]]]
+walk = find_containers(most_seconds=60)
+print(walk.complete, walk.exhaustive)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True", "False"]
+
+
+def test_a_path_that_is_too_long_hides_nothing(shop: Any) -> None:
+    """Behind a path of three hundred letters everything is measured, under one name that ends with dots."""
+    kind = type("N" * 40, (), {"__slots__": ("x" * 40,)})
+    top = at = kind()
+    for number in range(12):
+        below = type(f"N{number}" * 20, (), {"__slots__": ("x" * 40,)})()
+        setattr(at, "x" * 40, below)
+        at = below
+    setattr(at, "x" * 40, [object() for _ in range(500)])
+    shop.TOP = top
+    [long] = [one for one in walk().found if one.path.startswith("shop.TOP.")]
+    assert (long.path[-1], long.length) == ("…", 500)
+
+
+def test_what_a_handled_exception_keeps_is_measured(shop: Any) -> None:
+    """A list in a frame that failed, within the ``except`` of a running function."""
+    ready, done = threading.Event(), threading.Event()
+
+    def fail(rows: list[object]) -> None:
+        raise ValueError
+
+    def work() -> None:
+        try:
+            fail([object() for _ in range(500)])
+        except ValueError:
+            ready.set()
+            done.wait()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert ready.wait(10)
+    try:
+        paths = [one.path for one in walk().found]
+    finally:
+        done.set()
+        thread.join()
+    [path] = [path for path in paths if ".work.<ValueError>." in path]
+    assert path.endswith("work.<ValueError>.__traceback__.tb_frame.<list>")

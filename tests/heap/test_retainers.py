@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import contextvars
 import ctypes
@@ -21,7 +22,7 @@ import pytest
 
 from memprof_middleware.heap import climb as climb_module
 from memprof_middleware.heap.retainers import Holding, find_holders
-from memprof_middleware.model.holders import HELD_FROM_BEFORE, HELD_NATIVE, UNHELD
+from memprof_middleware.model.holders import HELD_NATIVE, HIDDEN, UNHELD
 
 PLENTY = 600.0
 
@@ -302,20 +303,208 @@ def test_a_thread_and_a_thread_local(shop: Any, worker: Any) -> None:
     assert only(f"{__name__}.Owner") == f"thread {__name__}.test_a_thread_and_a_thread_local.<locals>.work.owned[*]"
 
 
-def test_held_by_c() -> None:
-    """What survived a full collection and nothing in Python refers to is held in native memory."""
+def test_the_variables_of_the_function_that_asks() -> None:
+    """What the program has in variables while it calls us itself, as a script without our thread does."""
+    kept = [Item() for _ in range(20)]
+    assert only() == f"frame of {__name__}.test_the_variables_of_the_function_that_asks.kept[*]"
+    kept.clear()
+
+
+def test_an_exception_that_is_handled(worker: Any) -> None:
+    """A function that works on within ``except`` keeps the frames that failed, though no variable has the exception."""
+
+    def fail(items: list[Item]) -> None:
+        raise ValueError
+
+    def work(wait: Any) -> None:
+        try:
+            fail([Item() for _ in range(20)])
+        except ValueError:
+            wait()
+
+    worker(work)
+    name = f"{__name__}.test_an_exception_that_is_handled.<locals>.work"
+    assert only() == f"frame of {name}.<ValueError>.__traceback__.tb_frame.items[*]"
+
+
+def test_a_generator_that_only_a_loop_has(worker: Any) -> None:
+    """The generator of a ``for`` loop is on the stack of the function alone; what its variables have is found."""
+
+    def listen() -> Iterator[int]:
+        buffer = []
+        while True:
+            buffer.append(Item())
+            yield len(buffer)
+
+    def work(wait: Any) -> None:
+        for size in listen():
+            if size == 20:
+                wait()
+                return
+
+    worker(work)
+    name = f"{__name__}.test_a_generator_that_only_a_loop_has.<locals>.listen"
+    assert only() == f"frame of {name}.buffer[*]"
+
+
+def test_the_namespace_of_code_that_runs(worker: Any) -> None:
+    """What ``exec`` runs may have a namespace that no module has: it is kept by the code that runs."""
+
+    def work(wait: Any) -> None:
+        code = "items = [make() for _ in range(20)]\nwait()"
+        exec(code, {"__name__": "job", "make": Item, "wait": wait})
+
+    worker(work)
+    assert only() == "frame of job.<module>.items[*]"
+
+
+def test_a_module_that_is_not_imported(shop: Any) -> None:
+    """The names of a module that only a dict of the program has."""
+    plugin = types.ModuleType("plugin")
+    plugin.items = [Item() for _ in range(20)]  # type: ignore[attr-defined]
+    shop.PLUGINS = {"one": plugin}
+    del plugin
+    assert only() == "shop.PLUGINS[*].items[*]"
+
+
+def test_frames_of_an_adapter_are_links(shop: Any) -> None:
+    """Between the frames of a server and of an application that an exception keeps lies the adapter's."""
+    adapter: dict[str, Any] = {"__name__": "wsgi_memprof.middleware"}
+    exec("def call(inner):\n    inner()", adapter)
+
+    def view() -> None:
+        try:
+            int("no number")
+        except ValueError as error:
+            shop.FAILED.append(error)
+
+    def serve(item: Item) -> None:
+        adapter["call"](view)
+
+    shop.FAILED = []
+    for _ in range(20):
+        serve(Item())
+    assert only() == "shop.FAILED[*].__traceback__.tb_frame.item"
+    assert only("builtins.frame") == "shop.FAILED[*].__traceback__.tb_frame"
+
+
+@contextlib.contextmanager
+def lost(many: int, *, cyclic: bool = False) -> Iterator[None]:
+    """Objects of which C code has lost a reference."""
     gc.unfreeze()  # where something is frozen, nobody can tell
-    items = [Item() for _ in range(20)]
+    items = [Item() for _ in range(many)]
     for one in items:
+        one.previous = {"self": one} if cyclic else None
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(one))
     addresses = [id(one) for one in items]
     del one
     items.clear()
     try:
-        assert only() == HELD_NATIVE
+        yield
     finally:
         for address in addresses:
             ctypes.pythonapi.Py_DecRef(ctypes.cast(address, ctypes.py_object))
+
+
+@pytest.mark.parametrize("cyclic", [False, True])
+def test_held_by_c(cyclic: bool) -> None:
+    """Of what no object of Python refers to more is alive than all stacks have room for: C code holds it."""
+    with lost(20_000, cyclic=cyclic):
+        assert only() == HELD_NATIVE
+
+
+def nothing() -> None:
+    """No holder is found, and none is said to be known."""
+    found = holding()
+    assert (found.paths, found.complete) == ((), False)
+
+
+def test_so_few_may_be_on_a_stack() -> None:
+    """What stacks have room for is not said to be held in native memory: nobody can look there."""
+    with lost(20):
+        nothing()
+
+
+def test_a_list_that_only_a_loop_has(worker: Any) -> None:
+    """The list of a ``for`` loop is on the stack of the function alone: its holder is not found."""
+    gc.unfreeze()
+
+    def work(wait: Any) -> None:
+        for number, _ in enumerate([Item() for _ in range(20_000)]):
+            if number == 0:
+                wait()
+                return
+
+    worker(work)
+    nothing()
+
+
+def test_arguments_of_callbacks_at_exit() -> None:
+    """What waits for the end of the process is kept where no search sees it, and by the program."""
+    gc.unfreeze()
+
+    def finish(item: Item) -> None:
+        raise AssertionError(item)
+
+    for _ in range(5_000):
+        atexit.register(finish, Item())
+    try:
+        nothing()
+    finally:
+        atexit.unregister(finish)
+
+
+def test_tuples_that_may_be_in_the_making(shop: Any) -> None:
+    """A tuple of ten in a tuple may be one that another thread fills: it is left out, and that is said."""
+    gc.unfreeze()
+    shop.ROWS = tuple((Item(), *range(9)) for _ in range(5_000))
+    nothing()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_changes_while_it_is_looked_at(there: bool, shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is freed, or goes from one container to another, between two looks, is not said to be held by nothing."""
+    gc.unfreeze()
+    shop.ITEMS = [Item() for _ in range(5_000)]
+    look = climb_module.referrers
+
+    def changes(objects: list[Any]) -> tuple[list[Any], bool]:
+        found = look(objects)
+        if there and shop.ITEMS:
+            shop.MOVED = dict(enumerate(shop.ITEMS))
+        shop.ITEMS.clear()
+        return found
+
+    monkeypatch.setattr(climb_module, "referrers", changes)
+    nothing()
+
+
+def test_a_cycle_that_is_garbage() -> None:
+    """What survived young collections and refers only to itself is garbage, and not held by C code."""
+    gc.unfreeze()
+    kept = [Item() for _ in range(5_000)]
+    for one in kept:
+        one.previous = {"self": one}
+    gc.collect()
+    gc.disable()
+    try:
+        kept.clear()
+        del one
+        found = find_holders([ITEM], most_seconds=PLENTY, pause=lambda _: None)[ITEM]
+    finally:
+        gc.enable()
+    assert found.paths == ((UNHELD, 1.0),)
+
+
+def test_what_we_hold_ourselves(shop: Any) -> None:
+    """What a callback of the profiler refers to is kept by us: that is no native memory."""
+    gc.unfreeze()
+    ours = type("Handlers", (), {"__module__": "memprof_middleware.shop", "__slots__": ("kept",)})
+    shop.profilers = made = [ours() for _ in range(5_000)]
+    for one in made:
+        one.kept = Item()
+    del one, made
+    nothing()
 
 
 def test_what_is_frozen_may_be_the_holder() -> None:
@@ -341,7 +530,7 @@ gc.unfreeze()
 print(*[path for path, _ in probes.holders(["__main__.Session"])["__main__.Session"].paths])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == [f"300|{HELD_FROM_BEFORE}", "shop.SESSIONS[*]"]
+    assert done.stdout.splitlines() == [f"300|{HIDDEN}", "shop.SESSIONS[*]"]
 
 
 def test_a_young_cycle_may_be_garbage() -> None:

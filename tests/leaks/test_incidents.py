@@ -12,7 +12,7 @@ from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident, find_incidents, to_search
 from memprof_middleware.leaks.reported import first_told
 from memprof_middleware.model import Leak, LeakKind, LeakState
-from memprof_middleware.model.holders import HELD_NATIVE
+from memprof_middleware.model.holders import HELD_NATIVE, UNHELD
 
 
 def growth(name: str, rate: float = 1.0, kind: LeakKind = "objects", first: float = 10) -> Growth:
@@ -290,3 +290,31 @@ def test_of_verdicts_that_turn_out_to_be_one_the_one_with_a_holder_lends_its_nam
     del own["werkzeug.ClosingIterator"]
     assert first_told(one, own) == own["app.Order"]
     assert first_told(one, {}) is None
+
+
+@pytest.mark.parametrize("said", [HELD_NATIVE, UNHELD])
+def test_what_no_path_leads_to_lends_its_kin_no_holder(said: str) -> None:
+    """A type that was not searched, in step with frames of which no path was found, has a holder that is not known."""
+    growths = [growth("werkzeug.EnvironHeaders"), growth("builtins.frame", 7)]
+    [incident] = find_incidents(growths, scene({"builtins.frame": said}, in_step=True))
+    assert (incident.leader.name, incident.holder, incident.is_held) == ("werkzeug.EnvironHeaders", "", False)
+    own = scene({"werkzeug.EnvironHeaders": said, "builtins.frame": said}, in_step=True)
+    [incident] = find_incidents(growths, own)
+    assert (incident.holder, incident.is_held) == (said, False)
+
+
+def test_a_path_comes_before_none() -> None:
+    """Where a good part of a sample has a path, that is the holder, though more of it has none."""
+    held = {"app.Row": [(HELD_NATIVE, 0.6), ("app.ROWS[*]", 0.4)]}
+    [incident] = find_incidents([growth("app.Row")], Scene(held, {}, rank, module))
+    assert incident.holder == "app.ROWS[*] (40 % of a sample)"
+
+
+def test_under_another_leader_nothing_is_said_of_native_memory() -> None:
+    """That no path leads to objects was shown of those alone; a path belongs to all that it holds."""
+    memory, headers = growth("native memory", 2000, "native"), growth("werkzeug.EnvironHeaders")
+    lost = Incident(memory, (headers,), HELD_NATIVE, HELD_NATIVE)
+    assert lost.led_by("native memory").holder == HELD_NATIVE
+    assert (lost.led_by(headers.name).holder, lost.led_by(headers.name).root) == ("", "")
+    kept = Incident(memory, (headers,), "app.LOG", "app.LOG")
+    assert kept.led_by(headers.name).holder == "app.LOG"

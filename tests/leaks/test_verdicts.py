@@ -90,6 +90,20 @@ def test_memory_that_nothing_counts_is_never_certain(share: float, confidence: f
     assert verdict(buffer, config=Config(), life=life).confidence >= 0.95  # its holder is known: it is no cache of C
 
 
+@pytest.mark.parametrize(
+    ("name", "held", "said"),
+    [
+        ("native memory", HELD_NATIVE, ""),
+        ("shop.Session", HELD_NATIVE, HELD_NATIVE),
+        ("native memory", "shop.SESSIONS[*]", "shop.SESSIONS[*]"),
+    ],
+)
+def test_what_was_said_of_other_things_is_not_said_of_these(name: str, held: str, said: str) -> None:
+    """A leak that goes on under another name has the path that was known, and no word of native memory."""
+    before = verdict(Incident(dataclasses.replace(GROWTH, name=name), (), held, held))
+    assert verdict(Incident(dataclasses.replace(GROWTH, name="shop.Session"), ()), before).holder == said
+
+
 def test_what_was_over_and_grows_again_says_so() -> None:
     """A relapse is evidence."""
     leak = verdict(config=Config(), life=Life(PASSED, "confirmed", 10_600.0, 0.0, relapses=2))

@@ -274,3 +274,44 @@ def test_a_source_that_cannot_be_read_costs_the_place_only(shop: Shop) -> None:
     assert leak is not None
     assert (leak.path, leak.file, leak.notable) == ("shop.SESSIONS[*]", "", True)
     assert shop.profiler.failures.counts["probe_define"] == 1
+
+
+def test_a_large_incident_is_told_once(shop: Shop) -> None:
+    """What was listed alone is not listed beside the incident that it turns out to belong to, however large that is."""
+    shop.probes.held = {"shop.Session": Holding((("shop.KEPT[*]", 1.0),), 8)}
+    parts = [f"lib.Part{number:02}" for number in range(20)]
+    listed = []
+    for number in range(40):
+        shop.keeps("shop.KEPT", 100 * number, ("shop.Session", *parts[: 19 if number < 12 else 20]))
+        grown = dict.fromkeys(parts, 100 * number) | {"lib.Part19": 40 * number + 50 * (number % 5)}
+        leaks = shop.minute(**grown | {"shop.Session": 200 * number})
+        listed.append({leak.name for leak in leaks})
+    assert {"shop.Session", "lib.Part19"} in listed
+    assert [(leak.name, leak.holder) for leak in leaks] == [("shop.Session", "shop.KEPT[*]")]
+
+
+def test_a_search_that_had_no_time_for_so_many_is_made_for_fewer(shop: Shop) -> None:
+    """If nothing is found, half as many types are sought the next time, until each has had its turn."""
+    types = [f"lib{number}.Part" for number in range(6)]
+    asked: list[Sequence[str]] = []
+
+    def search(names: Sequence[str], **_: object) -> dict[str, Holding]:
+        asked.append(names)
+        found = Holding((("shop.KEPT[*]", 1.0),), 8) if len(names) == 1 else Holding(sampled=8, complete=False)
+        return dict.fromkeys(names, found)
+
+    shop.probes.holders = search  # type: ignore[method-assign, assignment]
+    for number in range(30):
+        shop.minute(**dict.fromkeys(types, 100 * number))
+    assert [len(names) for names in asked[:3]] == [6, 3, 1]
+    assert {names[0] for names in asked if len(names) == 1} == set(types)
+
+
+@pytest.mark.parametrize(("exhaustive", "holder"), [(True, "held in native memory"), (False, "")])
+def test_native_memory_holds_only_where_nothing_was_left_out(shop: Shop, exhaustive: bool, holder: str) -> None:
+    """A walk that came to its end and left a root or a depth out has not seen all that Python keeps."""
+    shop.probes.kept = Containers(exhaustive=exhaustive)
+    for number in range(40):
+        shop.kept_mb = 10.0 + number
+        leaks = shop.minute()
+    assert [(leak.kind, leak.holder) for leak in leaks] == [("native", holder)]

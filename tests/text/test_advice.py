@@ -78,7 +78,7 @@ SEEN = [
     ("held", {"name": "app.Row", "path": "app.STORE[*]", "holder": "app.STORE[*] (83 % of a sample)"}),
     ("unknown", {"name": "app.Row"}),
     ("unknown", {"name": "untracked Python data", "kind": "untracked"}),
-    ("unknown", {"name": "app.Row", "holder": "held by something from before the fork"}),
+    ("unknown", {"name": "app.Row", "holder": "holder not found: gc.freeze() hides objects from the search"}),
 ]
 # What looks like one of them, and is not.
 HEALTHY = [

@@ -213,6 +213,16 @@ def test_memory_of_no_python_object_says_whose_it_is(kind, held, unit):
     assert (f"leak of {kind} memory" in sentence(found)) is (kind in {"native", "mapped"})
 
 
+@pytest.mark.parametrize(
+    ("holder", "held"), [("held in native memory", "C code, not Python objects"), ("", "not found")]
+)
+def test_c_code_is_named_only_where_that_is_shown(holder, held):
+    """Memory of the C library is C code's only where all that Python keeps was looked at: large texts lie there too."""
+    more = {"path": "", "holder": holder, "share": None, "file": "", "pattern": "native"}
+    found = state(Scene(leaks=(leak(name="native memory", kind="native", growth_per_hour=46 * 2**20, **more),)))
+    assert facts(found["incidents"][0])["holder"][0] == held
+
+
 class TestLimits:
     """Memory limit reached: always a figure or a reason."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memprof_middleware.model import Leak
-from memprof_middleware.model.holders import NO_PATH
+from memprof_middleware.model.holders import HELD_NATIVE, NO_PATH
 from memprof_middleware.text import headline as named
 from memprof_middleware.text.words import figure, percent
 from memprof_middleware.web.state.words import Parts, code, listed, marked
@@ -16,8 +16,9 @@ _CLEAR = 3.0
 _MEMORY = frozenset({"native", "mapped", "fragmentation"})
 # Populations with the names of functions.
 _ALIVE = frozenset({"task", "thread", "timer"})
+_PROVEN = "C code, not Python objects", "requested through the C library; all that Python keeps was looked at"
 _NATIVE = {
-    "native": ("C code, not Python objects", "requested through the C library, or one large buffer"),
+    "native": ("not found", "requested through the C library, by C code or for large texts and buffers"),
     "mapped": ("mapped memory, owner unknown", "thread stacks, `mmap`, or a C extension; likely, not proven"),
     "fragmentation": ("the allocator", "freed memory that was not given back to the system; nothing leaks"),
     "untracked": ("not found", "bytes, strings or numbers, which are not counted by type"),
@@ -47,9 +48,10 @@ def _held(leak: Leak) -> tuple[Parts, Parts]:
     place = named.holder(leak) or ("" if leak.path.startswith(NO_PATH) else leak.path)
     if not place:
         if leak.kind in _NATIVE:
-            value, note = _NATIVE[leak.kind]
+            is_proven = leak.kind == "native" and leak.holder.startswith(HELD_NATIVE)
+            value, note = _PROVEN if is_proven else _NATIVE[leak.kind]
             return marked(value), marked(note)
-        return marked("not found"), marked(leak.holder or "too early to say, or held by a C extension")
+        return marked("not found"), marked(leak.holder or "too early to say, or held where no search can look")
     notes = []
     if leak.file:
         notes.append(code(f"{leak.file}:{leak.line}" if leak.line else leak.file))
