@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import itertools
+import sys
 import time
 import types
 from collections.abc import Callable, Iterator
@@ -14,7 +15,6 @@ from memprof_middleware.heap.attributes import Attributes
 from memprof_middleware.heap.buffers import Buffers
 from memprof_middleware.heap.entries import LEAVES, is_class, is_large_text
 from memprof_middleware.heap.expand import Expander
-from memprof_middleware.heap.referrers import greenlet_frames
 from memprof_middleware.heap.tally import SUMMED, Entry, Tally
 from memprof_middleware.heap.turnover import Turnover
 from memprof_middleware.model.value import valueclass
@@ -205,7 +205,9 @@ class Walk:
                 self._into(self._pending[_FRAME], value, path)
         for name, error in roots.handled():
             self._into(self._pending[_FRAME], error, name)
-        self.left_out |= len(tasks) > _TASKS or len(frames) >= roots.MOST_FRAMES or bool(greenlet_frames())
+        self.left_out |= len(tasks) > _TASKS or len(frames) >= roots.MOST_FRAMES
+        # To list the greenlets that wait takes a search through all objects, too long for each walk.
+        self.left_out |= "greenlet" in sys.modules
         context = contextvars.copy_context()
         self._into(self._pending[_LOOP], context, "context")
 

@@ -576,6 +576,7 @@ def test_a_namespace_made_of_data(shop: Any, monkeypatch: pytest.MonkeyPatch) ->
     other.__file__ = "/srv/cart.py"
     monkeypatch.setitem(sys.modules, "shop.cart", other)
     other.KEPT = list(range(40))  # type: ignore[attr-defined]
+    before = walk().visited  # what the running tests have in their variables
     for number in range(5_000):
         setattr(shop, f"n{number}", list(range(9)))
     turn, seen = Turn(), set[str]()
@@ -585,7 +586,7 @@ def test_a_namespace_made_of_data(shop: Any, monkeypatch: pytest.MonkeyPatch) ->
         lengths = {one.path: one.length for one in result.found}
         assert lengths["shop.__dict__"] == len(vars(shop))
         assert lengths["shop.cart.KEPT"] == 40
-        assert result.visited < 3_000
+        assert result.visited < before + 3_000
         assert not result.complete
         seen |= {path for path in lengths if path.startswith("shop.n")}
     assert len(seen) == 5_000
@@ -607,13 +608,14 @@ def test_whose_turn_it_is() -> None:
 
 def test_a_large_namespace_does_not_hold_others_up(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tens of thousands of names are taken piece by piece, with a look at the clock between."""
+    alone = walk().visited
     for number in range(30_000):
         setattr(shop, f"n{number}", number)
     monkeypatch.setattr(containers_module, "SLICE_SECONDS", 0.0)
     before: list[float] = []
     result = find_containers(pause=before.append)
     assert len(before) > 15
-    assert result.visited < 5_000
+    assert result.visited < alone + 5_000
 
 
 def test_short_containers_are_left_out(shop: Any) -> None:
