@@ -12,6 +12,9 @@ from pathlib import Path
 
 from memprof_middleware.model.value import valueclass
 
+# Tells a socket object that its descriptor is non-blocking; not on macOS.
+_IS_SO = getattr(_socket, "SOCK_NONBLOCK", 0)
+
 
 @valueclass(frozen=True, slots=True)
 class Listener:
@@ -59,22 +62,23 @@ def listener(proc: Path = Path("/proc")) -> Listener | None:
 
 
 def _read_socket(fd: int) -> tuple[str, bool]:
-    """Return the address to which a socket is bound, and whether it listens."""
-    # A socket object over a descriptor takes on the process's default timeout, and with it may change the blocking
-    # mode, which the server's own descriptor shares.
-    blocking = os.get_blocking(fd)
+    """Return the address to which a socket is bound, and whether it listens.
+
+    The host may be about to set the socket's mode, so it is not written here, not even back to what it was: an event
+    loop whose socket blocks stands still. A socket object over a descriptor takes on the process's default timeout and
+    makes it non-blocking, unless it is said to be so already.
+    """
+    if not _IS_SO and _socket.getdefaulttimeout() is not None:
+        raise OSError("a socket object would change the blocking mode")
     copy = os.dup(fd)
     try:
-        socket = _socket.socket(fileno=copy)
+        socket = _socket.socket(type=_socket.SOCK_STREAM | _IS_SO, fileno=copy)
     except OSError:
         os.close(copy)
         raise
-    try:
+    with contextlib.closing(socket):
         listens = bool(socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN))
         name = socket.getsockname()
-    finally:
-        socket.close()
-        os.set_blocking(fd, blocking)
     if isinstance(name, tuple):
         return f"{name[0]}:{name[1]}", listens
     # A Unix socket: a path, or bytes for an abstract name.

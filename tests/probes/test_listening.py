@@ -79,6 +79,33 @@ def test_the_servers_socket_is_left_as_it_was(timeout, blocking):
     assert found == f"{blocking} 1"
 
 
+@pytest.mark.parametrize("timeout", [None, 5.0])
+def test_the_host_sets_the_mode_while_we_look(timeout):
+    """An event loop whose socket is made non-blocking during a look keeps it so; blocking, it would stand still."""
+    found = asked(
+        f"""
+        import threading
+        socket.setdefaulttimeout({timeout})
+        over, wrong = threading.Event(), 0
+        def look():
+            while not over.is_set(): listener()
+        looking = [threading.Thread(target=look) for _ in range(2)]
+        sys.setswitchinterval(1e-5)
+        for one in looking: one.start()
+        for _ in range(3000):
+            pair = socket.socketpair()
+            for blocking in (False, True, False):
+                pair[0].setblocking(blocking)
+                wrong += os.get_blocking(pair[0].fileno()) != blocking
+            for one in pair: one.close()
+        over.set()
+        for one in looking: one.join()
+        print(wrong)
+        """
+    )
+    assert found == "0"
+
+
 def test_no_descriptor_is_left():
     """Looking leaves no descriptor open."""
     assert (
