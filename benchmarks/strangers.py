@@ -12,7 +12,6 @@ import logging
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ ASGI = frozenset({"asgi", "starlette-mount", "django-asgi"})
 PATHS = {"ascii": "x" * 60_000, "emoji": "%F0%9F%98%80" * 5_000}
 REQUESTS = 2_100
 _WARM_UP = 100
-_START_SECONDS = 60.0
+_SECONDS = 60.0
 
 
 def run(*, quick: bool) -> dict[str, Any]:
@@ -44,7 +43,7 @@ def show(found: dict[str, Any]) -> str:
 
 def growth(host: str, variant: str, kind: str, requests: int) -> float:
     """MB by which a server's process grows while it answers so many requests, each for another path."""
-    with _served(host, variant) as (pid, port), socket.create_connection(("127.0.0.1", port)) as connection:
+    with _served(host, variant) as (pid, port), socket.create_connection(("127.0.0.1", port), _SECONDS) as connection:
         for number in range(_WARM_UP):
             _ask(connection, f"/warm{number % 10}")
         before = _anonymous(pid)
@@ -72,30 +71,16 @@ def _anonymous(pid: int) -> int:
 
 @contextlib.contextmanager
 def _served(host: str, variant: str) -> Iterator[tuple[int, int]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = (sys.executable, "-m", "benchmarks.strangers", host, variant, str(port))
-    process = subprocess.Popen(command, cwd=harness.ROOT, stdout=subprocess.DEVNULL)
+    # Handed over as it listens: a number that was free a moment ago may be another server's by now.
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port, fd = listening.getsockname()[1], listening.fileno()
+        command = (sys.executable, "-m", "benchmarks.strangers", host, variant, str(fd))
+        process = subprocess.Popen(command, cwd=harness.ROOT, stdout=subprocess.DEVNULL, pass_fds=[fd])
     try:
-        _wait_for(port)
         yield process.pid, port
     finally:
         process.terminate()
         process.wait()
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
 
 
 # -- inside the server -------------------------------------------------------------------------------------------------
@@ -192,17 +177,18 @@ VARIANTS = ("bare", "ours")
 _FACTORIES = dict(zip(HOSTS, (_asgi, _starlette_mount, _wsgi, _flask, _django_asgi, _django_wsgi), strict=True))
 
 
-def _serve(host: str, variant: str, port: int) -> None:
+def _serve(host: str, variant: str, fd: int) -> None:
     app = _FACTORIES[host](variant)
+    listening = socket.socket(fileno=fd)
     if host in ASGI:
         import uvicorn
 
-        uvicorn.run(app, host="127.0.0.1", port=port, http="h11", log_level="critical")
+        uvicorn.Server(uvicorn.Config(app, http="h11", log_level="critical")).run(sockets=[listening])
     else:
         import waitress
 
         logging.getLogger("waitress.queue").setLevel("ERROR")  # it tells of each request that waits for a thread
-        waitress.serve(app, host="127.0.0.1", port=port, threads=2)
+        waitress.serve(app, sockets=[listening], threads=2)
 
 
 if __name__ == "__main__":
