@@ -118,6 +118,9 @@ def test_the_worse_alert_is_there_as_long_as_the_milder_one(alerts):
         assert order.index(source) < order.index(target)
         assert seconds(worse["for"]) <= seconds(milder["for"])
         assert seconds(worse["keep_firing_for"]) >= seconds(milder["keep_firing_for"])
+    # A slope that falls is below the higher threshold some evaluations before it is below the lower one.
+    fast, slow = alerts["MemoryHeapGrowthFast"], alerts["MemoryHeapGrowth"]
+    assert seconds(fast["keep_firing_for"]) >= 2 * seconds(slow["keep_firing_for"])
 
 
 # Among containers a service has its own name, and the machine is one more host.
