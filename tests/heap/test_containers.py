@@ -35,13 +35,23 @@ def walk(**options: Any) -> Containers:
 
 @pytest.fixture
 def shop(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    """A module of the application, empty; of the others only a few are walked, to be quick."""
+    """A module of the application, empty; of other modules and of the running tests little is walked, to be quick."""
     module = types.ModuleType("shop")
     module.__file__ = "/srv/shop.py"
     monkeypatch.setitem(sys.modules, "shop", module)
     every = roots.modules
     few = {"shop", "shop.cart", "json", "collections"}
     monkeypatch.setattr(roots, "modules", lambda: [one for one in every() if one[0] in few])
+    running, runners = roots.running_frames, {"_pytest", "pytest", "pluggy", "xdist", "execnet"}
+    monkeypatch.setattr(
+        roots,
+        "running_frames",
+        lambda **options: [
+            frame
+            for frame in running(**options)
+            if str(frame.f_globals.get("__name__")).partition(".")[0] not in runners
+        ],
+    )
     return module
 
 
