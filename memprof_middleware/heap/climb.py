@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from memprof_middleware.heap import entries, roots
-from memprof_middleware.heap.edges import Edges, Step, with_label
+from memprof_middleware.heap.edges import Edges, Step, children, with_label
 from memprof_middleware.heap.referrers import WINDOW, greenlet_frames, instances, referrers
 
 PAUSE_SECONDS = 0.001
@@ -125,10 +125,10 @@ class Climb:
         self, parent: Any, best: dict[int, tuple[int, int, str]], above: dict[int, list[tuple[Any, Step]]]
     ) -> None:
         """Put a referrer to the objects that it refers to, as a root or to be followed."""
-        children = self._edges.children(parent, self._level)
-        if not children:  # it has given away since what it had
+        below = children(parent, self._level)
+        if not below:  # it has given away since what it had
             self._cut_level()
-        for child in children:
+        for child in below:
             for number, step in list(self._reach[id(child)].items()):
                 if number in self._open and number not in self._reach.get(id(parent), {}):
                     self._follow(parent, child, number, self._edges.step(parent, child, step), best, above)

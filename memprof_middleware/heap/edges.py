@@ -8,12 +8,14 @@ import gc
 import itertools
 import threading
 import types
-from typing import Any
+from typing import Any, TypeVar
 
 from memprof_middleware.heap import entries, roots
 from memprof_middleware.heap.attributes import Attributes
 from memprof_middleware.heap.entries import is_class, mro_of
 from memprof_middleware.probes.census import type_name
+
+_T = TypeVar("_T")
 
 _LABELS = 24
 _NAMESPACE = 512
@@ -74,16 +76,6 @@ class Edges:
         if any(base is threading.Thread for base in mro_of(kind)):
             return roots.is_our_thread(parent)
         return is_class(kind) and roots.is_ours(type_name(parent))
-
-    def children(self, parent: Any, level: dict[int, Any]) -> list[Any]:
-        """Return the objects of a level to which an object refers."""
-        if type(parent) is types.ModuleType:  # only the namespace: CPython 3.12.1 gives out freed objects of some
-            space = roots.namespace_of_module(parent)
-            return [space] if id(space) in level else []
-        base = entries.container_base(type(parent))
-        if base is not None and base is not entries.LRU and entries.length_of(parent, base) > entries.WHOLE:
-            return entries.present(parent, base, level)
-        return list({id(one): one for one in gc.get_referents(parent) if id(one) in level}.values())
 
     def step(self, parent: Any, child: Any, step: Step) -> Step:
         """The step from a referrer to an object, by the step from that object on."""
@@ -187,6 +179,17 @@ class Edges:
         if not name or roots.is_ours(name):
             return ""
         return f"frame of {name}{''.join(step.labels).removeprefix(f'.<{name}>')}"
+
+
+def children(parent: Any, level: dict[int, _T]) -> list[_T]:
+    """What stands, by address, for those objects of a level to which an object refers."""
+    if type(parent) is types.ModuleType:  # only the namespace: CPython 3.12.1 gives out freed objects of some
+        space = id(roots.namespace_of_module(parent))
+        return [level[space]] if space in level else []
+    base = entries.container_base(type(parent))
+    if base is not None and base is not entries.LRU and entries.length_of(parent, base) > entries.WHOLE:
+        return entries.present(parent, base, level)
+    return [level[one] for one in dict.fromkeys(map(id, gc.get_referents(parent))) if one in level]
 
 
 def _variable(context: contextvars.Context, step: Step) -> str:

@@ -108,7 +108,7 @@ def spread(container: Any, base: type, number: int, *, but_last: int = 0) -> lis
         if base is LRU:
             return _cached(container)[: -but_last or None : step]
     except RuntimeError:
-        pass
+        pass  # another thread changed it between two steps: the next walk sees it
     return []
 
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from memprof_middleware.heap import entries, roots
+from memprof_middleware.heap.edges import children
 from memprof_middleware.heap.referrers import MOST_GREENLET_FRAMES, greenlet_frames, referrers
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes.census import type_name
@@ -110,7 +111,7 @@ class _Gathered:
         sizes = Counter(map(self._group, range(len(self._members))))
         return [group for group, size in sizes.items() if size > _MOST_EACH]
 
-    def _look(self, level: Mapping[int, int]) -> None:
+    def _look(self, level: dict[int, int]) -> None:
         objects = [self._members[place] for place in level.values()]
         parents, whole = referrers(objects)
         if not whole:
@@ -122,19 +123,19 @@ class _Gathered:
             if id(parent) not in own:
                 self._add(parent, level)
 
-    def _add(self, parent: Any, level: Mapping[int, int]) -> None:
-        children = _below(parent, level)
-        if not children:  # it has given away since what it had, or nobody may ask it
+    def _add(self, parent: Any, level: dict[int, int]) -> None:
+        below = children(parent, level)
+        if not below:  # it has given away since what it had, or nobody may ask it
             self._open.update(level.values())
         elif _says_nothing(parent):
-            self._open.update(children)
+            self._open.update(below)
         else:
             place = self._places.get(id(parent))
             if place is None:
                 place = self._places[id(parent)] = len(self._members)
                 self._members.append(parent)
                 self._groups.append(place)
-            for child in children:
+            for child in below:
                 self._join(place, child)
 
     def _join(self, a: int, b: int) -> None:
@@ -198,17 +199,6 @@ def _says_nothing(parent: Any) -> bool:
         return True
     base = entries.container_base(kind)
     return base is not None and entries.length_of(parent, base) > _LONGEST
-
-
-def _below(parent: Any, level: Mapping[int, int]) -> list[int]:
-    """Which members of a level an object refers to; of a module that holds them itself nobody can tell."""
-    if type(parent) is types.ModuleType:
-        space = id(roots.namespace_of_module(parent))
-        return [level[space]] if space in level else []
-    base = entries.container_base(type(parent))
-    if base is not None and base is not entries.LRU and entries.length_of(parent, base) > entries.WHOLE:
-        return entries.present(parent, base, dict(level))
-    return [level[one] for one in map(id, gc.get_referents(parent)) if one in level]
 
 
 def _callbacks() -> int:

@@ -36,7 +36,7 @@ _partial_of: Callable[[Any], Any] = vars(functools.partial)["func"].__get__
 _traceback_of: Callable[[Any], types.TracebackType | None] = vars(BaseException)["__traceback__"].__get__
 namespace_of_module: Callable[[Any], dict[str, Any]] = vars(types.ModuleType)["__dict__"].__get__
 # 3.13 shows a frame's locals as they are; before, f_locals makes a copy that lives as long as the frame.
-LIVE_LOCALS = sys.version_info >= (3, 13)
+_LIVE_LOCALS = sys.version_info >= (3, 13)
 
 
 def is_ours(name: Any) -> bool:
@@ -135,12 +135,6 @@ def code_name(code: types.CodeType, namespace: Any = None) -> str:
     return clean(f"{module}.{code.co_qualname}" if has_module else code.co_qualname, _LONGEST_NAME)
 
 
-def is_application(frame: types.FrameType) -> bool:
-    """Return whether a frame runs code that is neither a library's nor the standard library's."""
-    file = frame.f_code.co_filename
-    return not file.startswith((*_STDLIB, "<frozen")) and not any(part in file for part in _PACKAGES)
-
-
 def running_frames(*, own: bool = False) -> list[types.FrameType]:
     """The frames of all threads, innermost first, without our own.
 
@@ -183,7 +177,7 @@ def locals_of(frame: types.FrameType) -> list[tuple[str, Any]]:
         return []
     shown = frame.f_locals
     found = [(name, value) for name, value in list(shown.items()) if type(name) is str]
-    if not LIVE_LOCALS and sys.getrefcount(shown) <= 3:  # ours, the argument's, the frame's: nobody called locals()
+    if not _LIVE_LOCALS and sys.getrefcount(shown) <= 3:  # ours, the argument's, the frame's: nobody called locals()
         shown.clear()  # else the copy would keep everything alive until the function returns
     return found
 

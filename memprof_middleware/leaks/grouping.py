@@ -50,8 +50,8 @@ class Scene:
         module: the module that a name begins with.
         in_step: whether two series, by name, rise and fall together at every look; that their ratio is a round
             number says nothing.
-         complete: all that the program keeps was looked at, from all roots.
-         named: what types of the interpreter stand for: frames by their function.
+        complete: all that the program keeps was looked at, from all roots.
+        named: what types of the interpreter stand for: frames by their function.
     """
 
     holders: Mapping[str, Sequence[tuple[str, float]]]
