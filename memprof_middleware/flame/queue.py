@@ -15,10 +15,10 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from memprof_middleware.errors import FlameError
-from memprof_middleware.flame.store import FlameResults, write_private
+from memprof_middleware.flame.store import FlameResults
 from memprof_middleware.model.flame import Engine, FlameOrder, FlameSummary, Stack
 from memprof_middleware.model.foreign import parsed_object
-from memprof_middleware.workers.atomic_file import read_start
+from memprof_middleware.workers.atomic_file import read_start, write_private
 from memprof_middleware.workers.run_directory import FLAME
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 60.0
@@ -178,7 +178,7 @@ class FlameDesk:
         return min(last.ended_at, self._clock()) + rest
 
     def _write(self, order: FlameOrder) -> None:
-        write_private(self._folder, _ORDER, json.dumps(order.to_dict()).encode())
+        write_private(self._folder / _ORDER, json.dumps(order.to_dict()))
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

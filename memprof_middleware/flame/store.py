@@ -12,7 +12,7 @@ from pathlib import Path
 
 from memprof_middleware.model.flame import FlameResult, FlameSummary, Stack, stacks_from_dict, stacks_to_dict
 from memprof_middleware.model.foreign import parsed_object
-from memprof_middleware.workers.atomic_file import read_start
+from memprof_middleware.workers.atomic_file import read_start, write_private
 
 # Files in memory that count against the container: the last few results are kept, of memray's files fewer.
 # None is larger.
@@ -42,14 +42,15 @@ class FlameResults:
         Raises:
             OSError: it cannot be written.
         """
+        self.folder.mkdir(mode=0o700, exist_ok=True)
         if stacks:
             packed = gzip.compress(json.dumps(stacks_to_dict(stacks)).encode(), compresslevel=5, mtime=0)
-            write_private(self.folder, f"{summary.id}.stacks", packed)
+            write_private(self.folder / f"{summary.id}.stacks", packed)
         has_bin = 0 < _size(self.bin_path(summary.id)) <= _LARGEST
         if not has_bin:
             self.bin_path(summary.id).unlink(missing_ok=True)
         data = {**summary.to_dict(), "has_bin": has_bin}
-        write_private(self.folder, f"{summary.id}.json", json.dumps(data).encode())
+        write_private(self.folder / f"{summary.id}.json", json.dumps(data))
 
     def summaries(self) -> list[FlameSummary]:
         """The results that are kept, the last one first."""
@@ -102,25 +103,6 @@ class FlameResults:
             names = {name.removesuffix(".json") for name in os.listdir(self.folder) if name.endswith(".json")}  # noqa: PTH208
             return sorted(filter(_ID.fullmatch, names), reverse=True)
         return []
-
-
-def write_private(folder: Path, name: str, data: bytes) -> None:
-    """Write a file that only this user can read. Beside and moved into place: a reader never sees half of it.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    folder.mkdir(mode=0o700, exist_ok=True)
-    new = folder / f"{name}.{os.getpid()}.new"
-    try:
-        new.unlink(missing_ok=True)
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(data)
-        new.replace(folder / name)
-    except OSError:
-        with contextlib.suppress(OSError):
-            new.unlink()
-        raise
 
 
 def _size(path: Path) -> int:

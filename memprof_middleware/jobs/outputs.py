@@ -89,7 +89,7 @@ def write_textfile(path: str | os.PathLike[str], *, mode: int = 0o600, profiler:
         return False
     written = False
     with found.failures.caught("textfile"):
-        write_private(path, generate_latest(_registry(found)).decode(), mode)
+        write_private(path, generate_latest(_registry(found)), mode)
         written = True
     return written  # noqa: RET504
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
 # Windows has no O_NONBLOCK, and no pipes in folders.
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0)
+# A write takes milliseconds; one that began a minute ago was never finished.
+_LEFT_BEHIND_SECONDS = 60.0
 
 
 def read_start(path: str | os.PathLike[str], max_bytes: int) -> bytes:
@@ -24,27 +27,43 @@ def read_start(path: str | os.PathLike[str], max_bytes: int) -> bytes:
         return file.read(max_bytes) or b""
 
 
-def write_private(path: str | os.PathLike[str], text: str, mode: int = 0o600) -> None:
+def write_private(path: str | os.PathLike[str], content: str | bytes, mode: int = 0o600) -> None:
     """Write a file beside its place and move it there: a reader never sees half of it, and no link is followed.
 
     Args:
         path: the file.
-        text: its new content.
+        content: its new content.
         mode: its permissions, whatever the umask.
 
     Raises:
         OSError: it cannot be written; the old content stays.
     """
-    new = Path(f"{os.fspath(path)}.{os.getpid()}.new")
+    path = Path(path)
+    new = _beside(path, os.getpid())
     try:
         new.unlink(missing_ok=True)
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "wb") as file:
             if mode != 0o600:
                 os.fchmod(descriptor, mode)
-            file.write(text)
+            file.write(content.encode() if isinstance(content, str) else content)
         new.replace(path)
     except OSError:
         with contextlib.suppress(OSError):
             new.unlink(missing_ok=True)
         raise
+    _remove_left_behind(path)
+
+
+def _beside(path: Path, pid: int | str) -> Path:
+    return path.with_name(f"{path.name}.{pid}.new")
+
+
+def _remove_left_behind(path: Path) -> None:
+    """Remove what processes that were killed while they wrote this file left beside it: each has its own name."""
+    oldest = time.time() - _LEFT_BEHIND_SECONDS
+    with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
+        for entry in entries:
+            pid = entry.name.removeprefix(f"{path.name}.").removesuffix(".new")
+            if pid.isdecimal() and entry.name == _beside(path, pid).name and entry.stat().st_mtime < oldest:
+                Path(entry).unlink(missing_ok=True)
