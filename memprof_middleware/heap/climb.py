@@ -182,9 +182,9 @@ class Climb:
 
     def _read_frames(self) -> None:
         """Search the variables of running functions, and what they handle, which the collector does not report."""
-        for frame in [*roots.running_frames(own=True), *greenlet_frames()]:
+        for frame, variables in roots.variables_of([*roots.running_frames(own=True), *greenlet_frames()]):
             name = roots.frame_name(frame)
-            for variable, value in roots.locals_of(frame):
+            for variable, value in variables:
                 self._found_at(value, f"{name}.{variable}")
             for place, space in roots.namespaces_of(frame):
                 self._found_at(space, place, namespace=True)

@@ -147,8 +147,10 @@ def present(container: Any, base: type, level: dict[int, Any]) -> list[Any]:
 
 
 def _from_end(container: Any, base: Any) -> Iterator[Any]:
-    if base is dict or base is tuple:
+    if base is dict:  # a view of one
         return iter(reversed(container))
+    if base is tuple:  # reversed() would call __reversed__ or __getitem__, which may be the program's
+        return iter(tuple.__getitem__(container, slice(None, -_STEPPED - 1, -1)))
     order: Iterator[Any] = getattr(base, "__reversed__", base.__iter__)(container)
     return order
 

@@ -152,9 +152,9 @@ class _Gathered:
         running, switched = roots.running_frames(own=True), greenlet_frames()
         seen = [id(error) for _, error in roots.handled()]
         room = _CALLBACK * _callbacks()
-        for frame in (*running, *switched):
+        for frame, variables in roots.variables_of((*running, *switched)):
             room += frame.f_code.co_stacksize
-            seen += [id(value) for _, value in roots.locals_of(frame)]
+            seen += [id(value) for _, value in variables]
             seen += [id(space) for _, space in roots.namespaces_of(frame)]
         self._open.update(self._places[one] for one in seen if one in self._places)
         return room if len(running) < roots.MOST_FRAMES and len(switched) < MOST_GREENLET_FRAMES else None

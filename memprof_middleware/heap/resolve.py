@@ -174,6 +174,5 @@ def wrapped_by(cache: Any) -> Any:
 
 def _functions_below(cache: Any) -> list[Any]:
     found = [child for child in referents(cache) if type(child) is types.FunctionType]
-    return found or [
-        child for space in referents(cache) if type(space) is dict for child in [space.get("__wrapped__")] if child
-    ]
+    wrapped = [space.get("__wrapped__") for space in referents(cache) if type(space) is dict]
+    return found or [child for child in wrapped if child is not None]

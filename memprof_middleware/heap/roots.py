@@ -11,7 +11,7 @@ import sys
 import threading
 import types
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,7 @@ def is_made_at_run_time(kind: type) -> bool:
             found: Any = None
             for name in parts[size:]:
                 found = space.get(name) if space is not None else None
-                space = namespace_of(found) if isinstance(found, type) else None
+                space = namespace_of(found) if is_class(type(found)) else None
             return found is not kind
     return True
 
@@ -171,13 +171,31 @@ def handled() -> list[tuple[str, BaseException]]:
     return found
 
 
+def variables_of(frames: Iterable[types.FrameType]) -> Iterator[tuple[types.FrameType, list[tuple[str, Any]]]]:
+    """Each of some running frames, callers after what they called, with the names and values of its variables.
+
+    Up to 3.12 a function of ``sys.settrace`` or ``sys.setprofile`` gets a copy of the variables, and what is in it when
+    that function returns becomes the variables. So while it runs, a copy is not asked for. It has the frame as an
+    argument.
+    """
+    below: types.FrameType | None = None
+    known: list[tuple[str, Any]] = []
+    for frame in frames:
+        called = below is not None and below.f_back is frame
+        is_in_use = not _LIVE_LOCALS and called and any(value is frame for _, value in known)
+        known = [] if is_in_use else locals_of(frame)
+        yield frame, known
+        below = frame
+
+
 def locals_of(frame: types.FrameType) -> list[tuple[str, Any]]:
     """Names and values of a running function's variables."""
     if not frame.f_code.co_flags & 1:  # CO_OPTIMIZED: without it they are a module's or a class's namespace
         return []
     shown = frame.f_locals
     found = [(name, value) for name, value in list(shown.items()) if type(name) is str]
-    if not _LIVE_LOCALS and sys.getrefcount(shown) <= 3:  # ours, the argument's, the frame's: nobody called locals()
+    # Three references: ours, the argument's, the frame's. More: somebody called locals().
+    if not _LIVE_LOCALS and sys.getrefcount(shown) <= 3:
         shown.clear()  # else the copy would keep everything alive until the function returns
     return found
 

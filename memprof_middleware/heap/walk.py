@@ -199,8 +199,8 @@ class Walk:
             self._into(self._pending[_LOOP], loop, "event loop")
         for task in tasks[-_TASKS:]:
             self._into(self._pending[_TASK], task, roots.task_name(task))
-        for frame in frames:
-            for name, value in roots.locals_of(frame):
+        for frame, variables in roots.variables_of(frames):
+            for name, value in variables:
                 path = f"{roots.frame_name(frame)}.{name}"
                 self._into(self._pending[_FRAME], value, path)
         for name, error in roots.handled():

@@ -156,6 +156,32 @@ HOSTILE = {
             sys.settrace(None); sys.setprofile(None)
         assert calls
         """,
+    "a debugger that waits": """
+        import sys, threading
+        def wait(hook, wanted):
+            waits, over, found = threading.Event(), threading.Event(), []
+            def work(first):
+                second = [first]
+                third = len(second)
+                return first, second, third
+            def tracer(frame, event, argument):
+                if frame.f_code is work.__code__ and event == wanted and not waits.is_set():
+                    if "second" in frame.f_locals: frame.f_locals["second"] = [2]
+                    waits.set(); over.wait()
+                return tracer
+            def run():
+                hook(tracer)
+                try: found.append(work(1))
+                except Exception as error: found.append(error)
+                hook(None)
+            thread = threading.Thread(target=run); thread.start(); waits.wait()
+            try: look()
+            finally: over.set(); thread.join()
+            return found
+        assert wait(sys.settrace, "call") == [(1, [1], 1)]
+        assert wait(sys.settrace, "return") == [(1, [1], 1)]
+        assert wait(sys.setprofile, "c_call") == [(1, [2], 1)]  # what a debugger sets stays set
+        """,
     "nested": """
         KEPT = here = []
         for _ in range(100_000):
@@ -181,6 +207,29 @@ HOSTILE = {
         assert census.counts["__main__.Kept"] == 30
         assert {one.path: one.length for one in walk.found}["__main__.KEPT"] == 30
         assert held["__main__.Kept"].paths[0][0] == "__main__.KEPT[*]", held
+        """,
+    "a class whose name a proxy has": """
+        import functools
+        ran = []
+        class Proxy:
+            __class__ = property(lambda self: ran.append("__class__") or Proxy)
+            def __getattribute__(self, name): ran.append(name); return object.__getattribute__(self, name)
+            def __call__(self): ran.append("__call__")
+            def __bool__(self): ran.append("__bool__"); return True
+            def __iter__(self): ran.append("__iter__"); return iter(())
+        class Kept: pass
+        class Row(tuple):
+            def __reversed__(self): ran.append("__reversed__"); return iter(())
+            def __getitem__(self, place): ran.append("__getitem__"); return None
+            def __len__(self): ran.append("__len__"); return 0
+        CACHE = functools.lru_cache(Proxy())
+        KEPT, OLD, Kept = Row(Kept() for _ in range(20_000)), Kept, Proxy()
+        ran.clear()
+        _, walk, held, _ = look()
+        from memprof_middleware.heap.definitions import define
+        define("__main__.CACHE")
+        assert held["__main__.Kept"].paths[0][0] == "__main__.KEPT[*]", held
+        assert not ran, ran
         """,
     "signals": """
         import signal
