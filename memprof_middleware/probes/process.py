@@ -34,7 +34,7 @@ def process_memory(proc: Path) -> ProcessMemory:
         OSError, psutil.Error: the platform tells nothing.
     """
     try:
-        text = (proc / "self" / "status").read_text()
+        text = (proc / "self" / "status").read_text(errors="replace")  # its name may be cut inside a character
     except OSError:
         return _by_psutil()
     sizes = {

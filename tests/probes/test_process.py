@@ -43,6 +43,14 @@ def test_linux(tmp_path: Path) -> None:
     )
 
 
+def test_a_name_that_is_cut_inside_a_character(tmp_path: Path) -> None:
+    """The kernel keeps 15 bytes of a process's name, whatever they are: the figures beside it are read all the same."""
+    tree = proc_tree(tmp_path, LINUX)
+    status = tree / "self" / "status"
+    status.write_bytes(status.read_bytes().replace(b"gunicorn", "gr\u00f6\u00dfenwahn-\u00fc".encode()[:14]))
+    assert process_memory(tree).anonymous == 90000 * 1024
+
+
 def test_without_rss_anon(tmp_path: Path) -> None:
     """Where the kernel tells no RssAnon, it is the resident pages less the shared ones."""
     found = process_memory(proc_tree(tmp_path, GVISOR, "100000 30000 7000 1 0 20000 0\n"))
