@@ -15,6 +15,9 @@ from memprof_middleware.model.value import valueclass
 from memprof_middleware.settings import is_level, is_network, known, setting, validated
 
 ENV_PREFIX = "MEMPROF_"
+# Kubernetes tells each container of the Services beside it: one called memprof, or memprof-exporter, makes these.
+_SERVICE = re.compile(r"\w+_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)")
+_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://.+")
 SINK_NAMES = ("log", "otel", "otlp", "dogstatsd", "statsd", "sentry")
 
 
@@ -287,6 +290,8 @@ class Config:
                 f"heap_critical_percent={self.heap_critical_percent!r} must be above "
                 f"heap_warning_percent={self.heap_warning_percent!r}"
             )
+        if self.page_path is not None and self.page_path == self.metrics_path:
+            raise ConfigError(f"page_path={self.page_path!r} must not be metrics_path too")
         for item in self.ignore:
             try:
                 ignored_item(item)
@@ -338,9 +343,15 @@ class Config:
         Raises:
             ConfigError: as :meth:`from_mapping`.
         """
-        found = known(os.environ if environ is None else environ, ENV_PREFIX, _KINDS)
+        given = os.environ if environ is None else environ
+        found = known({key: value for key, value in given.items() if not _is_service(key, value)}, ENV_PREFIX, _KINDS)
         free = {f.name for f in dataclasses.fields(self) if getattr(self, f.name) == f.default}
         return dataclasses.replace(self, **{key: value for key, value in found.items() if key in free})
+
+
+def _is_service(key: str, value: str) -> bool:
+    """Whether a variable tells of a Service of Kubernetes."""
+    return bool(_SERVICE.fullmatch(key) or (key.endswith("_PORT") and _ADDRESS.fullmatch(value)))
 
 
 _KINDS: dict[str, typing.Any] = typing.get_type_hints(Config)

@@ -191,6 +191,29 @@ def test_recycling_above_the_limit_is_a_contradiction() -> None:
     assert Config(recycle=511, heap_size_mb=512).recycle == 511
 
 
+def test_variables_of_a_kubernetes_service_are_no_settings() -> None:
+    """A Service called memprof or memprof-exporter stops no start beside it; a port alone is a mistake."""
+    service = {
+        "MEMPROF_SERVICE_HOST": "10.1.2.3",
+        "MEMPROF_SERVICE_PORT": "80",
+        "MEMPROF_EXPORTER_SERVICE_PORT_HTTP": "9202",
+        "MEMPROF_PORT": "tcp://10.1.2.3:80",
+        "MEMPROF_PORT_80_TCP": "tcp://10.1.2.3:80",
+        "MEMPROF_PORT_80_TCP_PROTO": "tcp",
+        "MEMPROF_EXPORTER_PORT_9202_TCP_ADDR": "10.1.2.3",
+        "MEMPROF_INTERVAL": "5",
+    }
+    assert Config.from_env(service) == Config(interval=5)
+    with pytest.raises(ConfigError, match="unknown setting 'MEMPROF_PORT'"):
+        Config.from_env({"MEMPROF_PORT": "9202"})
+
+
+def test_page_and_metrics_have_paths_of_their_own() -> None:
+    """Else the page would never be seen, and nothing would say why."""
+    with pytest.raises(ConfigError, match="page_path='/metrics' must not be metrics_path too"):
+        Config(page_path="/metrics")
+
+
 def test_secrets_are_not_shown() -> None:
     """A token is in no error and in no ``repr``, which crash reporters collect."""
     config = Config(token="s3cret-one", metrics_token="s3cret-two")
