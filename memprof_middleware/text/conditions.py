@@ -228,9 +228,9 @@ def _decided(leak: Leak) -> str:
 
 
 def _rounded(value: float) -> int:
-    """No finer than two figures: it is a guess."""
+    """No finer than two figures, since it is a guess; at least one."""
     step = int(10 ** max(0, len(str(round(value))) - 2))
-    return round(value / step) * step
+    return max(1, round(value / step) * step)
 
 
 def _stopped(leak: Leak, why: str) -> str:
