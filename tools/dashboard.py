@@ -37,25 +37,32 @@ INCIDENT = "job, instance, incident, object_type, holder, route, state"
 
 
 def incidents() -> table.Panel:
-    """One row for each incident of an instance: who holds it, whose requests feed it, and how long memory lasts."""
+    """One row for each incident of an instance: who holds it, whose requests feed it, how long the memory lasts.
+
+    Its process is that of the worker in which the limit is nearest: the one that has to be ended.
+    """
     info, joined = metric("leak_info"), "on (job, instance, worker, incident)"
     until = f"{metric('leak_time_to_limit_seconds')} * {joined} group_left (object_type, holder, route, state) {info}"
+    known = f"({until} or {info} * 0 + {UNKNOWN:.0e})"
+    nearest = f"({known} == on ({INCIDENT}) group_left () min by ({INCIDENT}) {known})"
+    processes = f"{metric('worker_pid')} * on (job, instance, worker) group_right () ({nearest} * 0 + 1)"
     queries = {
-        "A": f"min by ({INCIDENT}) ({until} or {info} * 0 + {UNKNOWN:.0e})",
+        "A": f"min by ({INCIDENT}) {known}",
         "B": f"sum by (job, instance, incident) ({metric('leak_growth_bytes_per_hour')})",
         "C": f"count by ({INCIDENT}) ({info})",
+        "D": f"min by ({INCIDENT}) ({processes})",
     }
     columns = {
         "holder": "Held by", "route": "Fed by", "Value #A": "Limit in", "object_type": "Type",
-        "Value #B": "Growth an hour", "state": "State", "Value #C": "Workers", "instance": "Instance",
-        "job": "Job", "incident": "Incident",
+        "Value #B": "Growth an hour", "state": "State", "Value #C": "Workers", "Value #D": "Process",
+        "instance": "Instance", "job": "Job", "incident": "Incident",
     }  # fmt: skip
     panel = (
         table.Panel()
         .title("Incidents")
         .description(
             "What leaks or may leak: who holds it, whose requests feed it, and when the first limit is reached "
-            "at this pace. A suspicion may be a cache that fills."
+            "at this pace. Process: the id of the worker that reaches it first. A suspicion may be a cache that fills."
         )
         .datasource(DATASOURCE)
         .unit("none")
@@ -89,6 +96,7 @@ def incidents() -> table.Panel:
         ],
     )
     panel.override_by_name("Growth an hour", [setting(id_val="unit", value="bytes")])
+    panel.override_by_name("Process", [setting(id_val="decimals", value=0)])
     link = {"title": "Open the memprof page", "url": PAGE, "targetBlank": True}
     panel.override_by_name("Held by", [setting(id_val="links", value=[link])])
     panel.override_by_name("Instance", [setting(id_val="links", value=[link])])

@@ -12,6 +12,7 @@ from memprof_middleware.text.conditions import describe
 from memprof_middleware.text.moments import utc
 from memprof_middleware.text.sparkline import sparkline
 from memprof_middleware.text.version import package_version
+from memprof_middleware.text.words import several
 
 UNUSUAL = 2.4  # a healthy worker comes so far once in months (benchmarks/forecast/novelty.py)
 
@@ -85,7 +86,8 @@ def _lines(profiler: Reported) -> Iterator[str]:
     if snapshot is None:
         yield "no snapshot yet"
         return
-    yield f"as of {utc(snapshot.timestamp)}, {metrics.snapshots_taken} snapshots, {metrics.requests} requests"
+    seen = f"{several(metrics.snapshots_taken, 'snapshot')}, {several(metrics.requests, 'request')}"
+    yield f"as of {utc(snapshot.timestamp)}, {seen}"
     yield ""
     yield from _memory(snapshot)
     if metrics.forecast is not None:

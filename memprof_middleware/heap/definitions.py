@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import dataclasses
 import functools
 import gc
 import itertools
@@ -14,9 +15,11 @@ from typing import Any
 from memprof_middleware.heap import roots
 from memprof_middleware.heap.adders import ADDING, ANY, line_of_addition, who_adds
 from memprof_middleware.heap.entries import LRU, is_class, mro_of, namespace_of
+from memprof_middleware.heap.origins import rank_of
 from memprof_middleware.heap.resolve import Root, code_of, codes_of, namespace, resolve, wrapped_by
 from memprof_middleware.heap.shapes import shape_of
 from memprof_middleware.heap.sources import Source
+from memprof_middleware.heap.waiting import waits_at
 from memprof_middleware.model.clean import clean, fold_name
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes.census import type_name
@@ -26,7 +29,10 @@ PAUSE_SECONDS = 0.001
 MOST_ADDERS = 3
 # Modules that import a container, and classes in the ancestry of an object, that are searched for who adds.
 _MOST_MODULES, _MOST_CLASSES = 16, 3
-_RUNS = ("frame of ", "task ", "thread ")
+_TASK = "task "
+_RUNS = ("frame of ", _TASK, "thread ")
+# Shapes of containers that only their owner can mend.
+_CONTAINERS = frozenset({"lru_method", "lru_unbounded", "module_mapping", "module_list"})
 _VARIABLE = "contextvar "
 Found = list[tuple[str, int]]
 
@@ -41,6 +47,7 @@ class Definition:
         filled_in: the functions that add, such as ``add_to_cart, line 31``; at most three.
         pattern: the key of the advice that fits what is there; empty: nothing special.
         tried: where nobody was found who adds, what was searched, in a sentence.
+        waits_at: of tasks the line on which they wait, as ``shop/mail.py:19``; empty: not known.
     """
 
     file: str = ""
@@ -48,6 +55,7 @@ class Definition:
     filled_in: tuple[str, ...] = ()
     pattern: str = ""
     tried: str = ""
+    waits_at: str = ""
 
 
 def define(path: str, *, pause: Callable[[float], object] = real_sleep) -> Definition:
@@ -68,7 +76,8 @@ def _define(path: str, pause: Callable[[float], object]) -> Definition:
         return Definition(pattern="" if gc.isenabled() and gc.get_threshold()[0] else "cycles_gc_off")
     for prefix in _RUNS:
         if path.startswith(prefix):
-            return _of_function(path.removeprefix(prefix))
+            found = _of_function(path.removeprefix(prefix))
+            return dataclasses.replace(found, waits_at=waits_at(path)) if prefix == _TASK else found
     if path.startswith(_VARIABLE):
         path = _variable(path.removeprefix(_VARIABLE).partition("[")[0]) or ""
     root = resolve(path)
@@ -106,11 +115,19 @@ def _of_root(root: Root, pause: Callable[[float], object]) -> Definition:
         if type(function) is types.FunctionType:
             code = function.__code__
             added = (_worded(code.co_qualname, code.co_firstlineno),)
-            return Definition(Source(function.__module__).shown(code.co_filename), code.co_firstlineno, added, pattern)
+            file = Source(function.__module__).shown(code.co_filename)
+            return Definition(file, code.co_firstlineno, added, _of_whom(pattern, function.__module__))
     file, line = _place(root, source)
-    found, searched = _adders(root, pause)
+    found, searched, by_callers = _adders(root, pause)
+    if not by_callers:
+        pattern = _of_whom(pattern, root.module)
     tried = "" if found else f"no function that adds to it was found in {_modules(searched)}"
     return Definition(file, line, tuple(found[:MOST_ADDERS]), pattern, tried)
+
+
+def _of_whom(pattern: str, module: str) -> str:
+    """The key of the advice: a container of a library is for the library to mend."""
+    return "of_a_library" if pattern in _CONTAINERS and rank_of(module) == roots.LIBRARY else pattern
 
 
 def _modules(names: Collection[str]) -> str:
@@ -160,8 +177,8 @@ def _codes_of_class(module: str, kind: str) -> list[types.CodeType]:
     return [code for code in codes if code.co_qualname.startswith(f"{kind}.")]
 
 
-def _adders(root: Root, pause: Callable[[float], object]) -> tuple[list[str], list[str]]:
-    """The functions that add, in words, and the modules that were searched."""
+def _adders(root: Root, pause: Callable[[float], object]) -> tuple[list[str], list[str], bool]:
+    """The functions that add, in words; the modules that were searched; and whether another module's adds."""
     names = (*root.names, *root.rest[:1])
     methods: Found = []
     if len(names) > 1:
@@ -173,7 +190,7 @@ def _adders(root: Root, pause: Callable[[float], object]) -> tuple[list[str], li
         for code in _codes_of_class(module, kind):
             if line := line_of_addition(code, code.co_varnames[:1] or (ANY,), local=True):
                 methods.append((code.co_qualname, line))
-    found = [_worded(*one) for one in methods]
+    found, by_callers = [_worded(*one) for one in methods], bool(methods)
     # Who calls a method that adds is as good.
     adding = ADDING | {name.rpartition(".")[2] for name, _ in methods} - {"__init__"}
     searched: list[str] = []
@@ -182,10 +199,11 @@ def _adders(root: Root, pause: Callable[[float], object]) -> tuple[list[str], li
         ways = [(*alias, *names[1:size]) for alias in aliases for size in range(len(names), 0, -1)]
         codes = [*codes_of(module, space), *Source(module).functions()]
         other = "" if module == root.module else module
-        words = (_worded(*one, other) for one in who_adds(codes, ways, adding))
+        words = [_worded(*one, other) for one in who_adds(codes, ways, adding)]
+        by_callers |= bool(words and other)
         found.extend(word for word in words if word not in found)
         pause(PAUSE_SECONDS)
-    return found, searched
+    return found, searched, by_callers
 
 
 def _users(root: Root) -> Iterator[tuple[str, Mapping[str, Any], list[tuple[str, ...]]]]:

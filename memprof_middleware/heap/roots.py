@@ -225,6 +225,11 @@ def frame_of(suspended: Any) -> types.FrameType | None:
     return found
 
 
+def awaited_by(suspended: Any) -> Any:
+    """What a coroutine or generator waits for, such as another one; ``None`` if it waits for nothing."""
+    return _part_of(suspended, "yieldfrom" if type(suspended) is types.GeneratorType else "await")
+
+
 def is_running(suspended: Any) -> bool:
     """Return whether a coroutine or generator is running just now, which hides its variables from the collector."""
     return bool(_part_of(suspended, "running"))
@@ -292,9 +297,14 @@ def _alive(members: Any) -> list[Any]:
     return [task for task in alive if task is not None]
 
 
+def coroutine_of(task: Any) -> Any:
+    """The coroutine that a task runs."""
+    return _task_base(type(task)).get_coro(task)
+
+
 def task_name(task: Any) -> str:
     """``task module.function``, by the coroutine that it runs."""
-    coroutine = _task_base(type(task)).get_coro(task)
+    coroutine = coroutine_of(task)
     return f"task {coroutine_name(coroutine) or type_name(type(coroutine))}"
 
 

@@ -18,7 +18,7 @@ from memprof_middleware.leaks.pausing import Halted
 from memprof_middleware.model import Leak
 from memprof_middleware.model.holders import HELD_NATIVE, HIDDEN, NO_PATH
 from memprof_middleware.text.advice import pattern_of
-from memprof_middleware.text.subject import named_by_path
+from memprof_middleware.text.subject import named_by_path, task_of
 
 # Paths whose place in the source is remembered: verdicts are few, and their paths change seldom.
 _MOST_KNOWN = 64
@@ -75,20 +75,22 @@ class Whereabouts:
         found = dataclasses.replace(found, named=holders.named.get(leak.name) or named_by_path(found))
         known = self._place(path or root) if leak.notable else _UNKNOWN
         tried = (known.tried,) if known.tried else ()
+        pattern = pattern_of(found, known.pattern)
+        task = task_of(found) if leak.notable and pattern == "task_unfinished" else ""
         return dataclasses.replace(
             found,
             file=known.file,
             line=known.line,
             filled_in=known.filled_in,
+            waits_at=self._place(task).waits_at if task else "",
             evidence=(*leak.evidence, *tried),
-            pattern=pattern_of(found, known.pattern),
+            pattern=pattern,
         )
 
     def _place(self, path: str) -> Definition:
+        """Where a path begins. Some milliseconds, once: it does not wait until the search for holders is paid."""
         begins = root_of(path)
         if begins and begins not in self._known and begins not in (HELD_NATIVE, HIDDEN):
-            if not self._budget.allows("search"):
-                return _UNKNOWN
             found, began = _UNKNOWN, time.thread_time()
             with self._failures.caught("probe_define"), contextlib.suppress(Halted):
                 found = self._probes.define(path, pause=self._pause)

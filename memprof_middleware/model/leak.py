@@ -54,6 +54,7 @@ class Leak(Value):
         file: the source file that defines the container or class at the root of the path; empty: not known.
         line: its line there; 0: not known.
         filled_in: the functions that add to it, as ``add_to_cart, line 31``; at most three.
+        waits_at: of tasks that never finish the line on which they wait, as ``shop/mail.py:19``; empty: not known.
         pattern: the key of the advice for this kind of leak (:mod:`memprof_middleware.text.advice`); empty: none.
         route: the route whose requests make it grow, ``POST /cart`` or ``GET /a or GET /b``; empty: not known.
         route_share: the route's part of the growth, 0 to 1; ``None``: not known.
@@ -91,6 +92,7 @@ class Leak(Value):
     file: str = ""
     line: int = 0
     filled_in: tuple[str, ...] = ()
+    waits_at: str = ""
     pattern: str = ""
     route: str = ""
     route_share: float | None = None

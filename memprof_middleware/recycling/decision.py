@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.recycling.detection import Plan
+from memprof_middleware.text.words import several
 
 HOUR = 3600.0
 # A peak is not a breach: so many snapshots in a row must be above.
@@ -158,7 +159,7 @@ def _guard(situation: Situation, rules: Rules) -> Decision | None:
     if len(retired) >= rules.per_hour:
         return Decision(
             "per_hour",
-            f"{len(retired)} workers in an hour (recycle_per_hour={rules.per_hour}). Memory grows faster "
+            f"{several(len(retired), 'worker')} in an hour (recycle_per_hour={rules.per_hour}). Memory grows faster "
             "than recycling helps: find the leak",
         )
     return None

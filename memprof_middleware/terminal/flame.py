@@ -96,8 +96,9 @@ def _compared(found: Mapping[str, Any]) -> Iterator[str]:
     first, second = (number_of(one.get("size")) or 0.0 for one in pair)
     yield f"Held at the end: {_held(first)} before, {_held(second)} after, {_change(second - first)}"
     for name, one in zip(("Before", "After"), pair, strict=True):
-        length, requests = duration(number_of(one.get("seconds"))), count(number_of(one.get("requests")))
-        what = f"worker {_text(one.get('pid'))}, {length}, {requests} requests, {_text(one.get('engine'))}"
+        length, requests = duration(number_of(one.get("seconds"))), number_of(one.get("requests"))
+        answered = f"{count(requests)} {'request' if requests == 1 else 'requests'}"
+        what = f"worker {_text(one.get('pid'))}, {length}, {answered}, {_text(one.get('engine'))}"
         yield from labelled(name, f"{_ended(one)}, {what} ({_text(one.get('id'))})", _LABEL)
     notes = found.get("notes")
     for note in notes if isinstance(notes, list) else ():

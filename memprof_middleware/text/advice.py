@@ -23,6 +23,7 @@ _INSTEAD = {
     "callback": "one callback",
     "logger": "a logger",
     "client": "client",
+    "library": "library",
 }
 
 
@@ -75,6 +76,7 @@ class Pattern:
 PATTERNS: tuple[Pattern, ...] = (
     Pattern("task_unfinished", signs.task_unfinished),
     Pattern("timer_pending", signs.timer_pending),
+    Pattern("of_a_library", signs.never, Sign.SURE),
     Pattern("exception_reused", signs.exception_reused),
     Pattern("exception_kept", signs.exception_kept),
     Pattern("lru_method", signs.lru_method, Sign.SURE),

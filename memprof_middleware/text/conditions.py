@@ -142,7 +142,8 @@ def process_message(pid: int, percent: float, used_mb: float, size_mb: float, so
 def shared_message(workers: int, percent: float, used_mb: float, size_mb: float, *, contained: bool) -> str:
     """What all workers use of the limit that they share."""
     used = f"{percent:.0f} % of its limit ({used_mb:.0f} of {size_mb:.0f} MiB)"
-    return f"the container uses {used}, {workers} workers" if contained else f"{workers} workers together use {used}"
+    together = several(workers, "worker")
+    return f"the container uses {used}, {together}" if contained else f"{together} together use {used}"
 
 
 def growth_message(
@@ -156,7 +157,7 @@ def growth_message(
 def collections_message(now: float, usual: float, reason: str = "") -> str:
     """How often full collections run, beside what is usual: by the last rates, or as it was learned."""
     beside = f"{now / usual:.1f} times the usual {usual:.0f}" if usual else "none before"
-    return f"{now:.0f} full collections an hour, {reason or beside}"
+    return f"{several(round(now), 'full collection')} an hour, {reason or beside}"
 
 
 def route_message(leak: RouteLeak, pid: int | None = None) -> str:
@@ -185,7 +186,7 @@ def route_message(leak: RouteLeak, pid: int | None = None) -> str:
             f"one of {names} keeps about {value_text}{unit} per request{where}. "
             "Their traffic rises and falls together, so memprof cannot say which"
         )
-    rests = f"{low_text} to {high_text}; from {found.requests:,} requests"
+    rests = f"{low_text} to {high_text}; from {several(found.requests, 'request')}"
     if leak.others:
         return f"{route_names(leak)} keep {value_text}{unit} per request{where} ({rests})"
     return f"{found.route} keeps {value_text}{unit} per request{where} ({rests})"
@@ -227,9 +228,9 @@ def _decided(leak: Leak) -> str:
 
 
 def _rounded(value: float) -> int:
-    """No finer than two figures: it is a guess."""
+    """No finer than two figures, since it is a guess; at least one."""
     step = int(10 ** max(0, len(str(round(value))) - 2))
-    return round(value / step) * step
+    return max(1, round(value / step) * step)
 
 
 def _stopped(leak: Leak, why: str) -> str:

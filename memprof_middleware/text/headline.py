@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from memprof_middleware.model import MB, Leak
 from memprof_middleware.model.holders import NO_PATH
-from memprof_middleware.text.subject import MUTE
+from memprof_middleware.text.things import Part, Sentence, one_thing, things
+from memprof_middleware.text.words import plural
 
 # What is kept per request, where the estimate's ends are this close to it; wider ones are no figure.
 _CLEAR = 2.0
@@ -16,6 +15,8 @@ _LATEST_HOURS = 24 * 90.0
 # Half a minute: less is no figure.
 _LEAST_HOURS = 0.5 / 60
 _TASK, _THREAD, _TIMER = "task ", "thread ", "timer "
+# Of what is alive: what one of it does, and what several do.
+_ENDS = {_TASK: ("never finishes", "never finish"), _THREAD: ("does not end", "do not end")}
 # Not containers, but what the whole process has open.
 _OPEN = {"open files": "Open files", "sockets": "Sockets"}
 _IN_BYTES = frozenset({"native", "mapped", "fragmentation"})
@@ -24,16 +25,6 @@ _MEMORY = {
     "native": "Native memory",
     "mapped": "Mapped memory",
 }
-
-
-class Part(NamedTuple):
-    """A part of a sentence; a name in code type, or words."""
-
-    text: str
-    code: bool = False
-
-
-Sentence = tuple[Part, ...]
 
 
 def plain(sentence: Sentence) -> str:
@@ -70,11 +61,6 @@ def holder(leak: Leak) -> str:
     if path.startswith(NO_PATH):
         return ""
     return path.partition("[")[0].partition(".__traceback__")[0]
-
-
-def short_type(name: str) -> str:
-    """The last part of a type's name: ``Session`` of ``shop.cart.Session``."""
-    return name.rpartition(".")[2]
 
 
 def amounts(leak: Leak) -> list[str]:
@@ -145,22 +131,23 @@ def rarely(value: float) -> str:
 
 
 def _objects(leak: Leak) -> Sentence:
-    kept, by, route = _typed(leak), holder(leak), leak.route
+    by, route = holder(leak), leak.route
     if by and leak.pattern == "lru_method":
-        return Part(by, code=True), Part(" keeps every "), kept, Part(" it was called on")
+        return Part(by, code=True), Part(" keeps every "), *one_thing(leak), Part(" it was called on")
     if by and route:
-        return Part(by, code=True), Part(" keeps "), *_each(leak, kept)
+        return Part(by, code=True), Part(" keeps "), *_each(leak)
+    hourly = Part(f": +{leak.growth_per_hour:,.0f} an hour")
     if by:
-        return Part(by, code=True), Part(" keeps every "), kept, Part(f": +{leak.growth_per_hour:,.0f} an hour")
+        return Part(by, code=True), Part(" keeps every "), *one_thing(leak), hourly
     if route:
-        return Part(route, code=True), Part(" leaves "), *_behind(leak, kept), Part("; holder not found")
-    return kept, Part(f" objects are never freed: +{leak.growth_per_hour:,.0f} an hour")
+        return Part(route, code=True), Part(" leaves "), *_behind(leak), Part("; holder not found")
+    return *things(leak), Part(" are never freed"), hourly
 
 
 def _container(leak: Leak) -> Sentence:
     name = Part(leak.name, code=True)
     if leak.route and per_request(leak) is not None:
-        return name, Part(" keeps "), *_each(leak, Part("entry"))
+        return name, Part(" keeps "), *_each(leak)
     return name, Part(f" only grows: {_from_to(leak)} entries"), *_fed(leak)
 
 
@@ -179,28 +166,35 @@ def _alive(leak: Leak, kind: str) -> Sentence:
     name = Part((leak.named or leak.name).removeprefix(kind), code=True)
     starts = (Part("; "), Part(leak.route, code=True), Part(" starts them")) if leak.route else ()
     if kind == _TIMER:
-        return Part(f"{leak.last:,} timers wait for "), name, *starts
-    end = "never finish" if kind == _TASK else "do not end"
-    return Part(f"{leak.last:,} "), name, Part(f" {kind}".rstrip() + f"s {end}"), *starts
+        return Part("1 timer waits for " if leak.last == 1 else f"{leak.last:,} timers wait for "), name, *starts
+    one, many = _ENDS[kind]
+    rest = f" {kind}{one}" if leak.last == 1 else f" {plural(kind.strip())} {many}"
+    return Part(f"{leak.last:,} "), name, Part(rest), *starts
 
 
-def _each(leak: Leak, kept: Part) -> Sentence:
+def _each(leak: Leak) -> Sentence:
     """How many of something are kept for the requests of a route."""
     value, route = per_request(leak), Part(leak.route, code=True)
     if value is None:
-        return kept, Part(" objects of "), route
+        return *things(leak), Part(" of "), route
     if rare := rarely(value):
-        return Part("one "), kept, Part(f" for {rare} of "), route
-    return Part(f"{quantity(value)} "), kept, Part(" for each "), route
+        return Part("one "), *one_thing(leak), Part(f" for {rare} of "), route
+    return *_counted(leak, value), Part(" for each "), route
 
 
-def _behind(leak: Leak, kept: Part) -> Sentence:
+def _behind(leak: Leak) -> Sentence:
     value = per_request(leak)
     if value is None:
-        return kept, Part(" objects behind")
+        return *things(leak), Part(" behind")
     if rare := rarely(value):
-        return Part("one "), kept, Part(f" behind for {rare}")
-    return Part(f"{quantity(value)} "), kept, Part(" behind per request")
+        return Part("one "), *one_thing(leak), Part(f" behind for {rare}")
+    return *_counted(leak, value), Part(" behind per request")
+
+
+def _counted(leak: Leak, value: float) -> Sentence:
+    """So many of what leaks: ``one Session``, ``4 frames of app.handler``."""
+    number = quantity(value)
+    return Part(f"{number} "), *(one_thing(leak) if number == "one" else things(leak))
 
 
 def quantity(value: float) -> str:
@@ -213,13 +207,6 @@ def quantity(value: float) -> str:
 
 def _fed(leak: Leak) -> Sentence:
     return (Part("; fed by "), Part(leak.route, code=True)) if leak.route else ()
-
-
-def _typed(leak: Leak) -> Part:
-    """The type, or what it stands for: a frame or a lock is named by what it is of, or by a plain word."""
-    if leak.named:
-        return Part(leak.named, code=True)
-    return Part(MUTE[leak.name]) if leak.name in MUTE else Part(short_type(leak.name), code=True)
 
 
 def _from_to(leak: Leak) -> str:

@@ -27,8 +27,8 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     "task_unfinished": Recipe(
         "Tasks that never finish",
-        "Tasks of {coroutine} never finish[: they wait in {wait}]. Give the wait a timeout, and cancel the task when "
-        "its client has gone. Start tasks in a `TaskGroup`, so that they end with their owner.",
+        "Tasks of {coroutine} never finish[: they wait in {wait}][ ({waits_at})]. Give the wait a timeout, and "
+        "cancel the task when its client has gone. Start tasks in a `TaskGroup`, so that they end with their owner.",
         """\
 async with asyncio.TaskGroup() as group:
     group.create_task(send(socket))
@@ -47,6 +47,16 @@ self.timer = loop.call_later(7200, self.expire)
 def connection_lost(self, error):
     self.timer.cancel()
 """,
+    ),
+    "of_a_library": Recipe(
+        "A container of a library",
+        "{holder} belongs to the library {library}; no function of yours was found that adds to it. Search the "
+        "changelog of {library} for this leak, and update.[ Until then, look at what {route} calls there for each "
+        "request, and do it once.]",
+        """\
+pip list --outdated
+""",
+        "shell",
     ),
     "exception_reused": Recipe(
         "One exception that is raised again and again",

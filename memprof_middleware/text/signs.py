@@ -24,6 +24,8 @@ _RECEIVERS = re.compile(r"\._?(receivers|listeners|handlers|observers|subscriber
 _HANDLERS = re.compile(r"\.(handlers|filters)(\[\*\]|$)")
 _COROUTINES = re.compile(r"(\[\*\]|^[\w.]+)(\.<builtins\.coroutine>|\.?<[\w.]+\.[\w.<>]+>)")
 _TIMER_PATH = re.compile(r"^event loop\.(_scheduled|<\w+>)\[\*\]|\._callback\b")
+_TRACEBACK = re.compile(r"\.(__traceback__|tb_frame)\b")
+_OWN_TRACEBACK = re.compile(r"(\[\*\])*\.(__traceback__|tb_frame)\b")
 _REUSED = re.compile(r"[\w.]+\.__traceback__")
 _METRICS = ("prometheus_client.", "opentelemetry.", "statsd.", "datadog.")
 _LABELS = re.compile(r"\.(_metrics|_children|_attributes_map|_aggregations)(\[\*\]|$)")
@@ -65,9 +67,15 @@ def timer_pending(leak: Subject) -> Sign:
 
 
 def exception_kept(leak: Subject) -> Sign:
-    """What grows is kept by the traceback of an exception."""
-    kept = any(mark in name for mark in (".__traceback__", ".tb_frame") for name in (leak.path, *leak.names))
-    return max(_sure(kept), _likely(leak.is_held and leak.grows("builtins.traceback")))
+    """What grows is kept by the traceback of an exception, or is that exception; what else it keeps may have one."""
+    if _TRACEBACK.search(leak.path):
+        return Sign.SURE
+    others = [name.removeprefix(leak.path) for name in leak.names if _TRACEBACK.search(name)]
+    return max(_sure(any(map(_OWN_TRACEBACK.match, others))), _likely(others or _keeps_tracebacks(leak)))
+
+
+def _keeps_tracebacks(leak: Subject) -> bool:
+    return leak.is_held and leak.grows("builtins.traceback")
 
 
 def exception_reused(leak: Subject) -> Sign:

@@ -87,6 +87,8 @@ class Subject:
             "callback": self._run_by(TIMER) or self._named_by(TIMER),
             "thread": self._run_by(THREAD),
             "wait": self._last_run(),
+            "waits_at": leak.waits_at,
+            "library": self._holder().partition(".")[0],
             "variable": "".join(_VARIABLE.findall(self.path)[:1]),
             "logger": re.sub(r"\.(handlers|filters)\b.*", "", self.path) if self.is_held else "",
         }
@@ -138,8 +140,12 @@ def named_by_path(leak: Leak) -> str:
     """What a leak of a type that says nothing is, by its path: ``task app.waiter``; empty: the path does not say."""
     if MUTE.get(leak.name) not in {"task", "future", "coroutine"}:
         return ""
-    subject = Subject(leak)
-    run = subject.words().get("coroutine", "").strip("`")
+    return task_of(leak)
+
+
+def task_of(leak: Leak) -> str:
+    """The tasks that a leak is about, by their coroutine: ``task app.waiter``; empty: it is not known."""
+    run = Subject(leak).words().get("coroutine", "").strip("`")
     return f"{TASK}{run}" if run else ""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from memprof_middleware.model import Leak
 from memprof_middleware.text.headline import headline, plain
+from memprof_middleware.text.words import several
 
 
 def subtitle(blocks: int, leaks: Sequence[Leak]) -> str:
@@ -15,8 +16,8 @@ def subtitle(blocks: int, leaks: Sequence[Leak]) -> str:
         blocks: Python's memory blocks after the request, less those before it.
         leaks: of this process.
     """
-    number = len(leaks)
-    return f"{blocks:+,} blocks, {number} {'leak' if number == 1 else 'leaks'}"
+    unit = "block" if abs(blocks) == 1 else "blocks"
+    return f"{blocks:+,} {unit}, {several(len(leaks), 'leak')}"
 
 
 def rows(leaks: Sequence[Leak]) -> list[str]:

@@ -106,4 +106,11 @@ def percent(share: float | None) -> str:
 
 def several(number: int, thing: str) -> str:
     """``1 worker``, ``4 workers``."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+    return f"{number:,} {thing if number == 1 else plural(thing)}"
+
+
+def plural(noun: str) -> str:
+    """More than one of something: ``frames``, ``entries``, ``classes``."""
+    if noun.endswith("s"):
+        return f"{noun}es"
+    return f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"

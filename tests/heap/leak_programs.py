@@ -48,6 +48,39 @@ def run(work):
 
 """
 
+
+def _library(decorator: str) -> str:
+    """A program that calls a function of a library, which is installed where pip installs."""
+    return f"""
+import sys
+import types
+
+TEXT = '''
+from functools import lru_cache
+
+
+class Rate:
+    pass
+
+
+{decorator}
+def lookup(key):
+    return Rate()
+'''
+library = types.ModuleType("rates")
+library.__file__ = "/usr/lib/site-packages/rates.py"
+exec(compile(TEXT, library.__file__, "exec"), vars(library))
+sys.modules["rates"] = library
+del library
+
+
+def request(number):
+    import rates
+
+    rates.lookup(number)
+"""
+
+
 PROGRAMS: dict[str, Program] = {
     "task_unfinished": Program(
         f"""{_ASYNC}
@@ -647,6 +680,9 @@ def request(number):
 """,
     ),
 }
+# By itself: each entry of the display above needs room on the stack of this module, which is running meanwhile, and the
+# profiler takes for possible that lost objects lie there.
+PROGRAMS["of_a_library"] = Program(_library("@lru_cache(maxsize=None)"), _library("@lru_cache(maxsize=8)"))
 
 
 def look(text: str) -> dict[str, object]:
@@ -753,7 +789,7 @@ def _leak(incident, scene, named) -> dict[str, object]:
         leak, incident.root, holders, None
     )
     advice = advice_for(leak)
-    shown = ("name", "kind", "path", "named", "file", "line", "filled_in", "pattern", "also", "holder")
+    shown = ("name", "kind", "path", "named", "file", "line", "filled_in", "waits_at", "pattern", "also", "holder")
     return {field: getattr(leak, field) for field in shown} | {
         "advice": advice.key,
         "likely": advice.likely,

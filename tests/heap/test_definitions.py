@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import itertools
@@ -16,6 +17,7 @@ import pytest
 
 from memprof_middleware.heap import roots
 from memprof_middleware.heap.definitions import MOST_ADDERS, Definition, define
+from memprof_middleware.heap.waiting import waits_at
 
 Program = Callable[..., types.ModuleType]
 _NUMBERS = itertools.count()
@@ -51,6 +53,44 @@ def program(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
 
 def found(path: str) -> Definition:
     return define(path, pause=lambda _: None)
+
+
+def test_a_container_of_a_library_is_for_the_library_to_mend(program: Program) -> None:
+    """Unless a function of the application adds to it: then that line is named."""
+    library = program("CACHE = {}\n\n\ndef ask(key):\n    CACHE[key] = 1", "lib")
+    library.__file__ = "/usr/lib/site-packages/lib.py"
+    program("import lib\n\n\ndef handle(key):\n    lib.ask(key)", "caller")
+    assert found("lib.CACHE[*]").pattern == "of_a_library"
+    program("from lib import CACHE\n\n\ndef handle(key):\n    CACHE[key] = 2")
+    known = found("lib.CACHE[*]")
+    assert known.pattern == "module_mapping"
+    assert "shop.handle, line 5" in known.filled_in
+
+
+async def _first() -> None:
+    await _second()
+
+
+async def _second() -> None:
+    await asyncio.Event().wait()
+
+
+def test_the_line_on_which_tasks_wait() -> None:
+    """The innermost line of the application is named, not that of the library that it waits in."""
+    name = f"task {__name__}._first"
+
+    async def main() -> tuple[str, str]:
+        tasks = [asyncio.create_task(_first()) for _ in range(5)]
+        await asyncio.sleep(0)
+        places = waits_at(name), found(name).waits_at
+        for task in tasks:
+            task.cancel()
+        return places
+
+    line = _second.__code__.co_firstlineno + 1
+    place = f"{'/'.join(Path(__file__).parts[-__name__.count('.') - 1 :])}:{line}"
+    assert asyncio.run(main()) == (place, place)
+    assert waits_at(name) == ""
 
 
 @pytest.mark.parametrize(

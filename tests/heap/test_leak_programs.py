@@ -45,6 +45,12 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dic
     return {(row["key"], row["variant"]): row for row in rows}
 
 
+def test_the_line_on_which_tasks_wait_is_named(found):
+    """Of tasks that never finish the line in the application is named on which they wait."""
+    row = found["task_unfinished", "leaking"]
+    assert (row["waits_at"], "(app.py:12)" in row["fix"]) == ("app.py:12", True), row
+
+
 def test_there_is_a_program_for_each_pattern():
     """A pattern without a program is named here, with the reason."""
     assert leak_programs.PROGRAMS.keys() == {pattern.key for pattern in PATTERNS} - NOT_SHOWN

@@ -264,6 +264,19 @@ def test_a_reported_leak_names_its_place_once_looked_up(shop: Shop) -> None:
     assert asked == ["shop.SESSIONS[*]"]
 
 
+def test_the_place_is_known_though_the_search_for_holders_took_its_budget(shop: Shop) -> None:
+    """The line to change comes with the first report: the look-up takes milliseconds, and is not put off for hours."""
+    shop.probes.held = {"shop.Session": Holding((("shop.SESSIONS[*]", 1.0),), 8)}
+    shop.probes.define = lambda *_, **__: Definition("shop.py", 14)
+    for number in range(95):
+        if number == 20:  # the holder is known by now
+            shop.profiler._monitor.budget.charge("search", 3600)
+        shop.keeps("shop.SESSIONS", 100 + 100 * number, ("shop.Session",), weighs=30_000)
+        leaks = shop.minute(**{"shop.Session": 100 + 100 * number})
+        assert all((leak.file, leak.line) == ("shop.py", 14) for leak in leaks if leak.notable)
+    assert any(leak.notable for leak in leaks)
+
+
 def test_a_source_that_cannot_be_read_costs_the_place_only(shop: Shop) -> None:
     """The leak is reported all the same, and the failure is counted."""
     shop.probes.broken = {"define"}

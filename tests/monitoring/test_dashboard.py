@@ -7,6 +7,7 @@ from pathlib import Path
 
 import promql_parser
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 # Those of Grafana's own units that a memory dashboard needs; "mbytes" counts in 2^20.
@@ -92,6 +93,39 @@ def test_leaks_come_first(board):
     organize = next(t["options"] for t in incidents["transformations"] if t["id"] == "organize")
     order = sorted(organize["indexByName"], key=organize["indexByName"].get)
     assert [organize["renameByName"][name] for name in order[:3]] == ["Held by", "Fed by", "Limit in"]
+
+
+LEAK = 'incident="shop.Session",object_type="shop.Session",holder="shop.SESSIONS",route="POST /cart",state="confirmed"'
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["a limit is known", "no limit is known"])
+def test_an_incident_names_the_process_that_has_it_worst(tool, board, tmp_path, known):
+    """Asked of Prometheus: the process of the worker in which the limit is nearest, and of any without a limit."""
+    incidents = next(panel for panel in board["panels"] if panel["title"] == "Incidents")
+    [query] = [target["expr"] for target in incidents["targets"] if "worker_pid" in target["expr"]]
+    organize = next(t["options"] for t in incidents["transformations"] if t["id"] == "organize")
+    assert organize["renameByName"]["Value #D"] == "Process"
+    shown = {"series": [], "expected": []}
+    for instance, pids in (("one", (710, 7, 4711)), ("two", (815, 816, 817))):
+        for worker, pid in enumerate(pids):
+            of = f'job="shop",instance="{instance}",worker="{worker}"'
+            shown["series"] += [
+                {"series": f"fogcompute_memory_worker_pid{{{of}}}", "values": str(pid)},
+                {"series": f'fogcompute_memory_leak_info{{{of},{LEAK},urgency="today"}}', "values": "1"},
+            ]
+            seconds = 7200 - 60 * worker if worker < 2 else 600 if instance == "one" else 9000
+            if known:
+                name = f'fogcompute_memory_leak_time_to_limit_seconds{{{of},incident="shop.Session"}}'
+                shown["series"].append({"series": name, "values": str(seconds)})
+        worst = {"one": 4711, "two": 816}[instance] if known else min(pids)
+        shown["expected"].append({"labels": f'{{job="shop",instance="{instance}",{LEAK}}}', "value": worst})
+    for name in ("job", "instance", "worker"):
+        query = query.replace(f"${name}", ".+")
+    asked = {"expr": query, "eval_time": "0m", "exp_samples": shown["expected"]}
+    file = tmp_path / "case.yml"
+    file.write_text(yaml.safe_dump({"tests": [{"input_series": shown["series"], "promql_expr_test": [asked]}]}))
+    done = tool("promtool", "test", "rules", file)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_sixteen_workers_are_three_lines(panels):

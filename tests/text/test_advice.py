@@ -37,6 +37,7 @@ SEEN = [
         {"name": "app.Declined", "path": "app.ERRORS", "also": ("app.ERRORS[*].__traceback__",), "pattern": ""},
     ),
     ("exception_reused", {"name": "app.Order", "path": "app.DENIED.__traceback__.tb_frame.order"}),
+    ("of_a_library", {"name": "lib.Route", "path": "lib.web.build[*][*].__self__", "pattern": "of_a_library"}),
     ("lru_method", {"name": "app.Price", "path": "app.Price.quote[*][*]", "pattern": "lru_method"}),
     ("lru_unbounded", {"name": "app.Rate", "path": "app.lookup[*]", "pattern": "lru_unbounded"}),
     ("cache_too_large", {"name": "app.CACHE", "kind": "container", "pattern": "cache_too_large"}),
@@ -86,6 +87,7 @@ HEALTHY = [
     ("timer_pending", {"name": "app.Timer", "path": "app.TIMERS[*]"}),
     ("exception_kept", {"name": "app.OrderError", "path": "app.ERRORS[*]"}),
     ("exception_reused", {"name": "app.Order", "path": "app.ERRORS[*].__traceback__.tb_frame.order"}),
+    ("of_a_library", {"name": "lib.Route", "path": "lib.web.build[*][*].__self__"}),
     ("lru_method", {"name": "app.Price", "path": "app.PRICES[*][*]"}),
     ("lru_unbounded", {"name": "app.Rate", "path": "app.lookup[*]"}),
     ("cache_too_large", {"name": "app.CACHE", "kind": "container"}),
@@ -153,6 +155,15 @@ def test_the_sentences_are_complete(given):
             "Tasks of `app.waiter` never finish: they wait in `asyncio.locks.Event.wait`.",
         ),
         ({"name": "task app.waiter", "kind": "container"}, "Tasks of `app.waiter` never finish."),
+        (
+            {"name": "task app.waiter", "kind": "container", "waits_at": "app.py:19"},
+            "Tasks of `app.waiter` never finish (`app.py:19`). Give the wait a timeout",
+        ),
+        (
+            {"path": "lib.web.build[*][*].__self__", "pattern": "of_a_library", "route": "POST /"},
+            "the library `lib`; no function of yours was found that adds to it. Search the changelog of `lib`",
+        ),
+        ({"path": "l.a[*]", "pattern": "of_a_library", "route": "GET /"}, "look at what `GET /` calls there for each"),
         ({"path": "app.RECEIVERS[*].<closure>.it"}, "keeps functions that refer to data of requests (variable `it`)."),
         ({"kind": "native", "route": "POST /preview"}, "does not free it, while `POST /preview` is served."),
         ({"kind": "fragmentation", "first": 0, "last": 120 * 1048576}, "free memory rose by 120 MiB)"),
@@ -181,6 +192,13 @@ def test_what_the_heap_sees_gives_way_to_what_fits_better():
     )
     assert pattern_of(a_leak(path="app.STORE[*]"), "module_mapping") == "module_mapping"
     assert pattern_of(a_leak(path="app.lookup[*]"), "lru_unbounded") == "lru_unbounded"
+    # An entry that keeps an exception somewhere is no exception, and a cache of a library is mended there.
+    error = a_leak(path="lib.build[*][*].__self__._error", also=("lib.build[*][*].__self__._error.__traceback__",))
+    assert pattern_of(error, "of_a_library") == "of_a_library"
+    assert pattern_of(error, "lru_unbounded") == "exception_kept"
+    entries = a_leak(path="lib.build[*][*].__self__", also=("lib.build[*][*].__self__._error.__traceback__.tb_frame",))
+    assert pattern_of(entries, "of_a_library") == "of_a_library"
+    assert pattern_of(entries, "module_list") == "exception_kept"
     assert pattern_of(a_leak(path="app.STORE[*]")) == ""
     assert pattern_of(a_leak()) == ""
 

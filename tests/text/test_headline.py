@@ -51,10 +51,10 @@ def kept(value: float, low: float, high: float) -> dict[str, Any]:
     ("known", "told"),
     [
         (SESSIONS | CART, "shop.cart.SESSIONS keeps one Session for each POST /cart"),
-        (kept(2.04, 2, 2.1), "shop.cart.SESSIONS keeps 2 Session for each POST /cart"),
+        (kept(2.04, 2, 2.1), "shop.cart.SESSIONS keeps 2 Session objects for each POST /cart"),
         (kept(0.2, 0.19, 0.21), "shop.cart.SESSIONS keeps one Session for about 1 in 5 requests of POST /cart"),
         (kept(0.66, 0.6, 0.7), "shop.cart.SESSIONS keeps one Session for about 1 in 2 requests of POST /cart"),
-        (kept(1.4, 1.3, 1.5), "shop.cart.SESSIONS keeps about 1.4 Session for each POST /cart"),
+        (kept(1.4, 1.3, 1.5), "shop.cart.SESSIONS keeps about 1.4 Session objects for each POST /cart"),
         (kept(1.0, 0.1, 7.0), "shop.cart.SESSIONS keeps Session objects of POST /cart"),
         (SESSIONS, "shop.cart.SESSIONS keeps every Session: +1,920 an hour"),
         (
@@ -99,6 +99,41 @@ def kept(value: float, low: float, high: float) -> dict[str, Any]:
 )
 def test_headline(known: dict[str, Any], told: str) -> None:
     """Holder, type and route in one sentence, as far as they are known; a rate that is wide is no figure."""
+    assert plain(headline(leak(**known))) == told
+
+
+FRAMES = {"name": "builtins.frame", "named": "frame of app.handler"}
+FOUR = {"route_per_request": Estimate(4.0, 3.9, 4.1)}
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        (FRAMES | CART, "POST /cart leaves one frame of app.handler behind per request; holder not found"),
+        (FRAMES | CART | FOUR, "POST /cart leaves 4 frames of app.handler behind per request; holder not found"),
+        (CART | FOUR, "POST /cart leaves 4 Session objects behind per request; holder not found"),
+        (FRAMES | {"route": "GET /"}, "GET / leaves frames of app.handler behind; holder not found"),
+        (FRAMES, "frames of app.handler are never freed: +1,920 an hour"),
+        (
+            SESSIONS | CART | FOUR | {"name": "weakref.ReferenceType", "named": "weak reference to app.Visit"},
+            "shop.cart.SESSIONS keeps 4 weak references to app.Visit for each POST /cart",
+        ),
+        (SESSIONS | CART | FOUR | {"name": "builtins.type"}, "shop.cart.SESSIONS keeps 4 classes for each POST /cart"),
+        (
+            SESSIONS | CART | FOUR | {"name": "builtins.cell"},
+            "shop.cart.SESSIONS keeps 4 closure variables for each POST /cart",
+        ),
+        (
+            {"name": "shop.geo.NAMES", "kind": "container"} | CART | FOUR,
+            "shop.geo.NAMES keeps 4 entries for each POST /cart",
+        ),
+        ({"name": "task feed.stream", "kind": "container", "last": 1}, "1 feed.stream task never finishes"),
+        ({"name": "thread app.poll", "kind": "container", "last": 1}, "1 app.poll thread does not end"),
+        ({"name": "timer app.expire", "kind": "container", "last": 1}, "1 timer waits for app.expire"),
+    ],
+)
+def test_several_are_in_the_plural(known: dict[str, Any], told: str) -> None:
+    """One thing and several are told apart: frames, entries, classes; the name of a type stays as it is."""
     assert plain(headline(leak(**known))) == told
 
 

@@ -302,6 +302,21 @@ class TestLimits:
             replaced(scene, number, heap_size_mb=None, heap_size_source="")
         assert {row["limit"]["words"] for row in state(scene)["workers"]} == {"no limit known"}
 
+    @pytest.mark.parametrize(
+        ("per_hour", "hours", "words"),
+        [
+            (100.0, 0.6, "too early to say"),  # 3 h at this pace
+            (20.0, 0.6, "too early to say"),  # warm-up
+            (30.0, 6.0, "too early to say"),  # 5 h at this pace
+            (10.0, 4.0, "not at this pace"),  # 29 h
+            (0.05, 0.6, "not at this pace"),  # more than 90 days
+        ],
+    )
+    def test_growth_without_a_leak_is_not_said_to_miss_the_limit(self, per_hour, hours, words):
+        """Unless the limit is far away at this pace: neither the judge nor the forecast can know so soon."""
+        server = ten.Server(workers=[ten.Worker(pid=4242, start_mb=180, per_hour=per_hour, hours=hours, noise=0.1)])
+        assert server.state()["limits"][0]["words"] == words
+
     def test_a_smaller_leak_has_a_time_of_its_own(self):
         """Beside a worse one, a leak's time is that of this leak alone, and so is its urgency."""
         first, second, over = ten.two_incidents().state()["incidents"]

@@ -7,7 +7,7 @@ from html import escape
 
 from memprof_middleware.flame.comparing import Change, difference
 from memprof_middleware.model.flame import FlameResult, FlameSummary
-from memprof_middleware.text.words import clock_seconds, count, duration
+from memprof_middleware.text.words import clock_seconds, duration, several
 from memprof_middleware.web.html.flame import draw, grown, held
 from memprof_middleware.web.html.flame_tools import picture_tools
 
@@ -65,7 +65,7 @@ def compared_section(before: FlameResult, after: FlameResult) -> str:
     return (
         f"{head}{picture_tools(links)}"
         '<p class="key2"><span class="sw grew"></span> + holds more <span class="sw shrank"></span> \u2212 holds less '
-        f'<span class="sw lib"></span> = about the same <small>{count(picture.drawn)} frames drawn, '
+        f'<span class="sw lib"></span> = about the same <small>{several(picture.drawn, "frame")} drawn, '
         f"{picture.left_out:,} narrower ones left out. Width = bytes of both windows together.</small></p>"
         f'<div class="flamebox">{picture.svg}</div></section>'
         f'<div class="two">{_table("Holds more", told.more)}{_table("Holds less", told.less)}</div>'
@@ -75,7 +75,7 @@ def compared_section(before: FlameResult, after: FlameResult) -> str:
 def _window(summary: FlameSummary) -> str:
     return (
         f'<a href="{escape(summary.id)}">{clock_seconds(summary.ended_at)} UTC</a>, worker {summary.pid}, '
-        f"{duration(summary.seconds)}, {count(summary.requests)} requests, {escape(summary.engine)}"
+        f"{duration(summary.seconds)}, {several(summary.requests, 'request')}, {escape(summary.engine)}"
         f"{f'. No graph: {escape(summary.error)}' if summary.error else ''}"
     )
 

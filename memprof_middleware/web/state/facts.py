@@ -8,6 +8,7 @@ from typing import Any
 from memprof_middleware.model import Leak
 from memprof_middleware.model.holders import HELD_NATIVE, NO_PATH
 from memprof_middleware.text import headline as named
+from memprof_middleware.text.things import one_thing, things
 from memprof_middleware.text.words import figure, percent
 from memprof_middleware.web.state.words import Parts, code, listed, marked
 
@@ -126,8 +127,6 @@ def _thing(leak: Leak, *, one: bool) -> str:
     kind, space, _ = leak.name.partition(" ")
     if space and kind in _ALIVE:
         return kind if one else f"{kind}s"
-    if leak.kind == "objects":
-        return code(named.short_type(leak.name))
-    if leak.kind == "container":
-        return "entry" if one else "entries"
-    return "block" if one else "blocks"
+    if leak.kind == "untracked":
+        return "block" if one else "blocks"
+    return "".join(code(part.text) if part.code else part.text for part in (one_thing if one else things)(leak))

@@ -8,7 +8,8 @@ from typing import Any
 
 from memprof_middleware.analysis.median import median
 from memprof_middleware.model import MB, Leak
-from memprof_middleware.text.headline import memory, short_type
+from memprof_middleware.text.headline import memory
+from memprof_middleware.text.things import short_type
 from memprof_middleware.text.words import figure, signed, size
 from memprof_middleware.web.state.limits import middle
 from memprof_middleware.web.state.series import (

@@ -14,7 +14,7 @@ from memprof_middleware.config import Config
 from memprof_middleware.model import MB, MemoryMetrics
 from memprof_middleware.model.counts import STALE_INTERVALS
 from memprof_middleware.model.urgency import ROUGH_SECONDS
-from memprof_middleware.text.headline import short_type
+from memprof_middleware.text.things import short_type
 from memprof_middleware.text.words import DASH, clock, count, mib, several, signed, size
 from memprof_middleware.web.state.series import BUCKETS, SPAN_SECONDS, last_life, part, rounded, thinned, value_at
 from memprof_middleware.web.state.words import Parts, at, code, listed, marked, span, whole

@@ -15,6 +15,8 @@ from memprof_middleware.web.state.words import ahead, at, in_about, of_limit, sp
 Basis = Literal["forecast", "pace", "none", "early", "unknown"]
 # Further ahead nobody plans: it is not reached at this pace.
 _LATEST_SECONDS = 90 * 86400.0
+# So long a process warms up. A limit that at this pace is nearer than so many times what was watched may be reached.
+_WARM_UP_SECONDS, _GUESSED = 5400.0, 4.0
 # Up to this many seconds ahead a time of day is shown.
 _DAY = 86400.0
 
@@ -124,10 +126,13 @@ def _seconds(
         return "pace", 3600 * hours, 3600 * hours, per_hour or growth_mb, watched
     if context.verdict_at is not None and not leaks:
         return "early", None, None, growth_mb, seen_seconds
-    grows = growth_mb is not None and growth_mb > 0 and 3600 * room / growth_mb <= _LATEST_SECONDS
-    if grows and (young if leaks else (seen_seconds or 0.0) < ROUGH_SECONDS):
-        # What a young process needs looks like growth; to say that it goes on, or that it does not, is to guess.
-        return "early", None, None, growth_mb, seen_seconds
+    if growth_mb is not None and growth_mb > 0:
+        ahead_seconds, seen = 3600 * room / growth_mb, seen_seconds or 0.0
+        # What a young process needs looks like growth, and a forecast looks ahead only a part of what it has seen: to
+        # say that it goes on, or that it does not, is to guess.
+        guessed = young if leaks else seen < _WARM_UP_SECONDS or ahead_seconds < _GUESSED * seen
+        if guessed and ahead_seconds <= _LATEST_SECONDS:
+            return "early", None, None, growth_mb, seen_seconds
     return "none", None, None, growth_mb, seen_seconds
 
 

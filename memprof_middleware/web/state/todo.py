@@ -114,7 +114,8 @@ def full_steps(
     """
     used, limit = (row["used_mb"], row["limit_mb"]) if shared is None else (shared["used_mb"], shared["size_mb"])
     more = 64 * (int(used / 0.7) // 64 + 1)
-    fewer = f", or run {workers - 1} workers instead of {workers}" if shared is not None and workers > 1 else ""
+    can_be_fewer = shared is not None and workers > 1
+    fewer = f", or run {several(workers - 1, 'worker')} instead of {workers}" if can_be_fewer else ""
     whose = "the limit" if shared is None else "the container's limit" if shared["contained"] else "the memory"
     each = f" A worker uses {size(row['used_mb'])}." if row["used_mb"] else ""
     percent = 100 * used / limit if limit else 0.0

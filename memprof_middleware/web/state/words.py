@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from memprof_middleware.text.headline import Sentence, hours_in_words
+from memprof_middleware.text.headline import hours_in_words
+from memprof_middleware.text.things import Sentence
 from memprof_middleware.text.words import DASH, clock, number_of, size
 
 Parts = list[dict[str, Any]]
