@@ -79,12 +79,17 @@ def _closure(number: int) -> Callable[[], object]:
     return lambda: cart
 
 
+def _declined(number: int) -> None:
+    amount = [number]
+    raise ValueError(f"declined {amount}")
+
+
 def _raised(number: int) -> Exception:
     try:
-        amount = [number]
-        raise ValueError(f"declined {amount}")
+        _declined(number)
     except ValueError as error:
         return error
+    raise AssertionError(number)
 
 
 def _decorated(number: int) -> Callable[[], object]:
