@@ -170,6 +170,19 @@ def _cached(wrapper: Any) -> list[Any]:
     return [entry for entry in found if id(type(entry)) not in LEAVES and not is_class(type(entry))]
 
 
+def newest_calls(wrapper: Any, number: int) -> list[tuple[Any, Any]]:
+    """Arguments and result of the last calls that a functools.lru_cache keeps."""
+    known, below = cache_info(wrapper), gc.get_referents(wrapper)
+    if known.maxsize is None:
+        cache = next((one for one in below if type(one) is dict and "__wrapped__" not in one), {})
+        try:
+            return list(itertools.islice(reversed(cache.items()), number))
+        except RuntimeError:
+            return []  # another thread changed it between two steps
+    kept = below[: 3 * known.currsize]  # of each link a type, the arguments and the result
+    return list(zip(kept[1::3], kept[2::3], strict=False))[-number:]
+
+
 def is_class(kind: type) -> bool:
     """Return whether the instances of a class are classes themselves."""
     return kind is type or any(base is type for base in mro_of(kind))

@@ -6,30 +6,24 @@ import collections
 import gc
 import itertools
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from memprof_middleware.heap import entries
 from memprof_middleware.heap.entries import LRU, is_class, mro_of, namespace_of
 
-# Entries weighed, and objects looked at for each of them: so many steps down, so many at the most.
-_SAMPLE, _STEPS, _MOST = 24, 3, 48
+# Entries weighed, and the most objects for each of them; where that is too little, fewer entries with more.
+_SAMPLE, _MOST = 24, 48
+_LARGE_SAMPLE, _LARGE_MOST = 6, 384
+_STEPS = 6
+# Of what is shared nothing is weighed: so many times more is looked at.
+_WIDER = 2
+# Of a container of more bytes only the newest entries are asked for: a list of all would be as large.
+_LONG = 64 * 1024
 # What the collector keeps beside an object that it tracks, and a dict for each of its entries.
 _HEADER, _SLOT = 16, 24
-# What an entry refers to and does not hold: the program itself.
-_PROGRAM = frozenset(
-    map(
-        id,
-        (
-            types.ModuleType,
-            types.FunctionType,
-            types.BuiltinFunctionType,
-            types.CodeType,
-            types.FrameType,
-            types.MethodType,
-        ),
-    )
-)
+# The program itself: it belongs to no entry. A function, a bound method or a frame may have been made for one.
+_PROGRAM = frozenset(map(id, (types.ModuleType, types.CodeType)))
 _SIZE = "__sizeof__"
 _C_METHODS = (types.MethodDescriptorType, types.WrapperDescriptorType)
 
@@ -37,58 +31,112 @@ _C_METHODS = (types.MethodDescriptorType, types.WrapperDescriptorType)
 def entry_bytes(container: Any, base: type) -> float | None:
     """The bytes of an entry and of all that only it refers to, by the newest ones; ``None`` without a sample.
 
-    What two entries of the sample share belongs to neither. Nothing of the program runs: sizes are asked of C code.
+    What two entries of the sample refer to belongs to neither, with all that is below it. Nothing of the program runs:
+    sizes are asked of C code.
 
     Args:
         container: the container.
         base: the builtin that it is or derives from.
     """
-    sample = entries.newest(container, base, _SAMPLE)
+    sample = _sample(container, base)
     if not sample:
         return None
-    # Of an lru_cache keys and results come one after the other; the key of a dict's entry belongs to it.
-    number = max(1, len(sample) // 2 if base is LRU else len(sample))
-    if base is dict:
-        sample = [*sample, *_keys(container)]
-    scale = _Scale()
-    for place, entry in enumerate(sample):
-        scale.put(place % number, entry)
-    return scale.total / number + _SLOT
+    scale = _Scale(sample, _MOST)
+    if scale.cut and len(sample) > _LARGE_SAMPLE:
+        scale = _Scale(sample[:_LARGE_SAMPLE], _LARGE_MOST)
+    return scale.total / scale.number + _SLOT
+
+
+def _sample(container: Any, base: type) -> list[tuple[Any, ...]]:
+    """The newest entries, each with all that belongs to it: the key of a dict, the arguments of a cached call."""
+    if base is LRU:
+        return entries.newest_calls(container, _SAMPLE)
+    found = entries.newest(container, base, _SAMPLE)
+    if base is dict and len(keys := _keys(container)) == len(found):
+        return list(zip(found, keys, strict=True))
+    return [(one,) for one in found]
 
 
 class _Scale:
-    """Weighs what each owner alone refers to."""
+    """Weighs what each entry alone refers to.
 
-    def __init__(self) -> None:
+    Args:
+        sample: entries.
+        most: objects weighed of each.
+    """
+
+    def __init__(self, sample: Sequence[Sequence[Any]], most: int) -> None:
+        self.number = len(sample)
+        self._left = [most] * len(sample)
         self._owners: dict[int, int] = {}
+        self._above: dict[int, int] = {}  # by which an object was reached
         self._sizes: dict[int, int] = {}
+        self._shared: set[int] = set()
+        self._put([(owner, one) for owner, entry in enumerate(sample) for one in entry])
+
+    @property
+    def cut(self) -> bool:
+        """Whether an entry has more than was looked at."""
+        return min(self._left) <= 0
 
     @property
     def total(self) -> int:
-        """All that one owner has for itself."""
-        return sum(size for identity, size in self._sizes.items() if self._owners[identity] >= 0)
+        """All that the entries have for themselves."""
+        for identity, above in self._above.items():  # from above to below
+            if above in self._shared:
+                self._shared.add(identity)
+        return sum(size for identity, size in self._sizes.items() if identity not in self._shared)
 
-    def put(self, owner: int, entry: Any) -> None:
-        """Weigh an object, and what it refers to, some steps down."""
-        level, left = [entry], _MOST
-        for _ in range(_STEPS + 1):
-            below: list[Any] = []
-            for one in level[: max(0, left)]:
-                below.extend(self._below(owner, one))
-                left -= 1
-            level = below
+    def _put(self, level: list[tuple[int, Any]]) -> None:
+        """Weigh entries, each with its owner, and what they refer to, some steps down.
 
-    def _below(self, owner: int, one: Any) -> list[Any]:
+        All go down together: what another one reaches at the same step is followed by none.
+        """
+        self._claim((owner, 0, one) for owner, one in level)
+        own = frozenset(self._owners)
+        level = [(owner, one) for owner, one in level if self._is_weighed(owner, one)]
+        for _ in range(_STEPS):
+            below = [found for found in self._reached(level) if id(found[2]) not in own]
+            self._claim(below)
+            level = [(owner, child) for owner, _, child in below if self._is_weighed(owner, child)]
+
+    def _reached(self, level: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, int, Any]]:
+        """What is one step below, of each owner not many more than it may have weighed."""
+        most = [_WIDER * left for left in self._left]
+        for owner, one in level:
+            if most[owner] > 0:
+                found = self._below(one, most[owner])
+                most[owner] -= len(found)
+                for child in found:
+                    yield owner, id(one), child
+
+    def _below(self, one: Any, most: int) -> list[Any]:
+        """What an object refers to, without the program."""
         kind = type(one)
-        if id(kind) in _PROGRAM or is_class(kind):
+        if id(kind) in entries.LEAVES:
             return []
-        known = self._owners.setdefault(id(one), owner)
-        if known != owner:
-            self._owners[id(one)] = -1  # shared: it is nobody's
-        if id(one) in self._sizes:
-            return []
+        base = entries.container_base(kind) if self._sizes[id(one)] > _LONG else None
+        found = gc.get_referents(one) if base is None or base is LRU else entries.newest(one, base, most)
+        if kind is types.FunctionType:
+            module = {id(one.__globals__), id(one.__builtins__)}
+            found = [child for child in found if id(child) not in module]
+        return [child for child in found[:most] if id(type(child)) not in _PROGRAM and not is_class(type(child))]
+
+    def _claim(self, reached: Iterable[tuple[int, int, Any]]) -> None:
+        """Note whose objects are that were reached; those of two are nobody's."""
+        for owner, above, one in reached:
+            if self._owners.setdefault(id(one), owner) != owner:
+                self._shared.add(id(one))
+            elif above:
+                self._above.setdefault(id(one), above)
+
+    def _is_weighed(self, owner: int, one: Any) -> bool:
+        """Weigh an object once, unless it is nobody's or its owner has had its turn; whether that was done."""
+        if id(one) in self._sizes or id(one) in self._shared or self._left[owner] <= 0:
+            return False
+        self._left[owner] -= 1
         self._sizes[id(one)] = size_of(one)
-        return [] if id(kind) in entries.LEAVES else gc.get_referents(one)[:_MOST]
+        return True
 
 
 def size_of(one: Any) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import collections
 import functools
+import gc
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from memprof_middleware.heap import roots
 from memprof_middleware.heap.containers import Container, find_containers
+from memprof_middleware.heap.entries import LRU
 from memprof_middleware.heap.weights import entry_bytes, oldest_of, size_of
 
 KEPT: dict[str, Any] = {}
@@ -45,6 +48,96 @@ def test_instances_are_weighed_with_their_attributes() -> None:
 
     kept = [Session(number) for number in range(50)]
     assert entry_bytes(kept, list) == pytest.approx(11_200, rel=0.1)
+
+
+def _growth(add: Callable[[int], object], number: int) -> float:
+    """Bytes that Python allocates for each call, once it is warm."""
+    for turn in range(100):
+        add(turn)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for turn in range(100, 100 + number):
+            add(turn)
+        gc.collect()
+        return (tracemalloc.get_traced_memory()[0] - before) / number
+    finally:
+        tracemalloc.stop()
+
+
+class _Cart:
+    def __init__(self, number: int) -> None:
+        self.number, self.items = number + 1_000, [str(number)]
+
+    def price(self) -> int:
+        return self.number
+
+
+def _closure(number: int) -> Callable[[], object]:
+    cart = _Cart(number)
+    return lambda: cart
+
+
+def _declined(number: int) -> None:
+    amount = [number]
+    raise ValueError(f"declined {amount}")
+
+
+def _raised(number: int) -> Exception:
+    try:
+        _declined(number)
+    except ValueError as error:
+        return error
+    raise AssertionError(number)
+
+
+def _decorated(number: int) -> Callable[[], object]:
+    return functools.wraps(_closure)(_closure(number))
+
+
+_LINKS: list[Any] = [None]
+
+
+def _linked(number: int) -> tuple[Any, str]:
+    _LINKS[0] = (_LINKS[0], f"a text of some length, {number}")
+    return _LINKS[0]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        _closure,
+        _decorated,
+        _raised,
+        _linked,
+        lambda number: _Cart(number).price,
+        lambda number: functools.partial(_Cart.price, _Cart(number)),
+        lambda number: [[[[[{"number": number + 1_000}]]]]],
+        lambda number: [_Cart(number * 100 + part) for part in range(100)],
+    ],
+    ids=["closure", "decorated", "exception", "linked", "method", "partial", "nested", "large"],
+)
+def test_an_entry_weighs_what_memory_gains_with_it(make: Callable[[int], object]) -> None:
+    """Within a quarter of what the allocator counts, also of what functions, methods and frames were made to hold."""
+    kept: list[object] = []
+    true = _growth(lambda number: kept.append(make(number)), 300)
+    assert entry_bytes(kept, list) == pytest.approx(true, rel=0.25)
+
+
+@pytest.mark.parametrize("most", [None, 500])
+def test_a_cached_call_weighs_its_arguments_and_its_result(most: int | None) -> None:
+    """Texts too, of which the collector knows nothing."""
+    cached = functools.lru_cache(most)(lambda number: f"{number} " * 200)
+    true = _growth(cached, 300)
+    assert entry_bytes(cached, LRU) == pytest.approx(true, rel=0.25)
+
+
+def test_what_some_entries_share_belongs_to_none_with_all_below() -> None:
+    """Ten users of a thousand baskets weigh nothing in these, nor do their texts."""
+    users = [{"name": ["a long name " * 100 + str(number)]} for number in range(10)]
+    kept = [{"user": users[number % 10], "what": f"number {number}"} for number in range(1_000)]
+    assert entry_bytes(kept, list) == pytest.approx(300, abs=60)
 
 
 def test_what_a_program_says_of_its_size_is_not_asked() -> None:
