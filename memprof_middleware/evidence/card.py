@@ -15,6 +15,7 @@ from memprof_middleware.text.headline import (
     per_request,
     plain,
     rarely,
+    spread,
     watched,
 )
 from memprof_middleware.text.words import figure
@@ -72,7 +73,7 @@ def _held(leak: Leak) -> str:
 
 def _fed(leak: Leak) -> str:
     if not leak.route:
-        return "no route found"
+        return spread(leak) or "no route found"
     value = per_request(leak)
     if value is None:
         return leak.route

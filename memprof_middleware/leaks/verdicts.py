@@ -73,7 +73,7 @@ def verdict_of(
     state: LeakState = "confirmed" if confirmed else "suspected"
     per_hour = life.bytes_per_hour if life is not None else max(0.0, heap_per_hour) if confirmed else 0.0
     requests, seconds = (None, None) if confirmed else _decided(growth, life, config)
-    if not route.route and before is not None:
+    if route == FedBy() and before is not None:
         route = FedBy(before.route, before.route_share, before.route_per_request)
     return Leak(
         name=growth.name,

@@ -275,7 +275,7 @@ class LeakWatch:
         route_of: RouteOf,
     ) -> Leak:
         route = self._route(incident.leader, route_of)
-        if not route.route and life is not None and life.finding.feed not in {REQUESTS, TIME}:
+        if route == FedBy() and life is not None and life.finding.feed not in {REQUESTS, TIME}:
             route = FedBy(life.finding.feed)
         heap = heap_per_hour(history, incident.leader.since) if life is None else 0.0
         leak = verdict_of(incident, self._config, before, route, life, heap)
@@ -287,7 +287,7 @@ class LeakWatch:
         if growth.last >= _ASK_AGAIN * at or (not route.route and growth.last >= _ASK_SOONER * at):
             found = route_of(growth.kind, growth.name)
             if found is not None:
-                route = found if found.route else route
+                route = route if found == FedBy() else found
                 self._routes[growth.name] = growth.last, route
         return route
 

@@ -14,6 +14,8 @@ from memprof_middleware.model.value import valueclass
 
 LeakKind = typing.Literal["objects", "container", "untracked", "native", "mapped", "fragmentation"]
 LeakState = typing.Literal["suspected", "confirmed", "resolved"]
+# A route is the cause of a growth if it has so much of it.
+_MOST = 0.5
 
 
 @valueclass(frozen=True, slots=True)
@@ -21,14 +23,22 @@ class FedBy:
     """The route whose requests make something grow.
 
     Attributes:
-        route: method and template; of routes that cannot be told apart ``GET /a or GET /b``; empty: none is found.
-        share: its part of the growth, 0 to 1.
+        route: method and template; of routes that cannot be told apart ``GET /a or GET /b``; empty: none has most of
+            the growth.
+        share: its part of the growth, 0 to 1; without a route the largest part that one has; ``None``: not known.
         per_request: what one request of it adds.
     """
 
     route: str = ""
     share: float | None = None
     per_request: Estimate | None = None
+
+    @classmethod
+    def of(cls, growth: RouteGrowth) -> FedBy:
+        """The route that keeps most, if it has most of the growth: else something else is the cause."""
+        if growth.share < _MOST:
+            return cls(share=growth.share)
+        return cls(" or ".join((growth.route, *growth.together_with)), growth.share, growth.per_request)
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
@@ -56,8 +66,9 @@ class Leak(Value):
         filled_in: the functions that add to it, as ``add_to_cart, line 31``; at most three.
         waits_at: of tasks that never finish the line on which they wait, as ``shop/mail.py:19``; empty: not known.
         pattern: the key of the advice for this kind of leak (:mod:`memprof_middleware.text.advice`); empty: none.
-        route: the route whose requests make it grow, ``POST /cart`` or ``GET /a or GET /b``; empty: not known.
-        route_share: the route's part of the growth, 0 to 1; ``None``: not known.
+        route: the route whose requests make most of it grow, ``POST /cart`` or ``GET /a or GET /b``; empty: not known.
+        route_share: the route's part of the growth, 0 to 1, or the largest part of one if none has most; ``None``: not
+            known.
         route_per_request: what one request of the route adds, with its interval; ``None``: not known.
         evidence: the sentences that the verdict rests on.
         also: what else grows with it, part of the same incident.
@@ -151,8 +162,12 @@ def routed(leak: Leak, growths: Iterable[RouteGrowth]) -> Leak:
 
     The log, the metrics and the page all ask here, so that none of them knows a route that another one does not.
     """
-    found = [] if leak.route else routes_of(leak, growths)
-    return dataclasses.replace(leak, route=found[0].route) if found else leak
+    known = leak.route or leak.route_share is not None
+    found = [] if known else routes_of(leak, growths)
+    if not found:
+        return leak
+    fed = FedBy.of(found[0])
+    return dataclasses.replace(leak, route=fed.route, route_share=None if fed.route else fed.share)
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)

@@ -73,9 +73,7 @@ class Observers:
         known, found = self._features.routes.ask(kind, name, beat.history, by_hand=beat.by_hand)
         if not known:
             return None
-        if found is None:
-            return FedBy()
-        return FedBy(" or ".join((found.route, *found.together_with)), found.share, found.per_request)
+        return FedBy() if found is None else FedBy.of(found)
 
     def _thresholds(self, beat: Beat) -> Conditions:
         """The thresholds: each figure that is compared with one."""

@@ -12,6 +12,7 @@ from memprof_middleware.text.headline import (
     limit,
     memory,
     plain,
+    spread,
     subject,
     watched,
 )
@@ -118,6 +119,7 @@ def leak_message(leak: Leak, room: str = "") -> str:
     # What the headline has said already is not said twice.
     new = ", ".join(amount for amount in amounts(leak) if amount.removeprefix("+") not in told)
     told += f"{', ' if told.endswith('an hour') else ': '}{new}" if new else ""
+    told += f"; {few}" if (few := spread(leak)) else ""
     if not leak.bytes_per_hour and leak.hours_left is None:
         return told
     rough = leak.hours_left and leak.hours_latest is None and 0 < leak.watched_seconds < ROUGH_SECONDS

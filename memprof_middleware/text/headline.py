@@ -5,7 +5,7 @@ from __future__ import annotations
 from memprof_middleware.model import MB, Leak
 from memprof_middleware.model.holders import NO_PATH
 from memprof_middleware.text.things import Part, Sentence, one_thing, things
-from memprof_middleware.text.words import plural
+from memprof_middleware.text.words import percent, plural
 
 # What is kept per request, where the estimate's ends are this close to it; wider ones are no figure.
 _CLEAR = 2.0
@@ -123,6 +123,13 @@ def per_request(leak: Leak) -> float | None:
     """What one request of the route keeps, where that is known well enough to be told."""
     found = leak.route_per_request
     return found.value if found is not None and found.value > 0 and found.high < _CLEAR * found.value else None
+
+
+def spread(leak: Leak) -> str:
+    """How little of the growth any one route feeds, where none feeds most of it; empty: one does, or nobody knows."""
+    if leak.route or leak.route_share is None:
+        return ""
+    return f"no route feeds more than {percent(leak.route_share)} of it"
 
 
 def rarely(value: float) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
 from memprof_middleware import Leak
-from memprof_middleware.model import MB, Estimate, RouteGrowth, RouteLeak
+from memprof_middleware.model import MB, Estimate, FedBy, RouteGrowth, RouteLeak
 from memprof_middleware.text.conditions import growth_message, leak_message, route_message
 
 CONFIRMED: dict[str, Any] = {"state": "confirmed", "bytes_per_hour": 8.5 * MB, "hours_left": 3.6}
@@ -96,3 +97,21 @@ def test_growth_above_the_limit_is_said_to_be():
 def test_a_route_keeps_figures_that_people_read(found, told):
     """No figure has an exponent."""
     assert route_message(RouteLeak(growth=found)) == told
+
+
+def test_a_route_that_feeds_little_is_not_the_cause():
+    """The line of a leak names no route that brings a tenth of it; it says how little any of them feeds."""
+    few = FedBy.of(dataclasses.replace(route(1.0, 0.9, 1.1), share=0.1))
+    most = FedBy.of(route(1.0, 0.9, 1.1))
+    assert (few.route, most.route) == ("", "GET /a")
+    lines = [
+        leak_message(
+            leak(path="shop.SESSIONS[*]", route=fed.route, route_share=fed.share, route_per_request=fed.per_request)
+        )
+        for fed in (few, most)
+    ]
+    assert lines[0] == (
+        "shop.SESSIONS keeps every Session: +1,920 an hour, +8.5 MiB an hour; no route feeds more than 10 % of it. "
+        "Memory limit in about 3.6 h at this pace"
+    )
+    assert lines[1].startswith("shop.SESSIONS keeps one Session for each GET /a: +1,920 an hour")

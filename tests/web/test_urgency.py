@@ -259,6 +259,25 @@ def test_log_metrics_and_page_know_the_same_route():
     assert leak_condition(routed(unknown, ()), given.config).route == ""
 
 
+def test_log_metrics_and_page_name_no_route_that_feeds_little():
+    """A route with an eighth of the growth is in no label and no alert; the card says that none is the cause."""
+    server = ten.native()
+    [(leak, pids)] = server.leaks
+    told = ten.route("POST /preview", "bytes", 223_000.0, 215_000.0, 231_000.0, 0.12)
+    unknown = dataclasses.replace(leak, route="", route_share=None, route_per_request=None)
+    given = dataclasses.replace(server, leaks=((unknown, pids),), routes=(told,))
+    fact = given.state()["incidents"][0]["facts"][2]
+    assert [part["text"] for part in fact["value"]] == ["no single route found"]
+    assert "12 % of the growth" in str(fact["note"])
+    registry = CollectorRegistry()
+    registry.register(MemoryCollector(given.profiler()))
+    labels = [s.labels for family in registry.collect() for s in family.samples if s.name.endswith("leak_info")]
+    assert {label["route"] for label in labels} == {""}
+    condition = leak_condition(routed(unknown, (told,)), given.config)
+    assert condition.route == ""
+    assert condition.message.startswith("Native memory grows by 34 MiB an hour; no route feeds more than 12 % of it.")
+
+
 @pytest.mark.parametrize(
     ("given", "room"),
     [

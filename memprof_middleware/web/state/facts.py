@@ -90,6 +90,8 @@ def _fed(leak: Leak, fed: Sequence[Mapping[str, Any]]) -> tuple[Parts, Parts]:
         notes.append(f"{percent(first['share'])} of the growth")
     if len(fed) > 1:
         notes.append(f"also {listed([code(other['route']) for other in fed[1:]])}")
+    if not leak.route:  # none of them is the cause
+        return marked("no single route found"), marked(f"{code(first['route'])}: {'; '.join(notes)}")
     return marked(code(first["route"])), marked("; ".join(notes))
 
 

@@ -32,7 +32,8 @@ def _feed(leak: Leak, route: str, known: Sequence[RouteGrowth]) -> dict[str, Any
     counted = next((growth for growth in of_it if growth.unit == unit), None)
     memory = next((growth for growth in of_it if growth.unit == _BYTES), None)
     estimate = leak.route_per_request or (None if counted is None else counted.per_request)
-    share = leak.route_share if leak.route_share is not None else None if counted is None else counted.share
+    share = leak.route_share if leak.route else None
+    share = counted.share if share is None and counted is not None else share
     return {
         "route": route,
         "unit": unit,
