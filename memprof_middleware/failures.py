@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
+import os
 import threading
 import traceback
 from collections import Counter
@@ -66,7 +68,15 @@ class Failures:
 
 def described(error: BaseException) -> str:
     """An error for the log; of a foreign one its type and place only: its text may hold the program's data."""
-    return str(error) if isinstance(error, MemprofError) else type(error).__name__ + _place(error)
+    return str(error) if isinstance(error, MemprofError) else f"{type(error).__name__}{_reason(error)}{_place(error)}"
+
+
+def _reason(error: BaseException) -> str:
+    """The reason that the system gives, such as a full disk, in its own words: they hold no data."""
+    # Those of libraries have numbers of their own; one of the program may be anything.
+    if not isinstance(error, OSError) or type(error).__module__ != "builtins":
+        return ""
+    return f": {os.strerror(error.errno)}" if error.errno in errno.errorcode else ""
 
 
 def _place(error: BaseException) -> str:

@@ -37,6 +37,25 @@ def test_our_own_errors_speak(failures: Failures, caplog: pytest.LogCaptureFixtu
     assert "interval=0 is out of range" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (OSError(28, "customer", "/home/customer"), "OSError: No space left on device (test_failures.py:"),
+        (FileNotFoundError(2, "customer"), "FileNotFoundError: No such file or directory (test_failures.py:"),
+        (OSError(10**30, "customer"), "OSError (test_failures.py:"),
+        (type("OwnError", (OSError,), {"errno": property(lambda _: 1 / 0)})(1, "customer"), "OwnError (test_fail"),
+    ],
+)
+def test_the_systems_reason_is_shown(
+    failures: Failures, caplog: pytest.LogCaptureFixture, error: OSError, shown: str
+) -> None:
+    """A full disk is called that, in the system's words and not in those of the error, which may hold data."""
+    with failures.caught("timeline"):
+        raise error
+    assert f"internal error in timeline: {shown}" in caplog.text
+    assert "customer" not in caplog.text
+
+
 def test_an_interrupt_goes_through(failures: Failures) -> None:
     """Ctrl-C and exit are the host's."""
     with pytest.raises(KeyboardInterrupt), failures.caught("step"):

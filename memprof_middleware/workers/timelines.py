@@ -39,7 +39,11 @@ class Timelines:
         """
         slot = self._group.slot
         if slot is not None and metrics is not None and metrics.snapshot is not None:
-            record(slot.timeline, slot.run, row_of(metrics), followed(metrics), self._history)
+            try:
+                record(slot.timeline, slot.run, row_of(metrics), followed(metrics), self._history)
+            except FileNotFoundError:
+                if self._group.slot is slot:
+                    raise  # else the worker has left in the middle of its last step, and the folder with it
 
     def read(self, own: MemoryMetrics, columns: tuple[str, ...]) -> tuple[Mapping[str, Timeline], Detail]:
         """Some figures of every worker, ended ones included; and a function that returns all figures of one.

@@ -485,6 +485,26 @@ def test_a_step_by_hand_beside_the_threads(tmp_path, monkeypatch):
     assert wrote == ["alone", "alone"]
 
 
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_worker_that_leaves_in_its_last_step(tmp_path, monkeypatch, leaves):
+    """The folder goes with the last worker, which is no failure of the step that is under way; without that it is."""
+    probes = FakeProbes()
+    probes.address = HERE.address
+    profiler = MemoryProfiler(
+        Config(run_dir=str(tmp_path), background=False, interval=3600), clock=FakeClock(), probes=probes
+    )
+
+    def gone(*_: object) -> None:
+        if leaves:
+            profiler._monitor.group.leave()
+        raise FileNotFoundError
+
+    monkeypatch.setattr(worker_timelines, "record", gone)
+    profiler.step()
+    assert profiler.statistics()["failures"] == ({} if leaves else {"timeline": 1})
+    profiler.stop()
+
+
 def test_new_figures_are_new_for_all_at_once(tmp_path, monkeypatch):
     """A scrape that comes while the worker publishes waits until its siblings see the new figures too."""
     probes = FakeProbes()
