@@ -161,13 +161,20 @@ def _set_right(items: list[Item], rest: list[float], rows: Sequence[int]) -> tup
         own = item.population.values
         memory = [left + item.each * own[min(row, len(own) - 1)] for row, left in enumerate(rest)]
         right = item
-        if len(rows) > _FEWEST_ROWS and together(own, memory) >= _TOGETHER:
-            more = _slope(_steps(own, rows), _steps(rest, rows))
+        begin = _begins(own)
+        seen = [row for row in rows if row >= begin]
+        if len(seen) > _FEWEST_ROWS and together(own[begin:], memory[begin:]) >= _TOGETHER:
+            more = _slope(_steps(own, seen), _steps(rest, seen))
             low, high = (factor * item.each for factor in _SAMPLED)
             right = Item(item.population, min(high, max(low, item.each + more)), True)
         rest = _less(rest, Item(item.population, right.each - item.each, True))
         found.append(right)
     return found, rest
+
+
+def _begins(values: Sequence[float]) -> int:
+    """The last row of the first value: before a container is measured for the first time, it seems to stand still."""
+    return next((row for row, value in enumerate(values) if value != values[0]), 1) - 1
 
 
 def _slope(x: Sequence[float], y: Sequence[float]) -> float:

@@ -103,6 +103,19 @@ def test_what_lies_inside_a_container_weighs_with_it() -> None:
     assert not found["app.INDEX[*]"].suspected
 
 
+def test_an_entry_weighs_what_the_list_in_it_weighs() -> None:
+    """A sample of an entry ends after some dozens of objects: the list of 170 records in each is sampled by itself."""
+    process = Process()
+    process.keeps("app.SESSIONS", lambda minute: 18 * minute, 3_353)
+    process.keeps("app.SESSIONS[*].offers", lambda minute: 170 * 18 * minute, 295)
+    process.keeps("app.SESSIONS[*].offers[*].texts", lambda minute: 340 * 18 * minute, 40)
+    [found] = [finding for finding in process.run(170) if finding.suspected]
+    assert (found.population.name, found.confirmed) == ("app.SESSIONS", True)
+    assert found.weighed
+    assert found.population.entry_bytes == pytest.approx(170 * 295, rel=0.01)
+    assert found.gained == pytest.approx(18 * 169 * (3_353 + 170 * 295 + 340 * 40), rel=0.1)
+
+
 def test_a_container_beside_another_weighs_by_itself() -> None:
     """Two places of one module are two things, each of which takes too little."""
     process = Process()
