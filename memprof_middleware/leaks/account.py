@@ -161,10 +161,10 @@ def _set_right(items: list[Item], rest: list[float], rows: Sequence[int]) -> tup
         own = item.population.values
         memory = [left + item.each * own[min(row, len(own) - 1)] for row, left in enumerate(rest)]
         right = item
-        begin = _begins(own)
-        seen = [row for row in rows if row >= begin]
-        if len(seen) > _FEWEST_ROWS and together(own[begin:], memory[begin:]) >= _TOGETHER:
-            more = _slope(_steps(own, seen), _steps(rest, seen))
+        looks = _looks(item.population, rows)
+        pair = ([series[min(row, len(own) - 1)] for row in looks] for series in (own, memory))
+        if len(looks) > _FEWEST_ROWS and together(*pair) >= _TOGETHER:
+            more = _slope(_steps(own, looks), _steps(rest, looks))
             low, high = (factor * item.each for factor in _SAMPLED)
             right = Item(item.population, min(high, max(low, item.each + more)), True)
         rest = _less(rest, Item(item.population, right.each - item.each, True))
@@ -172,9 +172,15 @@ def _set_right(items: list[Item], rest: list[float], rows: Sequence[int]) -> tup
     return found, rest
 
 
-def _begins(values: Sequence[float]) -> int:
-    """The last row of the first value: before a container is measured for the first time, it seems to stand still."""
-    return next((row for row, value in enumerate(values) if value != values[0]), 1) - 1
+def _looks(one: Population, rows: Sequence[int]) -> Sequence[int]:
+    """The rows at which a population was measured, so many at the most: between them it is on a line, memory is not.
+
+    Before it was measured for the first time, and since the last time, it seems to stand still.
+    """
+    if not one.measured:
+        return rows
+    most = min(_STRETCHES, len(one.measured) - 1)
+    return [one.measured[round(part * (len(one.measured) - 1) / max(1, most))] for part in range(most + 1)]
 
 
 def _slope(x: Sequence[float], y: Sequence[float]) -> float:

@@ -37,6 +37,7 @@ class Population:
         name: of the container, or else of the type.
         kind: what is counted: entries or objects; bytes for memory.
         values: how many at each row, up to the last at which they were counted.
+        measured: the rows at which that was looked at, of a container; empty: all of them.
         also: what else grows in lockstep with them.
         entry_bytes: what one weighs, by a sample; ``None``: not known.
         bound: the most that there can be, by its own word.
@@ -54,6 +55,7 @@ class Population:
     lifetime: float | None = None
     oldest: Sequence[int | None] = ()
     cohorts: Sequence[ObservedCohort] = ()
+    measured: Sequence[int] = ()
 
     @property
     def names(self) -> frozenset[str]:
@@ -145,7 +147,18 @@ def _of_container(
 ) -> Population:
     also = tuple(name for name in seen.holds if name in types and lockstep(values, types[name]))
     oldest, cohorts = past.oldest(path)[: len(values)], past.cohorts.of(path)
-    return Population(path, "container", values, also, seen.entry_bytes, seen.bound, seen.lifetime, oldest, cohorts)
+    return Population(
+        path,
+        "container",
+        values,
+        also,
+        seen.entry_bytes,
+        seen.bound,
+        seen.lifetime,
+        oldest,
+        cohorts,
+        past.measured(path),
+    )
 
 
 def _without_twins(found: Iterable[Population]) -> list[Population]:
