@@ -161,13 +161,26 @@ def _set_right(items: list[Item], rest: list[float], rows: Sequence[int]) -> tup
         own = item.population.values
         memory = [left + item.each * own[min(row, len(own) - 1)] for row, left in enumerate(rest)]
         right = item
-        if len(rows) > _FEWEST_ROWS and together(own, memory) >= _TOGETHER:
-            more = _slope(_steps(own, rows), _steps(rest, rows))
+        looks = _looks(item.population, rows)
+        pair = ([series[min(row, len(own) - 1)] for row in looks] for series in (own, memory))
+        if len(looks) > _FEWEST_ROWS and together(*pair) >= _TOGETHER:
+            more = _slope(_steps(own, looks), _steps(rest, looks))
             low, high = (factor * item.each for factor in _SAMPLED)
             right = Item(item.population, min(high, max(low, item.each + more)), True)
         rest = _less(rest, Item(item.population, right.each - item.each, True))
         found.append(right)
     return found, rest
+
+
+def _looks(one: Population, rows: Sequence[int]) -> Sequence[int]:
+    """The rows at which a population was measured, so many at the most: between them it is on a line, memory is not.
+
+    Before it was measured for the first time, and since the last time, it seems to stand still.
+    """
+    if not one.measured:
+        return rows
+    most = min(_STRETCHES, len(one.measured) - 1)
+    return [one.measured[round(part * (len(one.measured) - 1) / max(1, most))] for part in range(most + 1)]
 
 
 def _slope(x: Sequence[float], y: Sequence[float]) -> float:

@@ -117,6 +117,10 @@ class Past:
         """The length of a container, in the same way."""
         return self._joined(self._lengths[path])
 
+    def measured(self, path: str) -> list[int]:
+        """The rows at which a container was measured: between them its length lies on a line."""
+        return [row for row, value in enumerate(self._lengths[path].values()) if value == value]
+
     def oldest(self, path: str) -> list[int | None]:
         """The number of a container's oldest entry, row by row; ``None`` where it is not known."""
         seen = self._oldest[path].values() if path in self._oldest else []

@@ -37,6 +37,7 @@ class Population:
         name: of the container, or else of the type.
         kind: what is counted: entries or objects; bytes for memory.
         values: how many at each row, up to the last at which they were counted.
+        measured: the rows at which that was looked at, of a container; empty: all of them.
         also: what else grows in lockstep with them.
         entry_bytes: what one weighs, by a sample; ``None``: not known.
         bound: the most that there can be, by its own word.
@@ -54,6 +55,7 @@ class Population:
     lifetime: float | None = None
     oldest: Sequence[int | None] = ()
     cohorts: Sequence[ObservedCohort] = ()
+    measured: Sequence[int] = ()
 
     @property
     def names(self) -> frozenset[str]:
@@ -145,12 +147,24 @@ def _of_container(
 ) -> Population:
     also = tuple(name for name in seen.holds if name in types and lockstep(values, types[name]))
     oldest, cohorts = past.oldest(path)[: len(values)], past.cohorts.of(path)
-    return Population(path, "container", values, also, seen.entry_bytes, seen.bound, seen.lifetime, oldest, cohorts)
+    return Population(
+        path,
+        "container",
+        values,
+        also,
+        seen.entry_bytes,
+        seen.bound,
+        seen.lifetime,
+        oldest,
+        cohorts,
+        past.measured(path),
+    )
 
 
 def _without_twins(found: Iterable[Population]) -> list[Population]:
-    """Containers of one root that grow in lockstep are one: the outermost tells."""
+    """Containers of one root that grow in lockstep are one: the outermost tells, with the weight of all."""
     kept: list[Population] = []
+    parts: list[list[Population]] = []
     for one in sorted(found, key=lambda one: (len(one.name), one.name)):
         home = next(
             (
@@ -162,11 +176,31 @@ def _without_twins(found: Iterable[Population]) -> list[Population]:
         )
         if home is None:
             kept.append(one)
+            parts.append([])
         else:
             other = kept[home]
             also = dict.fromkeys((*other.also, one.name, *one.also))
             kept[home] = dataclasses.replace(other, also=tuple(also))
-    return kept
+            parts[home].append(one)
+    return [
+        dataclasses.replace(one, entry_bytes=_entry_bytes(one, inner)) for one, inner in zip(kept, parts, strict=True)
+    ]
+
+
+def _entry_bytes(one: Population, twins_of_it: Sequence[Population]) -> float | None:
+    """The weight of an entry: by its sample, or by the containers inside of it, if those tell more.
+
+    A sample looks at some dozens of objects. An entry with a list of 200 records weighs what its list weighs, which was
+    sampled by itself.
+    """
+    inside = [other for other in twins_of_it if other.entry_bytes is not None and _is_in(other.name, one.name)]
+    outermost = [other for other in inside if not any(_is_in(other.name, third.name) for third in inside)]
+    known = sum(_gain(other.values) * (_entry_bytes(other, inside) or 0.0) for other in outermost) / _gain(one.values)
+    return max(one.entry_bytes or 0.0, known) or None
+
+
+def _is_in(path: str, outer: str) -> bool:
+    return path.startswith((f"{outer}[", f"{outer}."))
 
 
 def _of_types(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import random
 import time
@@ -101,6 +102,38 @@ def test_what_lies_inside_a_container_weighs_with_it() -> None:
     found = {one.population.name: one for one in process.run(160)}
     assert found["app.INDEX"].confirmed
     assert not found["app.INDEX[*]"].suspected
+
+
+def test_an_entry_weighs_what_the_list_in_it_weighs() -> None:
+    """A sample of an entry ends after some dozens of objects: the list of 170 records in each is sampled by itself."""
+    process = Process()
+    process.keeps("app.SESSIONS", lambda minute: 18 * minute, 3_353)
+    process.keeps("app.SESSIONS[*].offers", lambda minute: 170 * 18 * minute, 295)
+    process.keeps("app.SESSIONS[*].offers[*].texts", lambda minute: 340 * 18 * minute, 40)
+    [found] = [finding for finding in process.run(170) if finding.suspected]
+    assert (found.population.name, found.confirmed) == ("app.SESSIONS", True)
+    assert found.weighed
+    assert found.population.entry_bytes == pytest.approx(170 * 295, rel=0.01)
+    assert found.gained == pytest.approx(18 * 169 * (3_353 + 170 * 295 + 340 * 40), rel=0.1)
+
+
+class _Seldom(Process):
+    """A worker whose containers are measured each fourth minute, and not at all in the first forty."""
+
+    def _reading(self, minute: int) -> Reading:
+        reading = super()._reading(minute)
+        return reading if minute > 40 and minute % 4 == 0 else dataclasses.replace(reading, containers=None)
+
+
+def test_a_container_is_compared_with_memory_from_its_first_measurement_on() -> None:
+    """It seems to stand still before, while memory grows because of it: that is no reason to distrust its sample."""
+    chance = random.Random(5)
+    sessions = list(itertools.accumulate(chance.randrange(8, 29) for _ in range(200)))
+    process = _Seldom()
+    process.keeps("app.SESSIONS", lambda minute: sessions[minute], 53_000)
+    [found] = [finding for finding in process.run(190) if finding.suspected]
+    assert found.population.name == "app.SESSIONS"
+    assert found.each == pytest.approx(53_000, rel=0.15)
 
 
 def test_a_container_beside_another_weighs_by_itself() -> None:

@@ -96,7 +96,7 @@ def test_a_confirmed_leak_comes_first():
     )
     assert told["holder"][0] == "shop.cart.SESSIONS"
     assert "shop/cart.py:14; filled in add_to_cart, line 31" in told["holder"][1]
-    assert told["route"] == ("POST /cart/add", "keeps 1 Session per request; 97 % of the growth")
+    assert told["route"] == ("POST /cart/add", "keeps 1 Session (26 KiB) per request; 97 % of the growth")
 
 
 def test_what_to_do_has_a_command_and_a_fix():

@@ -7,6 +7,7 @@ from typing import Any
 
 from memprof_middleware.model import Leak, MemoryMetrics, RouteGrowth
 from memprof_middleware.model.leak import routes_of
+from memprof_middleware.model.route import Estimate
 
 _MOST = 3
 _BYTES = "bytes"
@@ -40,6 +41,16 @@ def _feed(leak: Leak, route: str, known: Sequence[RouteGrowth]) -> dict[str, Any
         "per_request": None if estimate is None else estimate.value,
         "low": None if estimate is None else estimate.low,
         "high": None if estimate is None else estimate.high,
-        "bytes": None if memory is None else memory.per_request.value,
+        "bytes": _bytes(leak, estimate, memory),
         "share": share,
     }
+
+
+def _bytes(leak: Leak, estimate: Estimate | None, memory: RouteGrowth | None) -> float | None:
+    """The bytes of what a request keeps: by the weight of the leak.
+
+    The figure of the route by itself counts what the C library gives out, and Python's objects lie elsewhere.
+    """
+    if leak.kind not in _MEMORY and estimate is not None and leak.bytes_per_hour > 0 and leak.growth_per_hour > 0:
+        return estimate.value * leak.bytes_per_hour / leak.growth_per_hour
+    return None if memory is None else memory.per_request.value
