@@ -16,12 +16,14 @@ from memprof_middleware.heap.entries import LRU, is_class, mro_of, namespace_of
 _SAMPLE, _MOST = 24, 48
 _LARGE_SAMPLE, _LARGE_MOST = 6, 384
 _STEPS = 6
+# The newest entries are left out: this part of all, and so many at the most.
+_PASSING, _MOST_PASSING = 8, 256
 # Of what is shared nothing is weighed: so many times more is looked at.
 _WIDER = 2
 # Of a container of more bytes only the newest entries are asked for: a list of all would be as large.
 _LONG = 64 * 1024
-# What the collector keeps beside an object that it tracks, and a dict for each of its entries.
-_HEADER, _SLOT = 16, 24
+# What the collector keeps beside an object that it tracks, and functools.lru_cache for each call.
+_HEADER, _CALL_SLOT = 16, 64
 # The program itself: it belongs to no entry. A function, a bound method or a frame may have been made for one.
 _PROGRAM = frozenset(map(id, (types.ModuleType, types.CodeType)))
 _SIZE = "__sizeof__"
@@ -29,7 +31,7 @@ _C_METHODS = (types.MethodDescriptorType, types.WrapperDescriptorType)
 
 
 def entry_bytes(container: Any, base: type) -> float | None:
-    """The bytes of an entry and of all that only it refers to, by the newest ones; ``None`` without a sample.
+    """The bytes of an entry and of all that only it refers to, by young ones; ``None`` without a sample.
 
     What two entries of the sample refer to belongs to neither, with all that is below it. Nothing of the program runs:
     sizes are asked of C code.
@@ -44,15 +46,21 @@ def entry_bytes(container: Any, base: type) -> float | None:
     scale = _Scale(sample, _MOST)
     if scale.cut and len(sample) > _LARGE_SAMPLE:
         scale = _Scale(sample[:_LARGE_SAMPLE], _LARGE_MOST)
-    return scale.total / scale.number + _SLOT
+    length = entries.length_of(container, base)
+    return scale.total / scale.number + (_CALL_SLOT if base is LRU else size_of(container) / max(1, length))
 
 
 def _sample(container: Any, base: type) -> list[tuple[Any, ...]]:
-    """The newest entries, each with all that belongs to it: the key of a dict, the arguments of a cached call."""
+    """Young entries, each with all that belongs to it: the key of a dict, the arguments of a cached call.
+
+    Not the newest, some of which are there only for a moment. They lie side by side, so that what each refers to in the
+    next one is seen to be no part of it.
+    """
+    last = min(entries.length_of(container, base) // _PASSING, _MOST_PASSING)
     if base is LRU:
-        return entries.newest_calls(container, _SAMPLE)
-    found = entries.newest(container, base, _SAMPLE)
-    if base is dict and len(keys := _keys(container)) == len(found):
+        return entries.newest_calls(container, _SAMPLE + last)[last:]
+    found = entries.newest(container, base, _SAMPLE + last)[last:]
+    if base is dict and len(keys := _keys(container, _SAMPLE + last)[last:]) == len(found):
         return list(zip(found, keys, strict=True))
     return [(one,) for one in found]
 
@@ -166,8 +174,8 @@ def oldest_of(container: Any, base: type) -> int | None:
     return None
 
 
-def _keys(container: Any) -> list[Any]:
+def _keys(container: Any, number: int) -> list[Any]:
     try:
-        return list(itertools.islice(dict.__reversed__(container), _SAMPLE))
+        return list(itertools.islice(dict.__reversed__(container), number))
     except RuntimeError:
         return []

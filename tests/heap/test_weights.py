@@ -140,6 +140,13 @@ def test_what_some_entries_share_belongs_to_none_with_all_below() -> None:
     assert entry_bytes(kept, list) == pytest.approx(300, abs=60)
 
 
+def test_what_is_there_for_a_moment_is_not_weighed() -> None:
+    """The newest ten of two hundred are requests under way, heavier than what stays."""
+    kept = {f"key {number}": bytes(1_000) for number in range(190)}
+    kept |= {f"request {number}": bytes(100_000) for number in range(10)}
+    assert entry_bytes(kept, dict) == pytest.approx(1_150, abs=100)
+
+
 def test_what_a_program_says_of_its_size_is_not_asked() -> None:
     """A method of the program is no code of ours to run."""
 
