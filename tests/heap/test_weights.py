@@ -115,8 +115,9 @@ def _linked(number: int) -> tuple[Any, str]:
         lambda number: functools.partial(_Cart.price, _Cart(number)),
         lambda number: [[[[[{"number": number + 1_000}]]]]],
         lambda number: [_Cart(number * 100 + part) for part in range(100)],
+        lambda number: [[_Cart(number * 100 + part) for part in range(40)] for _ in range(12)],
     ],
-    ids=["closure", "decorated", "exception", "linked", "method", "partial", "nested", "large"],
+    ids=["closure", "decorated", "exception", "linked", "method", "partial", "nested", "large", "a client"],
 )
 def test_an_entry_weighs_what_memory_gains_with_it(make: Callable[[int], object]) -> None:
     """Within a quarter of what the allocator counts, also of what functions, methods and frames were made to hold."""
