@@ -171,7 +171,7 @@ def _cached(wrapper: Any) -> list[Any]:
 
 
 def newest_calls(wrapper: Any, number: int) -> list[tuple[Any, Any]]:
-    """Arguments and result of the last calls that a functools.lru_cache keeps."""
+    """Arguments and result of the last calls that a functools.lru_cache keeps, the newest first."""
     known, below = cache_info(wrapper), gc.get_referents(wrapper)
     if known.maxsize is None:
         cache = next((one for one in below if type(one) is dict and "__wrapped__" not in one), {})
@@ -180,7 +180,7 @@ def newest_calls(wrapper: Any, number: int) -> list[tuple[Any, Any]]:
         except RuntimeError:
             return []  # another thread changed it between two steps
     kept = below[: 3 * known.currsize]  # of each link a type, the arguments and the result
-    return list(zip(kept[1::3], kept[2::3], strict=False))[-number:]
+    return list(zip(kept[1::3], kept[2::3], strict=False))[: -number - 1 : -1]
 
 
 def is_class(kind: type) -> bool:

@@ -12,16 +12,19 @@ from typing import Any
 from memprof_middleware.heap import entries
 from memprof_middleware.heap.entries import LRU, is_class, mro_of, namespace_of
 
-# Entries weighed, and the most objects for each of them; where that is too little, fewer entries with more.
+# Entries weighed, and the most objects for each of them; where that is too little, fewer entries with more. So many
+# steps down.
 _SAMPLE, _MOST = 24, 48
-_LARGE_SAMPLE, _LARGE_MOST = 6, 384
-_STEPS = 6
+_LARGE = ((6, 384), (2, 3072))
+_STEPS = 8
+# The newest entries are left out: this part of all, and so many at the most.
+_PASSING, _MOST_PASSING = 8, 256
 # Of what is shared nothing is weighed: so many times more is looked at.
 _WIDER = 2
 # Of a container of more bytes only the newest entries are asked for: a list of all would be as large.
 _LONG = 64 * 1024
-# What the collector keeps beside an object that it tracks, and a dict for each of its entries.
-_HEADER, _SLOT = 16, 24
+# What the collector keeps beside an object that it tracks, and functools.lru_cache for each call.
+_HEADER, _CALL_SLOT = 16, 64
 # The program itself: it belongs to no entry. A function, a bound method or a frame may have been made for one.
 _PROGRAM = frozenset(map(id, (types.ModuleType, types.CodeType)))
 _SIZE = "__sizeof__"
@@ -29,7 +32,7 @@ _C_METHODS = (types.MethodDescriptorType, types.WrapperDescriptorType)
 
 
 def entry_bytes(container: Any, base: type) -> float | None:
-    """The bytes of an entry and of all that only it refers to, by the newest ones; ``None`` without a sample.
+    """The bytes of an entry and of all that only it refers to, by young ones; ``None`` without a sample.
 
     What two entries of the sample refer to belongs to neither, with all that is below it. Nothing of the program runs:
     sizes are asked of C code.
@@ -42,17 +45,24 @@ def entry_bytes(container: Any, base: type) -> float | None:
     if not sample:
         return None
     scale = _Scale(sample, _MOST)
-    if scale.cut and len(sample) > _LARGE_SAMPLE:
-        scale = _Scale(sample[:_LARGE_SAMPLE], _LARGE_MOST)
-    return scale.total / scale.number + _SLOT
+    for number, most in _LARGE:
+        if scale.cut:
+            scale = _Scale(sample[:number], most)
+    length = entries.length_of(container, base)
+    return scale.total / scale.number + (_CALL_SLOT if base is LRU else size_of(container) / max(1, length))
 
 
 def _sample(container: Any, base: type) -> list[tuple[Any, ...]]:
-    """The newest entries, each with all that belongs to it: the key of a dict, the arguments of a cached call."""
+    """Young entries, each with all that belongs to it: the key of a dict, the arguments of a cached call.
+
+    Not the newest, some of which are there only for a moment. They lie side by side, so that what each refers to in the
+    next one is seen to be no part of it.
+    """
+    last = min(entries.length_of(container, base) // _PASSING, _MOST_PASSING)
     if base is LRU:
-        return entries.newest_calls(container, _SAMPLE)
-    found = entries.newest(container, base, _SAMPLE)
-    if base is dict and len(keys := _keys(container)) == len(found):
+        return entries.newest_calls(container, _SAMPLE + last)[last:]
+    found = entries.newest(container, base, _SAMPLE + last)[last:]
+    if base is dict and len(keys := _keys(container, _SAMPLE + last)[last:]) == len(found):
         return list(zip(found, keys, strict=True))
     return [(one,) for one in found]
 
@@ -63,21 +73,20 @@ class _Scale:
     Args:
         sample: entries.
         most: objects weighed of each.
+
+    Attributes:
+        number: how many entries there are.
+        cut: whether an entry has more than was looked at.
     """
 
     def __init__(self, sample: Sequence[Sequence[Any]], most: int) -> None:
-        self.number = len(sample)
+        self.number, self.cut = len(sample), False
         self._left = [most] * len(sample)
         self._owners: dict[int, int] = {}
         self._above: dict[int, int] = {}  # by which an object was reached
         self._sizes: dict[int, int] = {}
         self._shared: set[int] = set()
         self._put([(owner, one) for owner, entry in enumerate(sample) for one in entry])
-
-    @property
-    def cut(self) -> bool:
-        """Whether an entry has more than was looked at."""
-        return min(self._left) <= 0
 
     @property
     def total(self) -> int:
@@ -104,16 +113,16 @@ class _Scale:
         """What is one step below, of each owner not many more than it may have weighed."""
         most = [_WIDER * left for left in self._left]
         for owner, one in level:
-            if most[owner] > 0:
-                found = self._below(one, most[owner])
-                most[owner] -= len(found)
-                for child in found:
-                    yield owner, id(one), child
+            found = self._below(one, most[owner])
+            most[owner] -= len(found)
+            self.cut = self.cut or most[owner] <= 0
+            for child in found:
+                yield owner, id(one), child
 
     def _below(self, one: Any, most: int) -> list[Any]:
         """What an object refers to, without the program."""
         kind = type(one)
-        if id(kind) in entries.LEAVES:
+        if id(kind) in entries.LEAVES or most <= 0:
             return []
         base = entries.container_base(kind) if self._sizes[id(one)] > _LONG else None
         found = gc.get_referents(one) if base is None or base is LRU else entries.newest(one, base, most)
@@ -132,7 +141,10 @@ class _Scale:
 
     def _is_weighed(self, owner: int, one: Any) -> bool:
         """Weigh an object once, unless it is nobody's or its owner has had its turn; whether that was done."""
-        if id(one) in self._sizes or id(one) in self._shared or self._left[owner] <= 0:
+        if id(one) in self._sizes or id(one) in self._shared:
+            return False
+        if self._left[owner] <= 0:
+            self.cut = True
             return False
         self._left[owner] -= 1
         self._sizes[id(one)] = size_of(one)
@@ -166,8 +178,8 @@ def oldest_of(container: Any, base: type) -> int | None:
     return None
 
 
-def _keys(container: Any) -> list[Any]:
+def _keys(container: Any, number: int) -> list[Any]:
     try:
-        return list(itertools.islice(dict.__reversed__(container), _SAMPLE))
+        return list(itertools.islice(dict.__reversed__(container), number))
     except RuntimeError:
         return []

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from memprof_middleware.analysis.history import History
-from memprof_middleware.analysis.memory import MEMORY, memory_of
+from memprof_middleware.analysis.memory import MAPPED, MEMORY, NATIVE, RETAINED, UNTRACKED, memory_of
 from memprof_middleware.leaks.feed import TIME
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident
@@ -17,6 +17,13 @@ from memprof_middleware.leaks.populations import lockstep
 from memprof_middleware.leaks.series import at
 from memprof_middleware.model import Leak, LeakKind
 from memprof_middleware.model.value import valueclass
+
+_KINDS: Mapping[str, LeakKind] = {
+    UNTRACKED: "untracked",
+    NATIVE: "native",
+    MAPPED: "mapped",
+    RETAINED: "fragmentation",
+}
 
 
 @valueclass(frozen=True, slots=True)
@@ -130,29 +137,38 @@ def _led(case: Case, past: Past, history: History, rank: Callable[[str], float])
     growth = growth_of(life, past, history)
     if growth is None:
         return incident
-    growth = _by_name(growth, life, case.told, past)
+    growth = _by_name(growth, life, case.told, past, history)
     if incident is None:
         return Incident(growth, ())
     others = tuple(one for one in (incident.leader, *incident.others) if one.name != growth.name)
     return incident.under(growth, others)
 
 
-def _by_name(growth: Growth, life: Life, told: str, past: Past) -> Growth:
-    """The growth by the figures of what it was reported as: a type's objects, not bytes or entries of a holder."""
+def _by_name(growth: Growth, life: Life, told: str, past: Past, history: History) -> Growth:
+    """The growth by the figures of what it was reported as: a type's objects, not bytes or entries of a holder.
+
+    What was reported as memory before its owner was known keeps the figures of memory.
+    """
     if not told or told == growth.name:
         return growth
-    values, line = past.series(told), life.finding.growth
-    if not values or line is None:
+    line = life.finding.growth
+    if line is None:
         return dataclasses.replace(growth, name=told)
-    kind: LeakKind = "objects" if past.is_type(told) else "container"
-    first = at(past.column("times"), values, line.times[0])
-    gained, hours = values[-1] - first, line.seconds / 3600
+    kind, values = _KINDS.get(told), past.series(told)
+    if kind is not None:
+        first, last = _measured(told, past.now() - line.times[0], history) or (growth.first, growth.last)
+    elif values:
+        kind = "objects" if past.is_type(told) else "container"
+        first, last = at(past.column("times"), values, line.times[0]), values[-1]
+    else:
+        return dataclasses.replace(growth, name=told)
+    gained, hours = last - first, line.seconds / 3600
     return dataclasses.replace(
         growth,
         name=told,
         kind=kind,
         first=first,
-        last=values[-1],
+        last=last,
         per_request=gained / growth.served if growth.served else None,
         per_hour=gained / hours if hours > 0 else 0.0,
     )

@@ -17,6 +17,7 @@ from memprof_middleware.cpu_budget import CpuBudget
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.leaks.candidates import Turns
+from memprof_middleware.leaks.ceiling import ends_before
 from memprof_middleware.leaks.collecting import Collecting
 from memprof_middleware.leaks.detector import still_open
 from memprof_middleware.leaks.ended import resolved
@@ -181,6 +182,12 @@ class LeakWatch:
         told = self.forecast
         outlook = None if told is None else told.shared if room.shared else told.worker
         return Ahead(room.left, room.shared, outlook)
+
+    def ends_before(self, left: float, seconds: float) -> bool:
+        """Whether the growth of a period ends, by the word of what grows, before so many bytes are used."""
+        found = ends_before(self._past, left, seconds)
+        self._past.release()
+        return found
 
     # -- what was reported ---------------------------------------------------------------------------------------
 

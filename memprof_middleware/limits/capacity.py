@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from memprof_middleware.analysis.buckets import Buckets
 from memprof_middleware.analysis.sharing import SharedMemory, shared_memory
@@ -17,6 +17,8 @@ from memprof_middleware.text.conditions import exhaustion_message, restart
 CONDITION = "exhaustion"
 _HORIZON_SECONDS = 86400.0
 _SOON_SECONDS = 3600.0
+# Whether the growth of a period, in seconds, ends by itself before so many bytes are used.
+EndsBefore = Callable[[float, float], bool]
 
 
 class Capacity:
@@ -25,13 +27,16 @@ class Capacity:
     Args:
         failures: where a failure is counted; its logger hears of a clock that jumps and of a limit that cannot be.
         config: the thresholds.
+        ends_before: asked about the growth of this process before a forecast is made of it.
 
     Attributes:
         forecast: what is left, as of the last snapshot; ``None`` before the first.
     """
 
-    def __init__(self, failures: Failures, config: Config) -> None:
-        self._failures, self._config = failures, config
+    def __init__(
+        self, failures: Failures, config: Config, ends_before: EndsBefore = lambda _left, _seconds: False
+    ) -> None:
+        self._failures, self._config, self._ends_before = failures, config, ends_before
         self.forecast: Forecast | None = None
         self._worker, self._all = _Figure(), _Figure()
         self._seen: float | None = None  # the last snapshot's time
@@ -95,7 +100,8 @@ class Capacity:
                 self._adopt(forecast)
         went_back = False
         if snapshot.heap_used_mb is not None:
-            went_back = self._worker.see(snapshot.timestamp, snapshot.heap_used_mb, snapshot.heap_size_mb)
+            figures = snapshot.timestamp, snapshot.heap_used_mb, snapshot.heap_size_mb
+            went_back = self._worker.see(*figures, self._ends_before)
         if shared is not None:
             went_back |= self._all.see(snapshot.timestamp, shared.used_mb, shared.size_mb)
         if went_back and not self._warned_clock:
@@ -129,17 +135,31 @@ class _Figure:
         self.outlook: Outlook | None = outlook
         self._judged: tuple[int, float | None] | None = None  # the open bucket and the limit at the last judgement
 
-    def see(self, timestamp: float, used_mb: float, limit_mb: float | None) -> bool:
+    def see(
+        self, timestamp: float, used_mb: float, limit_mb: float | None, ends_before: EndsBefore | None = None
+    ) -> bool:
         """Count in, and judge again if a bucket was closed; true if the clock went back."""
         went_back = self.past.add(timestamp, used_mb)
         now = self.past.newest, limit_mb
         before = self.outlook
         if before is None or went_back or now != self._judged or (limit_mb is not None and used_mb >= limit_mb):
             reported = before is not None and before.low_seconds is not None
-            self.outlook, self._judged = outlook(self.past, used_mb, limit_mb, reported=reported), now
+            found, self._judged = outlook(self.past, used_mb, limit_mb, reported=reported), now
+            self.outlook = _without_end(found) if ends_before is not None and _ends(found, ends_before) else found
         else:
             self.outlook = dataclasses.replace(before, used_mb=used_mb)
         return went_back
+
+
+def _ends(seen: Outlook, ends_before: EndsBefore) -> bool:
+    """Whether the growth that a range was made of ends before the limit."""
+    if seen.low_seconds is None or seen.headroom_mb is None:
+        return False
+    return ends_before(seen.headroom_mb * MB, 3600 * (seen.seen_hours or 0.0))
+
+
+def _without_end(seen: Outlook) -> Outlook:
+    return dataclasses.replace(seen, low_seconds=None, high_seconds=None, mb_per_hour=None, seen_hours=None)
 
 
 def _condition(subject: str, who: str, seen: Outlook, advice: str, config: Config) -> Condition:

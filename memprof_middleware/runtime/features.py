@@ -77,7 +77,7 @@ def features(
     return Features(
         leaks=leaks,
         routes=RouteWatch(setup.traffic, probes, setup.clock, config.warmup_snapshots, failures, budget),
-        capacity=Capacity(failures, config),
+        capacity=Capacity(failures, config, leaks.ends_before),
         tuner=setup.tuner(config, failures),
         triage=triage,
         config=config,

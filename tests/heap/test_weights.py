@@ -115,8 +115,9 @@ def _linked(number: int) -> tuple[Any, str]:
         lambda number: functools.partial(_Cart.price, _Cart(number)),
         lambda number: [[[[[{"number": number + 1_000}]]]]],
         lambda number: [_Cart(number * 100 + part) for part in range(100)],
+        lambda number: [[_Cart(number * 100 + part) for part in range(40)] for _ in range(12)],
     ],
-    ids=["closure", "decorated", "exception", "linked", "method", "partial", "nested", "large"],
+    ids=["closure", "decorated", "exception", "linked", "method", "partial", "nested", "large", "a client"],
 )
 def test_an_entry_weighs_what_memory_gains_with_it(make: Callable[[int], object]) -> None:
     """Within a quarter of what the allocator counts, also of what functions, methods and frames were made to hold."""
@@ -138,6 +139,13 @@ def test_what_some_entries_share_belongs_to_none_with_all_below() -> None:
     users = [{"name": ["a long name " * 100 + str(number)]} for number in range(10)]
     kept = [{"user": users[number % 10], "what": f"number {number}"} for number in range(1_000)]
     assert entry_bytes(kept, list) == pytest.approx(300, abs=60)
+
+
+def test_what_is_there_for_a_moment_is_not_weighed() -> None:
+    """The newest ten of two hundred are requests under way, heavier than what stays."""
+    kept = {f"key {number}": bytes(1_000) for number in range(190)}
+    kept |= {f"request {number}": bytes(100_000) for number in range(10)}
+    assert entry_bytes(kept, dict) == pytest.approx(1_150, abs=100)
 
 
 def test_what_a_program_says_of_its_size_is_not_asked() -> None:

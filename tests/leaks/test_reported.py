@@ -70,6 +70,23 @@ def test_memory_reported_as_a_type_has_the_figures_of_the_type() -> None:
     assert (round(leader.per_hour), round(leader.per_request or 0, 2)) == (1000, 0.33)
 
 
+def test_what_was_reported_as_memory_has_the_figures_of_memory() -> None:
+    """Its container was found later: blocks are no entries, and the kind goes with the name."""
+    past = Past(60.0)
+    for minute in range(61):
+        past.add(Reading(60.0 * minute, {"GET /": 50 * minute}, heap=1e8))
+    line = Growing(0, [0.0, 3600.0], [0.0, 3000.0], [0.0, 1000.0], discrete=True)
+    finding = Finding(Population("app.CACHE", "container", [0.0, 1000.0]), 0.4, 1e8, line, "requests", weighed=True)
+    case = Case(UNTRACKED, Life(finding, "confirmed", 1e8, 0.0, told=UNTRACKED), ("app.CACHE",), None)
+    figures = {"timestamp": [1e9, 1e9 + 3600], "allocated_blocks": [200_000.0, 212_000.0]}
+    history: Any = SimpleNamespace(series=lambda name: figures[name])
+    incident = led(case, past, history, RANKS.__getitem__)
+    assert incident is not None
+    leader = incident.leader
+    assert (leader.name, leader.kind, leader.first, leader.last) == (UNTRACKED, "untracked", 200_000, 212_000)
+    assert leader.per_request == 4
+
+
 def test_what_was_reported_under_a_name_keeps_its_incident() -> None:
     """Another name would be another incident to whoever reads it."""
     weak, route = Incident(growth("weakref.ReferenceType"), ()), Incident(growth("lib.Route"), ())

@@ -70,6 +70,19 @@ def test_a_leak_is_told_in_words_with_its_range(rig):
     assert rig.alerts() == [("worker", True), ("worker", False)]
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_growth_that_ends_before_the_limit_has_no_forecast(ends):
+    """Who knows what grows is asked, with what is left and the period of the growth."""
+    asked = []
+    capacity = Capacity(Failures(logging.getLogger("test")), Config(), lambda *given: asked.append(given) or ends)
+    told = [capacity.see(snapshot(minute, 300 + minute), [], "0") for minute in range(0, 570, 5)]
+    assert any(told) is not ends
+    assert (capacity.forecast.worker.low_seconds is None) is ends
+    left, seconds = asked[-1]
+    assert left == pytest.approx(135 * MB, abs=5 * MB)
+    assert seconds in {3600.0 * hours for hours in (1, 3, 6)}
+
+
 def test_ordinary_memory_raises_nothing(rig):
     """Eight hours of teeth up to nine tenths of the limit: no forecast, no alert, and the headroom is told."""
     for _ in range(8):

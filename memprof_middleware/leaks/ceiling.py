@@ -1,0 +1,46 @@
+"""The ceiling of growth: a cache that names its maximum size is full before a limit is reached, or after it."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+from memprof_middleware.leaks.account import Item, account
+from memprof_middleware.leaks.feed import feeds
+from memprof_middleware.leaks.past import Past
+from memprof_middleware.leaks.populations import populations
+
+# Growth ends by itself if so much of it is of containers that name their maximum size.
+_NEARLY_ALL = 0.8
+
+
+def ends_before(past: Past, left: float, seconds: float) -> bool:
+    """Whether growth ends by the word of what grows before so much memory is used.
+
+    Args:
+        past: the past of the process.
+        left: bytes until the limit.
+        seconds: the period of the growth, up to now.
+    """
+    if past.size < 2 or all(seen.bound is None for seen in past.containers.values()):
+        return False
+    times, end = past.column("times"), past.size - 1
+    begin = min(bisect_left(times, times[-1] - seconds), end - 1)
+    feeding = feeds(times, past.column("requests"), past.routes())
+    books = account(past, populations(past, lambda _a, _b: False), feeding.values())
+    bounded = [(item, _room(item)) for item in books.items]
+    gained = sum(_gained(item, begin, end) for item, room in bounded if room is not None)
+    to_come = sum(item.each * room for item, room in bounded if room is not None)
+    return gained >= _NEARLY_ALL * (books.total[end] - books.total[begin]) > 0 and to_come < left
+
+
+def _room(item: Item) -> float | None:
+    """The entries that it still takes, by its own word; ``None`` without one, or beyond it."""
+    one = item.population
+    return one.bound - one.values[-1] if one.bound is not None and one.values[-1] <= one.bound else None
+
+
+def _gained(item: Item, begin: int, end: int) -> float:
+    """Bytes gained by its sample, or by the memory that grows with it where that is less."""
+    each = item.population.entry_bytes
+    part = 1.0 if each is None or item.each <= 0 else min(1.0, each / item.each)
+    return max(0.0, part * item.gained(begin, end))

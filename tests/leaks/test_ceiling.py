@@ -1,0 +1,47 @@
+"""Growth that ends by its own word before a limit is reached."""
+
+from __future__ import annotations
+
+import pytest
+
+from memprof_middleware.leaks.ceiling import ends_before
+from memprof_middleware.model import MB
+from tests.leaks.process import Process
+
+HOURS = 3 * 3600.0
+
+
+def filled(bound: int | None, minutes: int = 180, others: float = 0.0) -> Process:
+    """A cache that gains 0.1 MB a minute, and other growth in MB a minute."""
+    process = Process()
+    process.keeps("app.CACHE", lambda minute: 10 * minute, 10_000, bound=bound)
+    process.native = lambda minute: others * MB * minute
+    process.run(minutes)
+    return process
+
+
+@pytest.mark.parametrize(
+    ("bound", "left_mb", "ends"), [(2_000, 10, True), (2_000, 1, False), (20_000, 10, False), (None, 10, False)]
+)
+def test_a_cache_ends_where_it_says_so(bound: int | None, left_mb: float, ends: bool) -> None:
+    """Of 2,000 entries 1,800 are there: 2 MB are to come, which is before 10 MB are used and after 1 MB."""
+    assert ends_before(filled(bound).past, left_mb * MB, HOURS) is ends
+
+
+def test_a_leak_beside_a_cache_goes_on() -> None:
+    """Half of the growth is of something else."""
+    assert not ends_before(filled(2_000, others=0.1).past, 10 * MB, HOURS)
+
+
+def test_a_cache_that_was_full_long_ago_is_no_reason() -> None:
+    """Only the growth of the period counts, and that is of something else."""
+    process = filled(1_800)
+    process.stores["app.CACHE"] = (lambda _: 1_800, *process.stores["app.CACHE"][1:])
+    process.native = lambda minute: 0.1 * MB * (minute - 180)
+    process.run(240)
+    assert not ends_before(process.past, 10 * MB, HOURS)
+
+
+def test_a_bound_that_is_passed_is_none() -> None:
+    """What holds more than it says goes on."""
+    assert not ends_before(filled(1_000).past, 10 * MB, HOURS)
