@@ -24,8 +24,8 @@ from memprof_middleware.probes.turns import Turn
 # Stops for others every millisecond of work; the walk is otherwise Python code, which CPython interrupts anyway.
 SLICE_SECONDS = 0.001
 _MOST_REPORTED = 2_000
-# An ordinary walk needs a fifth of that: 0.2 s and 2 MB in a Django process of 126,000 objects. 300,000 objects take
-# 26 MB to remember which were seen. What needs more is seen in parts, by several walks.
+# An ordinary walk needs a fifth of that: 0.2 s and 2 MB in a Django process of 126,000 objects. What needs more is seen
+# in parts, by several walks.
 SECONDS = 1.0
 _OBJECTS, _BYTES = 300_000, 32_000_000
 _PLAIN_TURN = Turn()

@@ -66,6 +66,7 @@ class Tally:
         self._exact: set[str] = set()
         self._left = summed
         self._turnover = turnover
+        self._known: dict[Any, Any] = {}  # names and tuples of names, each once: they are kept when the walk is over
         if turnover is not None:
             turnover.begin()
 
@@ -122,7 +123,8 @@ class Tally:
 
     def _sample(self, found: Found, container: Any, base: type, rank: int) -> None:
         """The types and the weight of a container's newest entries."""
-        found.holds = self._holds(container, base, rank)
+        holds = tuple(self._known.setdefault(name, name) for name in self._holds(container, base, rank))
+        found.holds = self._known.setdefault(holds, holds)
         if rank != roots.STANDARD:
             found.entry_bytes = entry_bytes(container, base)
 

@@ -15,6 +15,7 @@ from memprof_middleware.heap.attributes import Attributes
 from memprof_middleware.heap.buffers import Buffers
 from memprof_middleware.heap.entries import LEAVES, is_class, is_large_text
 from memprof_middleware.heap.expand import Expander
+from memprof_middleware.heap.seen import Seen
 from memprof_middleware.heap.tally import SUMMED, Entry, Tally
 from memprof_middleware.heap.turnover import Turnover
 from memprof_middleware.model.value import valueclass
@@ -28,8 +29,8 @@ _STEP = 256  # references followed between two looks at the clock
 # A namespace is taken in pieces of so many names, 1-2 ms each; of the names of a very large one, which somebody has
 # made for data, so many come in turn.
 _PIECE, _NAMES = 2_000, 10_000
-# What a walk keeps: for each object that it has seen, that waits, for each path that it has measured. Measured.
-_SEEN_BYTES, _WAITING_BYTES, _FOUND_BYTES = 85, 140, 700
+# What a walk keeps for each object that waits, and for each path that it has measured. Measured.
+_WAITING_BYTES, _FOUND_BYTES = 140, 700
 _TASKS = 256
 ENTRY = "[*]"  # a child that goes by its container's path
 _LEAF, _FUNCTION, _CLASS, _OTHER = range(4)
@@ -124,7 +125,7 @@ class Walk:
         self.left_out = False
         self._budget, self.least, self._turn, self._deepest = budget, least, turn, deepest
         self._began = time.thread_time()
-        self.seen: set[int] = set()
+        self.seen = Seen()
         self.spaces: set[int] = set()
         self.attributes = Attributes()
         self.tally = Tally(least, self.attributes, summed, turnover)
@@ -180,7 +181,7 @@ class Walk:
 
     def _check_budget(self) -> float:
         waiting = sum([len(level.objects) for level in self._pending])
-        size = _SEEN_BYTES * len(self.seen) + _WAITING_BYTES * waiting + _FOUND_BYTES * len(self.tally.found)
+        size = self.seen.nbytes + _WAITING_BYTES * waiting + _FOUND_BYTES * len(self.tally.found)
         seconds = time.thread_time() - self._began
         budget = self._budget
         self.used = max(self.visited / budget.objects, seconds / budget.seconds, size / budget.size)

@@ -41,6 +41,7 @@ class Measuring:
         past: everything that was read.
         places: the containers as they were measured last, by path.
         first: the first snapshot after warm-up.
+        exhaustive: whether the last walk has left nothing out.
     """
 
     def __init__(
@@ -56,15 +57,10 @@ class Measuring:
         self.past = Past(config.interval)
         self.places: dict[str, Place] = {}
         self.first: MemorySnapshot | None = None
-        self._walk: Containers | None = None
+        self.exhaustive = False
         self._walked = -1  # the snapshot at which containers were measured last
         self._calm_steps = 0
         self._comparable = 0  # number of the first snapshot whose counts are followed
-
-    @property
-    def exhaustive(self) -> bool:
-        """Whether the last walk has left nothing out."""
-        return self._walk is not None and self._walk.complete and self._walk.exhaustive
 
     def measure(
         self,
@@ -91,31 +87,29 @@ class Measuring:
         self._calm_steps -= 1
         warm = history.seen > self._config.warmup_snapshots
         calm = self._calm_steps > 0 and not suspicious
+        walk = None
         if by_hand or (warm and not calm and self._budget.allows("walk")):
-            self._look(history)
+            walk = self._look(history)
         if warm and history.latest is not None:
-            self._read(history, history.latest, counts, requests)
+            self._read(history, history.latest, counts, requests, walk)
 
     def renew(self, history: History) -> bool:
         """Measure containers again for the last snapshot, if that is still to be done; return whether it was."""
-        if self._is_fresh(history):
+        walk = None if self._walked == history.seen else self._look(history)
+        if walk is None:
             return False
-        self._look(history)
-        if self._walk is None or not self._is_fresh(history):
-            return False
-        self.past.correct(_seen(self._walk))
+        self.past.correct(_seen(walk))
         return True
 
-    def _is_fresh(self, history: History) -> bool:
-        return self._walked == history.seen
-
-    def _look(self, history: History) -> None:
+    def _look(self, history: History) -> Containers | None:
+        """Measure containers; ``None``: that failed, or was given up."""
         self._calm_steps = _CALM_STEPS
+        walk = None
         with self._failures.caught("probe_containers"), contextlib.suppress(Halted):
             budget = _WALK_SPAN * self._config.cpu_budget / 100
             seconds = min(_LONGEST_WALK, max(_SHORTEST_WALK, budget))
             walk = self._probes.containers(most_seconds=seconds, pause=self._pause)
-            self._walk, self._walked = walk, history.seen
+            self.exhaustive, self._walked = walk.complete and walk.exhaustive, history.seen
             self._budget.charge("walk", walk.cpu_seconds)  # measured in there: under gevent it is another thread's
             places = {
                 found.path: Place(found.path, None if found.unbounded else found.bound, found.holds, found.entry_bytes)
@@ -131,6 +125,7 @@ class Measuring:
             lengths |= {f"{BUFFER}{one.path}": one.size // BUFFER_UNIT for one in walk.buffers}
             lengths |= self._probes.populations()
             history.record_paths(lengths, complete=walk.complete)
+        return walk
 
     def _read(
         self,
@@ -138,13 +133,13 @@ class Measuring:
         snapshot: MemorySnapshot,
         counts: Mapping[str, int] | None,
         requests: Mapping[str, int],
+        walk: Containers | None,
     ) -> None:
         self.first = self.first or snapshot
         comparable = history.seen - len(history) + history.comparable_from
         if comparable != self._comparable and history.comparable_from:
             self.past.forget_counts()
         self._comparable = comparable
-        walk = self._walk if self._is_fresh(history) else None
         cohorts: Mapping[str, Sequence[Cohort]] = {}
         with self._failures.caught("probe_cohorts"):
             cohorts = self._probes.cohorts()

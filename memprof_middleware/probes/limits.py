@@ -8,8 +8,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-import psutil
-
 from memprof_middleware.model.value import valueclass
 
 # A cgroup v1 limit of "none" is the largest page-aligned number; anything of that size is no limit.
@@ -164,4 +162,6 @@ def _physical_memory(proc: Path) -> MemoryLimit:
         first = ""
     if first.startswith("MemTotal:"):
         return MemoryLimit(int(first.split()[1]) * 1024, "ram")
+    import psutil  # see process.py
+
     return MemoryLimit(psutil.virtual_memory().total, "ram")
