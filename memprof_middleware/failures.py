@@ -76,7 +76,8 @@ def _reason(error: BaseException) -> str:
     # Those of libraries have numbers of their own; one of the program may be anything.
     if not isinstance(error, OSError) or type(error).__module__ != "builtins":
         return ""
-    return f": {os.strerror(error.errno)}" if error.errno in errno.errorcode else ""
+    number = error.errno
+    return f": {os.strerror(number)}" if number is not None and number in errno.errorcode else ""
 
 
 def _place(error: BaseException) -> str:
