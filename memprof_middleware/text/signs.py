@@ -26,6 +26,7 @@ _COROUTINES = re.compile(r"(\[\*\]|^[\w.]+)(\.<builtins\.coroutine>|\.?<[\w.]+\.
 _TIMER_PATH = re.compile(r"^event loop\.(_scheduled|<\w+>)\[\*\]|\._callback\b")
 _TRACEBACK = re.compile(r"\.(__traceback__|tb_frame)\b")
 _OWN_TRACEBACK = re.compile(r"(\[\*\])*\.(__traceback__|tb_frame)\b")
+_ENTRY_OF_ENTRY = re.compile(r"\.\w+\[\*\]\[\*\]")
 _REUSED = re.compile(r"[\w.]+\.__traceback__")
 _METRICS = ("prometheus_client.", "opentelemetry.", "statsd.", "datadog.")
 _LABELS = re.compile(r"\.(_metrics|_children|_attributes_map|_aggregations)(\[\*\]|$)")
@@ -85,8 +86,9 @@ def exception_reused(leak: Subject) -> Sign:
 
 def lru_method(leak: Subject) -> Sign:
     """The instances of a class lie in the entries of one of its own attributes."""
-    own = (re.match(re.escape(name) + r"\.\w+\[\*\]\[\*\]", leak.path) for name in leak.types)
-    return _likely(any(own))
+    # No pattern is made of a name: each would stay in the cache of ``re``, which is the application's.
+    rest = (leak.path.removeprefix(name) for name in leak.types if leak.path.startswith(name))
+    return _likely(any(map(_ENTRY_OF_ENTRY.match, rest)))
 
 
 def log_handler(leak: Subject) -> Sign:
