@@ -27,6 +27,8 @@ _EXPLAINS = 0.2
 _AS_WELL = 0.95
 # One thing weighs no more than this, if nobody has weighed it: what grows with it is no part of it, then.
 _HEAVIEST = 32 * 1024.0
+# Nor does it stand for memory by being in step with it, if it had to weigh so much: an image or a table may.
+_LARGEST = 1024 * 1024.0
 # Others are held to their estimate less so much when it is asked what one can weigh at the most.
 _OTHERS = 0.6
 # Memory grows in step with what is in it if this part of its growth is not explained at the most,
@@ -89,7 +91,8 @@ class Account:
     def beside(self, memory: Population, begin: int, end: int) -> tuple[Population, ...]:
         """Populations of unknown size that grow in step with unexplained memory, the best match first."""
         rest = memory.values[begin : end + 1]
-        found = [one for one in self.unknown if in_step(one.values[begin : end + 1], rest)]
+        parts = ((one, one.values[begin : end + 1]) for one in self.unknown)
+        found = [one for one, part in parts if in_step(part, rest) and _can_weigh(part, rest)]
         return tuple(sorted(found, key=lambda one: (misfit(one.values[begin : end + 1], rest), one.name)))
 
     def inside(self, item: Item) -> tuple[Item, ...]:
@@ -108,6 +111,11 @@ class Account:
         own = {id(one) for one in (item, *self.inside(item))}
         others = sum(max(0.0, other.gained(begin, end)) for other in self.items if id(other) not in own)
         return self.total[end] - self.total[begin] - _OTHERS * others
+
+
+def _can_weigh(values: Sequence[float], memory: Sequence[float]) -> bool:
+    """Whether so many things can be so much memory: a dozen of them that keep step with it are no megabytes each."""
+    return memory[-1] - memory[0] <= _LARGEST * (values[-1] - values[0])
 
 
 def in_step(values: Sequence[float], memory: Sequence[float]) -> bool:

@@ -94,6 +94,15 @@ def test_a_type_that_nobody_has_weighed_stands_for_the_memory_that_grows_with_it
     assert {"app.Cart", NATIVE} <= finding.population.names
 
 
+def test_fourteen_small_objects_do_not_stand_for_all_memory() -> None:
+    """However well they keep step with it: ten megabytes each are not theirs."""
+    for name, number, leading in (("re.Pattern", 0.1, NATIVE), ("app.Image", 4.0, "app.Image")):
+        process = Process()
+        process.native = lambda minute: MB * (minute + 3 * (minute % 5))
+        process.types[name] = lambda minute, number=number: number * (minute + 3 * (minute % 5))
+        assert passing(process.run(170)) == [leading], name
+
+
 def test_what_lies_inside_a_container_weighs_with_it() -> None:
     """An index whose entries grow, too, takes what its lists take: the newest entries, which are weighed, are short."""
     process = Process()
