@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 
+from memprof_middleware.analysis.memory import BLOCK
 from memprof_middleware.config import Config
 from memprof_middleware.model import MB, Condition, Estimate, MemoryMetrics, RouteGrowth, RouteLeak
 from memprof_middleware.model.urgency import Urgency
@@ -23,14 +24,16 @@ def route_leaks(growths: Iterable[RouteGrowth], config: Config) -> list[RouteLea
 
     Even the low end of the interval must reach ``route_min_bytes``, or one object, and a third of the high end: a wider
     one is worth a line in the report and no alert. Routes that keep about as much have one cause: what every request
-    keeps is one leak and not one for each route. Objects count only where no route is found by its bytes.
+    keeps is one leak and not one for each route. All figures are in bytes or all in objects, as the one has it that
+    keeps most: the bytes of the C library do not see Python's small objects, and the objects no large buffers.
 
     Args:
         growths: what requests keep.
         config: the limits.
     """
     sure = [growth for growth in growths if _is_sure(growth, config)]
-    sure = [growth for growth in sure if growth.unit == "bytes"] or sure
+    unit = max(sure, key=_weight).unit if sure else ""
+    sure = [growth for growth in sure if growth.unit == unit]
     found: list[RouteLeak] = []
     claimed: set[str] = set()
     for growth in sorted(sure, key=lambda growth: (growth.worker != "", -growth.kept)):
@@ -41,6 +44,10 @@ def route_leaks(growths: Iterable[RouteGrowth], config: Config) -> list[RouteLea
             if leak.growth.share >= _LEAST_SHARE:
                 found.append(leak)
     return found
+
+
+def _weight(growth: RouteGrowth) -> float:
+    return growth.kept * (1.0 if growth.unit == "bytes" else BLOCK)
 
 
 def _is_sure(growth: RouteGrowth, config: Config) -> bool:

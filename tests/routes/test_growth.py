@@ -52,6 +52,15 @@ def test_objects_count_where_no_route_is_found_by_bytes() -> None:
     assert [leak.routes for leak in leaks(objects)] == [("GET /b",)]
 
 
+def test_a_route_is_told_by_what_it_keeps_most_of() -> None:
+    """A session of 700 small objects is no 1.4 KiB: that is what the C library has of it."""
+    objects = growth("POST /login", 691.0, unit="objects")
+    [leak] = leaks(growth("POST /login", 1400.0), objects)
+    assert leak.growth == objects
+    message = route_condition(leak, Config()).message
+    assert message.startswith("POST /login keeps 691 objects per request (")
+
+
 def test_a_route_is_as_urgent_as_the_leak_that_it_feeds() -> None:
     """It is another view of a confirmed leak: no arithmetic of its own says another time, and no number a process."""
     [leak] = leaks(growth("GET /a", worker="1"))
