@@ -27,13 +27,16 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     "task_unfinished": Recipe(
         "Tasks that never finish",
-        "Tasks of {coroutine} never finish[: they wait in {wait}][ ({waits_at})]. Give the wait a timeout, and "
-        "cancel the task when its client has gone. Start tasks in a `TaskGroup`, so that they end with their owner.",
+        "Tasks of {coroutine} never finish[: they wait in {wait}][ ({waits_at})]. Give the wait a timeout, or "
+        "cancel the task when its request or client has gone.",
         """\
-async with asyncio.TaskGroup() as group:
-    group.create_task(send(socket))
-    group.create_task(receive(socket))
 message = await asyncio.wait_for(queue.get(), timeout=60)
+
+task = asyncio.create_task(send(socket))
+try:
+    await receive(socket)
+finally:
+    task.cancel()
 """,
     ),
     "timer_pending": Recipe(
@@ -51,8 +54,8 @@ def connection_lost(self, error):
     "of_a_library": Recipe(
         "A container of a library",
         "{holder} belongs to the library {library}; no function of yours was found that adds to it. Search the "
-        "changelog of {library} for this leak, and update.[ Until then, look at what {route} calls there for each "
-        "request, and do it once.]",
+        "changelog of {library} for this leak, and update.[ If the code of {route} creates something of {library} for "
+        "each request, create it once.]",
         """\
 pip list --outdated
 """,

@@ -163,7 +163,10 @@ def test_the_sentences_are_complete(given):
             {"path": "lib.web.build[*][*].__self__", "pattern": "of_a_library", "route": "POST /"},
             "the library `lib`; no function of yours was found that adds to it. Search the changelog of `lib`",
         ),
-        ({"path": "l.a[*]", "pattern": "of_a_library", "route": "GET /"}, "look at what `GET /` calls there for each"),
+        (
+            {"path": "l.a[*]", "pattern": "of_a_library", "route": "GET /"},
+            "If the code of `GET /` creates something of `l`",
+        ),
         ({"path": "app.RECEIVERS[*].<closure>.it"}, "keeps functions that refer to data of requests (variable `it`)."),
         ({"kind": "native", "route": "POST /preview"}, "does not free it, while `POST /preview` is served."),
         ({"kind": "fragmentation", "first": 0, "last": 120 * 1048576}, "free memory rose by 120 MiB)"),

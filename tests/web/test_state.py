@@ -110,6 +110,24 @@ def test_what_to_do_has_a_command_and_a_fix():
     assert calm["fix"]["step"] == "If it is a cache"
 
 
+def test_a_restart_says_what_it_costs_and_what_it_buys():
+    """The only worker of a server leaves nobody to answer; beside others, the restart says how long it helps."""
+    alone = plain(state(Scene(workers=1))["incidents"][0]["advice"]["now"]["text"])
+    assert alone.endswith("It is the only worker: nothing answers until its server or service manager has replaced it.")
+    beside = plain(state(Scene(workers=4))["incidents"][0]["advice"]["now"]["text"])
+    assert "only worker" not in beside
+    assert "; this buys about 5.7 h." in beside
+
+
+def test_an_example_is_said_to_be_one():
+    """The names in lines of Python are not those of the program; a command stands by itself."""
+    python = state(Scene(leaks=(leak(pattern="module_mapping"),)))["incidents"][0]["advice"]["fix"]
+    shell = state(Scene(leaks=(leak(pattern="of_a_library"),)))["incidents"][0]["advice"]["fix"]
+    assert plain(python["text"]).endswith(" For example:")
+    assert "For example" not in plain(shell["text"])
+    assert shell["code"] == ["pip list --outdated"]
+
+
 def test_no_leak_is_never_said_on_stale_counts():
     """Counts that are too old say nothing of now, and those older than two intervals are shown with their age."""
     scene = Scene(leaks=())

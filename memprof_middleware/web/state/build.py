@@ -223,7 +223,8 @@ class _StateBuilder:
         }
 
     def _advice(self, one: Incident, card: Mapping[str, Any]) -> dict[str, Any]:
-        others = self.context.workers - len(one.pairs)
+        workers = self.context.workers
+        others = workers - len(one.pairs) if workers > 1 else None
         now = now_step(one.leak, card["urgency"], card["limit"], one.row, others, self.config, self.now)
         return {"now": now, "fix": fix_step(one.leak, advice_for(one.leak))}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from memprof_middleware.config import Config
 from memprof_middleware.model import Leak
+from memprof_middleware.text.advice import Advice
 from memprof_middleware.text.words import clock, several, size
 from memprof_middleware.web.state.limits import middle
 from memprof_middleware.web.state.words import ahead, at, marked, span
@@ -15,7 +16,7 @@ from memprof_middleware.web.state.words import ahead, at, marked, span
 _MARGIN_SECONDS, _QUARTER = 600.0, 900
 # The suggested ``recycle``, as a share of the limit.
 _RECYCLE = 0.88
-_LEAST_BOUGHT = 1800.0
+_LEAST_BOUGHT = 60.0
 # Below this many seconds only a restart helps, also with a rough figure.
 _NEAR_SECONDS = 4 * 3600.0
 
@@ -31,7 +32,7 @@ def now_step(
     urgent: str,
     limit: Mapping[str, Any],
     row: Mapping[str, Any] | None,
-    others: int,
+    others: int | None,
     config: Config,
     now: float,
 ) -> dict[str, Any]:
@@ -42,7 +43,7 @@ def now_step(
         urgent: its urgency.
         limit: when the limit of the worker that has it worst is reached.
         row: that worker; ``None``: it is silent or gone.
-        others: live workers that do not have it.
+        others: live workers that do not have it; ``None``: the server has one worker.
         config: the settings.
         now: the time.
     """
@@ -70,7 +71,7 @@ def now_step(
 
 
 def _restart(
-    leak: Leak, limit: Mapping[str, Any], row: Mapping[str, Any] | None, others: int, now: float
+    leak: Leak, limit: Mapping[str, Any], row: Mapping[str, Any] | None, others: int | None, now: float
 ) -> dict[str, Any]:
     if row is None:
         return step("Now", "Restart the workers one after the other.")
@@ -78,7 +79,9 @@ def _restart(
     when = f" before {before}" if before else " now"
     buys = _bought(leak, limit, row, now)
     sentences = [f"Restart worker {row['pid']}{when}.", f"It finishes its requests first{buys}."]
-    if others > 0:
+    if others is None:
+        sentences.append("It is the only worker: nothing answers until its server or service manager has replaced it.")
+    elif others > 0:
         sentences.append(
             "The other worker is fine." if others == 1 else f"The other {several(others, 'worker')} are fine."
         )
@@ -127,7 +130,7 @@ def full_steps(
     return steps
 
 
-def fix_step(leak: Leak, advice: Any) -> dict[str, Any]:
+def fix_step(leak: Leak, advice: Advice) -> dict[str, Any]:
     """The step for the developer: the fix.
 
     Args:
@@ -138,8 +141,10 @@ def fix_step(leak: Leak, advice: Any) -> dict[str, Any]:
         return step(
             "If it is a cache", "Give it a maximum size that memprof can read (`maxsize`, `maxlen`), or ignore it."
         )
-    likely = "Likely: " if getattr(advice, "likely", False) else ""
-    return step("Fix", f"{likely}{advice.fix}", advice.code)
+    likely = "Likely: " if advice.likely else ""
+    # The names in it are not those of the reader's program.
+    example = " For example:" if advice.code and advice.language == "python" else ""
+    return step("Fix", f"{likely}{advice.fix}{example}", advice.code)
 
 
 def learning_steps(
