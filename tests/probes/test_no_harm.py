@@ -208,6 +208,15 @@ HOSTILE = {
         assert {one.path: one.length for one in walk.found}["__main__.KEPT"] == 30
         assert held["__main__.Kept"].paths[0][0] == "__main__.KEPT[*]", held
         """,
+    "a type of C code that nobody has used": """
+        import _socket
+        ancestry = type.__dict__["__mro__"].__get__
+        before = ancestry(_socket.SocketType)  # None up to 3.11, unless the module socket is loaded
+        KEPT = [_socket.SocketType]
+        _, walk, _, _ = look()
+        assert walk.complete
+        assert ancestry(_socket.SocketType) == before
+        """,
     "what exec leaves in a function": """
         import threading
         def work(between):
