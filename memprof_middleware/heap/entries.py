@@ -14,8 +14,9 @@ from memprof_middleware.probes.census import type_name
 
 LRU: type = type(functools.lru_cache(len))
 cache_info: Callable[[Any], Any] = vars(LRU)["cache_info"]
-mro_of: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
-namespace_of: Callable[[type], types.MappingProxyType[str, Any]] = type.__dict__["__dict__"].__get__
+_mro_of: Callable[[type], tuple[type, ...] | None] = type.__dict__["__mro__"].__get__
+_namespace_of: Callable[[type], types.MappingProxyType[str, Any] | None] = type.__dict__["__dict__"].__get__
+_NO_NAMES: types.MappingProxyType[str, Any] = types.MappingProxyType({})
 # As a container counts what is a subclass of one of these, by the builtin's own length: __len__ may be the program's.
 # What has a length in bytes or numbers, such as a bytearray or an array, has no entries (see buffers.py).
 _LENGTHS: dict[type, Callable[[Any], int]] = {
@@ -44,6 +45,16 @@ _CHUNK = 10_000
 LARGE = 64 * 1024
 _TEXTS = (str, bytes, bytearray)
 _CLASSES: tuple[type, ...] = (*_LENGTHS, LRU)
+
+
+def mro_of(kind: type) -> tuple[type, ...]:
+    """The ancestry of a class, itself first; empty for a type of C code that nobody has used yet, which has none."""
+    return _mro_of(kind) or ()
+
+
+def namespace_of(kind: type) -> types.MappingProxyType[str, Any]:
+    """The names in a class; none for a type of C code that nobody has used yet."""
+    return _namespace_of(kind) or _NO_NAMES
 
 
 def container_base(kind: type) -> type | None:

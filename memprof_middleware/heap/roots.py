@@ -174,18 +174,27 @@ def handled() -> list[tuple[str, BaseException]]:
 def variables_of(frames: Iterable[types.FrameType]) -> Iterator[tuple[types.FrameType, list[tuple[str, Any]]]]:
     """Each of some running frames, callers after what they called, with the names and values of its variables.
 
-    Up to 3.12 a function of ``sys.settrace`` or ``sys.setprofile`` gets a copy of the variables, and what is in it when
-    that function returns becomes the variables. So while it runs, a copy is not asked for. It has the frame as an
-    argument.
+    Up to 3.12 to ask for them fills a copy that the frame has. While something else works on it, it is not asked for.
     """
     below: types.FrameType | None = None
     known: list[tuple[str, Any]] = []
     for frame in frames:
-        called = below is not None and below.f_back is frame
-        is_in_use = not _LIVE_LOCALS and called and any(value is frame for _, value in known)
+        is_in_use = not _LIVE_LOCALS and below is not None and _works_on_copy(below, known, frame)
         known = [] if is_in_use else locals_of(frame)
         yield frame, known
         below = frame
+
+
+def _works_on_copy(called: types.FrameType, variables: list[tuple[str, Any]], frame: types.FrameType) -> bool:
+    """Whether a function works on the copy of its caller's variables.
+
+    A function of ``sys.settrace`` or ``sys.setprofile`` has the frame as an argument; when it returns, what is in the
+    copy becomes the variables. What ``exec`` runs has its own variables there.
+    """
+    if called.f_back is not frame:
+        return False
+    is_executed = not called.f_code.co_flags & 1 and called.f_globals is frame.f_globals
+    return is_executed or any(value is frame for _, value in variables)
 
 
 def locals_of(frame: types.FrameType) -> list[tuple[str, Any]]:
@@ -196,7 +205,9 @@ def locals_of(frame: types.FrameType) -> list[tuple[str, Any]]:
     found = [(name, value) for name, value in list(shown.items()) if type(name) is str]
     # Three references: ours, the argument's, the frame's. More: somebody called locals().
     if not _LIVE_LOCALS and sys.getrefcount(shown) <= 3:
-        shown.clear()  # else the copy would keep everything alive until the function returns
+        code = frame.f_code  # else the copy would keep everything alive until the function returns
+        for name in (*code.co_varnames, *code.co_cellvars, *code.co_freevars):
+            shown.pop(name, None)  # what exec() has put there is nowhere else, and stays
     return found
 
 

@@ -208,6 +208,33 @@ HOSTILE = {
         assert {one.path: one.length for one in walk.found}["__main__.KEPT"] == 30
         assert held["__main__.Kept"].paths[0][0] == "__main__.KEPT[*]", held
         """,
+    "a type of C code that nobody has used": """
+        import _socket
+        ancestry = type.__dict__["__mro__"].__get__
+        before = ancestry(_socket.SocketType)  # None up to 3.11, unless the module socket is loaded
+        KEPT = [_socket.SocketType]
+        _, walk, _, _ = look()
+        assert walk.complete
+        assert ancestry(_socket.SocketType) == before
+        """,
+    "what exec leaves in a function": """
+        import threading
+        def work(between):
+            here = [1]
+            exec("here = [3]; between(); made = here + [2]")
+            between()
+            try: return eval("made")
+            except NameError: return None  # so it is from 3.13 on
+        begun, go_on, found = threading.Semaphore(0), threading.Semaphore(0), []
+        thread = threading.Thread(target=lambda: found.append(work(lambda: (begun.release(), go_on.acquire()))))
+        thread.start()
+        for _ in range(2):
+            begun.acquire()
+            try: look()
+            finally: go_on.release()
+        thread.join()
+        assert found == [work(lambda: None)], found
+        """,
     "a class whose name a proxy has": """
         import functools
         ran = []
