@@ -9,12 +9,14 @@ from memprof_middleware.leaks.feed import feeds
 from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.populations import populations
 
-# Growth ends by itself if so much of it is of containers that name their maximum size.
-_NEARLY_ALL = 0.8
+# What grows beside is looked so far ahead, as a part of the period that is known.
+_AHEAD = 0.5
 
 
 def ends_before(past: Past, left: float, seconds: float) -> bool:
     """Whether growth ends by the word of what grows before so much memory is used.
+
+    Growth beside it must leave that memory free for as long as a forecast reaches: half of the period.
 
     Args:
         past: the past of the process.
@@ -30,7 +32,8 @@ def ends_before(past: Past, left: float, seconds: float) -> bool:
     bounded = [(item, _room(item)) for item in books.items]
     gained = sum(_gained(item, begin, end) for item, room in bounded if room is not None)
     to_come = sum(item.each * room for item, room in bounded if room is not None)
-    return gained >= _NEARLY_ALL * (books.total[end] - books.total[begin]) > 0 and to_come < left
+    beside = max(0.0, books.total[end] - books.total[begin] - gained)
+    return gained > 0 and to_come + _AHEAD * beside < left
 
 
 def _room(item: Item) -> float | None:

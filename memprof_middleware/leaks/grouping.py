@@ -73,6 +73,11 @@ def package_of(module: str) -> str:
     return module.partition(".")[0]
 
 
+def depth_in_package(name: str) -> int:
+    """How deep in its package a type is: what users of a library make is near to the top."""
+    return name.count(".")
+
+
 def group(growths: Sequence[Growth], scene: Scene) -> tuple[dict[str, list[Growth]], dict[str, list[Growth]]]:
     """Types and containers by root, and the mirrors of some roots. An unknown root begins with ``?``."""
     groups = _by_root(list(types_in(growths)), scene)

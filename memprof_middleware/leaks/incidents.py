@@ -11,6 +11,7 @@ from memprof_middleware.leaks.grouping import (
     RUNNING,
     STANDARD,
     Scene,
+    depth_in_package,
     group,
     matters,
     root_of,
@@ -141,7 +142,7 @@ def _order(growth: Growth, scene: Scene) -> tuple[float, int, int, float]:
     path = paths[0][0] if paths else ""
     # A way of which a part is left out is long, as is one that is not known.
     steps = path.count(".") + 2 * path.count("[") if path and "…" not in path else _FAR
-    depth = growth.name.count(".") if scene.rank(growth.name) == LIBRARY else 0
+    depth = depth_in_package(growth.name) if scene.rank(growth.name) == LIBRARY else 0
     return telling_rank(growth.name, scene), steps, depth, -growth.amount
 
 

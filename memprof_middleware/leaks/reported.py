@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.memory import MAPPED, MEMORY, NATIVE, RETAINED, UNTRACKED, memory_of
 from memprof_middleware.leaks.feed import TIME
+from memprof_middleware.leaks.grouping import LIBRARY, STANDARD, depth_in_package
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident
 from memprof_middleware.leaks.life import Life
@@ -243,7 +244,8 @@ def first_told(incident: Incident, own: Mapping[str, Leak]) -> Leak | None:
 def is_better(growth: Growth, before: Leak, rank: Callable[[str], int]) -> bool:
     """Whether what is not confirmed has a better name now: the application's type came up after a builtin.
 
-    A suspicion that was reported keeps its name, unless that is only the containers inside another one.
+    Of many types of a library each has its turn, and the object that has the others as its parts may come last. A
+    suspicion that was reported keeps its name, unless that is only the containers inside another one.
     """
     is_inside = before.kind == "container" and "[*]" in before.name
     if before.state == "confirmed" or (before.notable and not is_inside):
@@ -252,4 +254,7 @@ def is_better(growth: Growth, before: Leak, rank: Callable[[str], int]) -> bool:
         return growth.kind in {"objects", "container"}
     if growth.kind != "objects":
         return False
-    return rank(growth.name) < (rank(before.name) if before.kind == "objects" else 2)
+    new, old = rank(growth.name), rank(before.name) if before.kind == "objects" else STANDARD
+    if new == old == LIBRARY:
+        return depth_in_package(growth.name) < depth_in_package(before.name)
+    return new < old

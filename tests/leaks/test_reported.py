@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from types import SimpleNamespace
 from typing import Any
@@ -15,8 +16,8 @@ from memprof_middleware.leaks.line import Growth as Growing
 from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.populations import Population
 from memprof_middleware.leaks.reading import Reading
-from memprof_middleware.leaks.reported import Case, cases, growth_of, led
-from memprof_middleware.model import MB
+from memprof_middleware.leaks.reported import Case, cases, growth_of, is_better, led
+from memprof_middleware.model import MB, Leak
 
 LINE = Growing(0, [0.0, 3600.0], [0.0, 5000.0], [0.0, 2e8], discrete=False)
 RANKS = {"weakref.ReferenceType": 2, "lib.Route": 1, "lib.Part": 1, UNTRACKED: 3}
@@ -92,6 +93,19 @@ def test_what_was_reported_under_a_name_keeps_its_incident() -> None:
     weak, route = Incident(growth("weakref.ReferenceType"), ()), Incident(growth("lib.Route"), ())
     told = life("weakref.ReferenceType", "lib.Route", told="weakref.ReferenceType")
     assert home(told, weak, route) == "weakref.ReferenceType"
+
+
+def test_the_object_that_has_the_others_as_its_parts_names_what_is_watched() -> None:
+    """Its turn came after that of a part. What somebody was told keeps its name."""
+    ranks = {"lib.Client": 1, "lib.parts.raw.Part": 1, "app.Order": 0, "builtins.dict": 3}
+    figures = {"growth_percent": 4900.0, "growth_per_hour": 490.0, "since": 0.0, "detected_at": 60.0, "snapshots": 20}
+    part = Leak(name="lib.parts.raw.Part", severity="critical", first=10, last=500, notable=False, **figures)
+    client = dataclasses.replace(part, name="lib.Client")
+    assert is_better(growth("lib.Client"), part, ranks.__getitem__)
+    assert not is_better(growth("lib.parts.raw.Part"), client, ranks.__getitem__)
+    assert is_better(growth("app.Order"), client, ranks.__getitem__)
+    assert not is_better(growth("builtins.dict"), part, ranks.__getitem__)
+    assert not is_better(growth("lib.Client"), dataclasses.replace(part, notable=True), ranks.__getitem__)
 
 
 def test_memory_is_told_by_the_figure_that_was_measured_of_it() -> None:
