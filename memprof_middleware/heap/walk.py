@@ -58,37 +58,42 @@ class Budget:
 class Level:
     """Objects still to be visited, at one distance from the roots.
 
-    Lists side by side, not a list of tuples: a hundred thousand new tuples would make the collector run.
+    Lists side by side, not a list of tuples: a hundred thousand new tuples would make the collector run. The path of an
+    object is put together when its turn has come: all of them would be 1.5 MB of text, for 12,000 objects that wait.
     """
 
-    __slots__ = ("_bounds", "_paths", "_ranks", "_weights", "objects", "parted")
+    __slots__ = ("_bounds", "_labels", "_paths", "_ranks", "_weights", "objects", "parted")
 
     def __init__(self, parted: Turn | None = None) -> None:
         self.parted = parted  # only what has its turn is kept
         self.objects: list[Any] = []
         self._paths: list[str] = []
+        self._labels: list[str] = []
         self._weights: list[float] = []
         self._bounds: list[int | None] = []
         self._ranks: list[int] = []
 
-    def push(self, child: Any, path: str, weight: float, bound: int | None, rank: int) -> None:
-        """Add one at the end."""
+    def push(self, child: Any, path: str, weight: float, bound: int | None, rank: int, label: str = "") -> None:
+        """Add one at the end, by its path, or by its parent's and the name that it has there."""
         if self.parted is not None and not self.parted.takes(child, self.parted.parts):
             return
         self.objects.append(child)
         self._paths.append(path)
+        self._labels.append(label)
         self._weights.append(weight)
         self._bounds.append(bound)
         self._ranks.append(rank)
 
     def turn(self) -> None:
         """From now on the first comes first."""
-        for part in (self.objects, self._paths, self._weights, self._bounds, self._ranks):
+        for part in (self.objects, self._paths, self._labels, self._weights, self._bounds, self._ranks):
             part.reverse()
 
     def pop(self) -> Entry:
         """Take the last one."""
-        return self.objects.pop(), self._paths.pop(), self._weights.pop(), self._bounds.pop(), self._ranks.pop()
+        path, label = self._paths.pop(), self._labels.pop()
+        path = f"{path}.{label}" if label else path
+        return self.objects.pop(), path, self._weights.pop(), self._bounds.pop(), self._ranks.pop()
 
 
 class Walk:
@@ -188,7 +193,8 @@ class Walk:
         return self.used
 
     def _start(self) -> None:
-        self.seen.update((id(self), id(self.__dict__), id(self._pending), id(self.tally)))
+        for own in (self, self.__dict__, self._pending, self.tally):
+            self.seen.add(id(own))
         for name, space, rank in roots.modules():
             self.root(name, space, rank)
         self.what_runs()
@@ -247,7 +253,8 @@ class Walk:
         if len(path) > _LONGEST_PATH:  # no longer: all that follows has one name
             path, label = path if path.endswith("…") else f"{path}…", ENTRY
         self.seen.add(id(child))
-        self.next.push(child, _name_of(child, role, path, label), entry[2], bound, entry[4])
+        path, label = _name_of(child, role, path, label)
+        self.next.push(child, path, entry[2], bound, entry[4], label)
 
     def namespace(self, space: dict[Any, Any], entry: Entry) -> None:
         """The names and values of a namespace, of a large one piece by piece in the next steps."""
@@ -305,15 +312,15 @@ class Walk:
             self.buffers.add(text, path, weight)
 
 
-def _name_of(child: Any, role: int, path: str, label: str) -> str:
-    """The path of a child; classes and functions have their own names."""
+def _name_of(child: Any, role: int, path: str, label: str) -> tuple[str, str]:
+    """The path of a child, or its parent's and its name there; classes and functions have their own names."""
     if role == _FUNCTION and not roots.is_nested(child):
-        return roots.function_name(child)
+        return roots.function_name(child), ""
     if role == _CLASS and not roots.is_made_at_run_time(child):
-        return type_name(child)
+        return type_name(child), ""
     if label == ENTRY or (role == _FUNCTION and not label):
-        return path
-    return f"{path}.{label or f'<{_word_for(child)}>'}"
+        return path, ""
+    return path, label or f"<{_word_for(child)}>"
 
 
 def _word_for(child: Any) -> str:
