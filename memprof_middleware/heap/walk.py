@@ -15,6 +15,7 @@ from memprof_middleware.heap.attributes import Attributes
 from memprof_middleware.heap.buffers import Buffers
 from memprof_middleware.heap.entries import LEAVES, is_class, is_large_text
 from memprof_middleware.heap.expand import Expander
+from memprof_middleware.heap.level import Level
 from memprof_middleware.heap.seen import Seen
 from memprof_middleware.heap.tally import SUMMED, Entry, Tally
 from memprof_middleware.heap.turnover import Turnover
@@ -53,47 +54,6 @@ class Budget:
     objects: int
     seconds: float
     size: int
-
-
-class Level:
-    """Objects still to be visited, at one distance from the roots.
-
-    Lists side by side, not a list of tuples: a hundred thousand new tuples would make the collector run. The path of an
-    object is put together when its turn has come: all of them would be 1.5 MB of text, for 12,000 objects that wait.
-    """
-
-    __slots__ = ("_bounds", "_labels", "_paths", "_ranks", "_weights", "objects", "parted")
-
-    def __init__(self, parted: Turn | None = None) -> None:
-        self.parted = parted  # only what has its turn is kept
-        self.objects: list[Any] = []
-        self._paths: list[str] = []
-        self._labels: list[str] = []
-        self._weights: list[float] = []
-        self._bounds: list[int | None] = []
-        self._ranks: list[int] = []
-
-    def push(self, child: Any, path: str, weight: float, bound: int | None, rank: int, label: str = "") -> None:
-        """Add one at the end, by its path, or by its parent's and the name that it has there."""
-        if self.parted is not None and not self.parted.takes(child, self.parted.parts):
-            return
-        self.objects.append(child)
-        self._paths.append(path)
-        self._labels.append(label)
-        self._weights.append(weight)
-        self._bounds.append(bound)
-        self._ranks.append(rank)
-
-    def turn(self) -> None:
-        """From now on the first comes first."""
-        for part in (self.objects, self._paths, self._labels, self._weights, self._bounds, self._ranks):
-            part.reverse()
-
-    def pop(self) -> Entry:
-        """Take the last one."""
-        path, label = self._paths.pop(), self._labels.pop()
-        path = f"{path}.{label}" if label else path
-        return self.objects.pop(), path, self._weights.pop(), self._bounds.pop(), self._ranks.pop()
 
 
 class Walk:
