@@ -33,10 +33,10 @@ _IMPORTS = {
 _FLASK = """
 from flask import Flask, jsonify, render_template_string
 app = Flask("shop")
-kept = {{}}
+kept = {}
 @app.get("/items/<int:number>")
 def item(number):
-    kept[number] = {{"number": number, "tags": [str(number)]}}
+    kept[number] = {"number": number, "tags": [str(number)]}
     return jsonify(kept[number])
 @app.get("/page")
 def page():
