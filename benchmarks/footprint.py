@@ -50,6 +50,7 @@ from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Column, Integer, String
 class Item(Model):
+    __tablename__ = "item"
     id = Column(Integer, primary_key=True)
     name = Column(String(50))
 class ItemView(ModelView):
