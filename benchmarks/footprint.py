@@ -1,9 +1,10 @@
-"""What the package weighs: in a real application, time to import, resident memory, the history, and a scrape."""
+"""What the package weighs: in real applications, time to import, resident memory, the history, and a scrape."""
 
 from __future__ import annotations
 
 import dataclasses
 import gc
+import importlib.util
 import json
 import random
 import sys
@@ -18,7 +19,7 @@ SNAPSHOTS = 1_000
 TYPES = 20
 _IMPORTS = {
     "nothing": "",
-    "the two dependencies": "import psutil, prometheus_client",
+    "prometheus_client": "import prometheus_client",
     "memprof_middleware": "import memprof_middleware",
     "asgi_memprof": "import asgi_memprof",
     "wsgi_memprof": "import wsgi_memprof",
@@ -27,29 +28,56 @@ _IMPORTS = {
         "made = asgi_memprof.MemProfMiddleware(None, config=Config(background=False)); made.profiler.step()"
     ),
 }
-# A Flask application, as its worker has it without preloading: imported, some requests served, ten snapshots taken in
-# a thread of their own, as the profiler's is.
-_APPLICATION = """
-import gc, sys, threading
+# Applications, as a worker has them without preloading: imported, some requests served, ten snapshots taken in threads
+# of their own, as the profiler's is.
+_FLASK = """
 from flask import Flask, jsonify, render_template_string
-{imports}
 app = Flask("shop")
-kept = {{}}
+kept = {}
 @app.get("/items/<int:number>")
 def item(number):
-    kept[number] = {{"number": number, "tags": [str(number)]}}
+    kept[number] = {"number": number, "tags": [str(number)]}
     return jsonify(kept[number])
 @app.get("/page")
 def page():
-    return render_template_string("<p>{{{{ title }}}}</p>" * 20, title="shop")
+    return render_template_string("<p>{{ title }}</p>" * 20, title="shop")
+pages = lambda turn: (page for number in range(50) for page in (f"/items/{50 * turn + number}", "/page"))
+"""
+_APPBUILDER = """
+from flask import Flask
+from flask_appbuilder import AppBuilder, Model, ModelView
+from flask_appbuilder.models.sqla.interface import SQLAInterface
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import Column, Integer, String
+class Item(Model):
+    __tablename__ = "item"
+    id = Column(Integer, primary_key=True)
+    name = Column(String(50))
+class ItemView(ModelView):
+    datamodel, list_columns = SQLAInterface(Item), ["name"]
+app = Flask("shop")
+app.config.update(
+    SECRET_KEY="benchmarks", SQLALCHEMY_DATABASE_URI="sqlite://", AUTH_ROLE_PUBLIC="Admin", RATELIMIT_ENABLED=False
+)
+database = SQLAlchemy()
+database.init_app(app)
+with app.app_context():
+    builder = AppBuilder(app, database.session)
+    database.create_all()
+    builder.add_view(ItemView, "items")
+pages = lambda turn: ("/", "/login/", "/itemview/list/", "/itemview/add", "/users/list/", "/roles/list/")
+"""
+_SERVED = """
+import gc, logging, threading
+logging.disable()
+{imports}
+{application}
 {begin}
 client = app.test_client()
-def serve(first):
-    for number in range(first, first + 50):
-        if client.get(f"/items/{{number}}").status_code != 200 or client.get("/page").status_code != 200:
-            raise RuntimeError("the application does not answer")
 for turn in range({snapshots}):
-    serve(50 * turn)
+    for page in pages(turn):
+        if client.get(page).status_code not in (200, 302):
+            raise RuntimeError(f"the application does not answer: {{page}}")
     {step}
 gc.collect()
 lines = open("/proc/self/smaps_rollup").read().splitlines()
@@ -58,7 +86,7 @@ print(private / 1024)
 """
 _IN_APPLICATION = {
     "bare": {"imports": "", "begin": "", "step": ""},
-    "the two dependencies": {"imports": "import psutil, prometheus_client", "begin": "", "step": ""},
+    "prometheus_client": {"imports": "import prometheus_client", "begin": "", "step": ""},
     "ours, imported and attached": {
         "imports": "from flask_memprof import MemProf; from memprof_middleware import Config",
         "begin": "memprof = MemProf(app, config=Config(background=False))",
@@ -87,7 +115,9 @@ def run(*, quick: bool) -> dict[str, Any]:
     """Everything, each in fresh processes."""
     rounds = 5 if quick else 15
     return {
-        "application": _in_application(rounds),
+        "application": _in_application(_FLASK, rounds),
+        # Half a minute a round, and the pages of a process vary little.
+        "appbuilder": _in_application(_APPBUILDER, 2 if quick else 5) if _has_appbuilder() else {},
         "imports": _imports(rounds),
         "history": harness.in_process("benchmarks.footprint", "history"),
         "scrape": harness.in_process("benchmarks.footprint", "scrape", rounds),
@@ -113,24 +143,31 @@ def show(found: dict[str, Any]) -> str:
             ("ratio", harness.spread(row["ratio"])),
         ],
     )
-    return "\n\n".join([_show_application(found["application"]), imports, history, scrape])
+    titles = {"application": "a Flask application", "appbuilder": "Flask-AppBuilder"}
+    applications = [_show_application(title, found[name]) for name, title in titles.items() if found[name]]
+    return "\n\n".join([*applications, imports, history, scrape])
 
 
-def _show_application(found: dict[str, Any]) -> str:
+def _has_appbuilder() -> bool:
+    return importlib.util.find_spec("flask_appbuilder") is not None
+
+
+def _show_application(title: str, found: dict[str, Any]) -> str:
     """What an application's process has to itself."""
     bare = found["bare"]["mb"][0]
     return harness.table(
-        ("a Flask application", "private memory, MiB", "added"),
+        (title, "private memory, MiB", "added"),
         [(name, harness.spread(row["mb"], 1), harness.number(row["mb"][0] - bare)) for name, row in found.items()],
     )
 
 
-def _in_application(rounds: int) -> dict[str, Any]:
+def _in_application(application: str, rounds: int) -> dict[str, Any]:
     """Private memory of an application's process, each variant in fresh ones."""
     seen: dict[str, list[float]] = {name: [] for name in _IN_APPLICATION}
     for _ in range(rounds):
         for name, parts in _IN_APPLICATION.items():
-            seen[name].append(harness.in_process(None, _APPLICATION.format(snapshots=10, **parts)))
+            program = _SERVED.format(application=application, snapshots=10, **parts)
+            seen[name].append(harness.in_process(None, program))
     return {name: {"mb": harness.interval(found)} for name, found in seen.items()}
 
 

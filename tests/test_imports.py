@@ -110,6 +110,18 @@ def test_a_profiler_at_its_defaults_loads_no_more(host: str) -> None:
     assert "importlib.metadata" in found or host == "flask"  # which has it itself
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it tells the memory")
+def test_psutil_is_not_loaded_where_proc_tells() -> None:
+    """A worker on Linux does without its 0.9 MB, a snapshot included."""
+    program = (
+        "import sys, wsgi_memprof\nfrom memprof_middleware import Config\n"
+        "made = wsgi_memprof.MemProfMiddleware(None, config=Config(background=False))\nmade.profiler.step()\n"
+        "print(made.profiler.history[-1].rss_mb > 0, 'psutil' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "False"]
+
+
 def test_a_first_scrape_loads_nothing() -> None:
     """What a scrape needs is there before it: on an event loop every request would wait for an import."""
     found = loaded(

@@ -32,9 +32,10 @@ class _Known:
         *("lifetimes", "names", "slots", "spaces", "tries"),
     )
 
-    def __init__(self, kind: type) -> None:
+    def __init__(self, kind: type, spaces: dict[int, types.MappingProxyType[str, Any]]) -> None:
         bases = mro_of(kind)
-        self.spaces = [namespace_of(base) for base in bases]
+        self.spaces = [spaces[id(base)] if id(base) in spaces else namespace_of(base) for base in bases]
+        spaces.update(zip(map(id, bases), self.spaces, strict=True))
         self.exception = any(base is BaseException for base in bases)
         self.slots = [
             (name, value)
@@ -54,10 +55,12 @@ class _Known:
         """Whether a name may run code when it is read. What is no descriptor is a default that instances shadow."""
         known = self._descriptors.get(name)
         if known is None:
-            values = [space[name] for space in self.spaces if name in space]
-            known = any("__get__" in namespace_of(base) for value in values for base in mro_of(type(value)))
-            self._descriptors[name] = known
+            known = self._descriptors[name] = self._is_descriptor(name)
         return known
+
+    def _is_descriptor(self, name: str) -> bool:
+        values = [space[name] for space in self.spaces if name in space]
+        return any("__get__" in namespace_of(base) for value in values for base in mro_of(type(value)))
 
     def learn(self, kind: type) -> list[str]:
         """Names that the methods of the class use, and that reading runs no code for."""
@@ -67,7 +70,8 @@ class _Known:
                 for value in list(namespace_of(base).values()):
                     if type(value) is types.FunctionType:
                         found.update(dict.fromkeys(value.__code__.co_names))
-            self.candidates = [name for name in found if not self.runs_code(name)][:_NAMES]
+            # Hundreds of names of which few are read: what they are is not kept.
+            self.candidates = [name for name in found if not self._is_descriptor(name)][:_NAMES]
         return self.candidates
 
 
@@ -76,6 +80,7 @@ class Attributes:
 
     def __init__(self) -> None:
         self._known: dict[int, _Known] = {}
+        self._spaces: dict[int, types.MappingProxyType[str, Any]] = {}  # of all classes and their bases
 
     def named(self, obj: Any, children: list[Any], *, thorough: bool = False) -> list[tuple[str, Any]]:
         """Yield an instance's children with their attribute names; children that are no attributes under ``""``.
@@ -157,7 +162,7 @@ class Attributes:
     def _of(self, kind: type) -> _Known:
         known = self._known.get(id(kind))
         if known is None:
-            known = self._known[id(kind)] = _Known(kind)
+            known = self._known[id(kind)] = _Known(kind, self._spaces)
         return known
 
     @staticmethod

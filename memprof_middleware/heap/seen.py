@@ -1,31 +1,29 @@
-"""Which objects a walk has come to, in an eighth of the memory that a set of their addresses takes.
+"""Which objects a walk has come to: a bit for each, in memory of its own that goes back to the system.
 
 A set of 57,000 addresses takes 6 MB, the numbers in it included. It is given back after the walk, but in pieces between
-what others have made meanwhile: the process keeps most of it for good.
+what others have made meanwhile, and the allocators keep those: most of it stays with the process for good.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import mmap
 
 # No two objects begin nearer to one another than the smallest of them is long: a bit for each such distance.
 _GRAIN = object.__basicsize__.bit_length() - 1
-# Bits of one region in a piece of so many bytes, which Python's own allocator gives out: 32 kB of addresses.
-_PIECE = 256
+# The bits of one region of addresses: a page, which stands for 512 kB.
+_PIECE = mmap.PAGESIZE
 _BYTE = _GRAIN + 3
 _REGION = _BYTE + _PIECE.bit_length() - 1
 _BITS = tuple(1 << bit for bit in range(8))
-# What a piece takes with its place in the dict. Measured.
-_PIECE_BYTES = 450
 
 
 class Seen:
-    """A set of addresses of objects that are alive."""
+    """A set of addresses of objects."""
 
     __slots__ = ("_pieces",)
 
     def __init__(self) -> None:
-        self._pieces: dict[int, bytearray] = {}
+        self._pieces: dict[int, mmap.mmap] = {}
 
     def __contains__(self, address: int) -> bool:
         piece = self._pieces.get(address >> _REGION)
@@ -35,15 +33,10 @@ class Seen:
         """Add an address."""
         piece = self._pieces.get(address >> _REGION)
         if piece is None:
-            piece = self._pieces[address >> _REGION] = bytearray(_PIECE)
+            piece = self._pieces[address >> _REGION] = mmap.mmap(-1, _PIECE)
         piece[address >> _BYTE & _PIECE - 1] |= _BITS[address >> _GRAIN & 7]
-
-    def update(self, addresses: Iterable[int]) -> None:
-        """Add some addresses."""
-        for address in addresses:
-            self.add(address)
 
     @property
     def nbytes(self) -> int:
         """Memory that it takes, in bytes."""
-        return _PIECE_BYTES * len(self._pieces)
+        return _PIECE * len(self._pieces)

@@ -15,6 +15,7 @@ from memprof_middleware.heap.attributes import Attributes
 from memprof_middleware.heap.buffers import Buffers
 from memprof_middleware.heap.entries import LEAVES, is_class, is_large_text
 from memprof_middleware.heap.expand import Expander
+from memprof_middleware.heap.level import Level
 from memprof_middleware.heap.seen import Seen
 from memprof_middleware.heap.tally import SUMMED, Entry, Tally
 from memprof_middleware.heap.turnover import Turnover
@@ -53,42 +54,6 @@ class Budget:
     objects: int
     seconds: float
     size: int
-
-
-class Level:
-    """Objects still to be visited, at one distance from the roots.
-
-    Lists side by side, not a list of tuples: a hundred thousand new tuples would make the collector run.
-    """
-
-    __slots__ = ("_bounds", "_paths", "_ranks", "_weights", "objects", "parted")
-
-    def __init__(self, parted: Turn | None = None) -> None:
-        self.parted = parted  # only what has its turn is kept
-        self.objects: list[Any] = []
-        self._paths: list[str] = []
-        self._weights: list[float] = []
-        self._bounds: list[int | None] = []
-        self._ranks: list[int] = []
-
-    def push(self, child: Any, path: str, weight: float, bound: int | None, rank: int) -> None:
-        """Add one at the end."""
-        if self.parted is not None and not self.parted.takes(child, self.parted.parts):
-            return
-        self.objects.append(child)
-        self._paths.append(path)
-        self._weights.append(weight)
-        self._bounds.append(bound)
-        self._ranks.append(rank)
-
-    def turn(self) -> None:
-        """From now on the first comes first."""
-        for part in (self.objects, self._paths, self._weights, self._bounds, self._ranks):
-            part.reverse()
-
-    def pop(self) -> Entry:
-        """Take the last one."""
-        return self.objects.pop(), self._paths.pop(), self._weights.pop(), self._bounds.pop(), self._ranks.pop()
 
 
 class Walk:
@@ -188,7 +153,8 @@ class Walk:
         return self.used
 
     def _start(self) -> None:
-        self.seen.update((id(self), id(self.__dict__), id(self._pending), id(self.tally)))
+        for own in (self, self.__dict__, self._pending, self.tally):
+            self.seen.add(id(own))
         for name, space, rank in roots.modules():
             self.root(name, space, rank)
         self.what_runs()
@@ -247,7 +213,8 @@ class Walk:
         if len(path) > _LONGEST_PATH:  # no longer: all that follows has one name
             path, label = path if path.endswith("…") else f"{path}…", ENTRY
         self.seen.add(id(child))
-        self.next.push(child, _name_of(child, role, path, label), entry[2], bound, entry[4])
+        path, label = _name_of(child, role, path, label)
+        self.next.push(child, path, entry[2], bound, entry[4], label)
 
     def namespace(self, space: dict[Any, Any], entry: Entry) -> None:
         """The names and values of a namespace, of a large one piece by piece in the next steps."""
@@ -305,15 +272,15 @@ class Walk:
             self.buffers.add(text, path, weight)
 
 
-def _name_of(child: Any, role: int, path: str, label: str) -> str:
-    """The path of a child; classes and functions have their own names."""
+def _name_of(child: Any, role: int, path: str, label: str) -> tuple[str, str]:
+    """The path of a child, or its parent's and its name there; classes and functions have their own names."""
     if role == _FUNCTION and not roots.is_nested(child):
-        return roots.function_name(child)
+        return roots.function_name(child), ""
     if role == _CLASS and not roots.is_made_at_run_time(child):
-        return type_name(child)
+        return type_name(child), ""
     if label == ENTRY or (role == _FUNCTION and not label):
-        return path
-    return f"{path}.{label or f'<{_word_for(child)}>'}"
+        return path, ""
+    return path, label or f"<{_word_for(child)}>"
 
 
 def _word_for(child: Any) -> str:

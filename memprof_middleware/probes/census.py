@@ -11,7 +11,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from memprof_middleware.model.clean import clean
 from memprof_middleware.model.value import valueclass
@@ -111,8 +111,10 @@ def _kinds(stride: int) -> list[type]:
     a thread is just filling fails in its hands with a SystemError: ``tuple(generator)`` and uWSGI's request arguments
     must have one owner. What a request has made would live on, too, and be finalized in this thread.
     """
-    first = random.randrange(stride) if stride > 1 else 0  # noqa: S311 - no secret is made
-    chosen = map(operator.itemgetter(slice(first, None, stride)), itertools.starmap(gc.get_objects, [()]))
+    chosen: Iterator[list[Any]] = itertools.starmap(gc.get_objects, [()])
+    if stride > 1:  # all of them need no second list
+        first = random.randrange(stride)  # noqa: S311 - no secret is made
+        chosen = map(operator.itemgetter(slice(first, None, stride)), chosen)
     kinds: list[type] = []
     in_one_call(functools.partial(kinds.extend, map(type, itertools.chain.from_iterable(chosen))))
     return kinds

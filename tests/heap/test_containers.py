@@ -756,3 +756,41 @@ def test_what_a_handled_exception_keeps_is_measured(shop: Any) -> None:
         thread.join()
     [path] = [path for path in paths if ".work.<ValueError>." in path]
     assert path.endswith("work.<ValueError>.__traceback__.tb_frame.<list>")
+
+
+WALKED = """
+import gc, sys, types
+from memprof_middleware.heap.containers import find_containers
+class Item:
+    def __init__(self, number):
+        self.number, self.parts = number, [[number], [number]]
+shop = sys.modules["shop"] = types.ModuleType("shop")
+shop.TABLES = [[[Item(number) for number in range(50)] for _ in range(50)] for _ in range(10)]
+def private():
+    gc.collect()
+    lines = open("/proc/self/smaps_rollup").read().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty"))
+before = private()
+visited = [find_containers(most_seconds=30.0).visited for _ in range(2)]
+print(min(visited), private() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
+def test_a_walk_leaves_little_memory_behind() -> None:
+    """Past 100,000 objects two walks leave less than 7 MB with the process; with a set of addresses it was 12."""
+    done = subprocess.run([sys.executable, "-c", WALKED], capture_output=True, text=True, check=True)
+    visited, kilobytes = map(int, done.stdout.split())
+    assert visited > 100_000
+    assert kilobytes < 7 * 1024
+
+
+def test_a_class_that_is_not_ready() -> None:
+    """C code may show a class before it is ready, as CPython 3.11's ``_socket`` does: it has no namespace yet."""
+    program = (
+        "import sys, _socket\nfrom memprof_middleware.heap.containers import find_containers\n"
+        "assert 'socket' not in sys.modules\nprint(find_containers(most_seconds=30.0).visited)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 100
