@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from memprof_middleware.leaks.series import at
+from memprof_middleware.analysis.bounded import sumprod
 
 REQUESTS, TIME = "requests", "time"
 _MOST_ROUTES, _PARTS = 12, 24
@@ -31,23 +32,34 @@ def feeds(
 def choose(times: Sequence[float], levels: Sequence[float], candidates: Mapping[str, Sequence[float]]) -> str:
     """The feed that fits the growth best; all requests if none is better."""
     edges = [times[0] + (times[-1] - times[0]) * part / _PARTS for part in range(_PARTS + 1)]
-    growth = _steps(times, levels, edges)
-    left = {name: _left(growth, _steps(times, feed, edges)) for name, feed in candidates.items()}
+    places = [_place(times, edge) for edge in edges]
+    growth = _steps(levels, places)
+    left = {name: _left(growth, _steps(feed, places)) for name, feed in candidates.items()}
     best = min(left, key=lambda name: left[name])
     if REQUESTS in left and left[best] > _BETTER * left[REQUESTS]:
         return REQUESTS
     return best
 
 
-def _steps(times: Sequence[float], values: Sequence[float], edges: Sequence[float]) -> list[float]:
-    levels = [at(times, values, edge) for edge in edges]
+def _place(times: Sequence[float], when: float) -> tuple[int, int, float]:
+    """The rows before and after a time, and how far it is between them: the same for all series, so found once."""
+    index = bisect_left(times, when)
+    if index <= 0 or index >= len(times):
+        row = 0 if index <= 0 else len(times) - 1
+        return row, row, 0.0
+    width = times[index] - times[index - 1]
+    return index - 1, index, (when - times[index - 1]) / width if width > 0 else 1.0
+
+
+def _steps(values: Sequence[float], places: Sequence[tuple[int, int, float]]) -> list[float]:
+    levels = [values[before] + part * (values[after] - values[before]) for before, after, part in places]
     return [b - a for a, b in pairwise(levels)]
 
 
 def _left(growth: Sequence[float], feed: Sequence[float]) -> float:
     """The sum of squared residuals of the increments for a feed."""
-    square = sum(step * step for step in feed)
+    square = sumprod(feed, feed)
     if square <= 0:
         return math.inf
-    each = sum(a * b for a, b in zip(growth, feed, strict=True)) / square
+    each = sumprod(growth, feed) / square
     return sum((a - each * b) ** 2 for a, b in zip(growth, feed, strict=True))

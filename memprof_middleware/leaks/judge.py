@@ -23,6 +23,8 @@ from memprof_middleware.leaks.words import evidence
 _KNOWN = 1.0
 # So many types that grow in step with memory are named with it.
 _MOST_LEADING = 8
+# Beside what is told already growth is looked at from a smaller part of the room: what is told may go on as that.
+_LEAST_TOLD = 0.05
 # All memory is no leak if so much of its growth has a bound that is named.
 _MOST_BOUNDED = 0.5
 
@@ -113,7 +115,8 @@ class _Looker:
         told: bool,
     ) -> None:
         self._past, self._space, self._books = past, space, books
-        self._collected, self._collectable, self._told = collected, collectable, told
+        self._collected, self._collectable = collected, collectable
+        self._least = (_LEAST_TOLD if told else room.LOOK / 2) * space.total
         self._times, self._requests = past.column("times"), past.column("requests")
         self._feeds = feeds(self._times, self._requests, past.routes())
 
@@ -136,12 +139,14 @@ class _Looker:
         return self._best(everything, 1.0, lambda begin, end: everything.values[end] - everything.values[begin])
 
     def memory(self, memory: Population) -> Finding | None:
-        """The finding on unexplained memory; none beside known growth of the same size."""
+        """The finding on unexplained memory; none beside known straight growth of the same size: samples err."""
 
         def most(begin: int, end: int) -> float:
-            gained = memory.values[end] - memory.values[begin]
-            known = sum(max(0.0, item.gained(begin, end)) for item in self._books.items)
-            return gained if known <= _KNOWN * gained else 0.0
+            gained = min(memory.values[end] - memory.values[begin], self._books.come(begin, end))
+            known = [(item, more) for item in self._books.items if (more := item.gained(begin, end)) > 0]
+            if gained >= self._least and sum(more for _, more in known) > _KNOWN * gained:  # what bends, errs in a bend
+                known = [(item, more) for item, more in known if self._is_straight(item.population, begin)]
+            return gained if sum(more for _, more in known) <= _KNOWN * gained else 0.0
 
         return self._best(memory, 1.0, most)
 
@@ -149,13 +154,13 @@ class _Looker:
         self, one: Population, each: float, most: Callable[[int, int], float], inside: Sequence[Item] = ()
     ) -> Finding | None:
         """The longest stretch of growth that passes; or the evidence against the longest one."""
-        floor = line.floor_of(one.values)
+        floor = line.floor_of(one.values, self._requests)
         end = len(floor) - 1
         first: Finding | None = None
         for begin in line.begins(one.values, floor, self._times):
             own = each * (floor[-1] - floor[begin]) + sum(item.kept(begin) for item in inside)
             gained = min(own, most(begin, end))
-            if gained < room.LOOK * self._space.total / 2 and not self._told:
+            if gained < self._least:
                 continue
             found = self._judged(one, each, floor, begin, gained)
             if found.passed or found.dies_out:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 
 from memprof_middleware.leaks.series import at
@@ -12,6 +12,8 @@ from memprof_middleware.model.value import valueclass
 
 # It began where it was last at its old level, up to so small a part of its growth above it.
 _OLD_LEVEL = 0.02
+# Or there where it was last at one of these: what grew before, a cache that filled, is no part of it.
+_LATER_LEVELS = (0.05, 0.1, 0.2, 0.3)
 # A shorter end of the past must break new ground by so much of its growth.
 _NEW_GROUND = 0.7
 _ENDS = (1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8)
@@ -70,21 +72,18 @@ class Growth:
         return at(self.feed, self.levels, start + high * fed) - at(self.feed, self.levels, start + low * fed)
 
 
-def floor_of(values: Sequence[float]) -> list[float]:
+def floor_of(values: Sequence[float], feed: Sequence[float] | None = None) -> list[float]:
     """At each row the lowest level from there on; the last rows are held to the lowest line through them.
 
     Of the last row nobody knows how far it will be undercut: what waits for a collection stands there too.
+
+    Args:
+        values: a series.
+        feed: what feeds it, at each row: a line over requests follows a busy hour. ``None``: a line over the rows.
     """
     few = min(_RECENT, len(values) // 8)
     smooth = _smooth(values)
-    if few < 2:
-        end = smooth[-1] if smooth else 0.0
-    else:
-        tail = smooth[-few:]
-        before = smooth[-2 * few : -few]
-        step = max(0.0, min(tail) - min(before)) / few
-        lowest = min(range(few), key=lambda i: tail[i] + step * (few - 1 - i))
-        end = tail[lowest] + step * (few - 1 - lowest)
+    end = _lowest_end(smooth, few, feed) if few > 1 else smooth[-1] if smooth else 0.0
     found = [0.0] * len(smooth)
     low = end
     for index in range(len(smooth) - 1, -1, -1):
@@ -93,6 +92,19 @@ def floor_of(values: Sequence[float]) -> list[float]:
     if found:
         found[-1] = max(found[-1], min(end, smooth[-1]))
     return found
+
+
+def _lowest_end(smooth: Sequence[float], few: int, feed: Sequence[float] | None) -> float:
+    """The level at the end of the lowest line through the last rows, as steep as from the lowest before to theirs."""
+    size = len(smooth)
+    before, tail = range(size - 2 * few, size - few), range(size - few, size)
+    low, high = min(before, key=smooth.__getitem__), min(tail, key=smooth.__getitem__)
+    more = max(0.0, smooth[high] - smooth[low])
+    if feed is not None and feed[high] > feed[low]:
+        step, to_come = more / (feed[high] - feed[low]), [feed[size - 1] - feed[row] for row in tail]
+    else:
+        step, to_come = more / few, [float(size - 1 - row) for row in tail]
+    return min(smooth[row] + step * left for row, left in zip(tail, to_come, strict=True))
 
 
 def _smooth(values: Sequence[float]) -> list[float]:
@@ -110,17 +122,20 @@ def begins(values: Sequence[float], floor: Sequence[float], times: Sequence[floa
         times: of the rows.
     """
     last = floor[-1]
-    old = floor[0] + _OLD_LEVEL * (last - floor[0])
-    first = next((index for index in range(len(floor) - 1, -1, -1) if floor[index] <= old), 0)
+    first, *later = (_last_at(floor, share) for share in (_OLD_LEVEL, *_LATER_LEVELS))
+    length = times[len(floor) - 1] - times[first]
+    ends = (bisect_left(times, times[first] + share * length, hi=len(floor)) for share in (0.0, *_ENDS))
     highest = list(_running_max(values))
-    told: set[int] = set()
-    for share in (0.0, *_ENDS):
-        begin = bisect_left(times, times[first] + share * (times[len(floor) - 1] - times[first]), hi=len(floor))
-        if begin in told or len(floor) - begin < LEAST_ROWS or last <= floor[begin]:
+    for begin in sorted({*ends, *later}):
+        if len(floor) - begin < LEAST_ROWS or last <= floor[begin]:
             continue
-        told.add(begin)
         if begin == 0 or last - highest[begin - 1] >= _NEW_GROUND * (last - floor[begin]):
             yield begin
+
+
+def _last_at(floor: Sequence[float], share: float) -> int:
+    """The last row at which a floor, which never falls, had no more than this part of its growth."""
+    return max(0, bisect_right(floor, floor[0] + share * (floor[-1] - floor[0])) - 1)
 
 
 def straight(growth: Growth) -> str:

@@ -48,6 +48,7 @@ class Past:
         self.containers: dict[str, Seen] = {}
         self.cohorts = Cohorts()
         self.counted_from = 0.0
+        self._all_seen = False  # at the last row: what was not seen there was empty, or was not
         self._clock = 0.0  # seconds since the first reading, by a clock of its own that never jumps
         self._read: float | None = None
         self._thin_at = _SLACK * 4
@@ -183,15 +184,18 @@ class Past:
     def _add_containers(self, found: Mapping[str, Seen] | None, *, complete: bool) -> None:
         self.cohorts.add({path: seen.cohorts for path, seen in (found or {}).items()}, self._clock)
         for path, seen in (found or {}).items():
-            self.containers[path] = seen
             if path not in self._lengths and len(self._lengths) < _MOST_SERIES:
                 self._lengths[path], self._oldest[path] = Column(self.size), Column(self.size)
+                if self._all_seen and path not in self.containers:
+                    self._lengths[path].replace(self.size - 1, 0)
+            self.containers[path] = seen
         lengths = {path: seen.length for path, seen in (found or {}).items()}
         if found is not None and complete:
             lengths |= dict.fromkeys(self._lengths.keys() - lengths.keys(), 0)
         extend(self._lengths, lengths, self.size)
         first = {path: seen.oldest for path, seen in (found or {}).items() if seen.oldest is not None}
         extend(self._oldest, first, self.size)
+        self._all_seen = found is not None and complete
 
     def _thin(self) -> None:
         times = self.column("times")

@@ -69,16 +69,16 @@ class Population:
 
 
 def populations(past: Past, same_root: Callable[[str, str], bool]) -> list[Population]:
-    """The populations that have grown.
+    """The populations that have grown, and the containers that have shrunk: the memory that they freed hides growth.
 
     Args:
         past: the past of the process.
         same_root: whether two types are held by one root, or are of one module.
     """
     containers = {path: past.lengths(path) for path in past.paths(_MOST_PATHS)}
-    growing = {path: values for path, values in containers.items() if _grows(values)}
+    moving = {path: values for path, values in containers.items() if _moves(values)}
     types = {name: values for name in past.types(_MOST_TYPES) if _grows(values := past.counts(name))}
-    found = [_of_container(path, values, past.containers[path], types, past) for path, values in growing.items()]
+    found = [_of_container(path, values, past.containers[path], types, past) for path, values in moving.items()]
     found = _without_twins(found)
     claimed = {name for one in found for name in one.also}
     left = {name: values for name, values in types.items() if name not in claimed}
@@ -138,6 +138,14 @@ def misfit(a: Sequence[float], b: Sequence[float]) -> float:
     return math.sqrt(left) / reach if slope > 0 else math.inf
 
 
+def _moves(values: Sequence[float]) -> bool:
+    return len(values) > 2 and _reach(values) >= _LEAST
+
+
+def _reach(values: Sequence[float]) -> float:
+    return max(values) - min(values)
+
+
 def _grows(values: Sequence[float]) -> bool:
     return len(values) > 2 and values[-1] - min(values) >= _LEAST
 
@@ -195,7 +203,7 @@ def _entry_bytes(one: Population, twins_of_it: Sequence[Population]) -> float | 
     """
     inside = [other for other in twins_of_it if other.entry_bytes is not None and _is_in(other.name, one.name)]
     outermost = [other for other in inside if not any(_is_in(other.name, third.name) for third in inside)]
-    known = sum(_gain(other.values) * (_entry_bytes(other, inside) or 0.0) for other in outermost) / _gain(one.values)
+    known = sum(_reach(other.values) * (_entry_bytes(other, inside) or 0.0) for other in outermost) / _reach(one.values)
     return max(one.entry_bytes or 0.0, known) or None
 
 
