@@ -19,8 +19,9 @@ from memprof_middleware.model.value import valueclass
 _STRETCHES = 64
 # Mapped memory is told apart where it has so much of the growth.
 _CARRIES = 0.4
-# What grows in step with memory does not stand for it, if one of it had to weigh so much: an image or a table may.
-_LARGEST = 1024 * 1024.0
+# Few things that grow in step with memory do not stand for it, if each had to weigh so much; where there are so many,
+# an image or a table may.
+_LARGEST, _MANY = 1024 * 1024.0, 32
 # Others are held to their estimate less so much when it is asked what one can weigh at the most.
 _OTHERS = 0.6
 # Memory grows in step with what is in it if this part of its growth is not explained at the most,
@@ -82,7 +83,8 @@ class Account:
 
 def _can_weigh(values: Sequence[float], memory: Sequence[float]) -> bool:
     """Whether so many things can be so much memory: a dozen of them that keep step with it are no megabytes each."""
-    return memory[-1] - memory[0] <= _LARGEST * (values[-1] - values[0])
+    gained = values[-1] - values[0]
+    return gained >= _MANY or memory[-1] - memory[0] <= _LARGEST * gained
 
 
 def in_step(values: Sequence[float], memory: Sequence[float]) -> bool:
