@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
-from memprof_middleware.leaks.account import Item, account
+from memprof_middleware.leaks.account import account
 from memprof_middleware.leaks.feed import feeds
 from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.populations import populations
+from memprof_middleware.leaks.weighing import Item
 
 # What grows beside is looked so far ahead, as a part of the period that is known.
 _AHEAD = 0.5

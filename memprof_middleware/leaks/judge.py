@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from memprof_middleware.leaks import line, room
-from memprof_middleware.leaks.account import Account, Item, account, in_step, in_use
+from memprof_middleware.leaks.account import Account, account, in_step, in_use
 from memprof_middleware.leaks.feed import REQUESTS, TIME, choose, feeds
 from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.line import Growth
@@ -17,6 +17,7 @@ from memprof_middleware.leaks.saturation import fills, saturation
 from memprof_middleware.leaks.steps import doubles
 from memprof_middleware.leaks.survival import Survival, survival, turned_over
 from memprof_middleware.leaks.trailing import follows_traffic
+from memprof_middleware.leaks.weighing import Item
 from memprof_middleware.leaks.words import evidence
 
 # Memory that nothing explains is judged only beside known growth of no more than this part of it.
