@@ -114,10 +114,10 @@ def main() -> None:
         if isinstance(lines, RunError):
             print(f"FAILED: {lines}", flush=True)
             continue
-        row = row_of(one, variant, lines, rooms[one.name])
+        taken = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+        row = row_of(one, variant, lines, rooms[one.name]) | {"taken": taken}
         results["rows"][f"{one.name} {variant}"] = row
-        results |= {"machine": harness.machine(), "hours": given.hours, "requests": REQUESTS}
-        results["taken"] = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+        results |= {"machine": harness.machine(), "hours": given.hours, "requests": REQUESTS, "taken": taken}
         harness.save(results | {"seconds": results["seconds"] + time.monotonic() - began}, RESULT)
         print(line(row), flush=True)
         for text in row["told"] if given.verbose else row["told"][:1]:
@@ -171,8 +171,10 @@ def tables(results: dict[str, Any]) -> str:
     return "\n\n".join(
         (
             harness.table(("what", "measured", "target"), summary),
-            harness.table(("leak", "room MB", "reported", "held by", "route", "confirmed after"), map(_leak, leaks)),
-            harness.table(("healthy", "room MB", "gained MB", "confirmed", "told"), map(_healthy, healthy)),
+            harness.table(
+                ("leak", "room MB", "reported", "held by", "route", "confirmed after", "run"), map(_leak, leaks)
+            ),
+            harness.table(("healthy", "room MB", "gained MB", "confirmed", "told", "run"), map(_healthy, healthy)),
         )
     )
 
@@ -189,13 +191,19 @@ def _leak(row: dict[str, Any]) -> tuple[str, ...]:
         f"`{verdict['holder']}`" if verdict["holder"] else "-",
         route if verdict["route"] else "-",
         "-" if at is None else f"{at // 60}:{at % 60:02d}",
+        _run(row),
     )
 
 
 def _healthy(row: dict[str, Any]) -> tuple[str, ...]:
     what = row["scenario"] + (" (fixed)" if row["variant"] == "fixed" else "")
     accused = ", ".join(f"`{name}`" for name in row["accused"]) or "-"
-    return what, f"{row['room_mb']:.0f}", f"{row['gained_mb']:.1f}", accused, str(len(row["told"]) or "-")
+    return what, f"{row['room_mb']:.0f}", f"{row['gained_mb']:.1f}", accused, str(len(row["told"]) or "-"), _run(row)
+
+
+def _run(row: dict[str, Any]) -> str:
+    """When it was taken."""
+    return row["taken"].removesuffix(" UTC")
 
 
 if __name__ == "__main__":
