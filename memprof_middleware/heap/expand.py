@@ -6,7 +6,7 @@ import contextvars
 import gc
 import types
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from memprof_middleware.heap import entries, roots
 from memprof_middleware.heap.buffers import has_buffer
@@ -69,9 +69,8 @@ class Expander:
             self._container(entry, dict, plain=True)
 
     def _class(self, entry: Entry) -> None:
-        space: Any = namespace_of(entry[0])
-        if space is not None and not roots.is_ours(entry[1]):  # C code may show a class before it is ready
-            self._walk.space(list(space.items()), entry)
+        if not roots.is_ours(entry[1]):
+            self._walk.space(list(namespace_of(entry[0]).items()), entry)
 
     def _function(self, entry: Entry) -> None:
         function, path = entry[0], entry[1]
