@@ -31,7 +31,7 @@ _SAMPLE_ERROR, _SAMPLED, _MOST_RIGHT, _FEWEST_ROWS = 0.35, (0.4, 1.8), 8, 12
 # the later half too little is known.
 _LATE, _LATE_PART = 0.25, 0.5
 # The same of the usual size of a block.
-_BLOCK_ERROR, _BLOCKS = 0.7, (0.12, 3.0)
+_BLOCK_ERROR, _BLOCKS, _USUAL = 0.7, (0.12, 3.0), 2.0
 # So many feeds may bring memory that nobody sees: each brings such a part of all that has come, as a rule.
 _MOST_LIKELY, _HIDDEN = 3, 0.2
 # The noise of a fit is estimated in so many turns, from the stretches in which something moves, so many more than it
@@ -121,6 +121,9 @@ def block_bytes(
 ) -> float:
     """What a block of Python's allocator has in this process: numbers and short tuples have less than objects do.
 
+    Memory that blocks of a usual size explain is theirs. A route that makes them explains as much, and better where the
+    blocks come and go beside it; that is no sign of memory that nobody sees.
+
     Args:
         memory: all memory but that of the C library, at each row.
         blocks: how many there are.
@@ -131,9 +134,11 @@ def block_bytes(
     if len(rows) <= _FEWEST_ROWS or not any(own):
         return BLOCK
     left = [step - block for step, block in zip(steps(memory, rows), own, strict=True)]
-    more = corrections([own], _likeliest(steps(memory, rows), feeds, rows), left, _BLOCK_ERROR)[0]
+    factor = 1 + corrections([own], [], left, _BLOCK_ERROR)[0]
+    if factor > _USUAL:  # blocks of that size do not exist: something else brings memory with them
+        factor = 1 + corrections([own], _likeliest(steps(memory, rows), feeds, rows), left, _BLOCK_ERROR)[0]
     low, high = _BLOCKS
-    return BLOCK * min(high, max(low, 1 + more))
+    return BLOCK * min(high, max(low, factor))
 
 
 def _likeliest(memory: Sequence[float], feeds: Sequence[Sequence[float]], rows: Sequence[int]) -> list[list[float]]:

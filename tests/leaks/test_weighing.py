@@ -71,6 +71,15 @@ def test_blocks_that_take_less_than_usual_make_no_growth() -> None:
     assert block_bytes(memory, blocks, range(65), [summed(EVEN)]) < 60
 
 
+def test_a_route_that_makes_the_blocks_takes_no_memory_from_them() -> None:
+    """Its requests fit memory better than the blocks do, which come and go beside the leak: memory is theirs still."""
+    chance = random.Random(3)
+    beside = [chance.randrange(-4000, 4000) for _ in UNEVEN]
+    blocks = [100_000 + 690 * kept + more for kept, more in zip(summed(UNEVEN), [0, *beside], strict=True)]
+    memory = [56_000.0 * kept for kept in summed(UNEVEN)]
+    assert block_bytes(memory, blocks, range(65), [summed(EVEN), summed(UNEVEN)]) == pytest.approx(81, abs=8)
+
+
 def test_memory_beside_a_store_of_buffers_is_native() -> None:
     """What a known container takes from the C library and gives back hides nothing of a leak in C."""
     process = Process()
