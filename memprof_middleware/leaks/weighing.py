@@ -27,6 +27,8 @@ _MOST_FEEDS, _EVEN = 4, 1e-6
 # A sample errs by such a part of itself as a rule, and is right within these factors; so many that move most memory are
 # set right, by no fewer stretches than these.
 _SAMPLE_ERROR, _SAMPLED, _MOST_RIGHT, _FEWEST_ROWS = 0.35, (0.4, 1.8), 8, 12
+# What a process loads in its first stretches is no item's; one that grows as evenly as time does would be made fit it.
+_WARM_UP = 2
 # What begins with more than such a part of its growth may have been there before anybody saw it; of what is found in
 # the later half too little is known.
 _LATE, _LATE_PART = 0.25, 0.5
@@ -82,7 +84,7 @@ def set_right(
     known = [item for item in items if _since(item.population) <= rows[-1] * _LATE_PART]
     chosen = moving(known, rows)
     begin = max((_since(item.population) for item in chosen), default=0)
-    rows = [row for row in _looks(chosen, rows) if row >= begin]
+    rows = [row for row in _looks(chosen, rows) if row >= begin][_WARM_UP:]
     if not chosen or len(rows) <= _FEWEST_ROWS:
         return list(items)
     own = [[item.each * step for step in steps(item.population.values, rows)] for item in chosen]
