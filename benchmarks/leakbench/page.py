@@ -52,9 +52,9 @@ What is still wrong:
 
 - The tokenizer's cache in C, of texts of which none comes twice, takes half of the room in a straight line before it is
   full. No rule can tell that from a leak.
-- `nl-fastapi-sync-burst` was accused of mapped memory in its last run, and not in the one of the morning, nor in two
-  runs of earlier versions that evening: its pool of threads grows until the traffic of noon, and two hours of that are
-  a line.
+- `nl-fastapi-sync-burst` was accused of mapped memory in its last run. It was not in two runs of earlier versions that
+  evening; in one of them growth was told. Its pool of threads grows until the traffic of noon, and how far depends on
+  how busy the machine is: two hours of that are a line.
 - `real-aiocache-redlock` has 12 MB, less than this process and the profiler take to warm up. Unexplained memory was
   confirmed beside the container: memory of Python was estimated by the number of its blocks, and theirs are small.
 - The alert about a route names the routes whose traffic rises and falls together, also where the leak's own line names
