@@ -15,6 +15,8 @@ _PIECE = mmap.PAGESIZE
 _BYTE = _GRAIN + 3
 _REGION = _BYTE + _PIECE.bit_length() - 1
 _BITS = tuple(1 << bit for bit in range(8))
+# Private pages side by side are one mapping for the system, which allows a process some 65,000. Windows has no flags.
+_PRIVATE = {"flags": mmap.MAP_PRIVATE} if hasattr(mmap, "MAP_PRIVATE") else {}
 
 
 class Seen:
@@ -33,7 +35,7 @@ class Seen:
         """Add an address."""
         piece = self._pieces.get(address >> _REGION)
         if piece is None:
-            piece = self._pieces[address >> _REGION] = mmap.mmap(-1, _PIECE)
+            piece = self._pieces[address >> _REGION] = mmap.mmap(-1, _PIECE, **_PRIVATE)
         piece[address >> _BYTE & _PIECE - 1] |= _BITS[address >> _GRAIN & 7]
 
     @property

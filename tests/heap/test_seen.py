@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 import random
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -32,3 +35,18 @@ def test_it_takes_a_part_of_a_set_of_addresses(count: int) -> None:
     for one in objects:
         seen.add(id(one))
     assert 0 < seen.nbytes <= max(4096 * 4, 20 * count)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists a process's mappings in /proc")
+def test_a_large_heap_takes_few_mappings() -> None:
+    """A process may have some 65,000 mappings, and the program needs them itself: 2 GB of addresses take a handful."""
+    before = _mappings()
+    seen = Seen()
+    for region in range(4096):
+        seen.add(region << 19)
+    assert _mappings() <= before + 16
+    assert seen.nbytes == 4096 * mmap.PAGESIZE
+
+
+def _mappings() -> int:
+    return Path("/proc/self/maps").read_text(encoding="utf-8").count("\n")
