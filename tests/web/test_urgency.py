@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from memprof_middleware import Config, MemoryCollector
 from memprof_middleware.evidence.card import lines, reached
 from memprof_middleware.leaks.verdicts import timed
-from memprof_middleware.model import MB
+from memprof_middleware.model import MB, Leak, RouteGrowth
 from memprof_middleware.model.alert import level_of
 from memprof_middleware.model.forecast import Ahead
 from memprof_middleware.model.ignored import Ignored
@@ -241,18 +241,27 @@ def test_what_is_above_its_limit_reaches_nothing():
     assert "0 min" not in str(state["incidents"])
 
 
-def test_log_metrics_and_page_know_the_same_route():
-    """What the figures of all routes say of a leak, whose own route is not known, is in the alert as soon as here."""
+def _by_a_route(share: float) -> tuple[ten.Server, Leak, RouteGrowth]:
+    """A server with a leak whose own route is not known, the leak, and a route that has this share of its growth."""
     server = ten.native()
     [(leak, pids)] = server.leaks
-    told = ten.route("POST /preview", "bytes", 223_000.0, 215_000.0, 231_000.0, 0.98)
+    told = ten.route("POST /preview", "bytes", 223_000.0, 215_000.0, 231_000.0, share)
     unknown = dataclasses.replace(leak, route="", route_share=None, route_per_request=None)
-    given = dataclasses.replace(server, leaks=((unknown, pids),), routes=(told,))
-    card = given.state()["incidents"][0]
+    return dataclasses.replace(server, leaks=((unknown, pids),), routes=(told,)), unknown, told
+
+
+def _routes_in_metrics(given: ten.Server) -> set[str]:
     registry = CollectorRegistry()
     registry.register(MemoryCollector(given.profiler()))
-    labels = [s.labels for family in registry.collect() for s in family.samples if s.name.endswith("leak_info")]
-    assert {label["route"] for label in labels} == {card["feeds"][0]["route"]} == {"POST /preview"}
+    samples = (sample for family in registry.collect() for sample in family.samples)
+    return {sample.labels["route"] for sample in samples if sample.name.endswith("leak_info")}
+
+
+def test_log_metrics_and_page_know_the_same_route():
+    """What the figures of all routes say of a leak, whose own route is not known, is in the alert as soon as here."""
+    given, unknown, told = _by_a_route(0.98)
+    card = given.state()["incidents"][0]
+    assert _routes_in_metrics(given) == {card["feeds"][0]["route"]} == {"POST /preview"}
     condition = leak_condition(routed(unknown, (told,)), given.config)
     assert condition.route == "POST /preview"
     assert condition.message.startswith("Native memory grows by 34 MiB an hour; fed by POST /preview")
@@ -261,18 +270,11 @@ def test_log_metrics_and_page_know_the_same_route():
 
 def test_log_metrics_and_page_name_no_route_that_feeds_little():
     """A route with an eighth of the growth is in no label and no alert; the card says that none is the cause."""
-    server = ten.native()
-    [(leak, pids)] = server.leaks
-    told = ten.route("POST /preview", "bytes", 223_000.0, 215_000.0, 231_000.0, 0.12)
-    unknown = dataclasses.replace(leak, route="", route_share=None, route_per_request=None)
-    given = dataclasses.replace(server, leaks=((unknown, pids),), routes=(told,))
+    given, unknown, told = _by_a_route(0.12)
     fact = given.state()["incidents"][0]["facts"][2]
     assert [part["text"] for part in fact["value"]] == ["no single route found"]
     assert "12 % of the growth" in str(fact["note"])
-    registry = CollectorRegistry()
-    registry.register(MemoryCollector(given.profiler()))
-    labels = [s.labels for family in registry.collect() for s in family.samples if s.name.endswith("leak_info")]
-    assert {label["route"] for label in labels} == {""}
+    assert _routes_in_metrics(given) == {""}
     condition = leak_condition(routed(unknown, (told,)), given.config)
     assert condition.route == ""
     assert condition.message.startswith("Native memory grows by 34 MiB an hour; no route feeds more than 12 % of it.")
