@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextvars
 import gc
 import logging
 import random
+import sys
 import tracemalloc
 from wsgiref.util import setup_testing_defaults
 
@@ -137,6 +139,29 @@ def test_long_paths_are_not_kept(host, profiler, django_project):
     assert profiler.requests == 650
 
 
+def test_a_context_that_outlives_its_request_holds_no_long_path(profiler):
+    """A server's timers keep a request's context for seconds: of the path, the end alone is in it."""
+    kept = []
+
+    async def app(scope, receive, send):
+        kept.append(contextvars.copy_context())
+        await plain_asgi(scope, receive, send)
+
+    asgi(AsgiMiddleware(app, profiler=profiler), "/" + "\U0001f600" * 60_000)
+    values = [value for context in kept for value in context.values() if type(value) is tuple]
+    assert sum(sys.getsizeof(part) for value in values for part in value) < 2_000
+
+
+@pytest.mark.parametrize("name", ["1", "x" * 5_000, "\U0001f600" * 5_000, "\xe9x" * 5_000 + "%ff"])
+def test_flask_in_an_asgi_application_counts_once_whatever_the_path(profiler, name):
+    """The two know each other's request by the end of its path, also by that of a long one that is not ASCII."""
+    from a2wsgi import WSGIMiddleware
+
+    app = AsgiMiddleware(Starlette(routes=[Mount("/shop", WSGIMiddleware(flask_app(profiler)))]), profiler=profiler)
+    TestClient(app).get(f"/shop/all/{name}")
+    assert counted(profiler) == {"GET /shop/all/<path:rest>": 1}
+
+
 def test_a_forged_route_in_the_log(caplog):
     """The alert of a route whose path a stranger chose is one line without control characters."""
     clock, probes, rng, memory = FakeClock(), FakeProbes(limit_mb=150), random.Random(1), 50_000_000
@@ -211,6 +236,19 @@ def test_outer_and_mounted_application(profiler):
     assert client.get("/sub/memprof/login", follow_redirects=False).status_code < 500
     assert counted(profiler) == {"GET /sub/x/{id}": 1}
     assert counted(inner) == {}
+    assert profiler.traffic.in_flight == 0
+
+
+def test_a_scrape_through_three_middlewares(profiler):
+    """What the innermost of three answers itself counts as nothing, whatever route the one between has seen."""
+    sub = Starlette(routes=[Route("/x/{id}", page)])
+    app = Starlette(routes=[Mount("/sub", sub)])
+    for each in (sub, app, app):
+        each.add_middleware(AsgiMiddleware, profiler=profiler)
+    client = TestClient(app)
+    assert "fogcompute_memory" in client.get("/sub/metrics").text
+    client.get("/sub/x/1")
+    assert counted(profiler) == {"GET /sub/x/{id}": 1}
     assert profiler.traffic.in_flight == 0
 
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 KEY = "memprof.request"
 ROUTE = "memprof.route"
 """Key of the environ or scope for the template of the request's route, from a framework that knows it."""
-# The list and the path of a request, for a WSGI application mounted in an ASGI one: its environ holds neither.
+# The list and the end of the path of a request, for a WSGI application mounted in an ASGI one: its environ holds
+# neither. An end only, since timers of the server keep a request's context after it, and strangers choose the path.
 _OUTER: ContextVar[tuple[list[str], str]] = ContextVar("memprof_request", default=([], ""))
 # The label of a request that the profiler answered itself.
 OWN = "<own>"
@@ -42,7 +43,7 @@ def warn_twice(profiler: MemoryProfiler) -> None:
 
 def announce(notes: list[str], path: str) -> None:
     """Note that a request is counted already, for an application that is mounted under another protocol."""
-    _OUTER.set((notes, path))
+    _OUTER.set((notes, path[-LONGEST_PATH:]))
 
 
 def counted_further_out(environ: MutableMapping[str, Any]) -> list[str] | None:
@@ -51,7 +52,7 @@ def counted_further_out(environ: MutableMapping[str, Any]) -> list[str] | None:
     if found is None:
         notes, path = _OUTER.get()
         # Empty: the request has ended, and a task that it started goes on. Another path: it is another request.
-        if notes and path.endswith(text_of(environ.get("PATH_INFO", ""))):
+        if notes and path.endswith(_end_of(environ.get("PATH_INFO", ""))):
             found = notes
     return found
 
@@ -61,6 +62,12 @@ def text_of(path: str) -> str:
     if path.isascii():
         return path
     return path[:LONGEST_PATH].encode("latin-1", "replace").decode(errors="replace")
+
+
+def _end_of(path: str) -> str:
+    """The end of a path of an environ as text, without what is left of a character that the cut goes through."""
+    end = path[-LONGEST_PATH:]
+    return end if end.isascii() else end.encode("latin-1", "replace").decode(errors="replace").lstrip("\ufffd")
 
 
 def label_within(notes: list[str], method: str, prefix: str, template: str) -> str:
@@ -88,7 +95,7 @@ def settle(carrier: MutableMapping[str, Any], traffic: Traffic, counter: Request
     notes = carrier.pop(KEY, None)
     if notes is None or len(notes) == 1:
         counter.end(route)
-    elif notes[-1] == OWN:
+    elif OWN in notes:  # not only the last: a middleware between the two adds the route that it sees
         traffic.take_back()
     else:
         traffic.end(notes[-1])
