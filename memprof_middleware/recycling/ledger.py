@@ -19,6 +19,8 @@ from memprof_middleware.workers.run_directory import run_directory
 
 _PREFIX = "recycle-"
 _KEPT = 1000
+# Free space that the file needs: two copies of a full record.
+_REQUIRED_BYTES = 1 << 16
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +57,7 @@ class Ledger:
     """
 
     def __init__(self, address: str, run_dir: str | None = None) -> None:
-        folder = run_directory(run_dir)
+        folder = run_directory(run_dir, required=lambda _: _REQUIRED_BYTES)
         self.master = _name(os.getppid())
         _clear(folder, self.master.partition(" ")[0])
         digest = hashlib.sha256(f"{self.master}\n{address}".encode()).hexdigest()[:16]

@@ -140,6 +140,13 @@ class SlotFile:
             content = os.pread(_held[self.path], _RESERVED, place)
             self._write(content.ljust(_RESERVED, b"\0"), place)
 
+    @property
+    def is_reserved(self) -> bool:
+        """Whether the file has the disk space of :meth:`reserve`."""
+        with contextlib.suppress(OSError):
+            return self.path.lstat().st_size >= _COPIES[-1] + _RESERVED
+        return False
+
     def _write(self, data: bytes, offset: int) -> None:
         if os.pwrite(_held[self.path], data, offset) < len(data):  # a disk that is nearly full takes a part
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -6,13 +6,13 @@ import errno
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from memprof_middleware.errors import RunDirectoryError
 
 # Free space that a folder needs: the files of one worker, and some more.
-_REQUIRED_BYTES = 1 << 18
+REQUIRED_BYTES = 1 << 18
 # The timeline file of a slot has its number as its name, and this suffix.
 TIMELINE_SUFFIX = ".past"
 # The folder of the windows for flame graphs, which ends with the last worker.
@@ -21,7 +21,9 @@ FLAME = "flame"
 SHARED = "shared"
 
 
-def run_directory(given: str | None = None, *, lasting: bool = False) -> Path:
+def run_directory(
+    given: str | None = None, *, lasting: bool = False, required: Callable[[Path], int] = lambda _: REQUIRED_BYTES
+) -> Path:
     """The folder ``memprof-<user id>`` in a given folder, else in the first usual one that can be used.
 
     Only this user may enter it; a link, or a folder of another user, is refused.
@@ -29,6 +31,7 @@ def run_directory(given: str | None = None, *, lasting: bool = False) -> Path:
     Args:
         given: the parent folder, which is created too; ``None``: the usual ones.
         lasting: for files that are kept: not in memory, which they would fill.
+        required: bytes of free space that a folder needs, asked for a folder that is private.
 
     Raises:
         RunDirectoryError: none can be used; the message says why for each.
@@ -39,6 +42,7 @@ def run_directory(given: str | None = None, *, lasting: bool = False) -> Path:
             if given is not None:
                 folder.parent.mkdir(mode=0o700, exist_ok=True)
             _make_private(folder)
+            _check_room(folder, required(folder))
         except OSError as error:
             refused.append(f"{folder}: {error.strerror or error}")
         else:
@@ -100,9 +104,12 @@ def _make_private(folder: Path) -> None:
         folder.mkdir(mode=0o700)
     except FileExistsError:
         _check_private(folder)
+
+
+def _check_room(folder: Path, required: int) -> None:
     # Permission to write is not enough: a tiny /dev/shm may be full.
     with tempfile.TemporaryFile(dir=folder, buffering=0) as probe:
-        if probe.write(bytes(_REQUIRED_BYTES)) < _REQUIRED_BYTES:
+        if probe.write(bytes(required)) < required:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 

@@ -19,7 +19,14 @@ from memprof_middleware.errors import RunDirectoryError
 from memprof_middleware.model import MemoryMetrics, RouteWindows, WorkerSummary
 from memprof_middleware.model.foreign import parsed_object
 from memprof_middleware.workers.locked_file import SlotFile
-from memprof_middleware.workers.run_directory import FLAME, SHARED, TIMELINE_SUFFIX, private_folders, run_directory
+from memprof_middleware.workers.run_directory import (
+    FLAME,
+    REQUIRED_BYTES,
+    SHARED,
+    TIMELINE_SUFFIX,
+    private_folders,
+    run_directory,
+)
 
 _MAX_SLOTS = 1024
 # A server that was killed leaves one file for each worker; the next server that starts removes them.
@@ -50,9 +57,10 @@ class WorkerSlot:
     """
 
     def __init__(self, address: str, run_dir: str | None = None, server: str | None = None) -> None:
-        base = run_directory(run_dir)
+        name = hashlib.sha256(f"{_network()}\n{address}".encode()).hexdigest()[:16]
+        base = run_directory(run_dir, required=lambda folder: _required(folder / name))
         self._run_dir, self._server = run_dir, server
-        self._folder = base / hashlib.sha256(f"{_network()}\n{address}".encode()).hexdigest()[:16]
+        self._folder = base / name
         try:
             _clear_abandoned(base)
             self._claim()
@@ -256,6 +264,13 @@ def _network() -> str:
         return os.readlink("/proc/self/ns/net")  # noqa: PTH115 - not a path to anything
     except OSError:
         return ""
+
+
+def _required(folder: Path) -> int:
+    """Free bytes that the next worker of a server needs: none where an ended one has left it the room of its files."""
+    files = (SlotFile(folder / str(number)) for number in range(_MAX_SLOTS))
+    free = next((file for file in files if not file.is_live()), None)
+    return 0 if free is not None and free.is_reserved else REQUIRED_BYTES
 
 
 def _names(folder: Path) -> list[str]:

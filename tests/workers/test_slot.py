@@ -350,24 +350,25 @@ class TestTwoFolders:
         assert pids == [os.getpid(), *(worker.pid for worker in later)]
 
     def test_a_successor_in_the_other_folder(self, second, mine, child):
-        """A slot's successor inherits from whichever folder its predecessor was in, there and back again."""
-        first, last = second(False)
+        """A slot's successor inherits from whichever folder its predecessor was in, and goes to the first with room."""
+        first, last = second(True)
         child(lambda: self.take(requests=1)).kill()
+        assert len(files(last)) == 1
 
         def succeed(requests: int) -> list[int]:
             slot = WorkerSlot(ADDRESS, None, SERVER)
             slot.publish(figures(slot, requests=requests))
             return [slot.number, slot.predecessor.requests]
 
-        second(True)
-        there = child(lambda: succeed(2))
-        assert there.result == [1, 1]
-        assert len(files(last)) == 1
-        there.kill()
         second(False)
-        back = child(lambda: succeed(3))
-        assert back.result == [1, 2]
+        back = child(lambda: succeed(2))
+        assert back.result == [1, 1]
         assert files(last) == []
+        back.kill()
+        second(True)
+        assert child(lambda: succeed(3)).result == [1, 2]
+        assert files(last) == []
+        second(False)
         assert len(files(first)) == 2
 
     def test_the_last_one_out_clears_both(self, second, child):
@@ -416,6 +417,36 @@ def test_a_disk_that_fills_up_between(tmpfs, monkeypatch):
     with pytest.raises(RunDirectoryError, match=r"No space left.*set run_dir"):
         WorkerSlot(ADDRESS, str(folder), SERVER)
     assert not slot_file._held
+
+
+@pytest.mark.parametrize("server", [SERVER, "another run"])
+def test_a_successor_has_the_room_of_its_predecessor(tmpfs, child, server):
+    """On a disk that is full, a worker that follows a killed one is seen; one more worker than before is refused."""
+    run = tmpfs("size=700k")
+    child(lambda: work(run)).kill()
+    mine = WorkerSlot(ADDRESS, str(run), SERVER)
+    child(lambda: work(run)).kill()
+    with contextlib.suppress(OSError), (run / "filler").open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    assert (mine.number, child(lambda: work(run, server=server, requests=7)).result) == (0, 1)
+    assert [found.requests for found in mine.others()] == [7]
+    with pytest.raises(RunDirectoryError, match="No space left"):
+        WorkerSlot(ADDRESS, str(run), SERVER)
+    mine.leave()
+
+
+def test_a_file_of_a_claim_that_failed_is_no_room(tmpfs, child):
+    """A worker that found no room goes to another folder, also when the file of its attempt is still there."""
+    run = tmpfs("size=700k")
+    mine = WorkerSlot(ADDRESS, str(run), SERVER)
+    (mine.folder / "1").write_bytes(bytes(4096))
+    with contextlib.suppress(OSError), (run / "filler").open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    with pytest.raises(RunDirectoryError, match="no folder for the workers"):
+        WorkerSlot(ADDRESS, str(run), SERVER)
+    mine.leave()
 
 
 def test_a_full_disk_does_not_freeze_the_figures(tmp_path, tmpfs, child):
