@@ -52,7 +52,8 @@ def weigh(pairs: Sequence[Pair], known: dict[str, float], jobs: int) -> dict[str
 def row_of(one: Scenario, variant: str, lines: Lines, room: float) -> dict[str, Any]:
     """What came of a run."""
     outcome = judge.judge(one, variant, lines)
-    told = [(line["batch"], said) for line in lines for said in line["told"]]
+    heard = [(line["batch"], said) for line in lines for said in line["told"]]
+    told = [(minute, said) for minute, said in heard if said["level"] != "INFO"]
     leaky = [(minute, said) for minute, said in told if said["what"] not in _AT_THE_LIMIT]
     leak = outcome.verdict
     return {
@@ -73,11 +74,17 @@ def row_of(one: Scenario, variant: str, lines: Lines, room: float) -> dict[str, 
         "route_right": bool(leak) and _is_right(one, leak.get("route", "")),
         "verdict": {key: leak.get(key) for key in ("name", "kind", "state", "holder", "route")},
         "accused": list(outcome.accused) or list(outcome.beside),
-        "told": [f"{minute // 60}:{minute % 60:02d} {said['level']} {said['text']}" for minute, said in leaky],
+        "told": [_at(minute, said) for minute, said in leaky],
+        "log": [_at(minute, said) for minute, said in heard],
         "full": len(told) - len(leaky),
         "failures": dict(outcome.failures),
         "seconds": sum(line["seconds"] for line in lines),
     }
+
+
+def _at(minute: int, said: dict[str, str]) -> str:
+    """A line of the log, with the time of service."""
+    return f"{minute // 60}:{minute % 60:02d} {said['level']} {said['text']}"
 
 
 def _is_right(one: Scenario, route: str) -> bool:
@@ -95,7 +102,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=6.0, help="of service, a snapshot each minute")
     parser.add_argument("--jobs", type=int, default=2, help="runs at once")
     parser.add_argument("--again", action="store_true", help="also those of which there are figures")
-    parser.add_argument("-v", "--verbose", action="store_true", help="all that is told")
+    parser.add_argument("-v", "--verbose", action="store_true", help="the whole log, from INFO on")
     given = parser.parse_args()
     results: dict[str, Any] = {"gains": {}, "rows": {}, "seconds": 0.0}
     if RESULT.exists():
@@ -116,11 +123,12 @@ def main() -> None:
             continue
         taken = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
         row = row_of(one, variant, lines, rooms[one.name]) | {"taken": taken}
+        log = row.pop("log")
         results["rows"][f"{one.name} {variant}"] = row
         results |= {"machine": harness.machine(), "hours": given.hours, "requests": REQUESTS, "taken": taken}
         harness.save(results | {"seconds": results["seconds"] + time.monotonic() - began}, RESULT)
         print(line(row), flush=True)
-        for text in row["told"] if given.verbose else row["told"][:1]:
+        for text in log if given.verbose else row["told"][:1]:
             print(f"      {text}", flush=True)
     print("\n" + tables(results))
 
