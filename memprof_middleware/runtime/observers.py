@@ -73,7 +73,7 @@ class Observers:
         known, found = self._features.routes.ask(kind, name, beat.history, by_hand=beat.by_hand)
         if not known:
             return None
-        return FedBy() if found is None else FedBy.of(found)
+        return FedBy.of(found) if found else FedBy()
 
     def _thresholds(self, beat: Beat) -> Conditions:
         """The thresholds: each figure that is compared with one."""

@@ -8,7 +8,7 @@ class Form:
 
 def app(environ, start_response):
     if environ["PATH_INFO"].startswith("/import/"):
-        form = type("ImportForm", (Form,), {f"column{i}": property(lambda self, i=i: i) for i in range(12)})
+        form = type("ImportForm", (Form,), {f"column{i}": property(lambda _, i=i: i) for i in range(12)})
         form(name="x")
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"ok"]
