@@ -25,8 +25,8 @@ RESULT = harness.RESULTS / "service.json"
 REQUESTS = 25_000
 # A gain below this takes no part of anybody's room; it is judged in that of an ordinary worker.
 _MATTERS_MB, _ORDINARY_MB = 6.0, 400.0
-# Of the weighing: so many batches; what is gained in the first part is warm-up.
-_WEIGHED, _WARM = 60, 0.1
+# Of the weighing: what is gained in the first part is warm-up.
+_WARM = 0.1
 _PATH = re.compile(r"/[^\s?]*")
 _AT_THE_LIMIT = {"heap_warning", "heap_critical"}
 
@@ -37,10 +37,10 @@ def gain_of(lines: Lines) -> float:
     return max(heap) - heap[int(len(heap) * _WARM)]
 
 
-def weigh(pairs: Sequence[Pair], known: dict[str, float], jobs: int) -> dict[str, float]:
-    """What each scenario gains; those of the last run are kept."""
+def weigh(pairs: Sequence[Pair], known: dict[str, float], jobs: int, batches: int) -> dict[str, float]:
+    """What each scenario gains in as many minutes as it will run; those of the last run are kept."""
     left = list({one.name: (one, "buggy") for one, _ in pairs if one.name not in known}.values())
-    for (one, _), lines in run_all(left, "weight", _WEIGHED, jobs, least=REQUESTS):
+    for (one, _), lines in run_all(left, "weight", batches, jobs, least=REQUESTS):
         if isinstance(lines, RunError):
             print(f"FAILED: {lines}", flush=True)
             continue
@@ -112,7 +112,7 @@ def main() -> None:
     pairs = [(one, v) for one in chosen for v in one.variants if given.variant in {None, v}]
     pairs = [(one, v) for one, v in pairs if given.again or f"{one.name} {v}" not in results["rows"]]
     began = time.monotonic()
-    gains = weigh(pairs, results["gains"], given.jobs)
+    gains = weigh(pairs, results["gains"], given.jobs, round(60 * given.hours))
     pairs = [pair for pair in pairs if pair[0].name in gains]
     rooms = {one.name: 2 * gains[one.name] if gains[one.name] > _MATTERS_MB else _ORDINARY_MB for one, _ in pairs}
     environs = [{ROOM: f"{rooms[one.name]:.1f}"} for one, _ in pairs]

@@ -252,7 +252,7 @@ def _evidence(incident: Incident, life: Life | None, route: FedBy) -> Iterator[s
     if growth.per_request is not None and growth.served:
         yield f"{_each(growth)}, over {growth.served:,.0f} requests of all routes"
     if route.shares:
-        parts = zip(route.route.split(" and "), route.shares, strict=True)
+        parts = zip(route.routes, route.shares, strict=True)
         yield "Several routes share it: " + ", ".join(f"{name} with {round(100 * share)} %" for name, share in parts)
     if growth.collections:
         yield f"Survived {growth.collections} full collection{'s' * (growth.collections > 1)}"

@@ -17,6 +17,8 @@ LeakState = typing.Literal["suspected", "confirmed", "resolved"]
 # A route is the cause of a growth if it has so much of it; so are a few together, each with a good part of what the
 # first of them has.
 _MOST, _ALIKE, _FEW = 0.5, 0.4, 3
+# Between the names of routes that share a growth, and of those of which one has it.
+_AND, _OR = " and ", " or "
 
 
 @valueclass(frozen=True, slots=True)
@@ -45,15 +47,25 @@ class FedBy:
         """
         first, *rest = growths
         alike = [one for one in rest if first.identified and one.identified and one.share >= _ALIKE * first.share]
-        few = [first, *alike[: _FEW - 1]]
+        # By name: which of them is ahead changes from look to look, and their name must not.
+        few = sorted([first, *alike[: _FEW - 1]], key=lambda one: one.route)
         share = min(1.0, sum(one.share for one in few))
         if share < _MOST:
             return cls(share=first.share)
         if len(few) == 1:
-            return cls(" or ".join((first.route, *first.together_with)), first.share, first.per_request)
+            return cls(_OR.join((first.route, *first.together_with)), first.share, first.per_request)
         low, high = min(one.per_request.low for one in few), max(one.per_request.high for one in few)
         each = Estimate(sum(one.kept for one in few) / sum(one.requests for one in few), low, high)
-        return cls(" and ".join(one.route for one in few), share, each, tuple(one.share for one in few))
+        return cls(_AND.join(one.route for one in few), share, each, tuple(one.share for one in few))
+
+    @property
+    def routes(self) -> tuple[str, ...]:
+        """The routes by themselves; empty: none is known, or they cannot be told apart."""
+        return _told_apart(self.route)
+
+
+def _told_apart(route: str) -> tuple[str, ...]:
+    return tuple(route.split(_AND)) if route and _OR not in route else ()
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
@@ -147,6 +159,11 @@ class Leak(Value):
     def watched_seconds(self) -> float:
         """How long the growth was watched that the verdict rests on."""
         return 3600 * self.growth / self.growth_per_hour if self.growth_per_hour > 0 else 0.0
+
+    @property
+    def routes(self) -> tuple[str, ...]:
+        """The routes that make it grow; empty: none is known, or they cannot be told apart."""
+        return _told_apart(self.route)
 
     @property
     def urgency(self) -> Urgency:
