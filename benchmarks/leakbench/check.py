@@ -20,7 +20,7 @@ from benchmarks.leakbench.scenario import Scenario, find, folders
 
 _SECONDS = 300
 # What the traffic of a label has in its paths: ids that are ever new, and some that come again.
-_OURS = {"{u}": "{n%200}", "{W}": "{n%2500}", "{hex}": "{n}", "{Z}": "{n}", "{n}": "{n}"}
+_OURS = {"{u}": "{n%200}", "{W}": "{n%2500}", "{hex}": "{n}", "{Z}": "{n}", "{t}": "{n}", "{n}": "{n}"}
 _THEIRS = re.compile("|".join(map(re.escape, _OURS)))
 # One request of so many leaks, a buffer holds more than the two thousand requests that are usual would show, or the
 # answer that leaks is an error.

@@ -34,10 +34,18 @@ def even(total: int, batch: int) -> list[int]:
     return [*range(batch, total, batch), total]
 
 
-def uneven(total: int, batches: int, seed: int = 7) -> list[int]:
-    """Where batches end that vary as a service's minutes do: by half up and down in slow waves, and by chance."""
+def uneven(total: int, batches: int, rises: float = 1.0, seed: int = 7) -> list[int]:
+    """Where batches end that vary as a service's minutes do: by half up and down in slow waves, and by chance.
+
+    Args:
+        total: requests.
+        batches: how many.
+        rises: by what factor the traffic rises in the first three quarters of the time.
+        seed: where chance begins.
+    """
     chance = random.Random(seed)
     sizes = [(1 + 0.5 * math.sin(number / 9)) * chance.uniform(0.6, 1.4) for number in range(batches)]
+    sizes = [size * (1 + (rises - 1) * min(1.0, number / (0.75 * batches))) for number, size in enumerate(sizes)]
     done = itertools.accumulate(sizes)
     return sorted({round(total * part / sum(sizes)) for part in done} - {0})
 
@@ -63,7 +71,7 @@ def wsgi_batches(app: Any, label: dict[str, Any], ends: Sequence[int]) -> Iterat
     call(0)
     drain()
     yield 0
-    for begin, end in itertools.pairwise((0, *ends)):
+    for traffic.minute, (begin, end) in enumerate(itertools.pairwise((0, *ends)), start=1):
         for number in range(begin + 1, end + 1):
             call(number)
         drain()

@@ -41,6 +41,7 @@ def asgi_batches(app: Any, label: dict[str, Any], ends: Sequence[int], step: int
             loop.run_until_complete(server.serve(begin, end, begin // step, at_entry=begin % step == 0))
             begin = end
             if end in batches:
+                server.traffic.minute += 1
                 loop.run_until_complete(server.settle(wait=wait))
                 yield end
     finally:
@@ -59,10 +60,14 @@ async def _cancel_all() -> None:
 
 
 class _Server:
-    """Calls the application; what is under way is kept between batches."""
+    """Calls the application; what is under way is kept between batches.
+
+    Attributes:
+        traffic: the requests to come.
+    """
 
     def __init__(self, app: Any, label: dict[str, Any]) -> None:
-        self._app, self._traffic = app, Traffic(label["paths"])
+        self._app, self.traffic = app, Traffic(label["paths"])
         self._settings = label.get("drive", {})
         self._state: dict[str, Any] = {}
         self._under_way: set[asyncio.Task[None]] = set()
@@ -123,7 +128,7 @@ class _Server:
 
     async def _one(self, number: int) -> None:
         try:
-            await self._call(*self._traffic.next(number))
+            await self._call(*self.traffic.next(number))
         except Exception:  # a server logs it and goes on
             return
 

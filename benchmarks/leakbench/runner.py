@@ -37,7 +37,8 @@ def main() -> None:
     with given.out.open("w") as out:
         total = given.requests or one.requests
         if getattr(detector, "serves", False):  # as a service: traffic varies, and nobody collects
-            batches = _driven(app, one, drive.uneven(total, max(1, total // given.batch)))
+            rises = one.label.get("drive", {}).get("rises", 1.0)
+            batches = _driven(app, one, drive.uneven(total, max(1, total // given.batch), rises))
         else:
             batches = _collected(_driven(app, one, drive.even(total, given.batch)), one)
         detector.watch(batches, _writer(out))

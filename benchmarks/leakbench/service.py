@@ -25,8 +25,8 @@ RESULT = harness.RESULTS / "service.json"
 REQUESTS = 25_000
 # A gain below this takes no part of anybody's room; it is judged in that of an ordinary worker.
 _MATTERS_MB, _ORDINARY_MB = 6.0, 400.0
-# Of the weighing: so many batches; what is gained in the first part is warm-up.
-_WEIGHED, _WARM = 60, 0.1
+# Of the weighing: what is gained in the first part is warm-up.
+_WARM = 0.1
 _PATH = re.compile(r"/[^\s?]*")
 _AT_THE_LIMIT = {"heap_warning", "heap_critical"}
 
@@ -37,10 +37,10 @@ def gain_of(lines: Lines) -> float:
     return max(heap) - heap[int(len(heap) * _WARM)]
 
 
-def weigh(pairs: Sequence[Pair], known: dict[str, float], jobs: int) -> dict[str, float]:
-    """What each scenario gains; those of the last run are kept."""
+def weigh(pairs: Sequence[Pair], known: dict[str, float], jobs: int, batches: int) -> dict[str, float]:
+    """What each scenario gains in as many minutes as it will run; those of the last run are kept."""
     left = list({one.name: (one, "buggy") for one, _ in pairs if one.name not in known}.values())
-    for (one, _), lines in run_all(left, "weight", _WEIGHED, jobs, least=REQUESTS):
+    for (one, _), lines in run_all(left, "weight", batches, jobs, least=REQUESTS):
         if isinstance(lines, RunError):
             print(f"FAILED: {lines}", flush=True)
             continue
@@ -52,7 +52,8 @@ def weigh(pairs: Sequence[Pair], known: dict[str, float], jobs: int) -> dict[str
 def row_of(one: Scenario, variant: str, lines: Lines, room: float) -> dict[str, Any]:
     """What came of a run."""
     outcome = judge.judge(one, variant, lines)
-    told = [(line["batch"], said) for line in lines for said in line["told"]]
+    heard = [(line["batch"], said) for line in lines for said in line["told"]]
+    told = [(minute, said) for minute, said in heard if said["level"] != "INFO"]
     leaky = [(minute, said) for minute, said in told if said["what"] not in _AT_THE_LIMIT]
     leak = outcome.verdict
     return {
@@ -73,11 +74,17 @@ def row_of(one: Scenario, variant: str, lines: Lines, room: float) -> dict[str, 
         "route_right": bool(leak) and _is_right(one, leak.get("route", "")),
         "verdict": {key: leak.get(key) for key in ("name", "kind", "state", "holder", "route")},
         "accused": list(outcome.accused) or list(outcome.beside),
-        "told": [f"{minute // 60}:{minute % 60:02d} {said['level']} {said['text']}" for minute, said in leaky],
+        "told": [_at(minute, said) for minute, said in leaky],
+        "log": [_at(minute, said) for minute, said in heard],
         "full": len(told) - len(leaky),
         "failures": dict(outcome.failures),
         "seconds": sum(line["seconds"] for line in lines),
     }
+
+
+def _at(minute: int, said: dict[str, str]) -> str:
+    """A line of the log, with the time of service."""
+    return f"{minute // 60}:{minute % 60:02d} {said['level']} {said['text']}"
 
 
 def _is_right(one: Scenario, route: str) -> bool:
@@ -95,7 +102,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=6.0, help="of service, a snapshot each minute")
     parser.add_argument("--jobs", type=int, default=2, help="runs at once")
     parser.add_argument("--again", action="store_true", help="also those of which there are figures")
-    parser.add_argument("-v", "--verbose", action="store_true", help="all that is told")
+    parser.add_argument("-v", "--verbose", action="store_true", help="the whole log, from INFO on")
     given = parser.parse_args()
     results: dict[str, Any] = {"gains": {}, "rows": {}, "seconds": 0.0}
     if RESULT.exists():
@@ -105,7 +112,7 @@ def main() -> None:
     pairs = [(one, v) for one in chosen for v in one.variants if given.variant in {None, v}]
     pairs = [(one, v) for one, v in pairs if given.again or f"{one.name} {v}" not in results["rows"]]
     began = time.monotonic()
-    gains = weigh(pairs, results["gains"], given.jobs)
+    gains = weigh(pairs, results["gains"], given.jobs, round(60 * given.hours))
     pairs = [pair for pair in pairs if pair[0].name in gains]
     rooms = {one.name: 2 * gains[one.name] if gains[one.name] > _MATTERS_MB else _ORDINARY_MB for one, _ in pairs}
     environs = [{ROOM: f"{rooms[one.name]:.1f}"} for one, _ in pairs]
@@ -116,11 +123,12 @@ def main() -> None:
             continue
         taken = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
         row = row_of(one, variant, lines, rooms[one.name]) | {"taken": taken}
+        log = row.pop("log")
         results["rows"][f"{one.name} {variant}"] = row
         results |= {"machine": harness.machine(), "hours": given.hours, "requests": REQUESTS, "taken": taken}
         harness.save(results | {"seconds": results["seconds"] + time.monotonic() - began}, RESULT)
         print(line(row), flush=True)
-        for text in row["told"] if given.verbose else row["told"][:1]:
+        for text in log if given.verbose else row["told"][:1]:
             print(f"      {text}", flush=True)
     print("\n" + tables(results))
 

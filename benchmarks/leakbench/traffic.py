@@ -12,7 +12,8 @@ class Traffic:
     """Draws requests.
 
     Paths, bodies and headers may hold ``{n}`` (the request's number), ``{u}`` (one of 200), ``{W}`` (one of 2,500),
-    ``{hex}`` (12 digits, never the same) and ``{Z}`` (one of many, a few of them often).
+    ``{hex}`` (12 digits, never the same), ``{Z}`` (one of many, a few of them often) and ``{t}`` (the minute: time is
+    made fast, so the lifetime of an application's entries goes by what its requests tell).
 
     Args:
         paths: the label's ``paths``.
@@ -22,6 +23,7 @@ class Traffic:
     def __init__(self, paths: list[dict[str, Any]], seed: int = 7) -> None:
         self._chance = random.Random(seed)
         self._paths = paths
+        self.minute = 0
         self._weights = [path.get("weight", 1) for path in paths]
 
     def next(self, number: int) -> tuple[str, str, bytes, dict[str, str]]:
@@ -41,6 +43,7 @@ class Traffic:
         draw = self._chance
         return (
             text.replace("{n}", str(number))
+            .replace("{t}", str(self.minute))
             .replace("{W}", str(draw.randrange(_WIDE)))
             .replace("{u}", str(draw.randrange(_USERS)))
             .replace("{hex}", f"{draw.getrandbits(48):012x}")

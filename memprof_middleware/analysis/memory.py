@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from memprof_middleware.analysis.history import History
 from memprof_middleware.model import MB
@@ -29,6 +30,29 @@ def memory_of(name: str, history: History) -> list[float]:
         return [MB * value for value in retained]
     if name == NATIVE:
         return [MB * (all_ if math.isnan(own) or not own else own) for all_, own in zip(heap, native, strict=True)]
-    rows = zip(heap, native, retained, blocks, strict=True)
     # A C library that has given out nothing at all was not asked.
-    return [MB * (all_ - own - free) - BLOCK * number if own else math.nan for all_, own, free, number in rows]
+    rows = zip(heap, native, retained, strict=True)
+    others = [MB * (all_ - own - free) if own else math.nan for all_, own, free in rows]
+    parts = zip(others, blocks, kept_free(others, blocks, BLOCK), strict=True)
+    return [other - BLOCK * number - free for other, number, free in parts]
+
+
+def kept_free(others: Sequence[float], blocks: Sequence[float], block: float) -> list[float]:
+    """The free memory that Python's allocator keeps, at each row.
+
+    It seldom gives memory back, and nothing measures what it keeps: a buffer of a hundred thousand objects that is
+    emptied leaves its memory there. So what was freed since there were most blocks is still there, but for what the
+    process has less now than then.
+
+    Args:
+        others: memory that the C library's allocator does not have.
+        blocks: in use, at the same rows; not measured is ``nan``.
+        block: bytes of one.
+    """
+    found, most, then = [], -math.inf, 0.0
+    for other, number in zip(others, blocks, strict=True):
+        if number >= most and not math.isnan(other):
+            most, then = number, other
+        known = most > -math.inf and not math.isnan(other + number)
+        found.append(max(0.0, block * (most - number) - max(0.0, then - other)) if known else 0.0)
+    return found

@@ -11,6 +11,7 @@ from typing import Any
 
 from memprof_middleware.heap import entries
 from memprof_middleware.heap.entries import LRU, is_class, mro_of, namespace_of
+from memprof_middleware.heap.roots import is_made_at_run_time
 
 # Entries weighed, and the most objects for each of them; where that is too little, fewer entries with more. So many
 # steps down.
@@ -25,7 +26,7 @@ _WIDER = 2
 _LONG = 64 * 1024
 # What the collector keeps beside an object that it tracks, and functools.lru_cache for each call.
 _HEADER, _CALL_SLOT = 16, 64
-# The program itself: it belongs to no entry. A function, a bound method or a frame may have been made for one.
+# The program itself: it belongs to no entry. A function, a bound method, a frame or a class may have been made for one.
 _PROGRAM = frozenset(map(id, (types.ModuleType, types.CodeType)))
 _SIZE = "__sizeof__"
 _C_METHODS = (types.MethodDescriptorType, types.WrapperDescriptorType)
@@ -129,7 +130,7 @@ class _Scale:
         if kind is types.FunctionType:
             module = {id(one.__globals__), id(one.__builtins__)}
             found = [child for child in found if id(child) not in module]
-        return [child for child in found[:most] if id(type(child)) not in _PROGRAM and not is_class(type(child))]
+        return [child for child in found[:most] if not _is_program(child)]
 
     def _claim(self, reached: Iterable[tuple[int, int, Any]]) -> None:
         """Note whose objects are that were reached; those of two are nobody's."""
@@ -149,6 +150,12 @@ class _Scale:
         self._left[owner] -= 1
         self._sizes[id(one)] = size_of(one)
         return True
+
+
+def _is_program(one: Any) -> bool:
+    """Whether an object is the program's, and would be there without any entry."""
+    kind = type(one)
+    return id(kind) in _PROGRAM or (is_class(kind) and not is_made_at_run_time(one))
 
 
 def size_of(one: Any) -> int:

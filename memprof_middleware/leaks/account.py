@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from operator import sub
 
 from memprof_middleware.analysis.least_squares import Normal
-from memprof_middleware.analysis.memory import BLOCK, MAPPED, NATIVE, UNTRACKED
+from memprof_middleware.analysis.memory import BLOCK, MAPPED, NATIVE, UNTRACKED, kept_free
 from memprof_middleware.leaks.grouping import root_of
 from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.populations import Population, misfit, together
@@ -92,12 +93,31 @@ def in_step(values: Sequence[float], memory: Sequence[float]) -> bool:
     return misfit(values, memory) <= _IN_STEP and together(values, memory) >= _TOGETHER
 
 
-def in_use(past: Past) -> list[float]:
-    """Memory in use at each row: all memory except files and free memory of the allocator."""
-    return [
-        heap - (0.0 if math.isnan(free) else free)
-        for heap, free in zip(past.column("heap"), past.column("retained"), strict=True)
-    ]
+def in_use(past: Past, feeds: Sequence[Sequence[float]] = ()) -> list[float]:
+    """Memory in use at each row: all memory except files and the free memory of both allocators.
+
+    Args:
+        past: the past of the process.
+        feeds: what may feed memory that is in no block, at each row.
+    """
+    return _in_use(past, feeds)[0]
+
+
+def _in_use(past: Past, feeds: Sequence[Sequence[float]]) -> tuple[list[float], float]:
+    """Memory in use at each row, and the bytes of a block."""
+    heap, retained, native, blocks = map(past.column, ("heap", "retained", "native", "blocks"))
+    taken = [all_ - (0.0 if math.isnan(free) else free) for all_, free in zip(heap, retained, strict=True)]
+    others = list(map(sub, taken, native)) if not any(map(math.isnan, native)) else taken
+    block = BLOCK
+    if others is not taken and not any(map(math.isnan, blocks)):
+        # What is freed stays with the allocator as a rule: memory grows with the most blocks so far.
+        block = block_bytes(others, list(accumulate(blocks, max)), _rows(past), feeds)
+    return list(map(sub, taken, kept_free(others, blocks, block))), block
+
+
+def _rows(past: Past) -> list[int]:
+    """The ends of the stretches over which the account is made."""
+    return sorted({round(part * (past.size - 1) / _STRETCHES) for part in range(_STRETCHES + 1)})
 
 
 def account(past: Past, populations: Sequence[Population], feeds: Iterable[Sequence[float]] = ()) -> Account:
@@ -108,11 +128,10 @@ def account(past: Past, populations: Sequence[Population], feeds: Iterable[Seque
         populations: what grows, or has moved.
         feeds: what may feed memory that nobody sees, at each row.
     """
-    total, feeding = in_use(past), list(feeds)
-    rows = sorted({round(part * (past.size - 1) / _STRETCHES) for part in range(_STRETCHES + 1)})
+    rows, feeding = _rows(past), list(feeds)
+    total, block = _in_use(past, feeding)
     items = [Item(one, one.entry_bytes, True) for one in populations if one.entry_bytes is not None]
     unknown = [one for one in populations if one.entry_bytes is None]
-    block = _block(past, total, rows, feeding)
     mapped = _mapped(past, total, block)
     carries = mapped is not None and _carries(mapped, total)
     rest = list(map(sub, total, mapped)) if mapped is not None and carries else list(total)
@@ -138,14 +157,6 @@ def _carries(mapped: Sequence[float], total: Sequence[float]) -> bool:
     """Whether mapped memory has a large share of the growth; smaller shares are within the error of the block size."""
     grown = total[-1] - min(total)
     return mapped[-1] - min(mapped) > _CARRIES * grown > 0
-
-
-def _block(past: Past, total: Sequence[float], rows: Sequence[int], feeds: Sequence[Sequence[float]]) -> float:
-    """Bytes of a block of Python's allocator; the usual ones without figures of the C library."""
-    native, blocks = past.column("native"), past.column("blocks")
-    if any(map(math.isnan, native)) or any(map(math.isnan, blocks)):
-        return BLOCK
-    return block_bytes(list(map(sub, total, native)), blocks, rows, feeds)
 
 
 def _mapped(past: Past, total: Sequence[float], block: float) -> list[float] | None:

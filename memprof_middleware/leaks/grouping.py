@@ -136,14 +136,20 @@ def _by_root(types: Sequence[Growth], scene: Scene) -> dict[str, list[Growth]]:
 
 def _belongs(growth: Growth, root: str, group: Sequence[Growth], scene: Scene) -> bool:
     held = {name for path, place in scene.places.items() if root_of(path) == root for name in place.holds}
-    return growth.name in held or any(_is_kin(growth, member, scene) for member in group)
+    kept = not root.startswith(("?", *NO_PATH))
+    return growth.name in held or any(_is_kin(growth, member, scene, kept=kept) for member in group)
 
 
-def _is_kin(growth: Growth, member: Growth, scene: Scene) -> bool:
-    """Whether two types grow in step, and one of them says nothing or both are of one package."""
+def _is_kin(growth: Growth, member: Growth, scene: Scene, *, kept: bool) -> bool:
+    """Whether two types grow in step, and may have one cause.
+
+    One of them says nothing, or both are of one package; or the first is a library's, as the parts are of what is known
+    to be kept: a client of one library has the addresses of another one.
+    """
     says_nothing = BUILTIN in {scene.rank(growth.name), scene.rank(member.name)}
     near = says_nothing or package_of(scene.module(growth.name)) == package_of(scene.module(member.name))
-    return near and scene.in_step(growth.name, member.name)
+    part = kept and scene.rank(growth.name) == LIBRARY
+    return (near or part) and scene.in_step(growth.name, member.name)
 
 
 def _attach_paths(groups: dict[str, list[Growth]], paths: Sequence[Growth], scene: Scene) -> None:

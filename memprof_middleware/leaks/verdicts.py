@@ -86,7 +86,7 @@ def verdict_of(
         route=route.route,
         route_share=route.share,
         route_per_request=route.per_request,
-        evidence=tuple(_evidence(incident, life)),
+        evidence=tuple(_evidence(incident, life, route)),
         also=tuple(other.name for other in incident.others[:12]),
         first=round(growth.first),
         last=round(growth.last),
@@ -238,7 +238,7 @@ def _each(growth: Growth) -> str:
     return f"One is kept for {rare}" if rare else f"Each request keeps {quantity(value)}"
 
 
-def _evidence(incident: Incident, life: Life | None) -> Iterator[str]:
+def _evidence(incident: Incident, life: Life | None, route: FedBy) -> Iterator[str]:
     growth = incident.leader
     if life is not None:
         yield from life.finding.evidence
@@ -251,5 +251,8 @@ def _evidence(incident: Incident, life: Life | None) -> Iterator[str]:
         yield f"Steady growth over {growth.snapshots} snapshots (last third {100 * growth.pace:.0f} % of the first)"
     if growth.per_request is not None and growth.served:
         yield f"{_each(growth)}, over {growth.served:,.0f} requests of all routes"
+    if route.shares:
+        parts = zip(route.routes, route.shares, strict=True)
+        yield "Several routes share it: " + ", ".join(f"{name} with {round(100 * share)} %" for name, share in parts)
     if growth.collections:
         yield f"Survived {growth.collections} full collection{'s' * (growth.collections > 1)}"

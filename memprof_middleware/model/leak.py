@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from memprof_middleware.model.codec import Moment, Value
 from memprof_middleware.model.route import Estimate, RouteGrowth
@@ -14,31 +14,58 @@ from memprof_middleware.model.value import valueclass
 
 LeakKind = typing.Literal["objects", "container", "untracked", "native", "mapped", "fragmentation"]
 LeakState = typing.Literal["suspected", "confirmed", "resolved"]
-# A route is the cause of a growth if it has so much of it.
-_MOST = 0.5
+# A route is the cause of a growth if it has so much of it; so are a few together, each with a good part of what the
+# first of them has.
+_MOST, _ALIKE, _FEW = 0.5, 0.4, 3
+# Between the names of routes that share a growth, and of those of which one has it.
+_AND, _OR = " and ", " or "
 
 
 @valueclass(frozen=True, slots=True)
 class FedBy:
-    """The route whose requests make something grow.
+    """The route whose requests make something grow, or the few routes that share it.
 
     Attributes:
-        route: method and template; of routes that cannot be told apart ``GET /a or GET /b``; empty: none has most of
-            the growth.
+        route: method and template; of routes that share the growth ``GET /a and GET /b``, of routes that cannot be told
+            apart ``GET /a or GET /b``; empty: none has most of the growth.
         share: its part of the growth, 0 to 1; without a route the largest part that one has; ``None``: not known.
         per_request: what one request of it adds.
+        shares: of several routes the part of each.
     """
 
     route: str = ""
     share: float | None = None
     per_request: Estimate | None = None
+    shares: tuple[float, ...] = ()
 
     @classmethod
-    def of(cls, growth: RouteGrowth) -> FedBy:
-        """The route that keeps most, if it has most of the growth: else something else is the cause."""
-        if growth.share < _MOST:
-            return cls(share=growth.share)
-        return cls(" or ".join((growth.route, *growth.together_with)), growth.share, growth.per_request)
+    def of(cls, growths: Sequence[RouteGrowth]) -> FedBy:
+        """The routes that keep most, if they have most of the growth: else something else is the cause.
+
+        Args:
+            growths: what the requests of each route keep, the largest share first; one at the least.
+        """
+        first, *rest = growths
+        alike = [one for one in rest if first.identified and one.identified and one.share >= _ALIKE * first.share]
+        # By name: which of them is ahead changes from look to look, and their name must not.
+        few = sorted([first, *alike[: _FEW - 1]], key=lambda one: one.route)
+        share = min(1.0, sum(one.share for one in few))
+        if share < _MOST:
+            return cls(share=first.share)
+        if len(few) == 1:
+            return cls(_OR.join((first.route, *first.together_with)), first.share, first.per_request)
+        low, high = min(one.per_request.low for one in few), max(one.per_request.high for one in few)
+        each = Estimate(sum(one.kept for one in few) / sum(one.requests for one in few), low, high)
+        return cls(_AND.join(one.route for one in few), share, each, tuple(one.share for one in few))
+
+    @property
+    def routes(self) -> tuple[str, ...]:
+        """The routes by themselves; empty: none is known, or they cannot be told apart."""
+        return _told_apart(self.route)
+
+
+def _told_apart(route: str) -> tuple[str, ...]:
+    return tuple(route.split(_AND)) if route and _OR not in route else ()
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
@@ -66,9 +93,10 @@ class Leak(Value):
         filled_in: the functions that add to it, as ``add_to_cart, line 31``; at most three.
         waits_at: of tasks that never finish the line on which they wait, as ``shop/mail.py:19``; empty: not known.
         pattern: the key of the advice for this kind of leak (:mod:`memprof_middleware.text.advice`); empty: none.
-        route: the route whose requests make most of it grow, ``POST /cart`` or ``GET /a or GET /b``; empty: not known.
-        route_share: the route's part of the growth, 0 to 1, or the largest part of one if none has most; ``None``: not
-            known.
+        route: the route whose requests make most of it grow, ``POST /cart``; of several that share it ``GET /a and
+            GET /b``, of several that cannot be told apart ``GET /a or GET /b``; empty: not known.
+        route_share: the part of the growth of all these routes, 0 to 1, or the largest part of one if none has most;
+            ``None``: not known.
         route_per_request: what one request of the route adds, with its interval; ``None``: not known.
         evidence: the sentences that the verdict rests on.
         also: what else grows with it, part of the same incident.
@@ -133,6 +161,11 @@ class Leak(Value):
         return 3600 * self.growth / self.growth_per_hour if self.growth_per_hour > 0 else 0.0
 
     @property
+    def routes(self) -> tuple[str, ...]:
+        """The routes that make it grow; empty: none is known, or they cannot be told apart."""
+        return _told_apart(self.route)
+
+    @property
     def urgency(self) -> Urgency:
         """How soon somebody has to act because of it; none while it is only suspected."""
         if self.state != "confirmed":
@@ -166,7 +199,7 @@ def routed(leak: Leak, growths: Iterable[RouteGrowth]) -> Leak:
     found = [] if known else routes_of(leak, growths)
     if not found:
         return leak
-    fed = FedBy.of(found[0])
+    fed = FedBy.of(found)
     return dataclasses.replace(leak, route=fed.route, route_share=None if fed.route else fed.share)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from memprof_middleware.analysis.memory import BLOCK
 from memprof_middleware.config import Config
-from memprof_middleware.model import MB, Condition, Estimate, MemoryMetrics, RouteGrowth, RouteLeak
+from memprof_middleware.model import MB, Condition, Estimate, Leak, MemoryMetrics, RouteGrowth, RouteLeak
 from memprof_middleware.model.urgency import Urgency
 from memprof_middleware.text.conditions import route_message
 
@@ -44,6 +44,20 @@ def route_leaks(growths: Iterable[RouteGrowth], config: Config) -> list[RouteLea
             if leak.growth.share >= _LEAST_SHARE:
                 found.append(leak)
     return found
+
+
+def untold(growths: Iterable[RouteGrowth], reported: Iterable[Leak]) -> list[RouteGrowth]:
+    """The growths of which a reported leak does not say more.
+
+    Memory may leave several routes whose traffic rises and falls together, where the leak's own count tells which of
+    them it is: that line is there, and one that says "one of these" would take it back.
+
+    Args:
+        growths: what requests keep.
+        reported: the leaks of this process that are not ignored.
+    """
+    named = {route for leak in reported if leak.notable for route in leak.routes}
+    return [one for one in growths if one.identified or named.isdisjoint((one.route, *one.together_with))]
 
 
 def _weight(growth: RouteGrowth) -> float:

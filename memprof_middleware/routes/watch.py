@@ -97,7 +97,7 @@ class RouteWatch:
         self._judgement: Task[tuple[RouteGrowth, ...]] | None = None
         self._begun, self._age = 0.0, 0  # what was spent before the judgement began, and the windows since
         self._cost = 0.0  # what was spent during the last one
-        self._questions: dict[tuple[str, str], Task[RouteGrowth | None]] = {}  # by kind and name
+        self._questions: dict[tuple[str, str], Task[tuple[RouteGrowth, ...]]] = {}  # by kind and name
         self.growth: tuple[RouteGrowth, ...] = ()
         self.judged = self.judges = False
         probes.after_full_collection(self._collect)
@@ -189,8 +189,10 @@ class RouteWatch:
             found += _named(growths, unit, source)
         return tuple(found)
 
-    def ask(self, kind: str, name: str, history: History, *, by_hand: bool = False) -> tuple[bool, RouteGrowth | None]:
-        """The route whose requests make something grow: whether it is known by now, and which. Ask again if not.
+    def ask(
+        self, kind: str, name: str, history: History, *, by_hand: bool = False
+    ) -> tuple[bool, tuple[RouteGrowth, ...]]:
+        """The routes whose requests make something grow: whether they are known by now, and which. Ask again if not.
 
         Args:
             kind: as for :meth:`windows_of`.
@@ -212,7 +214,7 @@ class RouteWatch:
         finally:
             if question.done:
                 del self._questions[asked]
-        return question.done, question.found
+        return question.done, question.found or ()
 
     def windows_of(self, kind: str, name: str, history: History) -> list[Window]:
         """The windows of this worker with the growth of something.
@@ -287,15 +289,15 @@ def _joined(spans: Sequence[_Span], growth: float) -> Window:
     return Window("", sum(span.seconds for span in spans), requests, flights, growth, collected)
 
 
-def growth_of(name: str, windows: Sequence[Window]) -> Work[RouteGrowth | None]:
-    """The route, or the routes that come together, that most of a type's growth comes from."""
+def growth_of(name: str, windows: Sequence[Window]) -> Work[tuple[RouteGrowth, ...]]:
+    """The routes that something's growth comes from, the largest share first."""
     found = yield from attribution(windows)
-    return _named(found[:1], name, "census")[0] if found else None
+    return tuple(_named(sorted(found, key=lambda one: -one.share), name, "census")) if found else ()
 
 
 def most_growth(name: str, windows: Sequence[Window]) -> RouteGrowth | None:
-    """The result of :func:`growth_of`, at once."""
-    return finished(growth_of(name, windows), pauses())
+    """The first result of :func:`growth_of`, at once."""
+    return next(iter(finished(growth_of(name, windows), pauses())), None)
 
 
 def _between(before: _Reading, after: _Reading, number: int) -> _Span:

@@ -11,7 +11,7 @@ from memprof_middleware.limits.thresholds import CONDITIONS, heap_growth, measur
 from memprof_middleware.model import Condition, FedBy, Leak, MemorySnapshot, RouteGrowth
 from memprof_middleware.model.leak import routed
 from memprof_middleware.model.urgency import URGENCIES, Urgency
-from memprof_middleware.routes.growth import route_condition, route_leaks
+from memprof_middleware.routes.growth import route_condition, route_leaks, untold
 from memprof_middleware.runtime.beat import Beat, Conditions, Observer
 from memprof_middleware.runtime.features import Features
 from memprof_middleware.text.conditions import leak_message, restart
@@ -73,7 +73,7 @@ class Observers:
         known, found = self._features.routes.ask(kind, name, beat.history, by_hand=beat.by_hand)
         if not known:
             return None
-        return FedBy() if found is None else FedBy.of(found)
+        return FedBy.of(found) if found else FedBy()
 
     def _thresholds(self, beat: Beat) -> Conditions:
         """The thresholds: each figure that is compared with one."""
@@ -142,7 +142,7 @@ class Observers:
         pids |= {} if beat.snapshot is None else {beat.worker: beat.snapshot.pid}
         return [
             route_condition(leak, self._config, heap_mb, urgent, seconds, pids.get(leak.growth.worker))
-            for leak in route_leaks(growths, self._config)
+            for leak in route_leaks(untold(growths, reported), self._config)
         ]
 
     def _routes_of_others(self, beat: Beat) -> Conditions:

@@ -92,6 +92,16 @@ def _raised(number: int) -> Exception:
     raise AssertionError(number)
 
 
+def _declared(number: int) -> type:
+    class Form(_Cart):
+        column = number
+
+        def total(self) -> int:
+            return self.column
+
+    return Form
+
+
 def _decorated(number: int) -> Callable[[], object]:
     return functools.wraps(_closure)(_closure(number))
 
@@ -116,11 +126,18 @@ def _linked(number: int) -> tuple[Any, str]:
         lambda number: [[[[[{"number": number + 1_000}]]]]],
         lambda number: [_Cart(number * 100 + part) for part in range(100)],
         lambda number: [[_Cart(number * 100 + part) for part in range(40)] for _ in range(12)],
+        lambda number: type(
+            "Form", (_Cart,), {"__annotations__": {f"column{part}": str for part in range(number % 9)}}
+        ),
+        lambda number: (_declared(number), _Cart(number)),
     ],
-    ids=["closure", "decorated", "exception", "linked", "method", "partial", "nested", "large", "a client"],
+    ids=[
+        *("closure", "decorated", "exception", "linked", "method", "partial", "nested", "large", "a client", "class"),
+        "its class",
+    ],
 )
 def test_an_entry_weighs_what_memory_gains_with_it(make: Callable[[int], object]) -> None:
-    """Within a quarter of what the allocator counts, also of what functions, methods and frames were made to hold."""
+    """Within a quarter of what the allocator counts, also of functions, methods, frames and classes made for an entry."""
     kept: list[object] = []
     true = _growth(lambda number: kept.append(make(number)), 300)
     assert entry_bytes(kept, list) == pytest.approx(true, rel=0.25)

@@ -29,6 +29,7 @@ class Process:
         self.types: dict[str, Store] = {}
         self.native: Store = lambda _: 0.0
         self.mapped: Store = lambda _: 0.0
+        self.blocks: Store = lambda _: 200_000
         self.collections = 1
         self.traffic: Callable[[int], int] | None = None  # requests of a minute; else some 60 by chance
         self._chance = random.Random(3)
@@ -62,7 +63,7 @@ class Process:
             heap=heap,
             native=native,
             retained=MB,
-            blocks=200_000,
+            blocks=int(self.blocks(minute)),
             counts={"builtins.dict": 1000} | counts,
             containers=containers,
         )

@@ -87,6 +87,17 @@ def test_a_session_with_its_parts_is_one_incident() -> None:
     assert incident.names == {"shop.Session", "shop.SESSIONS", "builtins.dict", "builtins.list"}
 
 
+def test_a_librarys_parts_of_what_is_kept_are_no_incident_of_their_own() -> None:
+    """A client that a cache keeps has an address of another library: one for one, and no path of its own is known."""
+    growths = [growth("openai.AsyncOpenAI"), growth("httpx.URL")]
+    kept = {"openai.AsyncOpenAI": "openai.headers[*][*]"}
+    assert names(growths, scene(kept, in_step=True)) == [("openai.AsyncOpenAI", "openai.headers[*][*]")]
+    assert len(names(growths, scene(kept))) == 2, "at another pace it has another cause"
+    assert len(names(growths, scene({**kept, "httpx.URL": "httpx.SEEN[*]"}, in_step=True))) == 2, "its holder is known"
+    own = [growth("openai.AsyncOpenAI"), growth("shop.Order")]
+    assert len(names(own, scene(kept, in_step=True))) == 2, "the application's own are looked for by themselves"
+
+
 LOST = {"builtins.frame": HELD_NATIVE, "io.BytesIO": HELD_NATIVE}
 
 

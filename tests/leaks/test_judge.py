@@ -10,6 +10,7 @@ import time
 import pytest
 
 from memprof_middleware.analysis.memory import MAPPED, NATIVE, UNTRACKED
+from memprof_middleware.leaks.account import in_use
 from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.judge import COLLECTION, look, whole
 from memprof_middleware.leaks.life import live
@@ -75,6 +76,21 @@ def test_native_memory_is_not_pinned_on_a_dict_that_happens_to_grow() -> None:
     process.keeps("app.PARTNERS", lambda minute: minute, 140)
     process.native = lambda minute: minute * 1.0 * MB
     assert passing(process.run(160)) == [NATIVE]
+
+
+def test_what_a_buffer_leaves_when_it_is_emptied_is_no_mapped_memory() -> None:
+    """Python's allocator keeps it: a hundred blocks of 100 bytes for each of 20,000 records, gone after two hours."""
+
+    def records(minute: int) -> float:
+        return 160.0 * (minute % 125)
+
+    process = Process()
+    process.blocks = lambda minute: 200_000 + 100 * records(minute)
+    process.mapped = lambda minute: 10_000 * records(min(minute, 124))
+    process.run(160)
+    assert passing(process.run(1)) == []
+    total = in_use(process.past)
+    assert total[-1] - total[0] == pytest.approx(10_000 * (records(161) - records(1)), rel=0.1)
 
 
 def test_mapped_memory_has_its_own_name() -> None:

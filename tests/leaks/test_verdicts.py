@@ -111,6 +111,14 @@ def test_what_was_over_and_grows_again_says_so() -> None:
     assert "Was over 2 times and grew again" in leak.evidence
 
 
+def test_routes_that_share_a_leak_have_their_parts_in_the_evidence() -> None:
+    """Whoever reads the verdict knows which of them to look at first."""
+    shared = FedBy("GET /a and GET /b", 0.95, None, (0.52, 0.43))
+    leak = verdict_of(HELD, Config(), None, shared, None)
+    assert leak.route == "GET /a and GET /b"
+    assert "Several routes share it: GET /a with 52 %, GET /b with 43 %" in leak.evidence
+
+
 def test_a_laboratory_confirms_what_went_on_long_enough() -> None:
     """Whoever sets the requests has a find confirmed that takes little memory: held by a container, undiminished."""
     leak = verdict()

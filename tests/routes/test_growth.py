@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from memprof_middleware import Config
-from memprof_middleware.model import Estimate, MemoryMetrics, RouteGrowth, RouteLeak
-from memprof_middleware.routes.growth import group_leaks, route_condition, route_leaks
+from memprof_middleware.model import Estimate, Leak, MemoryMetrics, RouteGrowth, RouteLeak
+from memprof_middleware.routes.growth import group_leaks, route_condition, route_leaks, untold
 
 
 def growth(route: str, value: float = 2000.0, spread: float = 0.1, requests: int = 10_000, **more: Any) -> RouteGrowth:
@@ -43,6 +43,22 @@ def test_a_route_that_has_a_small_part_of_the_growth_is_no_leak() -> None:
     """What grows beside a leak by 4 % of all is in the report, and no alert."""
     found = leaks(growth("GET /a", 17_000.0, share=0.95), growth("GET /b", 240.0, share=0.04))
     assert [leak.routes for leak in found] == [("GET /a",)]
+
+
+def test_what_a_leak_tells_is_not_taken_back() -> None:
+    """A leak's own count names its routes; that memory leaves three to choose from is no line beside it."""
+
+    def reported(route: str, *, notable: bool = True) -> Leak:
+        counts = {"first": 1, "last": 900, "growth_percent": 9e4, "growth_per_hour": 500.0}
+        return Leak(
+            name="app.Job", severity="low", since=0, detected_at=0, snapshots=9, route=route, notable=notable, **counts
+        )
+
+    apart, three = growth("GET /d"), growth("GET /a", together_with=("GET /b", "GET /c"))
+    assert untold([apart, three], [reported("GET /a and GET /b")]) == [apart]
+    assert untold([apart, three], [reported("GET /d")]) == [apart, three]
+    assert untold([apart, three], [reported("GET /a or GET /b")]) == [apart, three]
+    assert untold([apart, three], [reported("GET /a", notable=False)]) == [apart, three]
 
 
 def test_objects_count_where_no_route_is_found_by_bytes() -> None:

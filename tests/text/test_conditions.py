@@ -99,10 +99,27 @@ def test_a_route_keeps_figures_that_people_read(found, told):
     assert route_message(RouteLeak(growth=found)) == told
 
 
+def test_routes_that_share_a_leak_are_all_named():
+    """Two that bring about half each are named together, with what one request of either keeps; not a third of them."""
+
+    def part(name, share, kept):
+        return dataclasses.replace(route(1.0, 0.9, 1.1), route=name, share=share, kept=kept, requests=1000)
+
+    both = FedBy.of([part("GET /a", 0.49, 1000.0), part("GET /b", 0.46, 940.0), part("GET /c", 0.05, 60.0)])
+    assert (both.route, round(both.share, 2), both.shares) == ("GET /a and GET /b", 0.95, (0.49, 0.46))
+    assert both.per_request == Estimate(0.97, 0.9, 1.1)
+    line = leak_message(
+        leak(path="shop.SESSIONS[*]", route=both.route, route_share=both.share, route_per_request=both.per_request)
+    )
+    assert line.startswith("shop.SESSIONS keeps one Session for each GET /a and GET /b: +1,920 an hour")
+    assert FedBy.of([part("GET /a", 0.9, 1000.0), part("GET /b", 0.1, 100.0)]).route == "GET /a"
+    assert FedBy.of([part("GET /a", 0.2, 1000.0), part("GET /b", 0.1, 100.0)]) == FedBy(share=0.2)
+
+
 def test_a_route_that_feeds_little_is_not_the_cause():
     """The line of a leak names no route that brings a tenth of it; it says how little any of them feeds."""
-    few = FedBy.of(dataclasses.replace(route(1.0, 0.9, 1.1), share=0.1))
-    most = FedBy.of(route(1.0, 0.9, 1.1))
+    few = FedBy.of([dataclasses.replace(route(1.0, 0.9, 1.1), share=0.1)])
+    most = FedBy.of([route(1.0, 0.9, 1.1)])
     assert (few.route, most.route) == ("", "GET /a")
     lines = [
         leak_message(

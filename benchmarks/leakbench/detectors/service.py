@@ -1,7 +1,7 @@
 """This profiler as a service runs it: its own step once a minute, its budget, a limit, and nobody who collects.
 
 Time is made fast and nothing else: the instruments are the real ones, a batch of requests stands for a minute. What is
-told is what reaches the log at WARNING or above.
+told is what reaches the log; INFO is listed, and counted by nobody.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class _Limited(Probes):
 
 
 class _Told(logging.Handler):
-    """Keeps what is told at WARNING or above."""
+    """Keeps what is told."""
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.INFO)
         self.lines: list[dict[str, str]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -62,6 +62,7 @@ class Detector:
         self._config = Config(background=False, metrics_path=None, interval=_SECONDS)
         logger = logging.getLogger("leakbench.service")
         logger.propagate = False
+        logger.setLevel(logging.INFO)
         logger.addHandler(self._told)
         self._profiler = MemoryProfiler(self._config, clock=self._clock, probes=self._probes, logger=logger)
 

@@ -36,7 +36,7 @@ def ignorable(leak: Leak) -> list[dict[str, str]]:
         found.append({"item": f"type:{leak.name}", "name": leak.name, "words": "this type"})
     elif not place:
         found.append({"item": leak.name, "name": leak.name, "words": "this incident"})
-    if leak.route and " or " not in leak.route:
+    if len(leak.routes) == 1:
         found.append({"item": f"route:{leak.route}", "name": leak.route, "words": "what this route keeps"})
     return found
 
