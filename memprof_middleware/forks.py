@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any, cast
 
 _functions: list[Callable[[], object]] = []
 _notes: list[Callable[[], object]] = []
-_methods: list[weakref.WeakMethod[Callable[[], object]]] = []
+# By the reference's identity the function; no WeakMethod, see weakly.py.
+_methods: dict[int, tuple[weakref.ref[Any], Callable[[Any], object]]] = {}
 _exits: dict[Callable[[], object], Callable[[], None]] = {}
 # The process that imported this, the one that all of it belongs to, and the lock of :func:`entering` by process.
 _first = _pid = os.getpid()
@@ -45,7 +48,9 @@ def renew_in_child(renew: Callable[[], object]) -> None:
 
     Its object is held weakly. It must take no lock that is not new, and call no foreign code.
     """
-    _methods.append(weakref.WeakMethod(renew, _methods.remove))
+    methods, bound = _methods, cast("Any", renew)
+    reference = weakref.ref(bound.__self__, lambda gone: methods.pop(id(gone), None))
+    methods[id(reference)] = reference, bound.__func__
 
 
 @contextlib.contextmanager
@@ -84,14 +89,14 @@ def _renew() -> None:
     _pid = os.getpid()
     for function in list(_exits):  # they would end resources of the parent
         not_at_exit(function)
-    _call([*_functions, *(reference() for reference in list(_methods))])
+    alive = [(one, function) for reference, function in list(_methods.values()) if (one := reference()) is not None]
+    _call([*_functions, *(functools.partial(function, one) for one, function in alive)])
 
 
-def _call(functions: Iterable[Callable[[], object] | None]) -> None:
+def _call(functions: Iterable[Callable[[], object]]) -> None:
     for function in functions:
         with contextlib.suppress(Exception):  # a failure must not stop the others, nor print anything
-            if function is not None:
-                function()
+            function()
 
 
 def _before_fork() -> None:

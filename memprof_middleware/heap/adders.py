@@ -7,6 +7,7 @@ is a store whose target begins where ``CART`` was loaded, whatever stands betwee
 from __future__ import annotations
 
 import dis
+import itertools
 import types
 from collections.abc import Collection, Iterable
 
@@ -23,14 +24,22 @@ ADDING = frozenset(
 _INTO = frozenset({"heappush", "heappushpop", "insort", "insort_left", "insort_right", "setattr"})
 _GLOBALS = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
 _LOCALS = frozenset({"LOAD_FAST", "LOAD_FAST_BORROW", "LOAD_FAST_CHECK", "LOAD_DEREF"})
+# From 3.13 on: two steps in one instruction, which has the place of the first.
+_TWO = {
+    "LOAD_FAST_LOAD_FAST": ("LOAD_FAST", "LOAD_FAST"),
+    "LOAD_FAST_BORROW_LOAD_FAST_BORROW": ("LOAD_FAST", "LOAD_FAST"),
+    "STORE_FAST_LOAD_FAST": ("STORE_FAST", "LOAD_FAST"),
+}
 _ATTRIBUTES = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
 _REBINDS = frozenset({"STORE_GLOBAL", "STORE_ATTR"})
+_USES = _ATTRIBUTES | {"STORE_SUBSCR", "BINARY_SUBSCR", "BINARY_OP"}
 _BETWEEN = frozenset({"PUSH_NULL", "CACHE", "EXTENDED_ARG", "RESUME", "PRECALL"})
 # Reading larger code takes longer than it is worth: nobody writes such functions by hand.
 _LARGEST_CODE = 40_000
 ANY = ""  # in place of the first name: whatever object it is
 
 _Start = tuple[int | None, int | None]
+_Step = tuple[str, str, _Start | None]
 
 
 def line_of_addition(
@@ -49,14 +58,23 @@ def line_of_addition(
     if len(code.co_code) > _LARGEST_CODE or not needed <= set(code.co_names):
         return 0
     reading = _Reading(names, adding, _LOCALS if local else _GLOBALS)
-    for instruction in dis.get_instructions(code):
-        if instruction.opname not in _BETWEEN and reading.adds(instruction):
+    for step in itertools.chain.from_iterable(map(_steps, dis.get_instructions(code))):
+        if step[0] not in _BETWEEN and reading.adds(*step):
             return reading.line or code.co_firstlineno
     return 0
 
 
+def _steps(instruction: dis.Instruction) -> list[_Step]:
+    """What an instruction does, with which name, and where its expression begins; ``None``: that is not noted."""
+    positions, name = instruction.positions, instruction.argval
+    start = (None, None) if positions is None else (positions.lineno, positions.col_offset)
+    if instruction.opname in _TWO and type(name) is tuple:
+        return list(zip(_TWO[instruction.opname], name, (start, None), strict=True))
+    return [(instruction.opname, name if type(name) is str else "", start)]
+
+
 class _Reading:
-    """One reading of a function's code, instruction by instruction."""
+    """One reading of a function's code, step by step."""
 
     def __init__(self, names: tuple[str, ...], adding: Collection[str], loads: Collection[str]) -> None:
         self.line = 0
@@ -65,14 +83,18 @@ class _Reading:
         self._opened: dict[_Start, str] = {}  # what was loaded before
         self._loaded: set[int | None] = set()  # lines on which the whole was loaded
         self._before = ""
-        self._whole = False  # the last instruction has loaded the whole
+        self._whole = False  # the last step has loaded the whole
+        self._unplaced = 0  # on this line the first name is loaded, and where its expression begins is not known yet
 
-    def adds(self, instruction: dis.Instruction) -> bool:
-        """Whether this instruction adds to the container."""
-        operation, name = instruction.opname, instruction.argval if type(instruction.argval) is str else ""
-        positions = instruction.positions
-        start = (None, None) if positions is None else (positions.lineno, positions.col_offset)
+    def adds(self, operation: str, name: str, start: _Start | None) -> bool:
+        """Whether this step adds to the container."""
+        if start is None:
+            self._unplaced = self.line if operation in self._loads and name == self._names[0] else 0
+            return False
         self.line = start[0] or 0
+        if self._unplaced and self._unplaced == self.line and operation in _USES and start not in self._opened:
+            # All else that is used was loaded by itself: this is the expression that begins with the first name.
+            self._unplaced, self._reached[start] = 0, 1
         so_far, followed = self._reached.get(start, 0), self._whole
         if operation in _REBINDS and name == self._names[-1]:
             return start[0] in self._loaded  # CART += [one], HEAD = Node(HEAD)
@@ -92,7 +114,7 @@ class _Reading:
         return False
 
     def _after(self, operation: str, name: str, so_far: int) -> int:
-        """The number of names that an expression has loaded after an instruction."""
+        """The number of names that an expression has loaded after a step."""
         names = self._names
         if operation in self._loads and name == names[0]:
             return 1

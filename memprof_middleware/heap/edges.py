@@ -10,7 +10,7 @@ import threading
 import types
 from typing import Any, TypeVar
 
-from memprof_middleware.heap import entries, roots
+from memprof_middleware.heap import entries, roots, tasks
 from memprof_middleware.heap.attributes import Attributes
 from memprof_middleware.heap.entries import is_class, mro_of
 from memprof_middleware.probes.census import type_name
@@ -98,7 +98,7 @@ class Edges:
         kind = type(parent)
         if is_class(kind) or kind is types.ModuleType:
             return (f".{step.key}", 1) if type(child) is dict and step.key else ("", 0)
-        if kind is types.CellType or kind is types.MappingProxyType or roots.is_task(kind):
+        if kind is types.CellType or kind is types.MappingProxyType or tasks.is_task(kind):
             return "", 0
         if kind is types.FunctionType:
             return _of_function(parent, child, step)
@@ -162,8 +162,8 @@ class Edges:
         path = "".join(step.labels)
         if id(parent) in self._registries:
             return f"{self._registries[id(parent)]}{path}"
-        if roots.is_task(kind):
-            name = roots.task_name(parent)
+        if tasks.is_task(kind):
+            name = tasks.task_name(parent)
             return name + path.removeprefix(f".<{name.removeprefix('task ')}>")
         if kind is contextvars.Context:
             return path[2:].replace(">", "", 1)

@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from memprof_middleware.heap import entries, roots
+from memprof_middleware.heap import entries, roots, tasks
 from memprof_middleware.heap.buffers import has_buffer
 from memprof_middleware.heap.entries import LRU, is_class, length_of, mro_of, namespace_of
 from memprof_middleware.heap.tally import Entry
@@ -60,7 +60,13 @@ class Expander:
             return lambda entry: self._container(entry, base, plain=plain)
         if any(type_name(base) == "_thread._local" for base in mro_of(kind)):
             return self._local
+        if tasks.is_loop(kind):
+            return self._loop
         return self._buffer if has_buffer(kind) else self._instance
+
+    def _loop(self, entry: Entry) -> None:
+        tasks.remember(entry[0])
+        self._instance(entry)
 
     def _dict(self, entry: Entry) -> None:
         if id(entry[0]) in self._walk.spaces:

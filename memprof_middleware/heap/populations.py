@@ -6,7 +6,7 @@ import itertools
 import os
 from pathlib import Path
 
-from memprof_middleware.heap import roots
+from memprof_middleware.heap import roots, tasks
 
 # A process with more open files than this is counted only so far: 2 us each.
 _MOST_FILES = 20_000
@@ -23,10 +23,10 @@ def count_populations(proc: Path = Path("/proc")) -> dict[str, int]:
     Args:
         proc: where procfs is mounted.
     """
-    tasks = (name for name in map(roots.task_name, roots.tasks()) if not roots.is_ours(name.partition(" ")[2]))
+    running = (name for name in map(tasks.task_name, tasks.pending()) if not roots.is_ours(name.partition(" ")[2]))
     # No Counter: it asks abc what is a mapping, which writes into 40 pages that a forked worker shares.
     counts: dict[str, int] = {}
-    for name in itertools.chain(tasks, map(roots.thread_name, roots.threads())):
+    for name in itertools.chain(running, map(roots.thread_name, roots.threads())):
         counts[name] = counts.get(name, 0) + 1
     most = sorted(counts, key=counts.__getitem__, reverse=True)[:_MOST_NAMES]
     return {name: counts[name] for name in most} | _files(proc)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from memprof_middleware.heap import roots
+from memprof_middleware.heap import roots, tasks
 from memprof_middleware.heap.attributes import Attributes
 from memprof_middleware.heap.entries import is_class, mro_of
 from memprof_middleware.heap.origins import rank_of
@@ -91,8 +91,8 @@ def _name(one: Any) -> str:
         return f"weak reference to {_referent(one)}"
     if is_class(kind):
         return f"class {type_name(one)}"
-    if roots.is_task(kind):
-        return roots.task_name(one)
+    if tasks.is_task(kind):
+        return tasks.task_name(one)
     handle = next((word for base in mro_of(kind) if (word := _HANDLES.get(type_name(base)))), "")
     return f"{handle} {_callback(one)}" if handle else ""
 

@@ -6,7 +6,7 @@ import itertools
 from collections import Counter
 from typing import Any
 
-from memprof_middleware.heap import roots
+from memprof_middleware.heap import roots, tasks
 from memprof_middleware.heap.sources import Source
 
 # So many tasks are looked at, the oldest: to ask a coroutine for its frame makes an object that stays with it.
@@ -24,8 +24,8 @@ def waits_at(task: str) -> str:
     Returns:
         The file and the line, such as ``shop/mail.py:19``; empty if there is no such task, or it waits elsewhere.
     """
-    same = (one for one in roots.tasks() if roots.task_name(one) == task)
-    places = Counter(_place(roots.coroutine_of(one)) for one in itertools.islice(same, _MOST_TASKS))
+    same = (one for one in tasks.pending() if tasks.task_name(one) == task)
+    places = Counter(_place(tasks.coroutine_of(one)) for one in itertools.islice(same, _MOST_TASKS))
     return max(places, key=places.__getitem__, default="")
 
 

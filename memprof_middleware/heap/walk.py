@@ -10,7 +10,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from memprof_middleware.heap import roots
+from memprof_middleware.heap import roots, tasks
 from memprof_middleware.heap.attributes import Attributes
 from memprof_middleware.heap.buffers import Buffers
 from memprof_middleware.heap.entries import LEAVES, is_class, is_large_text
@@ -161,18 +161,18 @@ class Walk:
 
     def what_runs(self) -> None:
         """Begin at the tasks and the running functions too, and at what these handle."""
-        tasks, frames = roots.tasks(), roots.running_frames()
-        for loop in roots.loops(tasks):
+        pending, frames = tasks.pending(), roots.running_frames()
+        for loop in tasks.loops(pending):
             self._into(self._pending[_LOOP], loop, "event loop")
-        for task in tasks[-_TASKS:]:
-            self._into(self._pending[_TASK], task, roots.task_name(task))
+        for task in pending[-_TASKS:]:
+            self._into(self._pending[_TASK], task, tasks.task_name(task))
         for frame, variables in roots.variables_of(frames):
             for name, value in variables:
                 path = f"{roots.frame_name(frame)}.{name}"
                 self._into(self._pending[_FRAME], value, path)
         for name, error in roots.handled():
             self._into(self._pending[_FRAME], error, name)
-        self.left_out |= len(tasks) > _TASKS or len(frames) >= roots.MOST_FRAMES
+        self.left_out |= len(pending) > _TASKS or len(frames) >= roots.MOST_FRAMES
         # To list the greenlets that wait takes a search through all objects, too long for each walk.
         self.left_out |= "greenlet" in sys.modules
         context = contextvars.copy_context()

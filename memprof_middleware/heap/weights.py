@@ -26,6 +26,9 @@ _WIDER = 2
 _LONG = 64 * 1024
 # What the collector keeps beside an object that it tracks, and functools.lru_cache for each call.
 _HEADER, _CALL_SLOT = 16, 64
+# What an instance has in front of it for its attributes and weak references; by the flags of its class whether it has.
+_IN_FRONT, _MANAGED_WEAKREF, _MANAGED_DICT = 16, 1 << 3, 1 << 4
+_flags_of: Callable[[type], int] = vars(type)["__flags__"].__get__
 # The program itself: it belongs to no entry. A function, a bound method, a frame or a class may have been made for one.
 _PROGRAM = frozenset(map(id, (types.ModuleType, types.CodeType)))
 _SIZE = "__sizeof__"
@@ -167,8 +170,19 @@ def size_of(one: Any) -> int:
                 size = method(one)  # type: ignore[misc]
             except Exception:  # noqa: BLE001 - an extension's code may fail as it likes
                 break
-            return size + _HEADER * gc.is_tracked(one)
+            return size + _HEADER * gc.is_tracked(one) + _beside(one)
     return object.__sizeof__(one)
+
+
+def _beside(one: Any) -> int:
+    """The bytes of an instance that ``__sizeof__`` leaves out: up to 30 attributes need no dict, and lie with it."""
+    kind = type(one)
+    flags = _flags_of(kind)
+    if not flags & (_MANAGED_WEAKREF | _MANAGED_DICT):
+        return 0
+    has_values = flags & _MANAGED_DICT and entries.container_base(kind) is None
+    # A place for each attribute, for two more, and their order; it refers to its class too.
+    return _IN_FRONT + (8 * (len(gc.get_referents(one)) + 2) if has_values else 0)
 
 
 def oldest_of(container: Any, base: type) -> int | None:

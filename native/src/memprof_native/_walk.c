@@ -26,7 +26,7 @@
 #error "memprof_native knows the collector of CPython 3.11 to 3.14"
 #endif
 
-/* ---- The collector's state, as it lies in memory from its first list on (CPython 3.11 to 3.13).
+/* ---- The collector's state, as it lies in memory from its first list on (CPython 3.11 to 3.13, and 3.14 from 3.14.5).
  *
  * The headers that declare it are internal, and a wheel is built against one micro version of them. So the layout is
  * written down here, found at run time, and compared with what the module gc says (see check()) before it is used.
@@ -39,7 +39,9 @@ typedef struct {
 #if MEMPROF_NATIVE_SHIFT == 1 /* for the test that a layout which is off by one word is refused */
     uintptr_t shift;
 #endif
+#if PY_VERSION_HEX < 0x030E0000
     Link *youngest;
+#endif
     Generation frozen;
 #if MEMPROF_NATIVE_SHIFT == 2
     uintptr_t shift;
@@ -50,6 +52,12 @@ typedef struct {
 #endif
     int collecting;
     PyObject *garbage, *callbacks;
+#if PY_VERSION_HEX >= 0x030E0000
+    Py_ssize_t tracked, unused;
+    int unused_too[2];
+    Py_ssize_t survived_full, survived_others;
+    Link *youngest;
+#endif
 } Collector;
 
 #define FLAGS ((uintptr_t)3)
