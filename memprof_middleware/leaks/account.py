@@ -11,6 +11,7 @@ from memprof_middleware.analysis.memory import BLOCK, MAPPED, NATIVE, UNTRACKED
 from memprof_middleware.leaks.grouping import root_of
 from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.populations import Population, misfit, together
+from memprof_middleware.leaks.room import in_use
 from memprof_middleware.leaks.weighing import Item, block_bytes, less, moving, set_right, steps, weigh
 from memprof_middleware.model import LeakKind
 from memprof_middleware.model.value import valueclass
@@ -90,14 +91,6 @@ def _can_weigh(values: Sequence[float], memory: Sequence[float]) -> bool:
 def in_step(values: Sequence[float], memory: Sequence[float]) -> bool:
     """Whether memory grows with a population from row to row, not only over the whole time."""
     return misfit(values, memory) <= _IN_STEP and together(values, memory) >= _TOGETHER
-
-
-def in_use(past: Past) -> list[float]:
-    """Memory in use at each row: all memory except files and free memory of the allocator."""
-    return [
-        heap - (0.0 if math.isnan(free) else free)
-        for heap, free in zip(past.column("heap"), past.column("retained"), strict=True)
-    ]
 
 
 def account(past: Past, populations: Sequence[Population], feeds: Iterable[Sequence[float]] = ()) -> Account:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memprof_middleware.leaks.account import in_use
 from memprof_middleware.leaks.feed import TIME
 from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.past import Past
+from memprof_middleware.leaks.room import in_use
 from memprof_middleware.model.value import valueclass
 
 # Freed: below this part of what it gained. Nearly all of it: below this.
