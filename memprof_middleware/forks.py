@@ -24,6 +24,10 @@ _exits: dict[Callable[[], object], Callable[[], None]] = {}
 # The process that imported this, the one that all of it belongs to, and the lock of :func:`entering` by process.
 _first = _pid = os.getpid()
 _entrances: dict[int, threading.RLock] = {}
+# Held while a part of this package is imported, and by a fork. The import of a module that hangs must not hang a fork.
+_import = threading.RLock()
+_FORK_WAITS_SECONDS = 1.0
+_waited: list[threading.RLock] = []
 
 
 def is_forked() -> bool:
@@ -61,6 +65,16 @@ def entering() -> Iterator[None]:
     with _entrances.get(pid) or _entrances.setdefault(pid, threading.RLock()):
         if _pid != pid:
             _renew()
+        yield
+
+
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Import within the block, with one thread at a time and no fork in between.
+
+    A child that was forked meanwhile would wait for ever for a module that no thread of it brings to its end.
+    """
+    with _import:
         yield
 
 
@@ -102,12 +116,22 @@ def _call(functions: Iterable[Callable[[], object]]) -> None:
 def _before_fork() -> None:
     # The list itself: a function that an import of one of them adds is called in the same fork.
     _call(_notes)
+    if _import.acquire(timeout=_FORK_WAITS_SECONDS):
+        _waited.append(_import)
+
+
+def _after_fork() -> None:
+    while _waited:
+        _waited.pop().release()
 
 
 def _after_fork_in_child() -> None:
+    global _import
+    _waited.clear()
+    _import = threading.RLock()
     _entrances.clear()
     _renew()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
-    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)

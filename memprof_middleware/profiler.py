@@ -21,7 +21,7 @@ from memprof_middleware.model import Alert, DriftReport, Leak, MemoryMetrics, Me
 from memprof_middleware.recycling.off import recycler_class
 from memprof_middleware.routes.counter import Traffic
 from memprof_middleware.runtime.baseline_file import read_baseline, write_baseline
-from memprof_middleware.runtime.instruments import Probes, ProcessInstruments
+from memprof_middleware.runtime.instruments import Probes
 from memprof_middleware.runtime.monitor import ProcessMonitor
 from memprof_middleware.runtime.report import statistics_of
 from memprof_middleware.runtime.setup import Setup
@@ -31,6 +31,7 @@ from memprof_middleware.workers.group import load_slots
 from memprof_middleware.workers.timelines import Timelines
 
 if TYPE_CHECKING:
+    from memprof_middleware.runtime.readings import ProcessInstruments
     from memprof_middleware.sinks.sink import Sink
 
 _Callback = TypeVar("_Callback", bound=Callable[..., object])

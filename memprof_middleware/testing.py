@@ -6,11 +6,10 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 from memprof_middleware.checking.assertion import LeakError, assert_no_leak
+from memprof_middleware.heap.answers import Definition, Holding
 from memprof_middleware.heap.cohorts import Cohort
 from memprof_middleware.heap.containers import Containers
-from memprof_middleware.heap.definitions import Definition
 from memprof_middleware.heap.origins import module_of, rank_of
-from memprof_middleware.heap.retainers import Holding
 from memprof_middleware.model import MB, Alert, Leak
 from memprof_middleware.probes import (
     AllocatorStats,
@@ -49,7 +48,7 @@ class FakeClock:
 class FakeProbes:
     """Instruments that show the figures that a test has set: ``MemoryProfiler(config, probes=FakeProbes())``.
 
-    It implements the protocol of the instruments (``memprof_middleware.runtime.instruments.ProcessInstruments``) and
+    It implements the protocol of the instruments (``memprof_middleware.runtime.readings.ProcessInstruments``) and
     inherits nothing from those that read this process.
 
     Attributes:

@@ -7,7 +7,8 @@ import time
 from collections.abc import Sequence
 
 from memprof_middleware.checking.check import Finding
-from memprof_middleware.heap.definitions import Definition, define
+from memprof_middleware.heap.answers import Definition
+from memprof_middleware.heap.definitions import define
 from memprof_middleware.model import Estimate, Leak
 from memprof_middleware.model.holders import NO_PATH
 from memprof_middleware.text.advice import advice_for, pattern_of

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.sharing import shared_memory
 from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
-from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.model import MemoryMetrics, RouteGrowth, WorkerSummary
 from memprof_middleware.text.headline import headline, plain
+
+if TYPE_CHECKING:
+    from memprof_middleware.heap.instruments import Instruments
 
 # Percent of the limit at which a bundle is written, and below which the next breach is a new one.
 _BREACH, _OVER = 85.0, 80.0

@@ -14,6 +14,7 @@ from typing import Any
 
 from memprof_middleware.heap import roots
 from memprof_middleware.heap.adders import ADDING, ANY, line_of_addition, who_adds
+from memprof_middleware.heap.answers import Definition
 from memprof_middleware.heap.entries import LRU, is_class, mro_of, namespace_of
 from memprof_middleware.heap.origins import rank_of
 from memprof_middleware.heap.resolve import Root, code_of, codes_of, namespace, resolve, wrapped_by
@@ -21,7 +22,6 @@ from memprof_middleware.heap.shapes import shape_of
 from memprof_middleware.heap.sources import Source
 from memprof_middleware.heap.waiting import waits_at
 from memprof_middleware.model.clean import clean, fold_name
-from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes.census import type_name
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
 
@@ -35,27 +35,6 @@ _RUNS = ("frame of ", _TASK, "thread ")
 _CONTAINERS = frozenset({"lru_method", "lru_unbounded", "module_mapping", "module_list"})
 _VARIABLE = "contextvar "
 Found = list[tuple[str, int]]
-
-
-@valueclass(frozen=True, slots=True)
-class Definition:
-    """The place in the source where a retaining path begins.
-
-    Attributes:
-        file: the source file as a reader knows it, such as ``shop/cart.py``; empty if it is not known.
-        line: the line of the assignment, or of the class or function; 0 if it is not known.
-        filled_in: the functions that add, such as ``add_to_cart, line 31``; at most three.
-        pattern: the key of the advice that fits what is there; empty: nothing special.
-        tried: where nobody was found who adds, what was searched, in a sentence.
-        waits_at: of tasks the line on which they wait, as ``shop/mail.py:19``; empty: not known.
-    """
-
-    file: str = ""
-    line: int = 0
-    filled_in: tuple[str, ...] = ()
-    pattern: str = ""
-    tried: str = ""
-    waits_at: str = ""
 
 
 def define(path: str, *, pause: Callable[[float], object] = real_sleep) -> Definition:

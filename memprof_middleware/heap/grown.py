@@ -37,7 +37,7 @@ class GrownContainers:
     def __init__(self) -> None:
         self._tables: list[bytes] = []
         self._ways: set[int] = set()  # addresses on the ways from a module to what grows
-        self._modules: set[str] = set()
+        self._modules: dict[str, set[int]] = {}  # these modules, with the addresses of their values on the ways
         self._turnover = Turnover()
 
     def measure(self, *, pause: Callable[[float], object] = real_sleep) -> Containers:
@@ -57,7 +57,8 @@ class GrownContainers:
                 ways = find_ways(targets, pause)
                 longest = max(longest, ways.longest_seconds)
                 self._ways |= ways.addresses
-                self._modules |= ways.modules
+                for name, values in ways.modules.items():
+                    self._modules.setdefault(name, set()).update(values)
         self._tables = [*self._tables, table][-_LOOKS:]
         walk = OnTheWay(self._ways, self._modules, self._turnover)
         try:

@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import memprof_native
+from memprof_middleware.heap.answers import Holding
 from memprof_middleware.heap.cohorts import Instances
 from memprof_middleware.heap.referrers import WINDOW
-from memprof_middleware.heap.retainers import MOST_PATHS, Holding, spread
+from memprof_middleware.heap.retainers import MOST_PATHS, spread
 from memprof_middleware.heap.ways import OnTheWay, Ways, find_ways
 from memprof_middleware.probes.census import printable
 from memprof_middleware.probes.native_census import step_through

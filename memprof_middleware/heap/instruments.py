@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from memprof_middleware.heap.answers import Definition, Holding
 from memprof_middleware.heap.cohorts import Cohort
 from memprof_middleware.heap.containers import Containers
-from memprof_middleware.heap.definitions import Definition
-from memprof_middleware.heap.retainers import Holding
 from memprof_middleware.probes.allocator import AllocatorStats
 from memprof_middleware.probes.limits import ContainerMemory
 from memprof_middleware.probes.listening import Listener

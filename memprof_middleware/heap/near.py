@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from memprof_middleware.forks import before_fork
 from memprof_middleware.heap import roots
+from memprof_middleware.heap.answers import Holding
 from memprof_middleware.heap.containers import SLICE_SECONDS, Containers, reported
-from memprof_middleware.heap.retainers import MOST_PATHS, Holding
+from memprof_middleware.heap.retainers import MOST_PATHS
 from memprof_middleware.heap.tally import Entry
 from memprof_middleware.heap.turnover import Turnover
 from memprof_middleware.heap.walk import PAUSE_SECONDS, Budget, Walk

@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from memprof_middleware.heap.answers import Holding
 from memprof_middleware.heap.climb import PAUSE_SECONDS, Climb
 from memprof_middleware.heap.cohorts import Instances
 from memprof_middleware.heap.reckoning import reckon
 from memprof_middleware.heap.referrers import WINDOW, classes_named, instances
 from memprof_middleware.heap.telling import named
 from memprof_middleware.model.holders import HELD_NATIVE, HIDDEN, UNHELD
-from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes.census import type_name
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
 
@@ -28,26 +28,6 @@ _PROOF = 0.5
 # ``gc.freeze()``, which preforking servers call, hides what it freezes from every search for referrers. CPython 3.12
 # begins with 375 frozen objects of its own, which hold nothing of the program.
 _FROZEN_AT_START = 2_000
-
-
-@valueclass(frozen=True, slots=True)
-class Holding:
-    """Retaining paths of a sample of one type's instances.
-
-    Attributes:
-        paths: the shortest path to each sampled instance, without what differs between them, and the share of the
-            sample that has it; the most frequent first. Such as ``app.SESSIONS[*].user``, ``task app.watchdog.upload``,
-            ``frame of app.worker.batch``; or what :mod:`memprof_middleware.model.holders` has, where it is shown that
-            no path leads to them.
-        sampled: instances looked at.
-        complete: the time sufficed for all of them.
-        named: what most of the sample stand for, where their type says nothing: ``timer app.expire``; empty else.
-    """
-
-    paths: tuple[tuple[str, float], ...] = ()
-    sampled: int = 0
-    complete: bool = True
-    named: str = ""
 
 
 def find_holders(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import memprof_native
 from memprof_middleware.heap import roots
@@ -16,6 +17,8 @@ from memprof_middleware.probes.turns import Turn
 
 LEAST_LENGTH = 16
 _LEVELS, _REFERRERS = 10, 2_000
+# Addresses that are compared in one go to find the names of values, 1 ms.
+_MOST_COMPARED = 200_000
 _BUDGET = Budget(objects=20_000, seconds=0.2, size=8 * 2**20)
 
 
@@ -25,13 +28,13 @@ class Ways:
 
     Attributes:
         addresses: everything on the ways, the objects included.
-        modules: names of the modules.
+        modules: the modules, each with the addresses of its values that are on a way.
         above: who refers to an object, by its address.
         longest_seconds: the longest slice of the search, in processor time.
     """
 
     addresses: set[int]
-    modules: set[str]
+    modules: dict[str, set[int]]
     above: dict[int, set[int]]
     longest_seconds: float
 
@@ -69,7 +72,9 @@ def find_ways(targets: Iterable[int], pause: Callable[[float], object]) -> Ways:
     for referrer, children in below.items():
         for child in children & addresses:
             above.setdefault(child, set()).add(referrer)
-    return Ways(addresses, set(modules.values()), above, longest)
+    spaces = {name: below[module] for module, name in modules.items()}
+    values = {name: {one for space in found for one in below.get(space, ())} for name, found in spaces.items()}
+    return Ways(addresses, values, above, longest)
 
 
 class OnTheWay(Walk):
@@ -77,16 +82,17 @@ class OnTheWay(Walk):
 
     Args:
         ways: the addresses.
-        modules: names of the modules.
+        modules: the modules, each with the addresses of its values that are on a way.
         turnover: as for the walk.
 
     Attributes:
         places: the path of each object that it came to, by address.
     """
 
-    def __init__(self, ways: set[int], modules: set[str], turnover: Turnover | None = None) -> None:
+    def __init__(self, ways: set[int], modules: Mapping[str, set[int]], turnover: Turnover | None = None) -> None:
         super().__init__(_BUDGET, LEAST_LENGTH, Turn(), turnover=turnover)
         self._ways, self._modules = ways, modules
+        self._values: dict[int, set[int]] = {}  # the same by the address of the namespace
         self.places: dict[int, str] = {}
 
     def _expand(self, entry: Entry) -> None:
@@ -95,7 +101,17 @@ class OnTheWay(Walk):
 
     def _start(self) -> None:
         for name, space, rank in roots.modules_named(self._modules):
+            self._values[id(space)] = self._modules.get(name, set())
             self.root(name, space, rank)
+
+    def namespace(self, space: dict[Any, Any], entry: Entry) -> None:
+        """The names and values of a module that are on the way: to list all would copy the pages that they are on."""
+        values = self._values[id(space)]
+        if len(values) * len(space) > _MOST_COMPARED:
+            super().namespace(space, entry)
+            return
+        names = [memprof_native.key_of(space, address) for address in values]
+        self.space([(name, space.get(name)) for name in names if type(name) is str], entry)
 
     def add(self, child: object, path: str, label: str, entry: Entry, bound: int | None = None) -> None:
         """A child under a name, if it is on the way."""

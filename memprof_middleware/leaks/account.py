@@ -12,6 +12,7 @@ from memprof_middleware.analysis.memory import BLOCK, MAPPED, NATIVE, UNTRACKED,
 from memprof_middleware.leaks.grouping import root_of
 from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.populations import Population, misfit, together
+from memprof_middleware.leaks.room import taken
 from memprof_middleware.leaks.weighing import Item, block_bytes, less, moving, set_right, steps, weigh
 from memprof_middleware.model import LeakKind
 from memprof_middleware.model.value import valueclass
@@ -105,14 +106,13 @@ def in_use(past: Past, feeds: Sequence[Sequence[float]] = ()) -> list[float]:
 
 def _in_use(past: Past, feeds: Sequence[Sequence[float]]) -> tuple[list[float], float]:
     """Memory in use at each row, and the bytes of a block."""
-    heap, retained, native, blocks = map(past.column, ("heap", "retained", "native", "blocks"))
-    taken = [all_ - (0.0 if math.isnan(free) else free) for all_, free in zip(heap, retained, strict=True)]
-    others = list(map(sub, taken, native)) if not any(map(math.isnan, native)) else taken
+    total, native, blocks = taken(past), past.column("native"), past.column("blocks")
+    others = list(map(sub, total, native)) if not any(map(math.isnan, native)) else total
     block = BLOCK
-    if others is not taken and not any(map(math.isnan, blocks)):
+    if others is not total and not any(map(math.isnan, blocks)):
         # What is freed stays with the allocator as a rule: memory grows with the most blocks so far.
         block = block_bytes(others, list(accumulate(blocks, max)), _rows(past), feeds)
-    return list(map(sub, taken, kept_free(others, blocks, block))), block
+    return list(map(sub, total, kept_free(others, blocks, block))), block
 
 
 def _rows(past: Past) -> list[int]:

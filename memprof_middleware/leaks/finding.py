@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from memprof_middleware.leaks import room
-from memprof_middleware.leaks.line import Growth
-from memprof_middleware.leaks.populations import Population
 from memprof_middleware.model.value import valueclass
+
+if TYPE_CHECKING:
+    from memprof_middleware.leaks.line import Growth
+    from memprof_middleware.leaks.populations import Population
 
 # Before a confirmation so much time has gone by and so many looks were taken.
 CONFIRM_SECONDS, CONFIRM_ROWS = 25 * 60.0, 12

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from memprof_middleware.analysis.history import History
 from memprof_middleware.cpu_budget import CpuBudget
 from memprof_middleware.failures import Failures
-from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.leaks.grouping import package_of, root_of
 from memprof_middleware.leaks.pausing import Halted
+
+if TYPE_CHECKING:
+    from memprof_middleware.heap.instruments import Instruments
 
 # Holders are looked for again when a type has grown by this factor since.
 _LOOK_AGAIN = 2.0

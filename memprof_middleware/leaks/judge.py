@@ -12,7 +12,7 @@ from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.line import Growth
 from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.populations import Population, populations
-from memprof_middleware.leaks.room import Room
+from memprof_middleware.leaks.room import Room, has_taken
 from memprof_middleware.leaks.saturation import fills, saturation
 from memprof_middleware.leaks.steps import doubles
 from memprof_middleware.leaks.survival import Survival, survival, turned_over
@@ -24,8 +24,6 @@ from memprof_middleware.leaks.words import evidence
 _KNOWN = 1.0
 # So many types that grow in step with memory are named with it.
 _MOST_LEADING = 8
-# Beside what is told already growth is looked at from a smaller part of the room: what is told may go on as that.
-_LEAST_TOLD = 0.05
 # All memory is no leak if so much of its growth has a bound that is named.
 _MOST_BOUNDED = 0.5
 
@@ -62,12 +60,6 @@ def look(
     kept = [finding for finding in found if finding is not None]
     kept.sort(key=lambda finding: (not finding.passed, -finding.share))
     return kept
-
-
-def has_taken(past: Past, space: Room) -> bool:
-    """Whether the process has grown enough for a leak to matter."""
-    total = in_use(past)
-    return bool(total) and total[-1] - min(total) >= room.LOOK * space.total
 
 
 def whole(past: Past, space: Room) -> Finding | None:
@@ -117,7 +109,7 @@ class _Looker:
     ) -> None:
         self._past, self._space, self._books = past, space, books
         self._collected, self._collectable = collected, collectable
-        self._least = (_LEAST_TOLD if told else room.LOOK / 2) * space.total
+        self._least = (room.LEAST_TOLD if told else room.LOOK / 2) * space.total
         self._times, self._requests = past.column("times"), past.column("requests")
         self._feeds = feeds(self._times, self._requests, past.routes())
 

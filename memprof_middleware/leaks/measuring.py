@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from memprof_middleware.analysis.history import History
 from memprof_middleware.config import Config
@@ -12,13 +13,15 @@ from memprof_middleware.cpu_budget import CpuBudget
 from memprof_middleware.failures import Failures
 from memprof_middleware.heap.cohorts import Cohort
 from memprof_middleware.heap.containers import Containers
-from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.leaks.grouping import Place
 from memprof_middleware.leaks.growth import BUFFER, BUFFER_UNIT
 from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.pausing import Halted
 from memprof_middleware.leaks.reading import Reading, Seen
 from memprof_middleware.model import MB, MemorySnapshot
+
+if TYPE_CHECKING:
+    from memprof_middleware.heap.instruments import Instruments
 
 # While nothing is suspected, containers are measured with every so many snapshots.
 _CALM_STEPS = 10

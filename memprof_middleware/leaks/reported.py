@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.memory import MAPPED, MEMORY, NATIVE, RETAINED, UNTRACKED, memory_of
@@ -12,12 +13,14 @@ from memprof_middleware.leaks.feed import TIME
 from memprof_middleware.leaks.grouping import LIBRARY, STANDARD, depth_in_package
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident
-from memprof_middleware.leaks.life import Life
 from memprof_middleware.leaks.past import Past
-from memprof_middleware.leaks.populations import lockstep
 from memprof_middleware.leaks.series import at
 from memprof_middleware.model import Leak, LeakKind
 from memprof_middleware.model.value import valueclass
+from memprof_middleware.probes.loading import loading
+
+if TYPE_CHECKING:
+    from memprof_middleware.leaks.life import Life
 
 _KINDS: Mapping[str, LeakKind] = {
     UNTRACKED: "untracked",
@@ -177,6 +180,8 @@ def _by_name(growth: Growth, life: Life, told: str, past: Past, history: History
 
 def _led_by_member(incident: Incident, life: Life, past: Past, rank: Callable[[str], float]) -> Incident:
     """The incident, led by a member of what has passed the tests, unless its leader says more, or as much in step."""
+    with loading("leaks.populations"):
+        from memprof_middleware.leaks.populations import lockstep
     population = life.finding.population
     passed = [name for name in (population.name, *population.also) if name in incident.names]
     leader = incident.leader.name

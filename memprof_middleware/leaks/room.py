@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from memprof_middleware.model import MB, MemorySnapshot
 from memprof_middleware.model.value import valueclass
 
+if TYPE_CHECKING:
+    from memprof_middleware.leaks.past import Past
+
 # Parts of the room at which growth is looked at, suspected and confirmed.
 LOOK, SUSPECT, CONFIRM = 0.2, 0.28, 0.35
+# Beside what is told already growth is looked at from a smaller part of the room: what is told may go on as that. So
+# is all memory together.
+LEAST_TOLD = 0.05
 # Where no limit is set, growth by which a process has become so many times larger matters as much as a limit's share;
 # but nobody minds that a small process takes so little more.
 _DOUBLED, _LEAST = 1.0, 96 * MB
@@ -63,3 +71,17 @@ def room_of(first: MemorySnapshot, others: Sequence[MemorySnapshot] = (), worker
     total, words, _ = min(found)
     left = None if limit is None else max(0.0, limit[0]) * MB
     return Room(max(1.0, total) * MB, used * MB, words, left, shared=limit is not None and limit[2])
+
+
+def taken(past: Past) -> list[float]:
+    """Memory that the process has taken at each row: all except files and the free memory of the C library."""
+    return [
+        heap - (0.0 if math.isnan(free) else free)
+        for heap, free in zip(past.column("heap"), past.column("retained"), strict=True)
+    ]
+
+
+def has_taken(past: Past, space: Room, part: float = LOOK) -> bool:
+    """Whether the process has grown enough, by a part of the room, for a leak to matter."""
+    total = taken(past)
+    return bool(total) and total[-1] - min(total) >= part * space.total

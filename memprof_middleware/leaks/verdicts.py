@@ -6,6 +6,7 @@ import dataclasses
 import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.load import Load
@@ -17,7 +18,6 @@ from memprof_middleware.leaks.feed import REQUESTS
 from memprof_middleware.leaks.finding import CONFIRM_SECONDS
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident
-from memprof_middleware.leaks.life import Life
 from memprof_middleware.leaks.room import CONFIRM
 from memprof_middleware.model import MB, FedBy, Leak, LeakState, Severity
 from memprof_middleware.model.forecast import Ahead
@@ -25,6 +25,9 @@ from memprof_middleware.model.holders import NO_PATH
 from memprof_middleware.model.urgency import SETTLED_SECONDS, Urgency
 from memprof_middleware.text.headline import quantity, rarely
 from memprof_middleware.text.words import size
+
+if TYPE_CHECKING:
+    from memprof_middleware.leaks.life import Life
 
 # How sure each state is.
 _WATCHED, _SUSPECTED, _CONFIRMED = 0.6, 0.8, 0.9

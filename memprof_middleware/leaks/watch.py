@@ -8,6 +8,7 @@ import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.load import Load
@@ -15,31 +16,30 @@ from memprof_middleware.analysis.memory import memory_of
 from memprof_middleware.config import Config
 from memprof_middleware.cpu_budget import CpuBudget
 from memprof_middleware.failures import Failures
-from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.leaks.candidates import Turns
-from memprof_middleware.leaks.ceiling import ends_before
 from memprof_middleware.leaks.collecting import Collecting
 from memprof_middleware.leaks.detector import still_open
 from memprof_middleware.leaks.ended import resolved
 from memprof_middleware.leaks.feed import REQUESTS, TIME
-from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.grouping import BUILTIN, Scene, telling_rank
 from memprof_middleware.leaks.growth import Growth, find_growths
 from memprof_middleware.leaks.holders import Holders
 from memprof_middleware.leaks.incidents import Incident, find_incidents, to_search
-from memprof_middleware.leaks.judge import has_taken, look, whole
-from memprof_middleware.leaks.life import Life, live
 from memprof_middleware.leaks.measuring import Measuring
 from memprof_middleware.leaks.pausing import pausing
-from memprof_middleware.leaks.populations import lockstep, twins
-from memprof_middleware.leaks.present import present
 from memprof_middleware.leaks.reported import Case, cases, first_told, is_better, led, named_anew, unseen
-from memprof_middleware.leaks.room import Room, room_of
+from memprof_middleware.leaks.room import LEAST_TOLD, Room, has_taken, room_of
 from memprof_middleware.leaks.verdicts import has_ended, heap_per_hour, timed, verdict_of
 from memprof_middleware.leaks.whereabouts import Whereabouts
 from memprof_middleware.model import SEVERITIES, FedBy, Forecast, Leak, MemorySnapshot, Resolved
 from memprof_middleware.model.forecast import Ahead
 from memprof_middleware.model.urgency import fill_urgency
+from memprof_middleware.probes.loading import loading
+
+if TYPE_CHECKING:
+    from memprof_middleware.heap.instruments import Instruments
+    from memprof_middleware.leaks.finding import Finding
+    from memprof_middleware.leaks.life import Life
 
 # All memory has grown for this long before that is an alert, so it need not be judged with every snapshot.
 _GROWTH_SECONDS, _GROWTH_JUDGED_SECONDS = 7200.0, 30.0
@@ -161,11 +161,15 @@ class LeakWatch:
 
     def _judge_whole(self) -> None:
         room = self._room()
-        found = None if room is None else whole(self._past, room)
+        if room is None or not (self._whole or has_taken(self._past, room, LEAST_TOLD)):
+            return
+        with loading("leaks.judge"):
+            from memprof_middleware.leaks.judge import whole
+        found = whole(self._past, room)
         self._past.release()
         old = found is not None and found.growth is not None and found.growth.seconds >= _GROWTH_SECONDS
         grown = [found] if found is not None and old and found.confirmed else []
-        self._whole = live(self._whole, grown, lambda finding: present(self._past, finding))
+        self._whole = self._lived(self._whole, grown)
 
     def tell_time(self, history: History) -> None:
         """Bring the time to the limit of each leak up to date, with each snapshot, whether or not it was judged."""
@@ -185,6 +189,10 @@ class LeakWatch:
 
     def ends_before(self, left: float, seconds: float) -> bool:
         """Whether the growth of a period ends, by the word of what grows, before so many bytes are used."""
+        if all(seen.bound is None for seen in self._past.containers.values()):
+            return False
+        with loading("leaks.ceiling"):
+            from memprof_middleware.leaks.ceiling import ends_before
         found = ends_before(self._past, left, seconds)
         self._past.release()
         return found
@@ -195,21 +203,29 @@ class LeakWatch:
         return {key: life for key, life in self._lives.items() if life.is_open}
 
     def _look(self, history: History) -> None:
-        """Judge the past; containers are measured again before a first report."""
+        """Judge the past; containers are measured again before a first report. What judges comes once it is needed."""
         room = self._room()
-        if room is None:
+        if room is None or not (self._lives or has_taken(self._past, room)):
             return
         found = self._looked(room, history)
         known = frozenset[str]().union(*(life.names for life in self._lives.values()))
         new = any(one.suspected and not one.population.names & known for one in found)
         if new and self.measuring.renew(history):
             found = self._looked(room, history)
-        self._lives = live(self._lives, found, lambda finding: present(self._past, finding))
+        self._lives = self._lived(self._lives, found)
         self._collecting.consider(found, history)
 
     def _looked(self, room: Room, history: History) -> list[Finding]:
+        with loading("leaks.judge"):
+            from memprof_middleware.leaks.judge import look
         asked, cheap = self._collecting.asked, self._collecting.is_cheap(history)
         return look(self._past, room, self._holders.share_root, asked, collectable=cheap, told=bool(self._lives))
+
+    def _lived(self, lives: Mapping[str, Life], found: Sequence[Finding]) -> dict[str, Life]:
+        with loading("leaks.life"):
+            from memprof_middleware.leaks.life import live
+            from memprof_middleware.leaks.present import present
+        return live(lives, found, lambda finding: present(self._past, finding))
 
     def _room(self) -> Room | None:
         first = self.measuring.first
@@ -314,6 +330,8 @@ class LeakWatch:
 
     def _in_step(self, a: str, b: str) -> bool:
         """Whether two series rise and fall together: of one look at every look, else in the long run."""
+        with loading("leaks.populations"):
+            from memprof_middleware.leaks.populations import lockstep, twins
         series = [self._past.series(name) for name in (a, b)]
         says_nothing = BUILTIN in {self._probes.rank(a), self._probes.rank(b)}
         alike = self._past.is_type(a) == self._past.is_type(b) and not says_nothing

@@ -6,19 +6,21 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from memprof_middleware.config import Config
 from memprof_middleware.cpu_budget import CpuBudget
 from memprof_middleware.failures import Failures
-from memprof_middleware.heap.definitions import Definition
-from memprof_middleware.heap.instruments import Instruments
+from memprof_middleware.heap.answers import Definition
 from memprof_middleware.leaks.grouping import root_of
 from memprof_middleware.leaks.pausing import Halted
 from memprof_middleware.model import Leak
 from memprof_middleware.model.holders import HELD_NATIVE, HIDDEN, NO_PATH
 from memprof_middleware.text.advice import pattern_of
 from memprof_middleware.text.subject import named_by_path, task_of
+
+if TYPE_CHECKING:
+    from memprof_middleware.heap.instruments import Instruments
 
 # Paths whose place in the source is remembered: verdicts are few, and their paths change seldom.
 _MOST_KNOWN = 64

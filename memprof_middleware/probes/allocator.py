@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import sys
 from collections.abc import Callable
@@ -17,6 +16,11 @@ _FOREIGN = (
     ("MallocExtension_ReleaseFreeMemory", "tcmalloc"),
     ("TCMalloc_Internal_GetStats", "tcmalloc"),
     ("mi_malloc", "mimalloc"),
+)
+# The fields of ``struct mallinfo2``.
+_MALLINFO2 = (
+    *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+    *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
 )
 
 
@@ -54,62 +58,78 @@ def allocator_stats() -> AllocatorStats:
     return AllocatorStats(found.uordblks + found.hblkhd, found.fordblks, blocks, name)
 
 
-class _Mallinfo2(ctypes.Structure):
-    _fields_ = [
-        (field, ctypes.c_size_t)
-        for field in (
-            "arena",
-            "ordblks",
-            "smblks",
-            "hblks",
-            "hblkhd",
-            "usmblks",
-            "fsmblks",
-            "uordblks",
-            "fordblks",
-            "keepcost",
-        )
-    ]
-
-
-class _DlInfo(ctypes.Structure):
-    _fields_ = [
-        ("dli_fname", ctypes.c_char_p),
-        ("dli_fbase", ctypes.c_void_p),
-        ("dli_sname", ctypes.c_char_p),
-        ("dli_saddr", ctypes.c_void_p),
-    ]
-
-
 @functools.cache
 def _own_allocator() -> tuple[str, Callable[[], Any] | None]:
-    return identify(ctypes.CDLL(None)) if sys.platform == "linux" else ("other", None)
+    if sys.platform != "linux":
+        return "other", None
+    try:
+        symbols = _Symbols()
+    except ImportError:  # a Python that was built without
+        return "other", None
+    name, address = identify(symbols.address, symbols.home)
+    return name, None if address is None else symbols.mallinfo2(address)
 
 
-def identify(loaded: Any) -> tuple[str, Callable[[], Any] | None]:
-    """Identify the library behind ``malloc`` on Linux, and return its ``mallinfo2`` where that can be trusted.
+def identify(address_of: Callable[[str], int | None], home_of: Callable[[int], int | None]) -> tuple[str, int | None]:
+    """Identify the library behind ``malloc`` on Linux, and find its ``mallinfo2`` where that can be trusted.
 
     Args:
-        loaded: every symbol of the process, as ``ctypes.CDLL(None)`` gives them.
+        address_of: the address of a symbol of this process; ``None``: there is none.
+        home_of: where the library is loaded that an address belongs to.
+
+    Returns:
+        Its name, and the address.
     """
     for symbol, name in _FOREIGN:
-        if hasattr(loaded, symbol):
+        if address_of(symbol) is not None:
             return name, None
-    if not hasattr(loaded, "gnu_get_libc_version"):
+    malloc, own = address_of("malloc"), address_of("gnu_get_libc_version")
+    if own is None:
         return "musl", None
     # Any other preloaded allocator: malloc does not come from where the C library is.
-    if _home(loaded, "malloc") != _home(loaded, "gnu_get_libc_version"):
+    if malloc is None or home_of(malloc) != home_of(own):
         return "other", None
-    if not hasattr(loaded, "mallinfo2"):  # before 2.33: mallinfo counts in 32 bits and wraps at 2 GB
-        return "glibc", None
-    loaded.mallinfo2.restype = _Mallinfo2
-    loaded.mallinfo2.argtypes = ()
-    return "glibc", loaded.mallinfo2
+    return "glibc", address_of("mallinfo2")  # none before 2.33: mallinfo counts in 32 bits and wraps at 2 GB
 
 
-def _home(loaded: Any, symbol: str) -> int | None:
-    """Address at which the shared object of a symbol is loaded."""
-    info = _DlInfo()
-    address = ctypes.cast(getattr(loaded, symbol), ctypes.c_void_p)
-    loaded.dladdr.argtypes = (ctypes.c_void_p, ctypes.POINTER(_DlInfo))
-    return info.dli_fbase if loaded.dladdr(address, ctypes.byref(info)) else None
+class _Symbols:
+    """The symbols of this process, by the half of ctypes that is written in C: the other half weighs 0.2 MB.
+
+    Raises:
+        ImportError: this Python was built without it.
+    """
+
+    def __init__(self) -> None:
+        import _ctypes
+
+        self._c: Any = _ctypes
+        self._process = self._c.dlopen(None, 0)
+        self._word = type("_Word", (self._c._SimpleCData,), {"_type_": "L"})  # as large as size_t and a pointer
+        self._dladdr = self._function("dladdr", self._word)
+
+    def address(self, symbol: str) -> int | None:
+        """The address of a symbol."""
+        try:
+            return int(self._c.dlsym(self._process, symbol))
+        except OSError:
+            return None
+
+    def home(self, address: int) -> int | None:
+        """The address at which the shared object is loaded that an address belongs to."""
+        info = self._structure("_DlInfo", ("fname", "fbase", "sname", "saddr"))()
+        return info.fbase if self._dladdr(self._word(address), self._c.byref(info)) & 0xFFFFFFFF else None
+
+    def mallinfo2(self, address: int) -> Callable[[], Any]:
+        """The function of that name."""
+        return self._callable(address, self._structure("_Mallinfo2", _MALLINFO2))
+
+    def _function(self, symbol: str, result: type) -> Callable[..., Any]:
+        return self._callable(self._c.dlsym(self._process, symbol), result)
+
+    def _callable(self, address: int, result: type) -> Callable[..., Any]:
+        kind = type("_Function", (self._c.CFuncPtr,), {"_flags_": self._c.FUNCFLAG_CDECL, "_restype_": result})
+        found: Callable[..., Any] = kind(address)
+        return found
+
+    def _structure(self, name: str, fields: tuple[str, ...]) -> type:
+        return type(name, (self._c.Structure,), {"_fields_": [(field, self._word) for field in fields]})

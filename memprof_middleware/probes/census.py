@@ -95,7 +95,7 @@ def relative_error(count: int, stride: int) -> float:
 
 def _count(stride: int, pause: Callable[[float], object]) -> Census:
     cpu, began = time.thread_time(), time.perf_counter()
-    kinds = _kinds(stride)
+    kinds = kinds_of_objects(stride)
     total = len(kinds) * stride
     timer = _PauseTimer(cpu)
     count = _count_by_identity if _metaclasses_with_own_hash() else _count_by_type
@@ -104,14 +104,14 @@ def _count(stride: int, pause: Callable[[float], object]) -> Census:
     return Census(total, counts, stride, time.perf_counter() - began, time.thread_time() - cpu, timer.longest)
 
 
-def _kinds(stride: int) -> list[type]:
-    """Return the class of every live object, or of every ``stride``-th.
+def kinds_of_objects(stride: int = 1, generation: int | None = None) -> list[type]:
+    """Return the class of every live object, or of every ``stride``-th; or of those of one generation.
 
     The objects themselves are held within one C call only, in which no other thread runs. Held any longer, a tuple that
     a thread is just filling fails in its hands with a SystemError: ``tuple(generator)`` and uWSGI's request arguments
     must have one owner. What a request has made would live on, too, and be finalized in this thread.
     """
-    chosen: Iterator[list[Any]] = itertools.starmap(gc.get_objects, [()])
+    chosen: Iterator[list[Any]] = itertools.starmap(gc.get_objects, [(generation,)])
     if stride > 1:  # all of them need no second list
         first = random.randrange(stride)  # noqa: S311 - no secret is made
         chosen = map(operator.itemgetter(slice(first, None, stride)), chosen)

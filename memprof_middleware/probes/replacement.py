@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -28,5 +27,7 @@ def will_be_replaced(found: Listener, proc: Path = Path("/proc")) -> bool:
 
 def _stop_requested() -> bool:
     """Return whether uvicorn has received a signal; true if that is not known."""
+    import signal  # which uvicorn has loaded
+
     server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     return bool(getattr(server, "_captured_signals", True))

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from memprof_middleware.config import Config
-from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.model import MemorySnapshot
 from memprof_middleware.recycling import act, detection
 from memprof_middleware.recycling.decision import Breach, Decision, Rules, Situation, decide, lasts
@@ -19,6 +18,7 @@ from memprof_middleware.recycling.remedies import REMEDIES, Remedies, Remedy
 from memprof_middleware.text.words import several
 
 if TYPE_CHECKING:
+    from memprof_middleware.heap.instruments import Instruments
     from memprof_middleware.recycling.ledger import Ledger, Past
 
 # The snapshot that tells what a fresh worker uses: the first one after so many seconds.

@@ -10,13 +10,15 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from memprof_middleware.failures import Failures
-from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.model import MB
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes.real_thread import in_real_thread
+
+if TYPE_CHECKING:
+    from memprof_middleware.heap.instruments import Instruments
 
 Remedy = Literal["collect", "callbacks", "trim"]
 # In this order: what is collected and dropped can be trimmed.

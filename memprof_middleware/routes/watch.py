@@ -8,12 +8,12 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.memory import memory_of
 from memprof_middleware.cpu_budget import CpuBudget
 from memprof_middleware.failures import Failures
-from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.model import RouteGrowth, RouteWindows
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes import AllocatorStats
@@ -21,6 +21,9 @@ from memprof_middleware.routes.attribution import attribution, attribution_of_wo
 from memprof_middleware.routes.counter import Traffic, ended_between
 from memprof_middleware.routes.fit import Window
 from memprof_middleware.routes.work import CALM_SECONDS, MOST_SECONDS, Quota, Task, Work, finished, pauses
+
+if TYPE_CHECKING:
+    from memprof_middleware.heap.instruments import Instruments
 
 # Windows kept: an hour or two at the usual intervals, long enough for a small leak and short enough to forget a cache.
 MOST_WINDOWS = 120

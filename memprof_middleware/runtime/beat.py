@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from memprof_middleware.analysis.history import History
 from memprof_middleware.model import Condition, MemorySnapshot, WorkerSummary
+from memprof_middleware.model.value import valueclass
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Beat:
     """This process and its siblings at one moment.
 
@@ -43,7 +44,7 @@ class Beat:
         return all(int(self.worker) < int(sibling.worker) for sibling in self.siblings)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@valueclass(frozen=True, slots=True)
 class Conditions:
     """The conditions that an observer has judged and found.
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memprof_middleware.evidence.trigger import EvidenceWatch
 from memprof_middleware.failures import Failures
-from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.model import MemoryMetrics
 from memprof_middleware.runtime.beat import Beat
 from memprof_middleware.runtime.evaluator import Evaluator
 from memprof_middleware.runtime.setup import Setup
 from memprof_middleware.runtime.snapshots import Snapshots
 from memprof_middleware.workers.group import WorkerGroup
+
+if TYPE_CHECKING:
+    from memprof_middleware.heap.instruments import Instruments
 
 
 class EvidenceWriter:

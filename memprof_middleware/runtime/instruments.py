@@ -1,4 +1,4 @@
-"""The instruments of one process: the protocol that the runtime asks, and the probes behind it."""
+"""The instruments of one process: the probes behind the protocol that the runtime asks."""
 
 from __future__ import annotations
 
@@ -10,16 +10,13 @@ from _tracemalloc import get_traced_memory, is_tracing
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from memprof_middleware.forks import before_fork, is_forked
 from memprof_middleware.heap.cohorts import Cohort, Instances
 from memprof_middleware.heap.containers import SECONDS, Containers, find_containers
-from memprof_middleware.heap.definitions import Definition, define
-from memprof_middleware.heap.instruments import Instruments
 from memprof_middleware.heap.origins import module_of, rank_of
 from memprof_middleware.heap.populations import count_populations
-from memprof_middleware.heap.retainers import Holding, find_holders
 from memprof_middleware.heap.turnover import Turnover
 from memprof_middleware.probes.allocator import AllocatorStats, allocator_stats
 from memprof_middleware.probes.census import Census
@@ -27,6 +24,7 @@ from memprof_middleware.probes.gc_stats import GcRecorder, GcStats
 from memprof_middleware.probes.inherited import freeze_inherited, has_frozen
 from memprof_middleware.probes.limits import ContainerMemory, ContainerMemoryReader, MemoryLimit, memory_limit
 from memprof_middleware.probes.listening import Listener, listener
+from memprof_middleware.probes.loading import less_brought, loading
 from memprof_middleware.probes.native_census import CensusTaker, is_installed
 from memprof_middleware.probes.process import MemoryShare, ProcessMemory, memory_share, process_memory
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
@@ -34,6 +32,7 @@ from memprof_middleware.probes.turns import Turn
 from memprof_middleware.runtime.shared_census import shared_census
 
 if TYPE_CHECKING:
+    from memprof_middleware.heap.answers import Definition, Holding
     from memprof_middleware.heap.grown import GrownContainers
     from memprof_middleware.probes.replaced import Replacements
 
@@ -48,41 +47,6 @@ def _load_for_child() -> None:
     allocator_stats()  # finds the allocator once
     for name in _FORKED[is_installed()]:
         import_module(f"memprof_middleware.{name}")
-
-
-class ProcessInstruments(Instruments, Protocol):
-    """All readings of one process: those that features take, and those that a snapshot takes.
-
-    ``Probes`` reads the real process, ``memprof_middleware.testing.FakeProbes`` stands in for it in tests. A type
-    checker holds both against this protocol.
-    """
-
-    def limit(self) -> MemoryLimit:
-        """The smallest memory limit that holds for this process."""
-
-    def share(self) -> MemoryShare:
-        """The share of the resident memory that only this process maps."""
-
-    def gc(self) -> GcStats:
-        """Collections and pauses since ``start()``."""
-
-    def census(self, stride: int = ...) -> Census:
-        """Live objects by type; every ``stride``-th of them."""
-
-    def shared_census(self, stride: int, max_age: float) -> Census:
-        """A count of live objects, or one of another profiler here that is at most ``max_age`` seconds old."""
-
-    def freeze_inherited(self) -> int:
-        """Freeze the objects that a forked worker inherited, where that is of use. Returns how many."""
-
-    def tracemalloc(self) -> tuple[int, int] | None:
-        """Traced memory, current and peak, in bytes; ``None`` while nothing traces."""
-
-    def start(self) -> None:
-        """Begin to record collections. May be called again."""
-
-    def stop(self) -> None:
-        """Stop recording collections. May be called again."""
 
 
 class Probes:
@@ -141,7 +105,7 @@ class Probes:
 
     def census(self, stride: int = 1) -> Census:
         """Live objects by type, counted in slices; every ``stride``-th of them, or all where C counts."""
-        found = self._census.take(stride)
+        found = less_brought(self._census.take(stride))
         if not self._is_frozen:
             return found
         if self._replacements is None:
@@ -190,11 +154,13 @@ class Probes:
             from memprof_middleware.heap.near import find_near
 
             return find_near(type_names, pause=pause)
-        if not self._is_shared:
-            return find_holders(type_names, instances_of=self._instances, pause=pause)
-        from memprof_middleware.heap.held import find_held
+        if self._is_shared:
+            from memprof_middleware.heap.held import find_held
 
-        return find_held(type_names, instances_of=self._instances, pause=pause)
+            return find_held(type_names, instances_of=self._instances, pause=pause)
+        with loading("heap.retainers"):
+            from memprof_middleware.heap.retainers import find_holders
+        return find_holders(type_names, instances_of=self._instances, pause=pause)
 
     def cohorts(self) -> Mapping[str, tuple[Cohort, ...]]:
         """What has become of the instances that were found at each search for holders, by type: 1 us for each."""
@@ -202,6 +168,8 @@ class Probes:
 
     def define(self, path: str, *, pause: Callable[[float], object] = real_sleep) -> Definition:
         """The place in the source where a retaining path begins, and the code that adds to it."""
+        with loading("heap.definitions"):
+            from memprof_middleware.heap.definitions import define
         return define(path, pause=pause)
 
     @property

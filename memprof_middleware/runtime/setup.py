@@ -11,13 +11,13 @@ from memprof_middleware.config import Config
 from memprof_middleware.limits.levels import FixedTuner
 from memprof_middleware.model import MemorySnapshot
 from memprof_middleware.routes.counter import Traffic
-from memprof_middleware.runtime.instruments import ProcessInstruments
 from memprof_middleware.runtime.reporting import AlertCallback, LeakCallback
 from memprof_middleware.runtime.snapshotter import Trace
 
 if TYPE_CHECKING:
     from memprof_middleware.recycling.off import NoRecycler
     from memprof_middleware.recycling.recycler import Recycler
+    from memprof_middleware.runtime.readings import ProcessInstruments
     from memprof_middleware.sinks.sink import Sink
 
 

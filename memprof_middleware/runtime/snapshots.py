@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 
 from memprof_middleware.analysis.baseline import drift
 from memprof_middleware.analysis.history import History
@@ -12,9 +13,11 @@ from memprof_middleware.model import DriftReport, MemorySnapshot
 from memprof_middleware.runtime.baseline_file import read_baseline
 from memprof_middleware.runtime.count_policy import CountPolicy
 from memprof_middleware.runtime.features import Features
-from memprof_middleware.runtime.instruments import ProcessInstruments
 from memprof_middleware.runtime.setup import Setup
 from memprof_middleware.runtime.snapshotter import Snapshotter
+
+if TYPE_CHECKING:
+    from memprof_middleware.runtime.readings import ProcessInstruments
 
 
 class Snapshots:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from memprof_middleware.config import Config
 from memprof_middleware.errors import MemprofError
@@ -17,7 +17,9 @@ from memprof_middleware.model import MB, MemorySnapshot
 from memprof_middleware.probes import AllocatorStats, Census, GcStats
 from memprof_middleware.probes.census import relative_error
 from memprof_middleware.routes.counter import Traffic
-from memprof_middleware.runtime.instruments import ProcessInstruments
+
+if TYPE_CHECKING:
+    from memprof_middleware.runtime.readings import ProcessInstruments
 
 _T = TypeVar("_T")
 _RECENT_SECONDS = 60.0

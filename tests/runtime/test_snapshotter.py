@@ -16,7 +16,8 @@ from memprof_middleware import Config
 from memprof_middleware.failures import Failures
 from memprof_middleware.probes import Census
 from memprof_middleware.routes.counter import Traffic
-from memprof_middleware.runtime.instruments import Probes, ProcessInstruments
+from memprof_middleware.runtime.instruments import Probes
+from memprof_middleware.runtime.readings import ProcessInstruments
 from memprof_middleware.runtime.snapshotter import Snapshotter, Trace
 from memprof_middleware.testing import FakeClock, FakeProbes
 

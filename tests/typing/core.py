@@ -22,7 +22,8 @@ from memprof_middleware import (
     get_memory_profiler,
 )
 from memprof_middleware.analysis.history import History
-from memprof_middleware.runtime.instruments import Probes, ProcessInstruments
+from memprof_middleware.runtime.instruments import Probes
+from memprof_middleware.runtime.readings import ProcessInstruments
 from memprof_middleware.sinks import DogStatsdSink, OtlpSink, Sink
 from memprof_middleware.testing import FakeClock, FakeProbes, Recorder
 
