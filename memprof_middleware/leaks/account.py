@@ -165,9 +165,18 @@ def _named(past: Past, rest: Sequence[float], items: Sequence[Item], rows: Seque
         y = steps(rest, rows)
         if any(map(math.isnan, native)):
             kind = "untracked" if 2 * sum(python) > sum(y) else "native"
+        elif (certain := _certainly(sum(python), sum(steps(native, rows)), sum(y))) is not None:
+            kind = certain
         else:
             own = steps(native, rows)
             known = [steps(item.population.values, rows) for item in moving(items, rows)]
             share = Normal.of([*known, own, python], y, [1.0] * len(y)).solve_non_negative(free=len(known))
             kind = "untracked" if share[-1] * abs(sum(python)) > share[-2] * abs(sum(own)) else "native"
     return Population(NATIVE if kind == "native" else UNTRACKED, kind, list(rest))
+
+
+def _certainly(python: float, native: float, rest: float) -> LeakKind | None:
+    """The allocator of unexplained memory, if the other one has not gained half of it in all; ``None``: both have."""
+    if python < rest / 2 <= native:
+        return "native"
+    return "untracked" if native < rest / 2 <= python else None

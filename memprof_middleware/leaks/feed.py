@@ -13,6 +13,8 @@ REQUESTS, TIME = "requests", "time"
 _MOST_ROUTES, _PARTS = 12, 24
 # All requests are taken for the feed unless another leaves so much less of the increments.
 _BETTER = 0.7
+# A feed is proven if it leaves no more than this part of what time leaves of the increments, and these vary so much.
+_PROVEN, _VARIES = 0.5, 0.02
 
 
 def feeds(
@@ -39,6 +41,21 @@ def choose(times: Sequence[float], levels: Sequence[float], candidates: Mapping[
     if REQUESTS in left and left[best] > _BETTER * left[REQUESTS]:
         return REQUESTS
     return best
+
+
+def is_proven(times: Sequence[float], levels: Sequence[float], feed: Sequence[float]) -> bool:
+    """Whether growth follows a feed and not time: it is faster where there is more of the feed.
+
+    Under an even traffic nobody can tell; there a job may bring the growth that runs beside the requests.
+    """
+    if len(times) < 2 or times[-1] <= times[0] or feed[-1] <= feed[0]:
+        return False
+    edges = [times[0] + (times[-1] - times[0]) * part / _PARTS for part in range(_PARTS + 1)]
+    places = [_place(times, edge) for edge in edges]
+    growth = _steps(levels, places)
+    by_time = _left(growth, _steps(times, places))
+    varies = by_time > _VARIES * sumprod(growth, growth)
+    return varies and _left(growth, _steps(feed, places)) <= _PROVEN * by_time
 
 
 def _place(times: Sequence[float], when: float) -> tuple[int, int, float]:

@@ -9,7 +9,7 @@ from typing import Literal
 from memprof_middleware.analysis.memory import MEMORY
 from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.line import floor_of
-from memprof_middleware.leaks.present import Present, ended
+from memprof_middleware.leaks.present import Present, ended, level_for
 from memprof_middleware.model.value import valueclass
 
 State = Literal["suspected", "confirmed", "over"]
@@ -36,6 +36,7 @@ class Life:
         reason: why it is over, in words.
         told: the name under which it was first reported, and stays so until it is over; empty: not reported yet.
         seen: when it was looked at last, by the past's clock.
+        level: for how many seconds it has stood still, where that is long for what it has grown; else 0.
     """
 
     finding: Finding
@@ -46,6 +47,7 @@ class Life:
     reason: str = ""
     told: str = ""
     seen: float = 0.0
+    level: float = 0.0
 
     @property
     def bytes_per_hour(self) -> float:
@@ -168,10 +170,11 @@ def _next(life: Life, finding: Finding | None, now: Present | None) -> Life:
         if finding.population.name != life.name and finding.growth is not None:  # another series, another height
             top = finding.growth.levels[-1]
         finding = _as_before(finding, life)
-        return dataclasses.replace(life, finding=finding, state="confirmed" if confirmed else "suspected", top=top)
+        state: State = "confirmed" if confirmed else "suspected"
+        return dataclasses.replace(life, finding=finding, state=state, top=top, level=0.0)
     if life.relapses < _MOST_RELAPSES and (reason := ended(floor, now, begin, life.finding)):
         return dataclasses.replace(life, state="over", top=top, reason=reason)
-    return dataclasses.replace(life, top=top)
+    return dataclasses.replace(life, top=top, level=level_for(floor, now, begin, life.finding))
 
 
 def _as_before(finding: Finding, life: Life) -> Finding:

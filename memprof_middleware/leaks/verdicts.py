@@ -242,6 +242,8 @@ def _evidence(incident: Incident, life: Life | None) -> Iterator[str]:
     growth = incident.leader
     if life is not None:
         yield from life.finding.evidence
+        if life.level:
+            yield f"Has not grown for {life.level / 3600:.1f} h; resolved when it stays level for a day"
         if life.relapses:
             times = "once" if life.relapses == 1 else f"{life.relapses} times"
             yield f"Was over {times} and grew again"
