@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import sub
 
 from memprof_middleware.analysis.least_squares import Normal
 from memprof_middleware.analysis.memory import BLOCK, MAPPED, NATIVE, UNTRACKED
+from memprof_middleware.leaks.feed import feeds
 from memprof_middleware.leaks.grouping import root_of
 from memprof_middleware.leaks.past import Past
-from memprof_middleware.leaks.populations import Population, misfit, together
+from memprof_middleware.leaks.populations import Population, misfit, populations, together
 from memprof_middleware.leaks.weighing import Item, block_bytes, less, moving, set_right, steps, weigh
 from memprof_middleware.model import LeakKind
 from memprof_middleware.model.value import valueclass
@@ -100,18 +101,43 @@ def in_use(past: Past) -> list[float]:
     ]
 
 
-def account(past: Past, populations: Sequence[Population], feeds: Iterable[Sequence[float]] = ()) -> Account:
+class Books:
+    """The account of a past, made once for all who ask for it in one state of that past.
+
+    Args:
+        past: the past of the process.
+        same_root: whether two types are held by one root.
+    """
+
+    def __init__(self, past: Past, same_root: Callable[[str, str], bool] = lambda _a, _b: False) -> None:
+        self._past, self._same_root = past, same_root
+        self._made: tuple[int, Account] | None = None
+
+    def account(self) -> Account:
+        """The account as of now."""
+        if self._made is None or self._made[0] != self._past.version:
+            past = self._past
+            feeding = feeds(past.column("times"), past.column("requests"), past.routes())
+            self._made = past.version, account(past, populations(past, self._same_root), feeding.values())
+        return self._made[1]
+
+    def release(self) -> None:
+        """Let go of it: it weighs more than the past."""
+        self._made = None
+
+
+def account(past: Past, counted: Sequence[Population], feeding: Iterable[Sequence[float]] = ()) -> Account:
     """Estimate the bytes of the populations, and find unexplained memory.
 
     Args:
         past: the past of the process.
-        populations: what grows, or has moved.
-        feeds: what may feed memory that nobody sees, at each row.
+        counted: what grows, or has moved.
+        feeding: what may feed memory that nobody sees, at each row.
     """
-    total, feeding = in_use(past), list(feeds)
+    total, feeding = in_use(past), list(feeding)
     rows = sorted({round(part * (past.size - 1) / _STRETCHES) for part in range(_STRETCHES + 1)})
-    items = [Item(one, one.entry_bytes, True) for one in populations if one.entry_bytes is not None]
-    unknown = [one for one in populations if one.entry_bytes is None]
+    items = [Item(one, one.entry_bytes, True) for one in counted if one.entry_bytes is not None]
+    unknown = [one for one in counted if one.entry_bytes is None]
     block = _block(past, total, rows, feeding)
     mapped = _mapped(past, total, block)
     carries = mapped is not None and _carries(mapped, total)

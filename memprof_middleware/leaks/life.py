@@ -34,7 +34,9 @@ class Life:
         began: when it began, by the past's clock.
         relapses: how often it was over and grew again.
         reason: why it is over, in words.
-        told: the name under which it was first reported, and stays so until it is over; empty: not reported yet.
+        told: the name under which it is reported, until it is over; empty: not reported yet.
+        was: the name of the memory that it was reported as, before its owner was known; empty: it was not.
+        named: when its owner was known, in seconds since the epoch.
         seen: when it was looked at last, by the past's clock.
         level: for how many seconds it has stood still, where that is long for what it has grown; else 0.
     """
@@ -46,6 +48,8 @@ class Life:
     relapses: int = 0
     reason: str = ""
     told: str = ""
+    was: str = ""
+    named: float = 0.0
     seen: float = 0.0
     level: float = 0.0
 
@@ -70,8 +74,18 @@ class Life:
     @property
     def names(self) -> frozenset[str]:
         """All names of what grows, and the one under which it was reported."""
-        own = self.finding.population.names
-        return own | {self.told} if self.told else own
+        return self.finding.population.names | ({self.told, self.was} - {""})
+
+    def under(self, name: str, now: float) -> Life:
+        """The same, reported under a name.
+
+        Args:
+            name: of the incident.
+            now: seconds since the epoch.
+        """
+        if not self.told or name == self.told or self.told not in MEMORY:
+            return dataclasses.replace(self, told=name)
+        return dataclasses.replace(self, told=name, was=self.told, named=now)
 
 
 def live(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from memprof_middleware.heap.cohorts import Cohort
 from memprof_middleware.leaks.cohorts import ObservedCohort
 from memprof_middleware.leaks.feed import is_proven
