@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from operator import sub
 
 from memprof_middleware.analysis.least_squares import Normal
 from memprof_middleware.analysis.memory import BLOCK, MAPPED, NATIVE, UNTRACKED, kept_free
+from memprof_middleware.leaks.feed import feeds
 from memprof_middleware.leaks.grouping import root_of
 from memprof_middleware.leaks.past import Past
-from memprof_middleware.leaks.populations import Population, misfit, together
+from memprof_middleware.leaks.populations import Population, misfit, populations, together
 from memprof_middleware.leaks.room import taken
 from memprof_middleware.leaks.weighing import Item, block_bytes, less, moving, set_right, steps, weigh
 from memprof_middleware.model import LeakKind
@@ -94,24 +95,24 @@ def in_step(values: Sequence[float], memory: Sequence[float]) -> bool:
     return misfit(values, memory) <= _IN_STEP and together(values, memory) >= _TOGETHER
 
 
-def in_use(past: Past, feeds: Sequence[Sequence[float]] = ()) -> list[float]:
+def in_use(past: Past, feeding: Sequence[Sequence[float]] = ()) -> list[float]:
     """Memory in use at each row: all memory except files and the free memory of both allocators.
 
     Args:
         past: the past of the process.
-        feeds: what may feed memory that is in no block, at each row.
+        feeding: what may feed memory that is in no block, at each row.
     """
-    return _in_use(past, feeds)[0]
+    return _in_use(past, feeding)[0]
 
 
-def _in_use(past: Past, feeds: Sequence[Sequence[float]]) -> tuple[list[float], float]:
+def _in_use(past: Past, feeding: Sequence[Sequence[float]]) -> tuple[list[float], float]:
     """Memory in use at each row, and the bytes of a block."""
     total, native, blocks = taken(past), past.column("native"), past.column("blocks")
     others = list(map(sub, total, native)) if not any(map(math.isnan, native)) else total
     block = BLOCK
     if others is not total and not any(map(math.isnan, blocks)):
         # What is freed stays with the allocator as a rule: memory grows with the most blocks so far.
-        block = block_bytes(others, list(accumulate(blocks, max)), _rows(past), feeds)
+        block = block_bytes(others, list(accumulate(blocks, max)), _rows(past), feeding)
     return list(map(sub, total, kept_free(others, blocks, block))), block
 
 
@@ -120,18 +121,43 @@ def _rows(past: Past) -> list[int]:
     return sorted({round(part * (past.size - 1) / _STRETCHES) for part in range(_STRETCHES + 1)})
 
 
-def account(past: Past, populations: Sequence[Population], feeds: Iterable[Sequence[float]] = ()) -> Account:
+class Books:
+    """The account of a past, made once for all who ask for it in one state of that past.
+
+    Args:
+        past: the past of the process.
+        same_root: whether two types are held by one root.
+    """
+
+    def __init__(self, past: Past, same_root: Callable[[str, str], bool] = lambda _a, _b: False) -> None:
+        self._past, self._same_root = past, same_root
+        self._made: tuple[int, Account] | None = None
+
+    def account(self) -> Account:
+        """The account as of now."""
+        if self._made is None or self._made[0] != self._past.version:
+            past = self._past
+            feeding = feeds(past.column("times"), past.column("requests"), past.routes())
+            self._made = past.version, account(past, populations(past, self._same_root), feeding.values())
+        return self._made[1]
+
+    def release(self) -> None:
+        """Let go of it: it weighs more than the past."""
+        self._made = None
+
+
+def account(past: Past, counted: Sequence[Population], feeding: Iterable[Sequence[float]] = ()) -> Account:
     """Estimate the bytes of the populations, and find unexplained memory.
 
     Args:
         past: the past of the process.
-        populations: what grows, or has moved.
-        feeds: what may feed memory that nobody sees, at each row.
+        counted: what grows, or has moved.
+        feeding: what may feed memory that nobody sees, at each row.
     """
-    rows, feeding = _rows(past), list(feeds)
+    rows, feeding = _rows(past), list(feeding)
     total, block = _in_use(past, feeding)
-    items = [Item(one, one.entry_bytes, True) for one in populations if one.entry_bytes is not None]
-    unknown = [one for one in populations if one.entry_bytes is None]
+    items = [Item(one, one.entry_bytes, True) for one in counted if one.entry_bytes is not None]
+    unknown = [one for one in counted if one.entry_bytes is None]
     mapped = _mapped(past, total, block)
     carries = mapped is not None and _carries(mapped, total)
     rest = list(map(sub, total, mapped)) if mapped is not None and carries else list(total)
@@ -176,9 +202,18 @@ def _named(past: Past, rest: Sequence[float], items: Sequence[Item], rows: Seque
         y = steps(rest, rows)
         if any(map(math.isnan, native)):
             kind = "untracked" if 2 * sum(python) > sum(y) else "native"
+        elif (certain := _certainly(sum(python), sum(steps(native, rows)), sum(y))) is not None:
+            kind = certain
         else:
             own = steps(native, rows)
             known = [steps(item.population.values, rows) for item in moving(items, rows)]
             share = Normal.of([*known, own, python], y, [1.0] * len(y)).solve_non_negative(free=len(known))
             kind = "untracked" if share[-1] * abs(sum(python)) > share[-2] * abs(sum(own)) else "native"
     return Population(NATIVE if kind == "native" else UNTRACKED, kind, list(rest))
+
+
+def _certainly(python: float, native: float, rest: float) -> LeakKind | None:
+    """The allocator of unexplained memory, if the other one has not gained half of it in all; ``None``: both have."""
+    if python < rest / 2 <= native:
+        return "native"
+    return "untracked" if native < rest / 2 <= python else None

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 
-from memprof_middleware.leaks.account import account
-from memprof_middleware.leaks.feed import feeds
+from memprof_middleware.leaks.account import Account, Books
 from memprof_middleware.leaks.past import Past
-from memprof_middleware.leaks.populations import populations
 from memprof_middleware.leaks.weighing import Item
 
 # What grows beside is looked so far ahead, as a part of the period that is known.
 _AHEAD = 0.5
 
 
-def ends_before(past: Past, left: float, seconds: float) -> bool:
+def ends_before(past: Past, left: float, seconds: float, made: Callable[[], Account] | None = None) -> bool:
     """Whether growth ends by the word of what grows before so much memory is used.
 
     Growth beside it must leave that memory free for as long as a forecast reaches: half of the period.
@@ -23,13 +22,13 @@ def ends_before(past: Past, left: float, seconds: float) -> bool:
         past: the past of the process.
         left: bytes until the limit.
         seconds: the period of the growth, up to now.
+        made: the account of the past, where somebody else needs it, too.
     """
     if past.size < 2 or all(seen.bound is None for seen in past.containers.values()):
         return False
     times, end = past.column("times"), past.size - 1
     begin = min(bisect_left(times, times[-1] - seconds), end - 1)
-    feeding = feeds(times, past.column("requests"), past.routes())
-    books = account(past, populations(past, lambda _a, _b: False), feeding.values())
+    books = (made or Books(past).account)()
     bounded = [(item, _room(item)) for item in books.items]
     gained = sum(_gained(item, begin, end) for item, room in bounded if room is not None)
     to_come = sum(item.each * room for item, room in bounded if room is not None)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
 
 from memprof_middleware.leaks import line, room
-from memprof_middleware.leaks.account import Account, account, in_step, in_use
-from memprof_middleware.leaks.feed import REQUESTS, TIME, choose, feeds
+from memprof_middleware.leaks.account import Account, Books, in_step, in_use
+from memprof_middleware.leaks.feed import REQUESTS, TIME, Feeding, feeds
 from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.line import Growth
 from memprof_middleware.leaks.past import Past
-from memprof_middleware.leaks.populations import Population, populations
+from memprof_middleware.leaks.populations import Population
 from memprof_middleware.leaks.room import Room, has_taken
 from memprof_middleware.leaks.saturation import fills, saturation
 from memprof_middleware.leaks.steps import doubles
@@ -36,6 +37,7 @@ def look(
     *,
     collectable: bool = False,
     told: bool = False,
+    made: Callable[[], Account] | None = None,
 ) -> list[Finding]:
     """Test every population that has used a large part of the headroom.
 
@@ -47,13 +49,13 @@ def look(
         collectable: a full collection can be asked for; then memory waits for one too, since garbage that waits for
             the collector holds buffers of C code as well.
         told: something is told already, so that its end must be seen.
+        made: the account of the past, where somebody else needs it, too.
     """
     if past.size < 2:
         return []
     if not told and not has_taken(past, space):
         return []
-    feeding = feeds(past.column("times"), past.column("requests"), past.routes())
-    books = account(past, populations(past, same_root), feeding.values())
+    books = (made or Books(past, same_root).account)()
     looker = _Looker(past, space, books, collected, collectable=collectable, told=told)
     found = [looker.item(item) for item in books.items]
     found += [looker.memory(memory) for memory in books.hidden]
@@ -82,9 +84,7 @@ def _bounded(past: Past, space: Room, begin: int, gained: float) -> str:
     """Whether most of what all memory has gained is of populations that end by their own word, and fit."""
     if gained > 0 and all(seen.bound is None for seen in past.containers.values()):
         return ""  # nothing says so: there is no need to weigh all
-    feeding = feeds(past.column("times"), past.column("requests"), past.routes())
-    books = account(past, populations(past, lambda _a, _b: False), feeding.values())
-    ends = [item for item in books.items if _fits(item.population, item.each, space)]
+    ends = [item for item in Books(past).account().items if _fits(item.population, item.each, space)]
     bounded = sum(max(0.0, item.gained(begin, past.size - 1)) for item in ends)
     return "most of it names its own maximum size" if bounded >= _MOST_BOUNDED * gained else ""
 
@@ -112,6 +112,7 @@ class _Looker:
         self._least = (room.LEAST_TOLD if told else room.LOOK / 2) * space.total
         self._times, self._requests = past.column("times"), past.column("requests")
         self._feeds = feeds(self._times, self._requests, past.routes())
+        self._feeding = Feeding(self._times, self._feeds)
 
     def item(self, item: Item) -> Finding | None:
         """A population that is counted."""
@@ -178,10 +179,8 @@ class _Looker:
     def _growth(self, one: Population, floor: Sequence[float], begin: int) -> tuple[Growth, str]:
         """The stretch from a row on over what feeds it, and the name of that."""
         times, levels = self._times[begin : len(floor)], floor[begin:]
-        candidates = {name: feed[begin : len(floor)] for name, feed in self._feeds.items()}
-        candidates = {name: feed for name, feed in candidates.items() if feed[-1] > feed[0]}
-        feed = choose(times, levels, candidates)
-        return Growth(begin, times, candidates[feed], levels, one.discrete), feed
+        feed = self._feeding.chosen(floor, begin, len(floor) - 1)
+        return Growth(begin, times, self._feeds[feed][begin : len(floor)], levels, one.discrete), feed
 
     def _led(self, memory: Population, begin: int, end: int, *, stepped: bool) -> Population:
         """Memory by the type that grows in step with it and is a leak by its own count: it says more than memory does.
@@ -190,9 +189,13 @@ class _Looker:
         """
         if stepped:
             return memory
-        beside = self._books.beside(memory, begin, end)
-        its = [one for one in beside if self._is_its(one.values, memory.values, begin, end)]
-        found = [one for one in its if self._is_straight(one, begin)][:_MOST_LEADING]
+        fed_by = self._fed_by(memory.values, begin, end)
+        leading = (
+            one
+            for one in self._books.beside(memory, begin, end)
+            if _agree(self._fed_by(one.values, begin, end), fed_by) and self._is_straight(one, begin)
+        )
+        found = list(itertools.islice(leading, _MOST_LEADING))
         if not found:
             return memory
         names = dict.fromkeys(name for one in found for name in (one.name, *one.also))
@@ -212,9 +215,7 @@ class _Looker:
 
     def _fed_by(self, values: Sequence[float], begin: int, end: int) -> str:
         """The feed of a series between two rows."""
-        last = min(end, len(values) - 1) + 1
-        candidates = {name: feed[begin:last] for name, feed in self._feeds.items() if feed[last - 1] > feed[begin]}
-        return choose(self._times[begin:last], values[begin:last], candidates)
+        return self._feeding.chosen(values, begin, min(end, len(values) - 1))
 
     def _bends(self, one: Population, each: float, growth: Growth, *, stepped: bool) -> str:
         """Why it is no straight line that goes on."""

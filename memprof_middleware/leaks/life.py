@@ -9,7 +9,7 @@ from typing import Literal
 from memprof_middleware.analysis.memory import MEMORY
 from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.line import floor_of
-from memprof_middleware.leaks.present import Present, ended
+from memprof_middleware.leaks.present import Present, ended, level_for
 from memprof_middleware.model.value import valueclass
 
 State = Literal["suspected", "confirmed", "over"]
@@ -34,8 +34,11 @@ class Life:
         began: when it began, by the past's clock.
         relapses: how often it was over and grew again.
         reason: why it is over, in words.
-        told: the name under which it was first reported, and stays so until it is over; empty: not reported yet.
+        told: the name under which it is reported, until it is over; empty: not reported yet.
+        was: the name of the memory that it was reported as, before its owner was known; empty: it was not.
+        named: when its owner was known, in seconds since the epoch.
         seen: when it was looked at last, by the past's clock.
+        level: for how many seconds it has stood still, where that is long for what it has grown; else 0.
     """
 
     finding: Finding
@@ -45,7 +48,10 @@ class Life:
     relapses: int = 0
     reason: str = ""
     told: str = ""
+    was: str = ""
+    named: float = 0.0
     seen: float = 0.0
+    level: float = 0.0
 
     @property
     def bytes_per_hour(self) -> float:
@@ -68,8 +74,18 @@ class Life:
     @property
     def names(self) -> frozenset[str]:
         """All names of what grows, and the one under which it was reported."""
-        own = self.finding.population.names
-        return own | {self.told} if self.told else own
+        return self.finding.population.names | ({self.told, self.was} - {""})
+
+    def under(self, name: str, now: float) -> Life:
+        """The same, reported under a name.
+
+        Args:
+            name: of the incident.
+            now: seconds since the epoch.
+        """
+        if not self.told or name == self.told or self.told not in MEMORY:
+            return dataclasses.replace(self, told=name)
+        return dataclasses.replace(self, told=name, was=self.told, named=now)
 
 
 def live(
@@ -168,10 +184,11 @@ def _next(life: Life, finding: Finding | None, now: Present | None) -> Life:
         if finding.population.name != life.name and finding.growth is not None:  # another series, another height
             top = finding.growth.levels[-1]
         finding = _as_before(finding, life)
-        return dataclasses.replace(life, finding=finding, state="confirmed" if confirmed else "suspected", top=top)
+        state: State = "confirmed" if confirmed else "suspected"
+        return dataclasses.replace(life, finding=finding, state=state, top=top, level=0.0)
     if life.relapses < _MOST_RELAPSES and (reason := ended(floor, now, begin, life.finding)):
         return dataclasses.replace(life, state="over", top=top, reason=reason)
-    return dataclasses.replace(life, top=top)
+    return dataclasses.replace(life, top=top, level=level_for(floor, now, begin, life.finding))
 
 
 def _as_before(finding: Finding, life: Life) -> Finding:

@@ -32,13 +32,14 @@ class Past:
     Attributes:
         containers: what each container was when it was measured last, by path.
         size: how many rows there are.
+        version: a number that changes with all that is kept.
         counted_from: since when types are counted in one way, by the clock of the rows.
         cohorts: what has become of entries and of instances.
     """
 
     def __init__(self, interval: float) -> None:
         self._interval = interval
-        self.size = 0
+        self.size = self.version = 0
         self._columns = {name: Column() for name in _COLUMNS}
         self._routes: dict[str, Column] = {}
         self._least: dict[str, int] = {}
@@ -56,7 +57,7 @@ class Past:
 
     def add(self, reading: Reading) -> None:
         """Keep a reading."""
-        self._known.clear()
+        self._change()
         if self._read is not None:
             most = _LONGEST_GAPS * self._interval + _LONGEST_SECONDS
             self._clock += min(max(reading.time - self._read, 1e-3), most)
@@ -83,7 +84,7 @@ class Past:
 
     def forget_counts(self) -> None:
         """Follow the types anew: what was counted so far cannot be compared with what comes."""
-        self._known.clear()
+        self._change()
         self._types.clear()
         self._least.clear()
         self.counted_from = self._clock
@@ -139,7 +140,7 @@ class Past:
 
     def correct(self, found: Mapping[str, Seen]) -> None:
         """Take what was measured of containers since the last reading for its own."""
-        self._known.clear()
+        self._change()
         self.cohorts.add({path: seen.cohorts for path, seen in found.items()}, self._clock)
         for path, seen in found.items():
             self.containers[path] = seen
@@ -149,6 +150,10 @@ class Past:
 
     def release(self) -> None:
         """Let go of what was worked out for those who asked: it would weigh more than the past itself."""
+        self._known.clear()
+
+    def _change(self) -> None:
+        self.version += 1
         self._known.clear()
 
     def _joined(self, column: Column) -> list[float]:

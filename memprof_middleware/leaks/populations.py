@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import pairwise
+from operator import sub
 
+from memprof_middleware.analysis.bounded import sumprod
 from memprof_middleware.leaks.cohorts import ObservedCohort
 from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.reading import Seen
@@ -117,8 +119,18 @@ def together(a: Sequence[float], b: Sequence[float]) -> float:
 
 def _steps(a: Sequence[float], b: Sequence[float]) -> tuple[list[float], list[float]]:
     size = min(len(a), len(b))
-    rows = sorted({round(part * (size - 1) / _POINTS) for part in range(_POINTS + 1)})
-    return [a[end] - a[begin] for begin, end in pairwise(rows)], [b[end] - b[begin] for begin, end in pairwise(rows)]
+    return _at(a, size, steps=True), _at(b, size, steps=True)
+
+
+def _at(values: Sequence[float], size: int, *, steps: bool = False) -> list[float]:
+    """The values of some two dozen rows of so many, or what comes from each to the next."""
+    found = list(map(values.__getitem__, _rows(size)))
+    return list(map(sub, found[1:], found)) if steps else found
+
+
+@functools.lru_cache(maxsize=64)
+def _rows(size: int) -> tuple[int, ...]:
+    return tuple(sorted({round(part * (size - 1) / _POINTS) for part in range(_POINTS + 1)}))
 
 
 def misfit(a: Sequence[float], b: Sequence[float]) -> float:
@@ -126,15 +138,15 @@ def misfit(a: Sequence[float], b: Sequence[float]) -> float:
     size = min(len(a), len(b))
     if size < _FEWEST:
         return math.inf
-    rows = sorted({round(part * (size - 1) / _POINTS) for part in range(_POINTS + 1)})
-    x, y = [a[row] for row in rows], [b[row] for row in rows]
+    x, y = _at(a, size), _at(b, size)
     reach = max(y) - min(y)
     mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
-    square = sum((value - mean_x) ** 2 for value in x)
+    x, y = [value - mean_x for value in x], [value - mean_y for value in y]
+    square = sumprod(x, x)
     if square <= 0 or reach <= 0:
         return math.inf
-    slope = sum((p - mean_x) * (q - mean_y) for p, q in zip(x, y, strict=True)) / square
-    left = sum((q - mean_y - slope * (p - mean_x)) ** 2 for p, q in zip(x, y, strict=True)) / len(x)
+    slope = sumprod(x, y) / square
+    left = sum([(q - slope * p) ** 2 for p, q in zip(x, y, strict=True)]) / len(x)
     return math.sqrt(left) / reach if slope > 0 else math.inf
 
 

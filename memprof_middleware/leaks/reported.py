@@ -96,19 +96,13 @@ def _tells(incident: Incident, life: Life, rank: Callable[[str], float]) -> tupl
     return rank(incident.leader.name), -len(incident.names & life.names)
 
 
-def named_anew(case: Case, own: Mapping[str, Leak]) -> Case:
-    """The case, to be named anew if it was suspected as memory and it is known what the memory is of.
+def named_anew(case: Case) -> Case:
+    """The case, to be named anew if it was reported as memory and it is known what the memory is of.
 
-    A suspicion is a line at INFO; a confirmed leak is a warning, and has the best name that is known then.
-
-    Args:
-        case: what was reported.
-        own: the last verdicts by name.
+    A type or a container says where to look, and memory does not; a suspicion has that name when it is confirmed.
     """
-    before = own.get(case.told)
-    suspected = before is not None and before.state == "suspected"
     known = case.life.state == "confirmed" and case.life.name not in MEMORY
-    return dataclasses.replace(case, told="") if suspected and known and case.told in MEMORY else case
+    return dataclasses.replace(case, told="") if known and case.told in MEMORY else case
 
 
 def led(case: Case, past: Past, history: History, rank: Callable[[str], float]) -> Incident | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from memprof_middleware.analysis.history import History
@@ -24,7 +24,7 @@ from memprof_middleware.model.forecast import Ahead
 from memprof_middleware.model.holders import NO_PATH
 from memprof_middleware.model.urgency import SETTLED_SECONDS, Urgency
 from memprof_middleware.text.headline import quantity, rarely
-from memprof_middleware.text.words import size
+from memprof_middleware.text.words import clock, size
 
 if TYPE_CHECKING:
     from memprof_middleware.leaks.life import Life
@@ -51,7 +51,7 @@ def verdict_of(
     before: Leak | None,
     route: FedBy,
     life: Life | None = None,
-    heap_per_hour: float = 0.0,
+    heap_per_hour: Callable[[], float] = lambda: 0.0,
 ) -> Leak:
     """The verdict on an incident; when its limit is reached is for :func:`timed` to say.
 
@@ -74,7 +74,7 @@ def verdict_of(
     confirmed = by_setting or (life is not None and life.state == "confirmed")
     confirmed = confirmed or (before is not None and before.state == "confirmed")
     state: LeakState = "confirmed" if confirmed else "suspected"
-    per_hour = life.bytes_per_hour if life is not None else max(0.0, heap_per_hour) if confirmed else 0.0
+    per_hour = life.bytes_per_hour if life is not None else max(0.0, heap_per_hour()) if confirmed else 0.0
     requests, seconds = (None, None) if confirmed else _decided(growth, life, config)
     if route == FedBy() and before is not None:
         route = FedBy(before.route, before.route_share, before.route_per_request)
@@ -90,7 +90,7 @@ def verdict_of(
         route_share=route.share,
         route_per_request=route.per_request,
         evidence=tuple(_evidence(incident, life, route)),
-        also=tuple(other.name for other in incident.others[:12]),
+        also=_also(incident, life),
         first=round(growth.first),
         last=round(growth.last),
         growth_percent=percent,
@@ -165,6 +165,12 @@ def has_ended(leak: Leak, values: Sequence[float], load: Load) -> bool:
         return min(values[len(values) * 2 // 3 :]) <= top and len(values) >= leak.snapshots
     stalled = stalled_for(values, load)
     return stalled > _STALLED * (load.served - stalled)
+
+
+def _also(incident: Incident, life: Life | None) -> tuple[str, ...]:
+    """What grows with it; and the memory that it was reported as, so that its alert goes on."""
+    names = [other.name for other in incident.others[:12]]
+    return (*names, life.was) if life is not None and life.was and life.was not in names else tuple(names)
 
 
 def _holder_before(growth: Growth, before: Leak | None) -> str:
@@ -245,10 +251,14 @@ def _evidence(incident: Incident, life: Life | None, route: FedBy) -> Iterator[s
     growth = incident.leader
     if life is not None:
         yield from life.finding.evidence
+        if life.level:
+            yield f"Has not grown for {life.level / 3600:.1f} h; resolved when it stays level for a day"
         if life.relapses:
             times = "once" if life.relapses == 1 else f"{life.relapses} times"
             yield f"Was over {times} and grew again"
-        if life.told and life.name != life.told:
+        if life.was:
+            yield f"First reported as {life.was}; {life.told} accounts for it since {clock(life.named)} UTC"
+        elif life.told and life.name != life.told:
             yield f"First reported as {life.told}; {life.name} accounts for it"
     else:
         yield f"Steady growth over {growth.snapshots} snapshots (last third {100 * growth.pace:.0f} % of the first)"

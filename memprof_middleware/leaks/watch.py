@@ -38,6 +38,7 @@ from memprof_middleware.probes.loading import loading
 
 if TYPE_CHECKING:
     from memprof_middleware.heap.instruments import Instruments
+    from memprof_middleware.leaks.account import Account, Books
     from memprof_middleware.leaks.finding import Finding
     from memprof_middleware.leaks.life import Life
 
@@ -79,6 +80,7 @@ class LeakWatch:
         self._holders = Holders(probes, failures, pause, budget)
         self._whereabouts = Whereabouts(probes, config, failures, pause, budget)
         self._collecting = Collecting(probes, self._past, failures)
+        self._books: Books | None = None
         self._routes: dict[str, tuple[float, FedBy]] = {}
         self._lives: dict[str, Life] = {}
         self._turns = Turns()
@@ -134,8 +136,9 @@ class LeakWatch:
         self.leaks = (*sorted(found.values(), key=_worst_first), *self._inherited)
         self.tell_time(history)
         self._count()
-        self._past.release()
+        self._release()
         now = {leak.name: leak for leak in self.leaks}
+        now |= {life.was: now[life.told] for life in self._open().values() if life.was and life.told in now}
         ended = [leak for leak in before if leak.name not in now or (leak.notable and not now[leak.name].notable)]
         self.reasons = {life.told: life.reason for life in gone.values()}
         reported = {leak.name for leak in self.leaks if leak.notable}
@@ -157,6 +160,7 @@ class LeakWatch:
         if not 0 <= now - self._whole_at < _GROWTH_JUDGED_SECONDS:  # a clock may jump
             self._whole_at = now
             self._judge_whole()
+        self._release()
         return any(life.state == "confirmed" for life in self._whole.values())
 
     def _judge_whole(self) -> None:
@@ -166,10 +170,15 @@ class LeakWatch:
         with loading("leaks.judge"):
             from memprof_middleware.leaks.judge import whole
         found = whole(self._past, room)
-        self._past.release()
         old = found is not None and found.growth is not None and found.growth.seconds >= _GROWTH_SECONDS
         grown = [found] if found is not None and old and found.confirmed else []
         self._whole = self._lived(self._whole, grown)
+
+    def _release(self) -> None:
+        """Let go of what was worked out for one beat."""
+        self._past.release()
+        if self._books is not None:
+            self._books.release()
 
     def tell_time(self, history: History) -> None:
         """Bring the time to the limit of each leak up to date, with each snapshot, whether or not it was judged."""
@@ -193,9 +202,7 @@ class LeakWatch:
             return False
         with loading("leaks.ceiling"):
             from memprof_middleware.leaks.ceiling import ends_before
-        found = ends_before(self._past, left, seconds)
-        self._past.release()
-        return found
+        return ends_before(self._past, left, seconds, self._account)
 
     # -- what was reported ---------------------------------------------------------------------------------------
 
@@ -219,7 +226,15 @@ class LeakWatch:
         with loading("leaks.judge"):
             from memprof_middleware.leaks.judge import look
         asked, cheap = self._collecting.asked, self._collecting.is_cheap(history)
-        return look(self._past, room, self._holders.share_root, asked, collectable=cheap, told=bool(self._lives))
+        told, root = bool(self._lives), self._holders.share_root
+        return look(self._past, room, root, asked, collectable=cheap, told=told, made=self._account)
+
+    def _account(self) -> Account:
+        if self._books is None:
+            with loading("leaks.account"):
+                from memprof_middleware.leaks.account import Books
+            self._books = Books(self._past, self._holders.share_root)
+        return self._books.account()
 
     def _lived(self, lives: Mapping[str, Life], found: Sequence[Finding]) -> dict[str, Life]:
         with loading("leaks.life"):
@@ -238,19 +253,22 @@ class LeakWatch:
         leaks: dict[str, Leak] = {}
         rank = functools.partial(telling_rank, scene=self._scene())
         for given in found:
-            case = named_anew(given, own)
+            case = named_anew(given)
             incident = led(case, self._past, history, rank)
             if incident is None:
                 continue
             if not case.told:
                 # What was only watched beside it lends no name to what has passed the tests.
                 names = {*case.life.finding.population.names, incident.leader.name} - {given.told}
-                passed = {name: leak for name, leak in own.items() if leak.state == "confirmed" or name in names}
+                others = {name: leak for name, leak in own.items() if name != given.told}
+                passed = {name: leak for name, leak in others.items() if leak.state == "confirmed" or name in names}
                 incident = self._renamed(incident, passed)
-            leak = self._verdict(incident, own.get(incident.leader.name), case.life, history, route_of)
-            leaks.setdefault(leak.name, leak)
+            before = own.get(given.told) or own.get(incident.leader.name)
+            at = history.series("timestamp")[-1]
             for key in case.keys:
-                self._lives[key] = dataclasses.replace(self._lives[key], told=leak.name)
+                self._lives[key] = self._lives[key].under(incident.leader.name, at)
+            leak = self._verdict(incident, before, case.life.under(incident.leader.name, at), history, route_of)
+            leaks.setdefault(leak.name, leak)
         return leaks
 
     def _watched(
@@ -300,7 +318,7 @@ class LeakWatch:
         route = self._route(incident.leader, route_of)
         if route == FedBy() and life is not None and life.finding.feed not in {REQUESTS, TIME}:
             route = FedBy(life.finding.feed)
-        heap = heap_per_hour(history, incident.leader.since) if life is None else 0.0
+        heap = functools.partial(heap_per_hour, history, incident.leader.since)
         leak = verdict_of(incident, self._config, before, route, life, heap)
         return self._whereabouts.filled(leak, incident.root, self._holders, before)
 
@@ -354,6 +372,8 @@ class LeakWatch:
 
     def _count(self) -> None:
         names = {leak.name for leak in self.leaks}
+        was = {life.was: life.told for life in self._lives.values() if life.was}  # counted under that name before
+        self._reached |= {(was[name], severity) for name, severity in self._reached if name in was}
         reached = {(leak.name, leak.severity) for leak in self.leaks if leak.notable and not self.is_ignored(leak)}
         self.detections.update(severity for _, severity in reached - self._reached)
         self._reached = {pair for pair in self._reached | reached if pair[0] in names}

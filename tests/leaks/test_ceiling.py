@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from memprof_middleware.leaks.account import Books
 from memprof_middleware.leaks.ceiling import ends_before
 from memprof_middleware.model import MB
 from tests.leaks.process import Process
@@ -46,3 +47,13 @@ def test_a_cache_that_was_full_long_ago_is_no_reason() -> None:
 def test_a_bound_that_is_passed_is_none() -> None:
     """What holds more than it says goes on."""
     assert not ends_before(filled(1_000).past, 10 * MB, HOURS)
+
+
+def test_the_account_is_made_once_for_all_who_ask_in_one_beat() -> None:
+    """The forecast and the judge ask for the same; after another reading it is made anew."""
+    process = filled(2_000)
+    books = Books(process.past)
+    first = books.account()
+    assert books.account() is first
+    process.run(1)
+    assert books.account() is not first

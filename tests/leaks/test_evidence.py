@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import pytest
 
-from memprof_middleware.leaks.feed import REQUESTS, TIME, choose, feeds
+from memprof_middleware.leaks.feed import REQUESTS, TIME, Feeding, feeds
 from memprof_middleware.leaks.line import Growth, begins, floor_of, straight
 from memprof_middleware.leaks.saturation import fills, saturation
 from memprof_middleware.leaks.steps import doubles
@@ -116,19 +116,23 @@ def summed(routes: dict[str, list[float]]) -> list[float]:
     return [sum(row) for row in zip(*routes.values(), strict=True)]
 
 
+def chosen(levels: Sequence[float], candidates: Mapping[str, Sequence[float]]) -> str:
+    return Feeding(MINUTES, candidates).chosen(levels, 0, len(MINUTES) - 1)
+
+
 def test_the_route_that_feeds_it_is_found() -> None:
     """One of three, by its windows."""
     routes = traffic()
     levels = [3 * requests for requests in routes["GET /b"]]
-    assert choose(MINUTES, levels, feeds(MINUTES, summed(routes), routes)) == "GET /b"
+    assert chosen(levels, feeds(MINUTES, summed(routes), routes)) == "GET /b"
 
 
 def test_all_requests_and_time_feed_too() -> None:
     """What every request keeps, and what a timer keeps while nobody comes."""
     routes = traffic()
     candidates = feeds(MINUTES, summed(routes), routes)
-    assert choose(MINUTES, [2 * requests for requests in summed(routes)], candidates) == REQUESTS
-    assert choose(MINUTES, [0.5 * time for time in MINUTES], candidates) == TIME
+    assert chosen([2 * requests for requests in summed(routes)], candidates) == REQUESTS
+    assert chosen([0.5 * time for time in MINUTES], candidates) == TIME
     assert set(feeds(MINUTES, [0.0] * len(MINUTES), {})) == {TIME}
 
 

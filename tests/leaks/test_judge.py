@@ -347,19 +347,67 @@ def _steady(number: int) -> Store:
 
 
 def test_over_and_again() -> None:
-    """Level for two hours and 1.2 times what it grew over: full. Above its old height: it grows again."""
-    process = Process()
-    level = {"most": 16_000}
-    process.keeps("app.STORE", lambda minute: min(level["most"], 100 * minute), 10_000)
+    """Level for 1.2 times the requests that fed it for certain, and two hours: full. Above its old height: again."""
+    process, most = Process(), {"most": 9_600}
+    process.traffic = lambda minute: 80 - 40 * (minute % 60 < 30)
+    process.keeps("app.STORE", lambda _: min(most["most"], sum(process.requests.values())), 20_000)
     lives = lives_of(process, {}, 158)
     assert lives["app.STORE"].state == "confirmed"
     assert lives_of(process, lives, 100)["app.STORE"].state == "confirmed"  # not level for long enough
     lives = lives_of(process, lives, 140)
     assert lives["app.STORE"].state == "over"
     assert "it is full: level for" in lives["app.STORE"].reason
-    level["most"] = 100_000
+    most["most"] = 100_000
     lives = lives_of(process, lives, 40)
     assert (lives["app.STORE"].state, lives["app.STORE"].relapses) == ("confirmed", 1)
+
+
+@pytest.mark.parametrize("kept", ["app.STORE", NATIVE])
+def test_a_job_that_rests_for_hours_is_not_over(kept: str) -> None:
+    """Under an even traffic nobody knows what feeds it: what stands still is over after a day, not after two hours."""
+    process = Process()
+
+    def level(minute: int) -> float:
+        return 100 * min(minute, 160) + 100 * max(0, minute - 700)
+
+    if kept == NATIVE:
+        process.native = lambda minute: 10_000 * level(minute)
+    else:
+        process.keeps(kept, level, 10_000)
+    lives = lives_of(process, {}, 158)
+    for _ in range(9):
+        lives = lives_of(process, lives, 60)
+        assert lives[kept].state == "confirmed"
+    assert lives[kept].level > 8 * 3600
+    lives = lives_of(process, lives, 60)
+    assert (lives[kept].state, lives[kept].relapses) == ("confirmed", 0)
+    lives = lives_of(process, lives, 30)
+    assert lives[kept].level == 0.0
+
+
+def test_what_stands_still_for_a_day_is_over() -> None:
+    """An alert does not stay for ever."""
+    process = Process()
+    process.native = lambda minute: min(160 * MB, minute * MB)
+    lives = lives_of(process, {}, 158)
+    for _ in range(24):
+        lives = lives_of(process, lives, 60)
+        assert lives[NATIVE].state == "confirmed"
+    lives = lives_of(process, lives, 60)
+    assert lives[NATIVE].state == "over"
+
+
+def test_a_batch_that_is_freed_takes_no_leak_of_memory_with_it() -> None:
+    """A type that nobody has weighed stood for memory that grows in step with it: the memory must be freed, too."""
+    process = Process()
+    process.types["lib.Batch"] = lambda minute: 10 * minute * (1 + minute % 9 // 8) if minute < 160 else 0
+    process.native = lambda minute: MB * minute * (1 + minute % 9 // 8) if minute < 160 else MB * (80 + minute / 4)
+    lives = lives_of(process, {}, 150)
+    (key,) = [key for key, life in lives.items() if "lib.Batch" in life.names]
+    assert lives[key].state == "confirmed"
+    for _ in range(12):
+        lives = lives_of(process, lives, 10)
+        assert lives[key].is_open
 
 
 def test_what_stands_still_is_not_told_at_its_old_pace() -> None:

@@ -203,7 +203,7 @@ def test_the_end_without_requests() -> None:
 
 def test_a_leak_that_a_setting_confirmed_is_as_urgent_as_the_growth_of_the_heap() -> None:
     """Nobody has weighed it, so the heap's own growth says when the limit is reached; a suspicion has no figure."""
-    given = (HELD, LABORATORY, None, FedBy(), None, 40e6)
+    given = (HELD, LABORATORY, None, FedBy(), None, lambda: 40e6)
     [leak] = timed([verdict_of(*given)], "none", Ahead(80e6))
     assert (leak.state, leak.bytes_per_hour, leak.hours_left) == ("confirmed", 40e6, 2.0)
     [leak] = timed([verdict_of(HELD, Config(), *given[2:])], "none", Ahead(80e6))

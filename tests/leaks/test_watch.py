@@ -13,6 +13,7 @@ from memprof_middleware.heap.cohorts import Cohort
 from memprof_middleware.heap.containers import Container, Containers
 from memprof_middleware.heap.definitions import Definition
 from memprof_middleware.heap.retainers import Holding
+from memprof_middleware.probes import AllocatorStats
 from memprof_middleware.testing import FakeClock, FakeProbes, Recorder
 
 
@@ -328,3 +329,30 @@ def test_native_memory_holds_only_where_nothing_was_left_out(shop: Shop, exhaust
         shop.kept_mb = 10.0 + number
         leaks = shop.minute()
     assert [(leak.kind, leak.holder) for leak in leaks] == [("native", holder)]
+
+
+def test_confirmed_memory_takes_the_name_of_its_owner_when_that_is_found() -> None:
+    """Native memory says nothing of where to look: one alert, which goes on under the path that accounts for it."""
+    shop = Shop(heap_size_mb=500)
+    names: dict[str, Leak] = {}
+    for minute in range(300):
+        if minute > 160:
+            shop.keeps("shop.ROWS", 100 * minute, weighs=2**20 / 100)
+        shop.kept_mb = float(minute)
+        shop.probes.allocated = AllocatorStats(int((20 + minute) * 2**20), 2**20, 200_000, "fake")
+        for leak in shop.minute():
+            if leak.state == "confirmed":
+                names[leak.name] = leak
+        shop.profiler.check_thresholds()
+    assert list(names) == ["native memory", "shop.ROWS"]
+    after = names["shop.ROWS"]
+    assert after.kind == "container"
+    assert after.detected_at == names["native memory"].detected_at
+    assert any(
+        text.startswith("First reported as native memory; shop.ROWS accounts for it since ") for text in after.evidence
+    )
+    told = [alert for alert in shop.heard.alerts if alert.name == "leak"]
+    assert [alert.active for alert in told if alert.urgency == told[0].urgency] == [True]
+    assert all(alert.active for alert in told)
+    assert not shop.profiler.metrics().resolved
+    shop.profiler.stop()
