@@ -392,7 +392,7 @@ def test_no_tuple_breaks_while_collections_are_watched(threshold: int) -> None:
             if sys._getframe(1).f_code in ours:
                 time.sleep(0.003)
 
-        ours = {{census._kinds.__code__, one_call.in_one_call.__code__}}
+        ours = {{census.kinds_of_objects.__code__, one_call.in_one_call.__code__}}
         sys.setswitchinterval(1e-4)
         heap = [[] for _ in range(30_000)]
         gc.callbacks.append(let_others_go_on)
