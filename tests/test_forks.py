@@ -124,6 +124,38 @@ def test_a_child_measures_with_instruments_of_its_own() -> None:
     profiler.stop()
 
 
+def test_a_fork_waits_for_an_import_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child never meets a module half loaded; an import that hangs holds a fork up for a moment only."""
+    begun, goes_on, steps = threading.Event(), threading.Event(), []
+
+    def load() -> None:
+        with forks.loading():
+            begun.set()
+            steps.append("begun")
+            goes_on.wait(10)
+            steps.append("loaded")
+
+    def enters() -> bool:
+        with forks.loading():
+            return True
+
+    for seconds, expected in ((60.0, ["begun", "loaded", "forked"]), (0.01, ["begun", "forked", "loaded"])):
+        monkeypatch.setattr(forks, "_FORK_WAITS_SECONDS", seconds)
+        thread = threading.Thread(target=load)
+        thread.start()
+        assert begun.wait(10)
+        if seconds > 1:
+            threading.Timer(0.1, goes_on.set).start()
+        assert in_child(enters) == "ended with 0"
+        steps.append("forked")
+        goes_on.set()
+        thread.join()
+        assert steps == expected
+        begun.clear()
+        goes_on.clear()
+        steps.clear()
+
+
 def test_one_that_fails_keeps_no_other_from_being_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hook that raises is passed over in silence: a fork is the application's."""
     done: list[str] = []

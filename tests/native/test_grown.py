@@ -24,6 +24,7 @@ TENANTS = {"one": {"events": []}, "two": {"events": []}}
 QUEUE = collections.deque()
 LOG = bytearray(30_000)
 SETTINGS = {str(number): number for number in range(500)}
+globals().update({f"page_{number}": bytes(4_000) + str(number).encode() for number in range(2_000)})
 ballast = [[number, {"a": [number]}] for number in range(50_000)]
 """
 PROGRAM = """
