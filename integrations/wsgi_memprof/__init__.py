@@ -110,11 +110,9 @@ class MemProfMiddleware:
 
     def _found(self, environ: WSGIEnvironment, counter: RequestCounter, path: str) -> tuple[RequestCounter, str]:
         """The counter of a request and its route: the framework's or the user's, else its path."""
-        template = environ.get(ROUTE)
-        if template is None and "bottle.route" in environ:
-            template = environ["bottle.route"].rule
+        template = _template(environ)
         if template is not None and path:
-            return self._traffic, LABELS[environ.get("REQUEST_METHOD", ""), template]
+            return self._traffic, _label(environ, environ.get(KEY, []), template)
         return counter, path or self._named(environ)
 
     def _within(self, environ: WSGIEnvironment, start_response: StartResponse, notes: list[str]) -> Iterable[bytes]:
@@ -123,12 +121,11 @@ class MemProfMiddleware:
         try:
             return self.app(environ, start_response)
         finally:
-            template = environ.get(ROUTE)
+            template = _template(environ)
             if self._route_name is not None:
                 notes.append(self._named(environ))
             elif template is not None:
-                prefix = environ.get("SCRIPT_NAME", "")
-                notes.append(label_within(notes, environ.get("REQUEST_METHOD", ""), prefix, template))
+                notes.append(_label(environ, notes, template))
 
     def _named(self, environ: WSGIEnvironment) -> str:
         try:
@@ -137,6 +134,19 @@ class MemProfMiddleware:
         except Exception as error:  # noqa: BLE001 - the user's rule must not fail the request
             self.profiler.failures.record("route_name", error)
             return UNMATCHED
+
+
+def _template(environ: WSGIEnvironment) -> str | None:
+    """The template of the route, where the framework has left one."""
+    template: str | None = environ.get(ROUTE)
+    if template is None and "bottle.route" in environ:
+        template = environ["bottle.route"].rule
+    return template
+
+
+def _label(environ: WSGIEnvironment, notes: list[str], template: str) -> str:
+    """The label of a template, with the prefix that a dispatcher in between has mounted the application at."""
+    return label_within(notes, environ.get("REQUEST_METHOD", ""), environ.get("SCRIPT_NAME", ""), template)
 
 
 class _Newcomer:

@@ -14,6 +14,8 @@ from starlette.background import BackgroundTask
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.test import Client
 
 import django_memprof
 from asgi_memprof import MemProfMiddleware as AsgiMiddleware
@@ -344,3 +346,54 @@ def test_django_streams(django_project, profiler):
         del response, environ
         assert profiler.traffic.in_flight == 0
     assert counted(profiler) == {"GET /stream": 2}
+
+
+def bottle_app():
+    import bottle
+
+    app = bottle.Bottle()
+    app.route("/b/<name>", callback=lambda name: name)
+    return app, "/b/red-shoes", "/b/<name>"
+
+
+def falcon_app():
+    import falcon
+
+    class Item:
+        def on_get(self, request, response, name):
+            response.text = name
+
+    app = falcon.App()
+    app.add_route("/f/{name}", Item())
+    return app, "/f/red-shoes", "/f/{name}"
+
+
+def plain_flask_app():
+    app = flask.Flask("shop")
+    app.add_url_rule("/p/<name>", "item", lambda name: name)
+    return app, "/p/red-shoes", "/p/<name>"
+
+
+@pytest.mark.parametrize("make", [bottle_app, falcon_app, plain_flask_app])
+@pytest.mark.parametrize("prefix", ["/one", "/two"])
+def test_a_template_below_a_dispatcher(profiler, make, prefix):
+    """Applications that are mounted at several places have several routes, as a mounted Starlette has."""
+    app, path, template = make()
+    outer = WsgiMiddleware(DispatcherMiddleware(app, {prefix: app}), profiler=profiler)
+    WsgiMiddleware(app, profiler=MemoryProfiler(Config(background=False)))  # has the framework leave its route
+    client = Client(outer)
+    for place in (path, prefix + path, prefix + path):
+        assert client.get(place).status_code == 200
+    assert counted(profiler) == {f"GET {template}": 1, f"GET {prefix}{template}": 2}
+
+
+@pytest.mark.parametrize("make", [bottle_app, falcon_app, plain_flask_app])
+def test_a_template_within_an_asgi_application(profiler, make):
+    """A WSGI application in an ASGI one is wrapped too, and its route is the request's."""
+    from a2wsgi import WSGIMiddleware
+
+    app, path, template = make()
+    inner = WSGIMiddleware(WsgiMiddleware(app, profiler=profiler))
+    client = TestClient(AsgiMiddleware(Starlette(routes=[Mount("/in", inner)]), profiler=profiler))
+    assert client.get(f"/in{path}").status_code == 200
+    assert counted(profiler) == {f"GET /in{template}": 1}
