@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from inspect import iscoroutinefunction
 from typing import Any
 
 from asgi_memprof.frameworks import have_routes_left
@@ -17,6 +16,7 @@ from memprof_middleware.registry import profiler_for
 from memprof_middleware.routes.counter import UNMATCHED
 from memprof_middleware.routes.labels import below
 from memprof_middleware.web.http.endpoint import endpoint_of
+from memprof_middleware.web.http.protocol import is_wsgi
 from memprof_middleware.web.http.visits import KEY, OWN, announce, settle, warn_twice
 
 __all__ = ["MemProfMiddleware", "get_profiler", "make_metrics_app"]
@@ -38,7 +38,7 @@ class MemProfMiddleware:
             (docs/routes.md lists them), and for other applications the path with ids and slugs folded.
 
     Raises:
-        ConfigError: both are given, or a setting is not valid.
+        ConfigError: both are given, a setting is not valid, or the application is WSGI.
 
     Attributes:
         profiler: the profiler at work.
@@ -53,7 +53,8 @@ class MemProfMiddleware:
         config: Config | None = None,
         route_name: Callable[[Scope], str | None] | None = None,
     ) -> None:
-        _refuse_wsgi(app)
+        if is_wsgi(app):
+            raise ConfigError("this application is WSGI: use wsgi_memprof, or MemProf(app) for Flask")
         self.app = app
         self.profiler = profiler_for(profiler, config)
         self._traffic = self.profiler.traffic
@@ -133,16 +134,6 @@ class MemProfMiddleware:
             if found is not None and found != _first_match(routes, scope, sibling + slash):
                 return True
         return False
-
-
-def _refuse_wsgi(app: object) -> None:
-    """Say what is to be used instead of an error at each request.
-
-    Raises:
-        ConfigError: it is an application such as Flask's.
-    """
-    if hasattr(app, "wsgi_app") and not hasattr(app, "asgi_app") and not iscoroutinefunction(type(app).__call__):
-        raise ConfigError("this application is WSGI: use wsgi_memprof, or MemProf(app) for Flask")
 
 
 def _first_match(routes: Iterable[Any], scope: Scope, path: str) -> tuple[Any, Any] | None:

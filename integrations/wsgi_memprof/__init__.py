@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from memprof_middleware import Config, MemoryProfiler
+from memprof_middleware import Config, ConfigError, MemoryProfiler
 from memprof_middleware.registry import get_memory_profiler as get_profiler
 from memprof_middleware.registry import profiler_for
 from memprof_middleware.routes.counter import UNMATCHED, Traffic
 from memprof_middleware.routes.labels import FOLDED, LABELS
 from memprof_middleware.web.http import wsgi
 from memprof_middleware.web.http.endpoint import endpoint_of
+from memprof_middleware.web.http.protocol import is_asgi
 from memprof_middleware.web.http.visits import (
     COMPLETE,
     KEY,
@@ -49,7 +50,7 @@ class MemProfMiddleware:
             knows (docs/routes.md lists them), else the path with ids and slugs folded.
 
     Raises:
-        ConfigError: both are given, or a setting is not valid.
+        ConfigError: both are given, a setting is not valid, or the application is ASGI.
 
     Attributes:
         profiler: the profiler at work.
@@ -64,6 +65,8 @@ class MemProfMiddleware:
         config: Config | None = None,
         route_name: Callable[[WSGIEnvironment], str | None] | None = None,
     ) -> None:
+        if is_asgi(app):
+            raise ConfigError("this application is ASGI: use asgi_memprof")
         self.app = app
         self.profiler = profiler_for(profiler, config)
         self._traffic = self.profiler.traffic

@@ -326,7 +326,12 @@ def test_a_peer_without_an_address():
         assert run(MemProfMiddleware(Starlette(), profiler=profiler), dict(scope))[0]["status"] == status
 
 
-def test_a_wsgi_application_is_refused_with_what_to_use():
-    """Flask below an ASGI middleware would fail at each request with a TypeError; the error names the right adapter."""
+def wsgi_application(environ, start_response):
+    """One that is a function."""
+
+
+@pytest.mark.parametrize("app", [Flask("shop"), Flask("shop").wsgi_app, wsgi_application])
+def test_a_wsgi_application_is_refused_with_what_to_use(app):
+    """Below an ASGI middleware it would fail at each request with a TypeError; the error names the right adapter."""
     with pytest.raises(ConfigError, match=r"this application is WSGI: use wsgi_memprof, or MemProf\(app\) for Flask"):
-        MemProfMiddleware(Flask("shop"))
+        MemProfMiddleware(app)

@@ -6,8 +6,10 @@ import io
 from wsgiref.util import FileWrapper
 
 import pytest
+from fastapi import FastAPI
+from quart import Quart
 
-from memprof_middleware import Config, MemoryProfiler
+from memprof_middleware import Config, ConfigError, MemoryProfiler
 from wsgi_memprof import MemProfMiddleware
 
 
@@ -55,3 +57,14 @@ def test_an_error_is_counted_under_its_route():
     with pytest.raises(ZeroDivisionError):
         middleware({"REQUEST_METHOD": "GET", "PATH_INFO": "/orders/17"}, None)
     assert profiler.traffic.read() == ({"GET /orders/{id}": 1}, 0)
+
+
+async def asgi_application(scope, receive, send):
+    """One that is a function."""
+
+
+@pytest.mark.parametrize("app", [FastAPI(), Quart("shop").asgi_app, asgi_application])
+def test_an_asgi_application_is_refused_with_what_to_use(app):
+    """Below a WSGI middleware it would fail at each request with a TypeError; the error names the right adapter."""
+    with pytest.raises(ConfigError, match="this application is ASGI: use asgi_memprof"):
+        MemProfMiddleware(app)
