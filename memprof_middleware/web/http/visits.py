@@ -72,7 +72,8 @@ def _end_of(path: str) -> str:
 
 def label_within(notes: list[str], method: str, prefix: str, template: str) -> str:
     """The label of a route for the outermost middleware: with the prefix that the application lies below in it."""
-    return LABELS[method, without_ids(below(prefix, notes[0] if notes else "")) + template]
+    outer = notes[0] if notes else ""
+    return LABELS[method, template if prefix == outer else without_ids(below(prefix, outer)) + template]
 
 
 class RequestCounter(Protocol):
