@@ -52,8 +52,8 @@ applications were new, have shown these faults, which are set right:
 - A buffer of log records that is emptied leaves its memory with Python's allocator. That was confirmed as mapped
   memory, and the forecast was CRITICAL (`own-nl-log-buffer`). Memory that this allocator keeps free is not in use any
   more, and the forecast counts on it.
-- Of two routes that share a leak evenly none was named, or one of them (`own-two-routes`); and a line said "one of three
-  routes" after the leak's own line had named two.
+- Of two routes that share a leak evenly none was named, or one of them (`own-two-routes`); and a line said "one of
+  three routes" after the leak's own line had named two.
 - The timers of an event loop that rests went by a path through a module, and were not weighed (`own-call-later`).
 - Parts of a client that another library made were listed beside it (`real-openai-with-options`, in the short runs).
 - In the bench itself, an application was weighed in 60 minutes and run in 240. What gains 6 to 12 MB had less room than
