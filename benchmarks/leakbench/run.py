@@ -49,7 +49,7 @@ def run_all(
     jobs: int,
     times: int = 1,
     *,
-    least: int = 0,
+    least: int | Sequence[int] = 0,
     environs: Sequence[Mapping[str, str]] = (),
 ) -> Iterator[tuple[Pair, Lines | RunError]]:
     """The lines of each run, in order.
@@ -60,21 +60,22 @@ def run_all(
         batches: how many in a run; 0: as many as when the label was measured.
         jobs: runs at once.
         times: how many times the label's requests.
-        least: so many requests at the least.
+        least: so many requests at the least; a figure for each run, or one for all.
         environs: what each run has in its environment beside the usual.
     """
 
-    def one(pair: Pair, environ: Mapping[str, str]) -> Lines | RunError:
+    def one(pair: Pair, environ: Mapping[str, str], fewest: int) -> Lines | RunError:
         scenario, variant = pair
-        requests = max(least, times * scenario.requests)
+        requests = max(fewest, times * scenario.requests)
         batch = max(1, requests // batches) if batches else scenario.step
         try:
             return _run(scenario, variant, detector, batch, requests, environ)
         except RunError as error:
             return error
 
+    fewest = [least] * len(pairs) if isinstance(least, int) else least
     with ThreadPoolExecutor(jobs) as pool:
-        yield from zip(pairs, pool.map(one, pairs, environs or [{}] * len(pairs)), strict=True)
+        yield from zip(pairs, pool.map(one, pairs, environs or [{}] * len(pairs), fewest), strict=True)
 
 
 def _run(scenario: Scenario, variant: str, detector: str, batch: int, requests: int, more: Mapping[str, str]) -> Lines:

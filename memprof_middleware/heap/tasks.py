@@ -142,8 +142,8 @@ def task_name(task: Any) -> str:
 
 
 def loops(of: list[Any]) -> list[Any]:
-    """The event loops of some tasks, each once."""
-    found = {}
+    """The event loops of some tasks and those that are known, each once: one that rests has its timers all the same."""
+    found = {id(loop): loop for ref in list(_remembered.values()) if (loop := ref()) is not None}
     for task in itertools.islice(of, 1000):
         loop = _task_base(type(task)).get_loop(task)
         found[id(loop)] = loop

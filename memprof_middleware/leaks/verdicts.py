@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.load import Load
 from memprof_middleware.analysis.median import median
+from memprof_middleware.analysis.memory import MEMORY
 from memprof_middleware.analysis.retention import stalled_for
 from memprof_middleware.config import Config
 from memprof_middleware.leaks.detector import severity_of
@@ -258,7 +259,7 @@ def _evidence(incident: Incident, life: Life | None, route: FedBy) -> Iterator[s
             yield f"Was over {times} and grew again"
         if life.was:
             yield f"First reported as {life.was}; {life.told} accounts for it since {clock(life.named)} UTC"
-        elif life.told and life.name != life.told:
+        elif life.told in MEMORY and life.name != life.told:
             yield f"First reported as {life.told}; {life.name} accounts for it"
     else:
         yield f"Steady growth over {growth.snapshots} snapshots (last third {100 * growth.pace:.0f} % of the first)"

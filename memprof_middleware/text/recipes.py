@@ -108,8 +108,8 @@ def lookup(key): ...
     ),
     "cache_too_large": Recipe(
         "A cache that is too large for the memory",
-        "No leak: {holder} has a maximum size and is not full yet. It may take more memory than is left. Make it "
-        "smaller, or raise the memory limit.",
+        "{holder} has a maximum size and is not full yet. It may take more memory than is left. Make it smaller, or "
+        "raise the memory limit.",
         """\
 CACHE = LRUCache(maxsize=200_000_000, getsizeof=len)  # bytes, not entries
 """,

@@ -377,6 +377,17 @@ def test_contextvars_and_loops() -> None:
     assert lengths["event loop._scheduled"] >= 40
 
 
+def test_a_loop_that_rests_has_its_timers(shop: Any) -> None:
+    """No task is pending and no function of the loop runs; once met, it has its own name."""
+    loop = shop.LOOP = asyncio.new_event_loop()
+    later = [loop.call_later(3600, print) for _ in range(40)]
+    try:
+        walk()
+        assert found("event loop._scheduled").length >= len(later)
+    finally:
+        loop.close()
+
+
 def test_weak_dictionaries_count_by_their_data(shop: Any) -> None:
     """A WeakValueDictionary has a length too: that of the dict in it."""
     kept = [Session() for _ in range(12)]

@@ -137,7 +137,7 @@ def _linked(number: int) -> tuple[Any, str]:
     ],
 )
 def test_an_entry_weighs_what_memory_gains_with_it(make: Callable[[int], object]) -> None:
-    """Within a quarter of what the allocator counts, also of functions, methods, frames, classes made for an entry."""
+    """Within a quarter of what the allocator counts, also of functions, frames and classes made for an entry."""
     kept: list[object] = []
     true = _growth(lambda number: kept.append(make(number)), 300)
     assert entry_bytes(kept, list) == pytest.approx(true, rel=0.25)

@@ -44,6 +44,16 @@ def test_a_cache_that_was_full_long_ago_is_no_reason() -> None:
     assert not ends_before(process.past, 10 * MB, HOURS)
 
 
+@pytest.mark.parametrize(("after", "ends"), [(0.0, True), (4.0, False)])
+def test_what_was_freed_is_used_again_first(after: float, ends: bool) -> None:
+    """A buffer of 18 MB is emptied after three hours: its memory is there for what comes next, unless that is more."""
+    process = Process()
+    process.blocks = lambda minute: 200_000 + 1_000 * minute * (minute < 180)
+    process.mapped = lambda minute: 100_000 * min(minute, 179) + after * MB * max(0, minute - 180)
+    process.run(190)
+    assert ends_before(process.past, 5 * MB, HOURS) is ends
+
+
 def test_a_bound_that_is_passed_is_none() -> None:
     """What holds more than it says goes on."""
     assert not ends_before(filled(1_000).past, 10 * MB, HOURS)

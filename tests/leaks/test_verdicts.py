@@ -104,6 +104,13 @@ def test_what_was_said_of_other_things_is_not_said_of_these(name: str, held: str
     assert verdict(Incident(dataclasses.replace(GROWTH, name="shop.Session"), ()), before).holder == said
 
 
+@pytest.mark.parametrize(("told", "says"), [("native memory", True), ("shop.Session", False)])
+def test_only_memory_had_no_owner_at_first(told: str, says: bool) -> None:
+    """That memory is accounted for by a container is news; that a session is in the container of sessions is none."""
+    leak = verdict(config=Config(), life=Life(PASSED, "confirmed", 10_600.0, 0.0, told=told))
+    assert (f"First reported as {told}; shop.SESSIONS accounts for it" in leak.evidence) is says
+
+
 def test_what_was_over_and_grows_again_says_so() -> None:
     """A relapse is evidence."""
     leak = verdict(config=Config(), life=Life(PASSED, "confirmed", 10_600.0, 0.0, relapses=2))
