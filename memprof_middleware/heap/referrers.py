@@ -143,8 +143,10 @@ def _may_grow(tuples: list[Any]) -> Iterator[bool]:
 def _rooms() -> Iterator[int]:
     """The lengths at which ``tuple(iterator)`` makes more room: there a tuple in the making is full for a moment.
 
-    Source: PySequence_Tuple in CPython's Objects/abstract.c, up to 3.13.
+    Source: PySequence_Tuple in CPython's Objects/abstract.c, up to 3.13; later versions fill a list first.
     """
+    if sys.version_info >= (3, 14):
+        return
     room = 10
     while room < 2**31:
         yield room

@@ -1102,7 +1102,7 @@ static const char *check_layout(State *state, PyObject *gc, Py_ssize_t most)
     if (Py_Version >> 16 != PY_VERSION_HEX >> 16)
         return "it was built for another version of Python";
     if (Py_Version >= 0x030E0000 && Py_Version < 0x030E0500)
-        return "the incremental collector of CPython 3.14.0 to 3.14.4 is not supported";
+        return "the incremental collector of CPython 3.14.0 to 3.14.4 is not supported: Python 3.14.5 and later are";
     PyObject *own = (PyObject *)PyObject_GC_New(PyObject, state->cursor_type);
     if (own == NULL) {
         PyErr_Clear();

@@ -53,7 +53,8 @@ class Served:
             with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
                 status, body = answer.status, answer.read()
         except urllib.error.HTTPError as error:
-            status, body = error.code, error.read()
+            with error:
+                status, body = error.code, error.read()
         return status == ask.status and ask.word in body.decode(errors="replace")
 
     def scrape(self) -> Scrape:
