@@ -47,6 +47,20 @@ class Case:
     incident: Incident | None
 
 
+def accuses_mapped(lives: Mapping[str, Life], findings: Sequence[Finding]) -> bool:
+    """Whether mapped memory is about to be suspected or confirmed: what Python's allocator keeps free looks like it.
+
+    Args:
+        lives: what was reported so far.
+        findings: what the tests say now.
+    """
+    told = {life.state for life in lives.values() if life.is_open and MAPPED in life.names}
+    mapped = [one for one in findings if one.population.kind == "mapped"]
+    if any(one.confirmed for one in mapped):
+        return "confirmed" not in told
+    return not told and any(one.suspected for one in mapped)
+
+
 def cases(lives: Mapping[str, Life], incidents: Sequence[Incident], rank: Callable[[str], float]) -> list[Case]:
     """Put the open lives to the incidents that they belong to; lives of one incident, or of one name, are one case.
 

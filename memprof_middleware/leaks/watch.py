@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.load import Load
-from memprof_middleware.analysis.memory import MAPPED, memory_of
+from memprof_middleware.analysis.memory import memory_of
 from memprof_middleware.config import Config
 from memprof_middleware.cpu_budget import CpuBudget
 from memprof_middleware.failures import Failures
@@ -27,7 +27,7 @@ from memprof_middleware.leaks.holders import Holders
 from memprof_middleware.leaks.incidents import Incident, find_incidents, to_search
 from memprof_middleware.leaks.measuring import Measuring
 from memprof_middleware.leaks.pausing import pausing
-from memprof_middleware.leaks.reported import Case, cases, first_told, is_better, led, named_anew, unseen
+from memprof_middleware.leaks.reported import Case, accuses_mapped, cases, first_told, is_better, led, named_anew, unseen
 from memprof_middleware.leaks.room import LEAST_TOLD, Room, has_taken, room_of
 from memprof_middleware.leaks.verdicts import has_ended, heap_per_hour, timed, verdict_of
 from memprof_middleware.leaks.whereabouts import Whereabouts
@@ -219,17 +219,10 @@ class LeakWatch:
         new = any(one.suspected and not one.population.names & known for one in found)
         if new and self.measuring.renew(history):
             found = self._looked(room, history)
-        if self._accuses_mapped(found) and self.measuring.see_arenas():
+        if accuses_mapped(self._lives, found) and self.measuring.see_arenas():
             found = self._looked(room, history)
         self._lives = self._lived(self._lives, found)
         self._collecting.consider(found, history)
-
-    def _accuses_mapped(self, found: Iterable[Finding]) -> bool:
-        """Whether mapped memory is about to be suspected or confirmed: what Python keeps free looks like it."""
-        told = {life.state for life in self._open().values() if MAPPED in life.names}
-        mapped = [one for one in found if one.population.kind == "mapped"]
-        new = "confirmed" not in told and any(one.confirmed for one in mapped)
-        return new or (not told and any(one.suspected for one in mapped))
 
     def _looked(self, room: Room, history: History) -> list[Finding]:
         with loading("leaks.judge"):
