@@ -24,7 +24,8 @@ from memprof_middleware.model.forecast import Ahead
 from memprof_middleware.model.holders import NO_PATH
 from memprof_middleware.model.urgency import SETTLED_SECONDS, Urgency
 from memprof_middleware.text.headline import quantity, rarely
-from memprof_middleware.text.words import clock, size
+from memprof_middleware.text.moments import utc
+from memprof_middleware.text.words import size
 
 if TYPE_CHECKING:
     from memprof_middleware.leaks.life import Life
@@ -257,7 +258,7 @@ def _evidence(incident: Incident, life: Life | None, route: FedBy) -> Iterator[s
             times = "once" if life.relapses == 1 else f"{life.relapses} times"
             yield f"Was over {times} and grew again"
         if life.was:
-            yield f"First reported as {life.was}; {life.told} accounts for it since {clock(life.named)} UTC"
+            yield f"First reported as {life.was}; {life.told} accounts for it since {utc(life.named)}"
         elif life.told and life.name != life.told:
             yield f"First reported as {life.told}; {life.name} accounts for it"
     else:
