@@ -20,6 +20,7 @@ from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes.loading import loading
 
 if TYPE_CHECKING:
+    from memprof_middleware.leaks.finding import Finding
     from memprof_middleware.leaks.life import Life
 
 _KINDS: Mapping[str, LeakKind] = {

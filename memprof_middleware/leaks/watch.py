@@ -27,7 +27,16 @@ from memprof_middleware.leaks.holders import Holders
 from memprof_middleware.leaks.incidents import Incident, find_incidents, to_search
 from memprof_middleware.leaks.measuring import Measuring
 from memprof_middleware.leaks.pausing import pausing
-from memprof_middleware.leaks.reported import Case, accuses_mapped, cases, first_told, is_better, led, named_anew, unseen
+from memprof_middleware.leaks.reported import (
+    Case,
+    accuses_mapped,
+    cases,
+    first_told,
+    is_better,
+    led,
+    named_anew,
+    unseen,
+)
 from memprof_middleware.leaks.room import LEAST_TOLD, Room, has_taken, room_of
 from memprof_middleware.leaks.verdicts import has_ended, heap_per_hour, timed, verdict_of
 from memprof_middleware.leaks.whereabouts import Whereabouts
