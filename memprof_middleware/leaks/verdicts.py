@@ -254,6 +254,8 @@ def _evidence(incident: Incident, life: Life | None, route: FedBy) -> Iterator[s
         yield from life.finding.evidence
         if life.level:
             yield f"Has not grown for {life.level / 3600:.1f} h; resolved when it stays level for a day"
+        if life.pauses:
+            yield "Stood still for hours and grew on" + ("" if life.pauses == 1 else f", {life.pauses} times")
         if life.relapses:
             times = "once" if life.relapses == 1 else f"{life.relapses} times"
             yield f"Was over {times} and grew again"

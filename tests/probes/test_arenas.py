@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import mmap
 import sys
 
 import pytest
@@ -40,3 +41,15 @@ def _more(before: int) -> int:
     now = arena_bytes()
     assert now is not None
     return now - before
+
+
+def test_maps_of_others_are_no_arenas() -> None:
+    """What a C extension maps beside living objects is found outside of Python's allocator, all of it."""
+    before, blocks = arena_bytes(), sys.getallocatedblocks()
+    assert before is not None
+    maps, kept = [], []
+    for _ in range(40):
+        maps.append(mmap.mmap(-1, MB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+        maps[-1].write(b"x" * MB)
+        kept.append([[number] for number in range(500)])
+    assert _more(before) <= 3 * MB + 150 * (sys.getallocatedblocks() - blocks)
