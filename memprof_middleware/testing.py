@@ -64,6 +64,7 @@ class FakeProbes:
         address: where the server listens.
         allocated: what the allocators have given out.
         server: names its run.
+        arena_mb: memory of the arenas of Python's allocator; ``None``: not measured.
         kept: containers by path.
         held: who holds what, by type.
         followed: what has become of cohorts of instances, by type.
@@ -83,6 +84,7 @@ class FakeProbes:
         self.address: str | None = None
         self.allocated = AllocatorStats(in_use=0, retained=0, blocks=0, name="fake")
         self.server: str | None = None
+        self.arena_mb: float | None = None
         self.kept = Containers()
         self.held: dict[str, Holding] = {}
         self.followed: dict[str, tuple[Cohort, ...]] = {}
@@ -126,6 +128,10 @@ class FakeProbes:
         """``allocated``."""
         self._break("allocator")
         return self.allocated
+
+    def arenas(self) -> int | None:
+        """Memory of the arenas, as set in ``arena_mb``."""
+        return None if self.arena_mb is None else int(self.arena_mb * MB)
 
     def gc(self) -> GcStats:
         """``collections`` and ``frozen``, no pauses."""

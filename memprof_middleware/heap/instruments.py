@@ -29,6 +29,9 @@ class Instruments(Protocol):
     def allocator(self) -> AllocatorStats:
         """The memory that the allocators have handed out."""
 
+    def arenas(self) -> int | None:
+        """The least memory of the arenas of Python's own allocator; ``None`` where it has none."""
+
     def listener(self) -> Listener | None:
         """The address at which the server listens; ``None`` before it listens."""
 

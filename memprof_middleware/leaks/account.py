@@ -42,12 +42,14 @@ class Account:
         hidden: memory that none of them explains, at each row.
         total: all memory in use, at each row.
         unknown: populations that nobody has weighed.
+        outside: the most memory that there can be outside both allocators now, arenas that they keep free left out.
     """
 
     items: tuple[Item, ...]
     hidden: tuple[Population, ...]
     total: Sequence[float]
     unknown: tuple[Population, ...] = ()
+    outside: float = math.inf
 
     def with_hidden(self, item: Item) -> list[float]:
         """At each row, the unexplained memory together with that of one population."""
@@ -169,7 +171,14 @@ def account(past: Past, counted: Sequence[Population], feeding: Iterable[Sequenc
     hidden = [_named(past, rest, items, rows, block)]
     if mapped is not None and carries:
         hidden.append(Population(MAPPED, "mapped", mapped))
-    return Account(tuple(items), tuple(hidden), total, tuple(unknown))
+    return Account(tuple(items), tuple(hidden), total, tuple(unknown), _outside(past))
+
+
+def _outside(past: Past) -> float:
+    """What the C library and the arenas of Python leave: what these keep free is in no block, and in no extension."""
+    heap, native, free = (past.column(name)[-1] for name in ("heap", "native", "retained"))
+    found = math.inf if past.arenas is None else heap - native - free - past.arenas
+    return math.inf if math.isnan(found) else found
 
 
 def _without(memory: Sequence[float], items: Iterable[Item]) -> list[float]:

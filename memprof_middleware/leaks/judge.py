@@ -137,6 +137,7 @@ class _Looker:
 
         def most(begin: int, end: int) -> float:
             gained = min(memory.values[end] - memory.values[begin], self._books.come(begin, end))
+            gained = min(gained, self._books.outside) if memory.kind == "mapped" else gained
             known = [(item, more) for item in self._books.items if (more := item.gained(begin, end)) > 0]
             if gained >= self._least and sum(more for _, more in known) > _KNOWN * gained:  # what bends, errs in a bend
                 known = [(item, more) for item, more in known if self._is_straight(item.population, begin)]

@@ -39,6 +39,8 @@ class Life:
         named: when its owner was known, in seconds since the epoch.
         seen: when it was looked at last, by the past's clock.
         level: for how many seconds it has stood still, where that is long for what it has grown; else 0.
+        rested: the height at which it did so last; ``None``: it did not, or has left it.
+        pauses: how often it stood still for long and grew on.
     """
 
     finding: Finding
@@ -52,6 +54,8 @@ class Life:
     named: float = 0.0
     seen: float = 0.0
     level: float = 0.0
+    rested: float | None = None
+    pauses: int = 0
 
     @property
     def bytes_per_hour(self) -> float:
@@ -179,6 +183,8 @@ def _next(life: Life, finding: Finding | None, now: Present | None) -> Life:
                 life, finding=last, state="confirmed", top=level, relapses=life.relapses + 1, reason=""
             )
         return life
+    if life.rested is not None and level > life.rested + _AGAIN * (life.rested - base):
+        life = dataclasses.replace(life, state="confirmed", level=0.0, rested=None, pauses=life.pauses + 1)
     if finding is not None and finding.passed and finding.share >= _PART * life.finding.share:
         confirmed = life.state == "confirmed" or finding.confirmed
         if finding.population.name != life.name and finding.growth is not None:  # another series, another height
@@ -188,7 +194,8 @@ def _next(life: Life, finding: Finding | None, now: Present | None) -> Life:
         return dataclasses.replace(life, finding=finding, state=state, top=top, level=0.0)
     if life.relapses < _MOST_RELAPSES and (reason := ended(floor, now, begin, life.finding)):
         return dataclasses.replace(life, state="over", top=top, reason=reason)
-    return dataclasses.replace(life, top=top, level=level_for(floor, now, begin, life.finding))
+    still = level_for(floor, now, begin, life.finding)
+    return dataclasses.replace(life, top=top, level=still, rested=top if still else life.rested)
 
 
 def _as_before(finding: Finding, life: Life) -> Finding:

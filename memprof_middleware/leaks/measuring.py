@@ -104,6 +104,14 @@ class Measuring:
         self.past.correct(_seen(walk))
         return True
 
+    def see_arenas(self) -> bool:
+        """Look at the arenas of Python's allocator, within the budget; return whether that was done."""
+        if not self._budget.allows("search"):
+            return False
+        with self._budget.charging("search"), self._failures.caught("probe_arenas"):
+            self.past.see_arenas(self._probes.arenas())
+        return self.past.arenas is not None
+
     def _look(self, history: History) -> Containers | None:
         """Measure containers; ``None``: that failed, or was given up."""
         self._calm_steps = _CALM_STEPS

@@ -35,6 +35,7 @@ class Past:
         version: a number that changes with all that is kept.
         counted_from: since when types are counted in one way, by the clock of the rows.
         cohorts: what has become of entries and of instances.
+        arenas: bytes of the arenas of Python's allocator, when they were looked at last; ``None``: they were not.
     """
 
     def __init__(self, interval: float) -> None:
@@ -48,6 +49,7 @@ class Past:
         self._oldest: dict[str, Column] = {}
         self.containers: dict[str, Seen] = {}
         self.cohorts = Cohorts()
+        self.arenas: float | None = None
         self.counted_from = 0.0
         self._all_seen = False  # at the last row: what was not seen there was empty, or was not
         self._clock = 0.0  # seconds since the first reading, by a clock of its own that never jumps
@@ -147,6 +149,11 @@ class Past:
             if path in self._lengths:
                 self._lengths[path].replace(self.size - 1, seen.length)
                 self._oldest[path].replace(self.size - 1, math.nan if seen.oldest is None else seen.oldest)
+
+    def see_arenas(self, size: float | None) -> None:
+        """Keep the bytes of the arenas as of now."""
+        self._change()
+        self.arenas = size
 
     def release(self) -> None:
         """Let go of what was worked out for those who asked: it would weigh more than the past itself."""

@@ -20,6 +20,7 @@ from memprof_middleware.model.value import valueclass
 from memprof_middleware.probes.loading import loading
 
 if TYPE_CHECKING:
+    from memprof_middleware.leaks.finding import Finding
     from memprof_middleware.leaks.life import Life
 
 _KINDS: Mapping[str, LeakKind] = {
@@ -45,6 +46,20 @@ class Case:
     life: Life
     keys: tuple[str, ...]
     incident: Incident | None
+
+
+def accuses_mapped(lives: Mapping[str, Life], findings: Sequence[Finding]) -> bool:
+    """Whether mapped memory is about to be suspected or confirmed: what Python's allocator keeps free looks like it.
+
+    Args:
+        lives: what was reported so far.
+        findings: what the tests say now.
+    """
+    told = {life.state for life in lives.values() if life.is_open and MAPPED in life.names}
+    mapped = [one for one in findings if one.population.kind == "mapped"]
+    if any(one.confirmed for one in mapped):
+        return "confirmed" not in told
+    return not told and any(one.suspected for one in mapped)
 
 
 def cases(lives: Mapping[str, Life], incidents: Sequence[Incident], rank: Callable[[str], float]) -> list[Case]:

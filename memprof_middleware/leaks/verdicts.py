@@ -25,7 +25,8 @@ from memprof_middleware.model.forecast import Ahead
 from memprof_middleware.model.holders import NO_PATH
 from memprof_middleware.model.urgency import SETTLED_SECONDS, Urgency
 from memprof_middleware.text.headline import quantity, rarely
-from memprof_middleware.text.words import clock, size
+from memprof_middleware.text.moments import utc
+from memprof_middleware.text.words import size
 
 if TYPE_CHECKING:
     from memprof_middleware.leaks.life import Life
@@ -254,11 +255,13 @@ def _evidence(incident: Incident, life: Life | None, route: FedBy) -> Iterator[s
         yield from life.finding.evidence
         if life.level:
             yield f"Has not grown for {life.level / 3600:.1f} h; resolved when it stays level for a day"
+        if life.pauses:
+            yield "Stood still for hours and grew on" + ("" if life.pauses == 1 else f", {life.pauses} times")
         if life.relapses:
             times = "once" if life.relapses == 1 else f"{life.relapses} times"
             yield f"Was over {times} and grew again"
         if life.was:
-            yield f"First reported as {life.was}; {life.told} accounts for it since {clock(life.named)} UTC"
+            yield f"First reported as {life.was}; {life.told} accounts for it since {utc(life.named)}"
         elif life.told in MEMORY and life.name != life.told:
             yield f"First reported as {life.told}; {life.name} accounts for it"
     else:

@@ -27,7 +27,16 @@ from memprof_middleware.leaks.holders import Holders
 from memprof_middleware.leaks.incidents import Incident, find_incidents, to_search
 from memprof_middleware.leaks.measuring import Measuring
 from memprof_middleware.leaks.pausing import pausing
-from memprof_middleware.leaks.reported import Case, cases, first_told, is_better, led, named_anew, unseen
+from memprof_middleware.leaks.reported import (
+    Case,
+    accuses_mapped,
+    cases,
+    first_told,
+    is_better,
+    led,
+    named_anew,
+    unseen,
+)
 from memprof_middleware.leaks.room import LEAST_TOLD, Room, has_taken, room_of
 from memprof_middleware.leaks.verdicts import has_ended, heap_per_hour, timed, verdict_of
 from memprof_middleware.leaks.whereabouts import Whereabouts
@@ -218,6 +227,8 @@ class LeakWatch:
         known = frozenset[str]().union(*(life.names for life in self._lives.values()))
         new = any(one.suspected and not one.population.names & known for one in found)
         if new and self.measuring.renew(history):
+            found = self._looked(room, history)
+        if accuses_mapped(self._lives, found) and self.measuring.see_arenas():
             found = self._looked(room, history)
         self._lives = self._lived(self._lives, found)
         self._collecting.consider(found, history)

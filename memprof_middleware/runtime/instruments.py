@@ -91,6 +91,17 @@ class Probes:
         """The memory that the allocators have handed out."""
         return allocator_stats()
 
+    def arenas(self) -> int | None:
+        """The least memory of the arenas of Python's own allocator: 30 ns an object that the collector tracks.
+
+        ``None`` where Python has another allocator, and in a forked worker whose heap a look would copy.
+        """
+        if self._is_shared and not self._is_frozen:
+            return None
+        from memprof_middleware.probes.arenas import arena_bytes
+
+        return arena_bytes()
+
     def gc(self) -> GcStats:
         """Collections and pauses since :meth:`start`."""
         return self._gc.read()

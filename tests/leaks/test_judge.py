@@ -380,9 +380,22 @@ def test_a_job_that_rests_for_hours_is_not_over(kept: str) -> None:
         assert lives[kept].state == "confirmed"
     assert lives[kept].level > 8 * 3600
     lives = lives_of(process, lives, 60)
-    assert (lives[kept].state, lives[kept].relapses) == ("confirmed", 0)
     lives = lives_of(process, lives, 30)
-    assert lives[kept].level == 0.0
+    after = lives[kept]
+    assert (after.state, after.relapses, after.pauses, after.level) == ("confirmed", 0, 1, 0.0)
+
+
+def test_a_suspicion_that_rests_and_grows_on_is_confirmed() -> None:
+    """A cache that was full would not: it is no straight line any more, and a leak all the same."""
+    process = Process()
+    process.keeps("app.STORE", lambda now: 100 * min(now, 125) + 100 * max(0, now - 400), 10_000)
+    lives = lives_of(process, {}, 123)
+    assert lives["app.STORE"].state == "suspected"
+    for _ in range(9):
+        lives = lives_of(process, lives, 30)
+        assert lives["app.STORE"].state == "suspected"
+    lives = lives_of(process, lives, 40)
+    assert (lives["app.STORE"].state, lives["app.STORE"].pauses) == ("confirmed", 1)
 
 
 def test_what_stands_still_for_a_day_is_over() -> None:

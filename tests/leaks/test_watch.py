@@ -356,3 +356,17 @@ def test_confirmed_memory_takes_the_name_of_its_owner_when_that_is_found() -> No
     assert all(alert.active for alert in told)
     assert not shop.profiler.metrics().resolved
     shop.profiler.stop()
+
+
+@pytest.mark.parametrize(("arena_mb", "told"), [(None, ["mapped memory"]), (37, ["mapped memory"]), (200, [])])
+def test_what_python_keeps_free_is_no_mapped_memory(arena_mb: float | None, told: list[str]) -> None:
+    """Arenas that a busy hour has filled stay: they are in no block, and would pass for pages of a C extension."""
+    shop = Shop(heap_size_mb=500)
+    shop.probes.arena_mb = arena_mb
+    names: list[str] = []
+    for minute in range(200):
+        shop.kept_mb = float(minute)
+        shop.probes.allocated = AllocatorStats(50 * 2**20, 2**20, 250_000, "fake")
+        names += [leak.name for leak in shop.minute() if leak.state == "confirmed" and leak.name not in names]
+    assert names == told
+    shop.profiler.stop()
