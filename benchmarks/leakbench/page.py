@@ -98,6 +98,10 @@ in a straight line for 28 minutes at its first run, and a lifetime of hours besi
 containers were not seen. Of seven suspicions three are lifetimes of hours, two caches that are cleared when they are
 full, one a full cache, one that batch: all longer than what had been watched.
 
+A third seed (61) was run once on the judge as it is now, 120 healthy processes and 104 with a leak: 96 leaks, 98 %
+(93 to 99) confirmed, 95 % (88 to 98) in time, no all-clear; in 109 healthy worker-days no false confirmation (0 to 34
+per 1,000) and 0.018 suspicions a day.
+
 With other shapes and parameters (bounds up to 200,000, lifetimes up to 36 hours, up to 25 routes, traffic up to ten
 times its base, five more healthy kinds, five more leaks, among them jobs that leak for an hour or two and rest for
 three to eleven, leaks that are cleaned up in part, leaks that get faster, and single large things) the judge of that

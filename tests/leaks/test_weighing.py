@@ -10,7 +10,9 @@ import pytest
 from memprof_middleware.analysis.memory import BLOCK, NATIVE, UNTRACKED
 from memprof_middleware.leaks.account import account
 from memprof_middleware.leaks.line import begins, floor_of
+from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.populations import Population, populations
+from memprof_middleware.leaks.reading import Reading
 from memprof_middleware.leaks.weighing import Item, block_bytes, corrections, set_right
 from memprof_middleware.model import MB
 from tests.leaks.process import ROOM, Process
@@ -145,3 +147,26 @@ def test_a_container_is_weighed_at_the_snapshots_at_which_it_was_measured() -> N
     one = Item(Population("app.A", "container", between, entry_bytes=10.0, measured=looks), 10.0, True)
     [found] = set_right([one], [5 * length for length in lengths], range(65), [])
     assert found.each == pytest.approx(15.0, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("native_mb", "blocks", "name"), [(300, 300_000, NATIVE), (20, 2_000_000, UNTRACKED), (300, 0, NATIVE)]
+)
+def test_memory_is_of_the_allocator_that_can_have_it(native_mb: int, blocks: int, name: str) -> None:
+    """Two straight lines fit as well; but of 45 MB in blocks no 300 MB can be."""
+    past = Past(60.0)
+    for minute in range(200):
+        part = minute / 199
+        own, python = native_mb * MB * part, BLOCK * blocks * part
+        past.add(
+            Reading(
+                60.0 * minute,
+                {"GET /": 6_000 * minute},
+                heap=100 * MB + own + python,
+                native=10 * MB + own,
+                retained=MB,
+                blocks=200_000 + blocks * part,
+            )
+        )
+    [memory] = account(past, []).hidden
+    assert memory.name == name
