@@ -62,13 +62,20 @@ def test_without_glibc() -> None:
 
 
 def test_unknown_preloaded_allocator() -> None:
-    """Where malloc comes from another object than the C library, the C library's figures are not read."""
-    assert found({"malloc": 0x2000, "gnu_get_libc_version": 0x1000, "mallinfo2": 0x1001}) == ("other", None)
+    """Where all comes from another object than the C library, the C library's figures are not read."""
+    preloaded = {"malloc": 0x2000, "calloc": 0x2001, "realloc": 0x2002}
+    assert found({**preloaded, "gnu_get_libc_version": 0x1000, "mallinfo2": 0x1001}) == ("other", None)
+
+
+def test_a_program_at_a_fixed_address() -> None:
+    """Where the program's own malloc is a jump to the C library's, as in Debian's python3, the figures are read."""
+    fixed = {"malloc": 0x400, "calloc": 0x1002, "realloc": 0x401}
+    assert found({**fixed, "gnu_get_libc_version": 0x1000, "mallinfo2": 0x1001}) == ("glibc", 0x1001)
 
 
 def test_old_glibc() -> None:
     """Before 2.33 there is no mallinfo2, and mallinfo wraps at 2 GB: nothing is read."""
-    assert found({"malloc": 0x1002, "gnu_get_libc_version": 0x1000}) == ("glibc", None)
+    assert found({"calloc": 0x1002, "gnu_get_libc_version": 0x1000}) == ("glibc", None)
 
 
 @on_glibc
