@@ -97,13 +97,9 @@ MADE = {
 
 
 def loaded(before: str, statements: str) -> set[str]:
-    """The modules that statements load, where the dependencies and the host are there.
-
-    And ctypes, which the core needs, and which brings sysconfig from 3.14 on.
-    """
+    """The modules that statements load, where the dependencies and the host are there."""
     program = (
-        f"import json, sys\nimport ctypes, psutil, prometheus_client\n{before}\n"
-        f"found = set(sys.modules)\n{statements}\n"
+        f"import json, sys\nimport psutil, prometheus_client\n{before}\nfound = set(sys.modules)\n{statements}\n"
         "print(json.dumps(sorted(set(sys.modules) - found)))"
     )
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
