@@ -96,14 +96,14 @@ MADE = {
 }
 
 
-def loaded(before: str, statements: str) -> set[str]:
-    """The modules that statements load, where the dependencies and the host are there.
+# From 3.14 on the C half of ctypes loads the other half for each structure, and that loads sysconfig.
+_WITH = ", ctypes._layout" if sys.version_info >= (3, 14) else ""
 
-    And ctypes, which the core needs, and which brings sysconfig from 3.14 on.
-    """
+
+def loaded(before: str, statements: str) -> set[str]:
+    """The modules that statements load, where the dependencies and the host are there."""
     program = (
-        f"import json, sys\nimport ctypes, psutil, prometheus_client\n{before}\n"
-        f"found = set(sys.modules)\n{statements}\n"
+        f"import json, sys\nimport psutil, prometheus_client{_WITH}\n{before}\nfound = set(sys.modules)\n{statements}\n"
         "print(json.dumps(sorted(set(sys.modules) - found)))"
     )
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)

@@ -17,6 +17,9 @@ _FOREIGN = (
     ("TCMalloc_Internal_GetStats", "tcmalloc"),
     ("mi_malloc", "mimalloc"),
 )
+# What each allocator replaces. Not malloc: in a program that is linked to a fixed address, as Debian's and Ubuntu's
+# python3 is, the name leads to a jump in the program itself.
+_REPLACED = ("calloc", "realloc")
 # The fields of ``struct mallinfo2``.
 _MALLINFO2 = (
     *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
@@ -83,11 +86,12 @@ def identify(address_of: Callable[[str], int | None], home_of: Callable[[int], i
     for symbol, name in _FOREIGN:
         if address_of(symbol) is not None:
             return name, None
-    malloc, own = address_of("malloc"), address_of("gnu_get_libc_version")
+    own = address_of("gnu_get_libc_version")
     if own is None:
         return "musl", None
-    # Any other preloaded allocator: malloc does not come from where the C library is.
-    if malloc is None or home_of(malloc) != home_of(own):
+    # Any other preloaded allocator: none of its functions comes from where the C library is.
+    places = [place for place in map(address_of, _REPLACED) if place is not None]
+    if home_of(own) not in map(home_of, places):
         return "other", None
     return "glibc", address_of("mallinfo2")  # none before 2.33: mallinfo counts in 32 bits and wraps at 2 GB
 

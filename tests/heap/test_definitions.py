@@ -12,10 +12,12 @@ import textwrap
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from memprof_middleware.heap import roots
+from memprof_middleware.heap.adders import line_of_addition
 from memprof_middleware.heap.definitions import MOST_ADDERS, Definition, define
 from memprof_middleware.heap.waiting import waits_at
 
@@ -91,6 +93,24 @@ def test_the_line_on_which_tasks_wait() -> None:
     place = f"{'/'.join(Path(__file__).parts[-__name__.count('.') - 1 :])}:{line}"
     assert asyncio.run(main()) == (place, place)
     assert waits_at(name) == ""
+
+
+@pytest.mark.parametrize(
+    ("statement", "adds"),
+    [
+        ("basket[key] = value", True),
+        ("basket[key.name] = value", True),
+        ("print(value, basket)", False),
+        ("value[key] = basket", False),
+        ("print(key, basket); value[key] = basket", False),
+        ("print(value, basket[key])", False),
+    ],
+)
+def test_two_variables_in_one_instruction(statement: str, adds: bool) -> None:
+    """From 3.13 on one instruction loads two variables: the second may be what is added to."""
+    space: dict[str, Any] = {}
+    exec(f"def add(basket, key, value):\n    {statement}\n", space)
+    assert line_of_addition(space["add"].__code__, ("basket",), local=True) == (2 if adds else 0)
 
 
 @pytest.mark.parametrize(
