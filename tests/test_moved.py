@@ -28,7 +28,7 @@ def test_old_names_are_imported_as_before():
         "workers.slot",
         "heap.containers",
         "runtime.instruments",
-        "heap.retainers",
+        "heap.answers",
         "web.http.page",
     ]
     assert timeline is import_module("memprof_middleware.workers.timeline_file")
