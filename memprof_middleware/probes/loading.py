@@ -23,6 +23,8 @@ _MADE_OF = {
 _MOST_YOUNG = 20_000
 
 _brought: Counter[str] = Counter()
+# Whether the collector is off because something is being loaded.
+_off = False
 
 
 @contextlib.contextmanager
@@ -35,11 +37,13 @@ def loading(name: str) -> Iterator[None]:
     Args:
         name: the module, as ``leaks.judge``; once it is there, the block is all that is done.
     """
+    global _off
     if f"{CORE}.{name}" in sys.modules:
         yield
         return
-    collects = gc.isenabled()
     with forks.loading():
+        collects = gc.isenabled()  # not before: another thread that loads has it off
+        _off = _off or collects
         gc.disable()  # what is new stays young
         try:
             before = _young()
@@ -47,7 +51,17 @@ def loading(name: str) -> Iterator[None]:
             _brought.update(_young() - before)
         finally:
             if collects:
+                _off = False
                 gc.enable()
+
+
+@forks.in_child
+def _collect_again() -> None:
+    """A fork does not wait for ever for an import: the child of one that hangs has nobody to switch it on again."""
+    global _off
+    if _off:
+        _off = False
+        gc.enable()
 
 
 def less_brought(census: Census) -> Census:

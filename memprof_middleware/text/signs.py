@@ -54,10 +54,12 @@ def never(_: Subject) -> Sign:
 
 def task_unfinished(leak: Subject) -> Sign:
     """The tasks of a coroutine become more, or futures are kept through coroutines that wait."""
-    if leak.has_population(TASK) or leak.grows("builtins.coroutine"):
-        return Sign.SURE
     futures = leak.grows("_asyncio.Task", "asyncio.tasks.Task", "_asyncio.Future", "asyncio.futures.Future")
     through = leak.path.startswith(TASK) or _COROUTINES.search(leak.path)
+    # Coroutines that only grow beside a thing of the program's own, in another place, are those of another leak.
+    own = futures or through or not leak.is_held or leak.leak.name in MUTE
+    if leak.has_population(TASK) or (own and leak.grows("builtins.coroutine")):
+        return Sign.SURE
     return max(_sure(futures and through), _likely(leak.grows("_asyncio.Task", "asyncio.tasks.Task") or through))
 
 

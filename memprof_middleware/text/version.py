@@ -18,7 +18,7 @@ def package_version() -> str:
     has it. ``importlib.metadata`` finds the same, and brings readers of mail, tables and archives that weigh 1 MB.
     """
     for folder in sys.path:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, TypeError):  # what is no path, an import passes over, too
             for found in Path(folder).glob(f"{_NAME}*{_END}"):
                 return found.name.removeprefix(_NAME).removesuffix(_END)
     return "unknown"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import functools
 import threading
 
 import anyio
@@ -335,3 +336,29 @@ def test_a_wsgi_application_is_refused_with_what_to_use(app):
     """Below an ASGI middleware it would fail at each request with a TypeError; the error names the right adapter."""
     with pytest.raises(ConfigError, match=r"this application is WSGI: use wsgi_memprof, or MemProf\(app\) for Flask"):
         MemProfMiddleware(app)
+
+
+class Static:
+    """Called without itself."""
+
+    @staticmethod
+    def __call__(scope, receive, send):
+        return Starlette()(scope, receive, send)
+
+
+class Looks:
+    """Looks like the function that it adapts, as objects of wrapt do."""
+
+    __code__ = wsgi_application.__code__
+    __class__ = type(wsgi_application)
+
+    def __call__(self, *args):
+        return Starlette()(*args)
+
+
+@pytest.mark.parametrize("app", [Static(), Looks(), functools.partial(Starlette()), Starlette().__call__])
+def test_an_unusual_asgi_application_is_not_refused(app):
+    """What an application looks like is not always how it is called; in doubt it is taken."""
+    profiler = MemoryProfiler(Config(background=False))
+    scope = {"type": "http", "path": "/metrics", "method": "GET", "headers": [], "client": None}
+    assert run(MemProfMiddleware(app, profiler=profiler), scope)[0]["status"] == 200

@@ -29,6 +29,9 @@ SEEN = [
         "task_unfinished",
         {"name": "app.Message", "path": "app.BG[*].<app.waiter>.message", "also": ("task app.waiter",)},
     ),
+    ("task_unfinished", {"name": "app.Row", "path": "app.X[*]", "also": ("builtins.coroutine", "_asyncio.Task")}),
+    ("task_unfinished", {"name": "builtins.coroutine", "path": "app.NEVER_AWAITED[*]"}),
+    ("task_unfinished", {"name": "app.Row", "also": ("builtins.coroutine",)}),
     ("timer_pending", {"name": "asyncio.events.TimerHandle", "path": "event loop._scheduled[*]"}),
     ("timer_pending", {"name": "app.Session", "path": "event loop._scheduled[*]._callback.__self__"}),
     ("exception_kept", {"name": "app.Order", "path": "app.ERRORS[*].__traceback__.tb_frame.order"}),
@@ -84,6 +87,7 @@ SEEN = [
 # What looks like one of them, and is not.
 HEALTHY = [
     ("task_unfinished", {"name": "app.Row", "path": "app.TASKS[*]"}),
+    ("task_unfinished", {"name": "app.Row", "path": "app.ROWS[*]", "also": ("app.ROWS", "builtins.coroutine")}),
     ("timer_pending", {"name": "app.Timer", "path": "app.TIMERS[*]"}),
     ("exception_kept", {"name": "app.OrderError", "path": "app.ERRORS[*]"}),
     ("exception_reused", {"name": "app.Order", "path": "app.ERRORS[*].__traceback__.tb_frame.order"}),

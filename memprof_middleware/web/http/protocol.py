@@ -21,8 +21,16 @@ def is_wsgi(app: object) -> bool:
 
 
 def _called(app: object) -> tuple[CodeType | None, int]:
-    """The code that runs when an application is called, and how many of its arguments are not the server's."""
-    if isinstance(app, FunctionType):
+    """The code that runs when an application is called, and how many of its arguments are not the server's.
+
+    No code where that is not certain: an object that a decorator made may look like the function that it calls.
+    """
+    if type(app) is FunctionType:
         return app.__code__, 0
-    call = app.__func__ if isinstance(app, MethodType) else type(app).__call__
-    return getattr(call, "__code__", None), 1
+    call = app.__func__ if type(app) is MethodType else _method_of(type(app))
+    return (call.__code__, 1) if type(call) is FunctionType else (None, 0)
+
+
+def _method_of(kind: type) -> object:
+    """``__call__`` as a class has it: a static method has no argument for the object."""
+    return next((vars(base)["__call__"] for base in kind.__mro__ if "__call__" in vars(base)), None)
