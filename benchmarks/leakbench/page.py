@@ -68,8 +68,8 @@ What is still wrong:
 - `nl-fastapi-sync-burst` was accused of mapped memory in two of five runs that evening. It was memory that Python's
   allocator kept free after each new peak of traffic: in a run without the profiler 7 arenas of 1 MiB in 25,000
   requests, beside which the memory outside both allocators stayed at 1 to 2 MB. Its arenas are counted now before
-  mapped memory is reported. It was not accused in the run after that (21:12; 16 MB gained, 32 MB of room), and
-  `real-greenlet-py311`, whose leak is mapped memory, was confirmed after 2:39 of four hours.
+  mapped memory is reported. It was not accused in the three runs after that, and `real-greenlet-py311`, whose leak is
+  mapped memory, is still confirmed: after 2:39 of four hours, and after 4:00 of six.
 - `own-log-handlers`: each handler has a `StringIO` that grows with every later request. Young entries are weighed, in
   which there is little yet, so the memory is confirmed as native, with the right route, and the list of handlers is
   listed beside it.
