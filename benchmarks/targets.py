@@ -149,7 +149,7 @@ def _memory(results: dict[str, Any]) -> Iterator[Target]:
 
 def _weights(results: dict[str, Any]) -> Iterator[Target]:
     """What the package adds to a worker that was not forked from a loaded application."""
-    modules = "it is code"
+    modules = "all of it is the code of memprof's modules"
     for name, title in (("application", "Flask"), ("appbuilder", "Flask-AppBuilder")):
         if not results[name]:
             continue

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata  # before the path is another
 import sys
+import zipfile
 
 import pytest
 
@@ -14,3 +16,16 @@ def test_an_entry_of_the_path_that_is_no_path_is_passed_over(monkeypatch: pytest
     (tmp_path / "memprof_middleware-7.8.9.dist-info").mkdir()
     monkeypatch.setattr(sys, "path", [None, b"/nowhere", __file__, str(tmp_path), *sys.path])
     assert package_version.__wrapped__() == "7.8.9"
+
+
+def test_an_archive_tells_its_version_too(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    """An application in one zip file has the installed distribution in it; without one the version is unknown."""
+    path = tmp_path / "application.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        text = "Metadata-Version: 2.1\nName: memprof-middleware\nVersion: 4.5.6\n"
+        archive.writestr("memprof_middleware-4.5.6.dist-info/METADATA", text)
+    assert importlib.metadata.version("memprof-middleware")
+    monkeypatch.setattr(sys, "path", [None, str(path)])
+    assert package_version.__wrapped__() == "4.5.6"
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert package_version.__wrapped__() == "unknown"
