@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 
 import pytest
 
@@ -198,6 +199,7 @@ def test_work_longer_than_the_interval_leaves_room(make: Make) -> None:
     assert all(start - end >= 0.04 for start, end in zip(starts[1:], ends, strict=False))
 
 
+@pytest.mark.skipif(find_spec("gevent") is None, reason="gevent is not installed: .ci/install-servers does it")
 def test_a_greenlet_that_outlives_a_fork_ends_without_a_word() -> None:
     """Under gevent a child inherits the parent's thread as it runs: it ends for the child's own, and prints nothing."""
     program = (
