@@ -22,8 +22,8 @@ class Listener:
 
     Attributes:
         address: where the server listens, such as ``127.0.0.1:8000``.
-        server: names this run of the server, by the process that keeps the socket open while workers come and go;
-            ``None`` if there is none or it cannot be seen.
+        server: names this run of the server, by the process that stays while workers come and go; ``None`` if there
+            is none or it cannot be seen.
         sockets: the inodes of the sockets that are bound there.
     """
 
@@ -57,7 +57,7 @@ def listener(proc: Path = Path("/proc")) -> Listener | None:
                 bound.setdefault(address, []).append(found.st_ino)
                 if listens:
                     sockets = tuple(bound[address])
-                    return Listener(address, keeper(proc / str(os.getppid()), sockets), sockets)
+                    return Listener(address, keeper(sockets, proc), sockets)
     return None
 
 
@@ -85,20 +85,35 @@ def _read_socket(fd: int) -> tuple[str, bool]:
     return os.fsdecode(name) if isinstance(name, bytes) else os.path.realpath(name), listens
 
 
-def keeper(parent: Path, sockets: Iterable[int]) -> str | None:
-    """Identify the parent by pid and start time, if it holds one of these sockets.
+def keeper(sockets: Iterable[int], proc: Path = Path("/proc")) -> str | None:
+    """Identify the process that starts workers at this place, by pid and start time.
+
+    That is the parent, if it holds one of their sockets. A worker that multiprocessing has started, other than by a
+    fork, may have a fork server as its parent (from 3.14 on), and inherits no socket of its master: there it is who
+    asked for it. So with granian on 3.14, whose master keeps a socket that its workers do not have.
 
     Args:
-        parent: its folder in procfs.
         sockets: inodes.
+        proc: where procfs is mounted.
+
+    Returns:
+        ``None`` if there is none, or it cannot be seen.
     """
     links = {f"socket:[{inode}]" for inode in sockets}
+    parent = proc / str(os.getppid())
     with contextlib.suppress(OSError):
         if any(_link(fd) in links for fd in (parent / "fd").iterdir()):
-            # Its name, which may hold spaces and brackets, is the second field; the start time is the 22nd.
-            start_time = (parent / "stat").read_text(errors="replace").rpartition(")")[2].split()[19]
-            return f"{parent.name} {start_time}"
+            return _named(parent)
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    asked = None if multiprocessing is None else multiprocessing.parent_process()
+    with contextlib.suppress(OSError):
+        return None if asked is None else _named(proc / str(asked.pid))
     return None
+
+
+def _named(process: Path) -> str:
+    # Its name, which may hold spaces and brackets, is the second field; the start time is the 22nd.
+    return f"{process.name} {(process / 'stat').read_text(errors='replace').rpartition(')')[2].split()[19]}"
 
 
 def _link(path: Path) -> str:

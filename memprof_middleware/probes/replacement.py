@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -20,7 +19,7 @@ def will_be_replaced(found: Listener, proc: Path = Path("/proc")) -> bool:
         found: the server's socket, as it was while this worker served.
         proc: where procfs is mounted.
     """
-    if found.server is None or keeper(proc / str(os.getppid()), found.sockets) != found.server:
+    if found.server is None or keeper(found.sockets, proc) != found.server:
         return False
     return "gunicorn.arbiter" in sys.modules or ("uvicorn.server" in sys.modules and not _stop_requested())
 

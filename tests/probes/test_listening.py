@@ -132,6 +132,38 @@ def test_the_server_is_the_parent_that_keeps_the_socket():
         assert int(start_time) > 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which process holds a socket")
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_of_multiprocessing_the_server_is_who_asked_for_the_worker(tmp_path, method):
+    """A worker's parent may be a fork server, and its master's socket may be unknown to it: so with granian on 3.14."""
+    script = tmp_path / "server.py"
+    script.write_text(
+        textwrap.dedent("""
+            import multiprocessing, os, socket, sys
+            sys.path[:0] = sys.argv[1].split(os.pathsep)
+            from memprof_middleware.probes.listening import listener
+            def work(tell):
+                server = socket.create_server(("127.0.0.1", 0))
+                tell.send(listener().server)
+            if __name__ == "__main__":
+                processes = multiprocessing.get_context(sys.argv[2])
+                for _ in range(2):
+                    told, tell = processes.Pipe(False)
+                    worker = processes.Process(target=work, args=(tell,))
+                    worker.start()
+                    print(*told.recv().split(), os.getpid())
+                    worker.join()
+        """)
+    )
+    command = [sys.executable, script, os.pathsep.join(sys.path), method]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    first, second = done.stdout.splitlines()
+    assert first == second
+    pid, start_time, server = first.split()
+    assert pid == server
+    assert int(start_time) > 0
+
+
 def test_without_a_keeper_there_is_no_server():
     """A single process that binds by itself has no master: the next one to listen there is another run."""
     assert (
