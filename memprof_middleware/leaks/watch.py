@@ -43,7 +43,7 @@ from memprof_middleware.leaks.whereabouts import Whereabouts
 from memprof_middleware.model import SEVERITIES, FedBy, Forecast, Leak, MemorySnapshot, Resolved
 from memprof_middleware.model.forecast import Ahead
 from memprof_middleware.model.urgency import fill_urgency
-from memprof_middleware.probes.loading import loading
+from memprof_middleware.probes.loading import load
 
 if TYPE_CHECKING:
     from memprof_middleware.heap.instruments import Instruments
@@ -176,8 +176,8 @@ class LeakWatch:
         room = self._room()
         if room is None or not (self._whole or has_taken(self._past, room, LEAST_TOLD)):
             return
-        with loading("leaks.judge"):
-            from memprof_middleware.leaks.judge import whole
+        load("leaks.judge")
+        from memprof_middleware.leaks.judge import whole
         found = whole(self._past, room)
         old = found is not None and found.growth is not None and found.growth.seconds >= _GROWTH_SECONDS
         grown = [found] if found is not None and old and found.confirmed else []
@@ -209,8 +209,8 @@ class LeakWatch:
         """Whether the growth of a period ends, by the word of what grows, before so many bytes are used."""
         if all(seen.bound is None for seen in self._past.containers.values()):
             return False
-        with loading("leaks.ceiling"):
-            from memprof_middleware.leaks.ceiling import ends_before
+        load("leaks.ceiling")
+        from memprof_middleware.leaks.ceiling import ends_before
         return ends_before(self._past, left, seconds, self._account)
 
     # -- what was reported ---------------------------------------------------------------------------------------
@@ -234,23 +234,23 @@ class LeakWatch:
         self._collecting.consider(found, history)
 
     def _looked(self, room: Room, history: History) -> list[Finding]:
-        with loading("leaks.judge"):
-            from memprof_middleware.leaks.judge import look
+        load("leaks.judge")
+        from memprof_middleware.leaks.judge import look
         asked, cheap = self._collecting.asked, self._collecting.is_cheap(history)
         told, root = bool(self._lives), self._holders.share_root
         return look(self._past, room, root, asked, collectable=cheap, told=told, made=self._account)
 
     def _account(self) -> Account:
         if self._books is None:
-            with loading("leaks.account"):
-                from memprof_middleware.leaks.account import Books
+            load("leaks.account")
+            from memprof_middleware.leaks.account import Books
             self._books = Books(self._past, self._holders.share_root)
         return self._books.account()
 
     def _lived(self, lives: Mapping[str, Life], found: Sequence[Finding]) -> dict[str, Life]:
-        with loading("leaks.life"):
-            from memprof_middleware.leaks.life import live
-            from memprof_middleware.leaks.present import present
+        load("leaks.life")
+        from memprof_middleware.leaks.life import live
+        from memprof_middleware.leaks.present import present
         return live(lives, found, lambda finding: present(self._past, finding))
 
     def _room(self) -> Room | None:
@@ -359,8 +359,8 @@ class LeakWatch:
 
     def _in_step(self, a: str, b: str) -> bool:
         """Whether two series rise and fall together: of one look at every look, else in the long run."""
-        with loading("leaks.populations"):
-            from memprof_middleware.leaks.populations import lockstep, twins
+        load("leaks.populations")
+        from memprof_middleware.leaks.populations import lockstep, twins
         series = [self._past.series(name) for name in (a, b)]
         says_nothing = BUILTIN in {self._probes.rank(a), self._probes.rank(b)}
         alike = self._past.is_type(a) == self._past.is_type(b) and not says_nothing
