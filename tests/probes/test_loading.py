@@ -211,7 +211,7 @@ def test_an_import_that_fails_is_caught_logged_once_and_counted(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     """The profiler goes on to measure, and the import is tried again with the next beat."""
-    monkeypatch.setitem(sys.modules, "memprof_middleware.leaks.judge", None)  # an import of it raises
+    monkeypatch.setitem(sys.modules, "memprof_middleware.leaks.judging", None)  # an import of it raises
     monkeypatch.setattr(watch, "has_taken", lambda *_: True)
     monkeypatch.setattr(watch.LeakWatch, "_room", lambda _: Room(1e9, 1e8, "what is left"))
     profiler = MemoryProfiler(Config(background=False, run_dir=str(tmp_path)))
