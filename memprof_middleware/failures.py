@@ -6,6 +6,7 @@ import contextlib
 import errno
 import logging
 import os
+import sys
 import threading
 import traceback
 from collections import Counter
@@ -39,13 +40,14 @@ class Failures:
     def contained(self, kind: str) -> Iterator[None]:
         """As :meth:`caught`, around code of the application in a thread of ours: ``sys.exit()`` ends no thread either.
 
-        In the main thread it is raised: there it may come from a signal, and is meant for the host.
+        In the main thread it is raised: there it may come from a signal, and is meant for the host. So is what ends a
+        greenlet: who kills one waits until it is gone.
         """
         try:
             with self.caught(kind):
                 yield
         except BaseException as error:
-            if threading.current_thread() is threading.main_thread():
+            if threading.current_thread() is threading.main_thread() or _ends_greenlet(error):
                 raise
             self.record(kind, error)
 
@@ -64,6 +66,11 @@ class Failures:
                 )
             except Exception:  # noqa: BLE001 - a filter of the host raises: no other place to report it
                 self.counts["log"] += 1
+
+
+def _ends_greenlet(error: BaseException) -> bool:
+    kill = getattr(sys.modules.get("greenlet"), "GreenletExit", None)
+    return kill is not None and isinstance(error, kill)
 
 
 def described(error: BaseException) -> str:

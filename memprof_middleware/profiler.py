@@ -27,6 +27,7 @@ from memprof_middleware.runtime.report import statistics_of
 from memprof_middleware.runtime.setup import Setup
 from memprof_middleware.runtime.snapshotter import Trace
 from memprof_middleware.sinks.choice import chosen
+from memprof_middleware.weakly import weakly
 from memprof_middleware.workers.group import load_slots
 from memprof_middleware.workers.timelines import Timelines
 
@@ -150,7 +151,12 @@ class MemoryProfiler:
         monitor = self._entered
         # First, so that a process that may not start threads logs this once and not with every request.
         self._started_in = monitor.pid
+        monitor.schedule.sampler.on_killed = weakly(self._begin_anew)
         monitor.start()
+
+    def _begin_anew(self) -> None:
+        """Start again with the next request."""
+        self._started_in = None
 
     async def start_memory_profiler(self) -> None:
         """:meth:`start` for asyncio hosts."""

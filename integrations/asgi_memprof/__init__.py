@@ -17,7 +17,7 @@ from memprof_middleware.routes.counter import UNMATCHED
 from memprof_middleware.routes.labels import below
 from memprof_middleware.web.http.endpoint import endpoint_of
 from memprof_middleware.web.http.protocol import is_wsgi
-from memprof_middleware.web.http.visits import KEY, OWN, announce, settle, warn_twice
+from memprof_middleware.web.http.visits import KEY, OWN, announced, settle, warn_twice
 
 __all__ = ["MemProfMiddleware", "get_profiler", "make_metrics_app"]
 
@@ -84,8 +84,7 @@ class MemProfMiddleware:
         if KEY in scope:
             await self._within(scope, receive, send, scope[KEY])
             return
-        scope[KEY] = notes = [root]
-        announce(notes, path)
+        scope[KEY] = announced(root, path)
         watched = None if self._names.host_tells else self._names.watched(scope, send)
         self._traffic.started += 1
         try:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from memprof_middleware.analysis.history import History
 from memprof_middleware.failures import Failures
+from memprof_middleware.leaks.finding import Finding
+from memprof_middleware.leaks.judge import COLLECTION
 from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.room import CONFIRM
 
 if TYPE_CHECKING:
     from memprof_middleware.heap.instruments import Instruments
-    from memprof_middleware.leaks.finding import Finding
 
 # A full collection holds everybody up: so many seconds apart at the least, only where it takes no longer than this,
 # and so many seconds for each object.
@@ -42,8 +43,6 @@ class Collecting:
 
     def consider(self, findings: Iterable[Finding], history: History) -> None:
         """Collect, if a verdict lacks nothing else."""
-        from memprof_middleware.leaks.judge import COLLECTION  # which has made them
-
         waiting = any(one.waits == COLLECTION and one.share >= CONFIRM for one in findings)
         snapshot = history.latest
         if not waiting or snapshot is None:

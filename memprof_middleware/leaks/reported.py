@@ -17,7 +17,7 @@ from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.series import at
 from memprof_middleware.model import Leak, LeakKind
 from memprof_middleware.model.value import valueclass
-from memprof_middleware.probes.loading import loading
+from memprof_middleware.probes.loading import load
 
 if TYPE_CHECKING:
     from memprof_middleware.leaks.finding import Finding
@@ -189,14 +189,14 @@ def _by_name(growth: Growth, life: Life, told: str, past: Past, history: History
 
 def _led_by_member(incident: Incident, life: Life, past: Past, rank: Callable[[str], float]) -> Incident:
     """The incident, led by a member of what has passed the tests, unless its leader says more, or as much in step."""
-    with loading("leaks.populations"):
-        from memprof_middleware.leaks.populations import lockstep
     population = life.finding.population
     passed = [name for name in (population.name, *population.also) if name in incident.names]
     leader = incident.leader.name
     if not passed or leader in passed or rank(leader) < min(map(rank, passed)):
         return incident
-    if rank(leader) == min(map(rank, passed)) and lockstep(past.series(passed[0]), past.series(leader)):
+    if rank(leader) == min(map(rank, passed)) and load("leaks.populations").lockstep(
+        past.series(passed[0]), past.series(leader)
+    ):
         return incident
     return incident.led_by(passed[0])
 

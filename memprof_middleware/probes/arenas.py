@@ -1,7 +1,8 @@
 """The arenas of Python's own allocator, by the addresses of live objects: nobody tells how many there are.
 
 Memory that belongs to neither allocator is what is left when both are taken off. Blocks tell what Python's allocator
-has given out; what it keeps free after a burst is in none of them, and would pass for pages of a C extension.
+has given out; what it keeps free after a burst is in none of them, and would pass for pages of a C extension. Series go
+by an estimate of it all the same: ``kept_free`` of ``analysis/memory.py`` tells why.
 """
 
 from __future__ import annotations

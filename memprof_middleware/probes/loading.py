@@ -1,80 +1,140 @@
-"""Loading a part of this package late, the first time that it is needed, without a trace in what is measured."""
+"""Parts of this package that are loaded late, and what they would add to the object counts of the program."""
 
 from __future__ import annotations
 
-import contextlib
+import builtins
 import dataclasses
+import functools
 import gc
 import sys
+import types
+import weakref
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import Any
 
 from memprof_middleware import forks
-from memprof_middleware.probes.census import CORE, Census, kinds_of_objects, type_name
+from memprof_middleware.errors import MemprofError
+from memprof_middleware.probes.census import CORE, OURS, Census, type_name
 
-# What modules are made of. Other objects that are new meanwhile may be another thread's.
-_MADE_OF = {
-    *("builtins.function", "builtins.type", "builtins.property", "builtins.classmethod", "builtins.staticmethod"),
-    *("builtins.getset_descriptor", "builtins.member_descriptor", "builtins.module", "builtins.cell"),
-    *("weakref.ReferenceType", "_frozen_importlib.ModuleSpec", "_frozen_importlib_external.SourceFileLoader"),
-    "dataclasses.Field",
-}
-# More young objects than this are there only where the host has switched the collector off: they are not looked at.
-_MOST_YOUNG = 20_000
+_DESCRIPTORS = (types.GetSetDescriptorType, types.MemberDescriptorType)
+# What modules are made of, and what holds it. Instances of our own classes are counted nowhere.
+_MADE_OF = {types.FunctionType, type, types.CellType, property, classmethod, staticmethod, *_DESCRIPTORS}
+_MADE_OF |= {types.ModuleType, type(__spec__), type(__spec__.loader), dataclasses.Field}
+_MADE_OF.add(functools._lru_cache_wrapper)  # hides a function
+_COUNTED = {*_MADE_OF, weakref.ref}
+_ENTERED = {*_MADE_OF, dict, tuple, functools.cached_property}
+# A module of ours holds a tenth of this. What one of them remembers of the program is not searched through.
+_MOST = 20_000
+_module_of = type.__dict__["__module__"].__get__
 
-_brought: Counter[str] = Counter()
-# Whether the collector is off because something is being loaded.
-_off = False
+_NOTHING: Mapping[str, int] = {}
+# What each module of ours is made of, by kind: nothing of those that were there at the first count of this process.
+_made: dict[str, Mapping[str, int]] = {}
+_under_way: list[str] = []
+_is_cut_short = False  # the parent forked in the middle of an import
 
 
-@contextlib.contextmanager
-def loading(name: str) -> Iterator[None]:
-    """Import a module within the block, with what it brings, that most processes never need.
+def load(name: str) -> Any:
+    """Return a module of this package that most processes never need, imported the first time that it is.
 
-    Another thread that forks meanwhile waits until it is done. The functions and classes that come are left out of
-    object counts from then on: they come when something grows, and would look like a part of it.
+    Another thread that forks meanwhile waits until it is done, for a moment at the most.
 
     Args:
-        name: the module, as ``leaks.judge``; once it is there, the block is all that is done.
+        name: the module, as ``leaks.judging``.
+
+    Raises:
+        MemprofError: this process was forked in the middle of an import, which no thread of it brings to its end.
+        Exception: whatever the import raises.
     """
-    global _off
-    if f"{CORE}.{name}" in sys.modules:
-        yield
-        return
+    full = f"{CORE}.{name}"
+    if _is_ready(module := sys.modules.get(full)):
+        return module
+    if _is_cut_short:
+        raise MemprofError(f"{full} cannot be loaded: this process was forked in the middle of an import")
     with forks.loading():
-        collects = gc.isenabled()  # not before: another thread that loads has it off
-        _off = _off or collects
-        gc.disable()  # what is new stays young
+        _under_way.append(full)
+        before = set(sys.modules)
         try:
-            before = _young()
-            yield
-            _brought.update(_young() - before)
+            return import_module(full)
         finally:
-            if collects:
-                _off = False
-                gc.enable()
+            _under_way.remove(full)
+            _note_standard(set(sys.modules) - before)
 
 
-@forks.in_child
-def _collect_again() -> None:
-    """A fork does not wait for ever for an import: the child of one that hangs has nobody to switch it on again."""
-    global _off
-    if _off:
-        _off = False
-        gc.enable()
-
-
-def less_brought(census: Census) -> Census:
-    """The census without what was loaded late."""
-    if not _brought:
+def less_late(census: Census) -> Census:
+    """The census without what was loaded late: it comes when something grows, and would look like a part of it."""
+    late: Counter[str] = Counter()
+    for made in filter(None, _known().values()):
+        late.update(made)
+    if not late:
         return census
-    counts = {name: max(0, number - _brought.get(name, 0)) for name, number in census.counts.items()}
+    counts = {name: max(0, number - late[name]) for name, number in census.counts.items()}
     return dataclasses.replace(census, counts=counts)
 
 
-def _young() -> Counter[str]:
-    """How many young objects there are of each kind that modules are made of."""
-    if gc.get_count()[0] > _MOST_YOUNG:
-        return Counter()
-    kinds = Counter(map(type_name, kinds_of_objects(generation=0)))
-    return Counter({name: number for name, number in kinds.items() if name in _MADE_OF})
+@forks.in_child
+def _in_child() -> None:
+    """What a child has inherited may be hidden from its counts, or not: it begins with what is there."""
+    global _is_cut_short
+    _is_cut_short = bool(_under_way)
+    _under_way.clear()
+    _made.clear()
+
+
+def _known() -> Mapping[str, Mapping[str, int]]:
+    """What our modules are made of, by name; the same whichever of two threads that count at once looks first."""
+    new = {
+        name: module
+        for name, module in list(sys.modules.items())
+        if type(name) is str and name not in _made and name.partition(".")[0] in OURS and _is_ready(module)
+    }
+    # In one step: who counts meanwhile finds nothing, or all.
+    _made.update({name: _counted(module) for name, module in new.items()} if _made else dict.fromkeys(new, _NOTHING))
+    return _made.copy()
+
+
+def _note_standard(names: Iterable[str]) -> None:
+    """What an import of ours has brought of the standard library is ours, too, even if another thread asked for it."""
+    if _made:
+        new = [name for name in names if name.partition(".")[0] in sys.stdlib_module_names]
+        _made.update({name: _counted(sys.modules[name]) for name in new if _is_ready(sys.modules.get(name))})
+
+
+def _is_ready(module: types.ModuleType | None) -> bool:
+    """Whether an import has come to its end, by the mark that the import system itself goes by."""
+    spec = getattr(module, "__spec__", None) if type(module) is types.ModuleType else None
+    return spec is not None and not getattr(spec, "_initializing", False)
+
+
+def _counted(module: types.ModuleType) -> Counter[str]:
+    """What a module is made of, by kind: all that it holds and no other module has made."""
+    found: Counter[type] = Counter([types.ModuleType])
+    seen, todo = {id(module), id(vars(builtins))}, [module]
+    while todo and len(seen) < _MOST:
+        for thing in gc.get_referents(todo.pop()):
+            kind = type(thing)
+            if id(thing) not in seen and (kind in _ENTERED or issubclass(kind, type)) and _is_of(thing, module):
+                seen.add(id(thing))
+                todo.append(thing)
+                found[kind] += 1
+                found[weakref.ref] += issubclass(kind, type)  # by which its bases know a class
+                found[types.FunctionType] += kind is functools._lru_cache_wrapper  # which tells its parameters
+    return Counter({type_name(kind): number for kind, number in found.items() if kind in _COUNTED})
+
+
+def _is_of(thing: Any, module: types.ModuleType) -> bool:
+    """Whether no other module has made it, as far as can be told: what holds others bears no mark of its own."""
+    kind = type(thing)
+    if kind is types.ModuleType:
+        return False
+    if kind is functools._lru_cache_wrapper:
+        return _is_of(getattr(thing, "__wrapped__", None), module)
+    if kind is types.FunctionType:
+        home = thing.__globals__
+        is_made_here = thing.__module__ == module.__name__ or home is vars(module)  # a wrapper has our name only
+        return is_made_here or home is not vars(sys.modules.get(home.get("__name__"), module))
+    if kind in _DESCRIPTORS:
+        thing = thing.__objclass__
+    return not issubclass(type(thing), type) or _module_of(thing) == module.__name__

@@ -24,7 +24,7 @@ from memprof_middleware.probes.gc_stats import GcRecorder, GcStats
 from memprof_middleware.probes.inherited import freeze_inherited, has_frozen
 from memprof_middleware.probes.limits import ContainerMemory, ContainerMemoryReader, MemoryLimit, memory_limit
 from memprof_middleware.probes.listening import Listener, listener
-from memprof_middleware.probes.loading import less_brought, loading
+from memprof_middleware.probes.loading import less_late, load
 from memprof_middleware.probes.native_census import CensusTaker, is_installed
 from memprof_middleware.probes.process import MemoryShare, ProcessMemory, memory_share, process_memory
 from memprof_middleware.probes.real_thread import in_real_thread, real_sleep
@@ -116,7 +116,7 @@ class Probes:
 
     def census(self, stride: int = 1) -> Census:
         """Live objects by type, counted in slices; every ``stride``-th of them, or all where C counts."""
-        found = less_brought(self._census.take(stride))
+        found = less_late(self._census.take(stride))
         if not self._is_frozen:
             return found
         if self._replacements is None:
@@ -169,9 +169,10 @@ class Probes:
             from memprof_middleware.heap.held import find_held
 
             return find_held(type_names, instances_of=self._instances, pause=pause)
-        with loading("heap.retainers"):
-            from memprof_middleware.heap.retainers import find_holders
-        return find_holders(type_names, instances_of=self._instances, pause=pause)
+        found: Mapping[str, Holding] = load("heap.retainers").find_holders(
+            type_names, instances_of=self._instances, pause=pause
+        )
+        return found
 
     def cohorts(self) -> Mapping[str, tuple[Cohort, ...]]:
         """What has become of the instances that were found at each search for holders, by type: 1 us for each."""
@@ -179,9 +180,8 @@ class Probes:
 
     def define(self, path: str, *, pause: Callable[[float], object] = real_sleep) -> Definition:
         """The place in the source where a retaining path begins, and the code that adds to it."""
-        with loading("heap.definitions"):
-            from memprof_middleware.heap.definitions import define
-        return define(path, pause=pause)
+        found: Definition = load("heap.definitions").define(path, pause=pause)
+        return found
 
     @property
     def _is_shared(self) -> bool:

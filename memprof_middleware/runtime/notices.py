@@ -38,6 +38,13 @@ class Notices:
         """Log that the background thread runs after all."""
         self._once("runs", f"the background thread of process {self._pid} runs after all: it takes the snapshots again")
 
+    def thread_killed(self) -> None:
+        """Log that the background thread was ended by the application, and is started again."""
+        self._once(
+            "killed",
+            f"the background thread of process {self._pid} was killed, as gevent.killall() does: it is started again",
+        )
+
     def counted_rarely(self, text: str) -> None:
         """Log that objects are counted less often than at the interval: once at INFO, then at DEBUG."""
         level = logging.DEBUG if "rarely" in self._said else logging.INFO

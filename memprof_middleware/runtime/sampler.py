@@ -31,6 +31,8 @@ class Sampler:
 
     Attributes:
         background: whether it may start a thread.
+        was_killed: whether its thread was ended by somebody else, and was not started again yet.
+        on_killed: called by the thread when that happens; must not raise.
     """
 
     def __init__(
@@ -46,7 +48,8 @@ class Sampler:
         self._tick, self._interval, self.background = tick, interval, background
         self._on_start, self._unsettled, self._on_abandoned = on_start, unsettled, on_abandoned
         self._lock = threading.Lock()  # held while it starts or stops
-        self._started = self._abandoned = False
+        self._started = self._abandoned = self.was_killed = False
+        self.on_killed: Callable[[], object] = lambda: None
         self._thread: threading.Thread | None = None
         self._signal = _StopSignal()
 
@@ -70,7 +73,8 @@ class Sampler:
         with self._lock:
             if self._started:
                 return
-            self._on_start()
+            if not self.was_killed:  # else it goes on
+                self._on_start()
             if self.background:
                 self._signal = _StopSignal()
                 # A daemon: a thread that waits for a minute must not keep a finished process alive.
@@ -78,7 +82,7 @@ class Sampler:
                 thread.start()
                 self._thread = thread
                 at_exit(self.stop)
-            self._started = True
+            self._started, self.was_killed = True, False
 
     def stop(self) -> None:
         """Stop the thread and wait for it, a second at the most. May be called again, and from the thread itself."""
@@ -96,6 +100,21 @@ class Sampler:
         self._signal.set()
 
     def _run(self, signal: _StopSignal) -> None:
+        try:
+            self._tick_until(signal)
+        except BaseException:  # noqa: BLE001 - a greenlet ends by what is raised in it: gevent.killall() means ours, too
+            if not signal.is_set:
+                not_at_exit(self.stop)
+                self._started, self.was_killed = False, True
+                self.on_killed()
+        if self._abandoned:
+            not_at_exit(self.stop)
+            self._on_abandoned()
+        # Under gevent a forked child inherits the running thread, and `threading` has taken it off its list: the end
+        # would print a KeyError. Asked for here, it is listed again.
+        threading.current_thread()
+
+    def _tick_until(self, signal: _StopSignal) -> None:
         due = time.monotonic()
         while not signal.is_set:
             self._tick()
@@ -107,12 +126,6 @@ class Sampler:
                 due = now + self._interval
             while (left := due - time.monotonic()) > 0 and not signal.is_set:
                 signal.wait(min(left, _SETTLE_SECONDS) if self._unsettled() else left)
-        if self._abandoned:
-            not_at_exit(self.stop)
-            self._on_abandoned()
-        # Under gevent a forked child inherits the running thread, and `threading` has taken it off its list: the end
-        # would print a KeyError. Asked for here, it is listed again.
-        threading.current_thread()
 
 
 class _StopSignal:

@@ -69,6 +69,8 @@ class Schedule:
             RuntimeError: the process may not start threads.
         """
         self.stopped = False
+        if self.sampler.was_killed:
+            self._notices.thread_killed()
         self.sampler.start()
 
     def stop(self) -> None:

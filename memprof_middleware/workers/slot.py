@@ -29,6 +29,7 @@ from memprof_middleware.workers.run_directory import (
 )
 
 _MAX_SLOTS = 1024
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 # A server that was killed leaves one file for each worker; the next server that starts removes them.
 _ABANDONED_SECONDS = 3600
 _SERVER_FOLDER = re.compile(r"[0-9a-f]{16}")
@@ -58,17 +59,24 @@ class WorkerSlot:
 
     def __init__(self, address: str, run_dir: str | None = None, server: str | None = None) -> None:
         name = hashlib.sha256(f"{_network()}\n{address}".encode()).hexdigest()[:16]
-        base = run_directory(run_dir, required=lambda folder: _required(folder / name))
         self._run_dir, self._server = run_dir, server
+        self._settle(name)
+        self._claimed = time.time()
+        self._files: dict[str, SlotFile] = {}  # of the other workers, by path
+        self._parsed: dict[tuple[str, int], tuple[int, object]] = {}
+
+    def _settle(self, name: str, *, again: bool = True) -> None:
+        """Take a number in the first folder that has room; another worker may take the room that was seen."""
+        base = run_directory(self._run_dir, required=lambda folder: _required(folder / name))
         self._folder = base / name
         try:
             _clear_abandoned(base)
             self._claim()
         except OSError as error:
+            if again and error.errno in _NO_ROOM:
+                self._settle(name, again=False)
+                return
             raise RunDirectoryError(f"{self._folder}: {error.strerror}; set run_dir to another folder") from error
-        self._claimed = time.time()
-        self._files: dict[str, SlotFile] = {}  # of the other workers, by path
-        self._parsed: dict[tuple[str, int], tuple[int, object]] = {}
 
     @property
     def folder(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import sys
 import threading
 
 import anyio
@@ -189,6 +190,21 @@ def test_streams_are_not_held_back(profiler):
 
     anyio.run(main)
     assert events == [("made", b"1"), ("sent", b"1"), ("made", b"2"), ("sent", b"2")]
+
+
+def test_a_context_that_the_application_keeps_holds_hardly_anything_of_ours(profiler):
+    """A task or a timer that is lost keeps the context of its request: the path and the labels are not in it."""
+    kept = []
+
+    async def lost(scope, receive, send):
+        kept.append(contextvars.copy_context())
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    run(MemProfMiddleware(lost, profiler=profiler), {"type": "http", "path": "/" + "x" * 500, "method": "GET"})
+    [ours] = [value for variable, value in kept[0].items() if variable.name == "memprof_request"]
+    assert (list(ours), ours.path) == ([], "")
+    assert sys.getsizeof(ours) <= 80 + 8
 
 
 def test_context_variables_and_background_tasks(profiler):

@@ -2,121 +2,228 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import subprocess
 import sys
+import textwrap
 import threading
-import time
+from pathlib import Path
 
 import pytest
 
-from memprof_middleware.probes import loading as module
-from memprof_middleware.probes.loading import loading
+from memprof_middleware import Config, MemoryProfiler
+from memprof_middleware.leaks import watch
+from memprof_middleware.leaks.room import Room
+from memprof_middleware.probes import loading
+from memprof_middleware.probes.census import Census
 
-PROGRAM = """
+COUNTS = """
 import gc, sys
-from memprof_middleware.probes.loading import loading
+import memprof_middleware.profiler  # what each process has
+from memprof_middleware.probes import loading
 from memprof_middleware.runtime.instruments import Probes
 if sys.argv[1] == "pure":
     sys.modules["memprof_native"] = None
 if sys.argv[2] == "off":
     gc.disable()
 probes = Probes()
+KINDS = "function", "member_descriptor", "getset_descriptor", "module", "type", "property"
 def counts():
     gc.collect()
     found = probes.census().counts
-    return [found[f"builtins.{name}"] for name in ("function", "member_descriptor", "module", "type")]
+    return [found[f"builtins.{name}"] for name in KINDS]
+"""
+PROGRAM = (
+    COUNTS
+    + """
 counts()
 before = counts()
 known = len(sys.modules)
-with loading("leaks.judge"):
-    from memprof_middleware.leaks.judge import look
+look = loading.load("leaks.judge").look
 print(len(sys.modules) - known > 5, look.__module__, gc.isenabled())
 after = counts()
-print([max(0, now - then) for now, then in zip(after, before)], file=sys.stdout)
+print([now - then for now, then in zip(after, before)])
 class Ours:
     pass
 kept = [type(str(number), (), {}) for number in range(200)]
-print(counts()[3] - after[3])
+print(counts()[4] - after[4])
 """
+)
+# The program loads a module of its own while ours is being loaded by another thread.
+THREADS = (
+    COUNTS
+    + """
+import threading, types
+counts()
+before = counts()
+names = ["leaks.judge", "leaks.life", "heap.retainers", "leaks.ceiling"]
+start = threading.Barrier(5)
+found = []
+def enter(name):
+    start.wait()
+    found.append(loading.load(name).__name__)
+threads = [threading.Thread(target=enter, args=(name,)) for name in names]
+for thread in threads:
+    thread.start()
+start.wait()
+own = [types.FunctionType(counts.__code__, {"__name__": "__main__"}) for _ in range(500)]
+for thread in threads:
+    thread.join()
+print(sorted(found) == sorted(f"memprof_middleware.{name}" for name in names), gc.isenabled())
+del thread, threads
+now = [probes.census().counts["builtins.function"] for _ in range(2)]
+print([count - before[0] for count in now])
+"""
+)
 
 FORKS = """
-import gc, os, threading
-from memprof_middleware.probes.loading import loading
+import gc, os, sys, threading
+from importlib.abc import Loader
+from importlib.util import spec_from_loader
+from memprof_middleware import forks
+from memprof_middleware.errors import MemprofError
+from memprof_middleware.probes.loading import load
+forks._FORK_WAITS_SECONDS = 0.01
 begun, end = threading.Event(), threading.Event()
-def hang():
-    with loading("no.such"):
+class Hanging(Loader):
+    def exec_module(self, module):
         begun.set()
         end.wait(20)
-thread = threading.Thread(target=hang)
+class Finder:
+    @staticmethod
+    def find_spec(name, path, target=None):
+        return spec_from_loader(name, Hanging()) if name == "memprof_middleware.leaks.judge" else None
+sys.meta_path.insert(0, Finder)
+thread = threading.Thread(target=load, args=("leaks.judge",))
 thread.start()
 begun.wait()
 print(gc.isenabled(), flush=True)
 if os.fork() == 0:
-    print(gc.isenabled(), flush=True)
+    print(gc.isenabled(), load("probes.census").__name__, flush=True)  # which was there
+    try:
+        load("leaks.judge")
+    except MemprofError as error:
+        print(str(error).replace(" ", "-"), flush=True)
     os._exit(0)
 os.wait()
 end.set()
 thread.join()
-print(gc.isenabled())
+print(gc.isenabled(), load("leaks.judge").__name__)
 """
 
 
-def run(*arguments: str) -> list[str]:
-    done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], check=True, capture_output=True, text=True)
+def run(program: str, *arguments: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], check=True, capture_output=True, text=True, timeout=60
+    )
     return done.stdout.splitlines()
 
 
-def test_its_functions_and_classes_are_not_counted() -> None:
+@pytest.mark.parametrize("kind", ["any", "pure"])
+def test_its_functions_and_classes_are_not_counted(kind: str) -> None:
     """A count after a late import has no more of them than one before; those of the program are counted as ever."""
-    loaded, more, classes = run("any", "on")
+    loaded, more, classes = run(PROGRAM, kind, "on")
     assert loaded == "True memprof_middleware.leaks.judge True"
-    assert more == "[0, 0, 0, 0]"
+    assert more == "[0, 0, 0, 0, 0, 0]"
     assert int(classes) >= 200
 
 
 def test_a_collector_that_is_off_stays_off() -> None:
-    """It is switched off while something is loaded, and on again only where it was."""
-    assert run("pure", "off")[0].endswith("False")
+    """Nothing of ours switches it."""
+    assert run(PROGRAM, "pure", "off")[0].endswith("False")
+
+
+def test_a_host_that_switches_its_collector_meanwhile_is_not_overruled() -> None:
+    """The import sees the collector as the host has it, and leaves it as the host has it."""
+    program = """
+        import gc, sys
+        from memprof_middleware.probes.loading import load
+        seen = []
+        class Switching:
+            @staticmethod
+            def find_spec(name, path, target=None):
+                if name == "memprof_middleware.leaks.judge":
+                    seen.append(gc.isenabled())
+                    gc.disable()
+        sys.meta_path.insert(0, Switching)
+        load("leaks.judge")
+        print(seen, gc.isenabled())
+    """
+    assert run(textwrap.dedent(program)) == ["[True] False"]
 
 
 def test_the_collector_is_on_after_two_threads_have_loaded_at_once() -> None:
-    """The second one begins while the first has it off, and takes that for no wish of the host's."""
-    begun, end = threading.Event(), threading.Event()
-
-    def first() -> None:
-        with loading("no.such"):
-            begun.set()
-            end.wait(20)
-
-    def second() -> None:
-        with loading("no.other"):
-            assert not gc.isenabled()
-
-    threads = [threading.Thread(target=target) for target in (first, second)]
-    threads[0].start()
-    assert begun.wait(20)
-    threads[1].start()
-    deadline = time.monotonic() + 20
-    while not _waits(threads[1]) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    end.set()
-    for thread in threads:
-        thread.join(20)
-    assert gc.isenabled()
+    """All of them have what they asked for, and the objects that the program makes meanwhile are the program's."""
+    loaded, more = run(THREADS, "pure", "on")
+    assert loaded == "True True"
+    assert [abs(int(number) - 500) <= 12 for number in more.strip("[]").split(",")] == [True, True], more
 
 
-def _waits(thread: threading.Thread) -> bool:
-    """Whether a thread is within the block of another, or waits for it."""
-    frame = sys._current_frames().get(thread.ident or 0)
-    while frame is not None and frame.f_code is not module.forks.loading.__wrapped__.__code__:  # type: ignore[attr-defined]
-        frame = frame.f_back
-    return frame is not None
+def test_two_threads_that_count_at_once_take_it_off_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a module is made of is known by its name: who looks second adds nothing."""
+    monkeypatch.setattr(loading, "_made", {})
+    census = Census(10_000, {"builtins.function": 10_000})
+    assert loading.less_late(census) is census, "what is there at first is a part of the count"
+    module = "memprof_middleware.probes.census"
+    del loading._made[module]
+    once = loading.less_late(census).counts["builtins.function"]
+    assert 10_000 - 50 < once < 10_000
+    found: list[int] = []
+    inner, counting = threading.Thread(), loading._counted
+
+    def slow(module: object) -> object:
+        nonlocal inner
+        if threading.current_thread() is threading.main_thread():
+            inner = threading.Thread(target=lambda: found.append(loading.less_late(census).counts["builtins.function"]))
+            inner.start()
+            inner.join(20)
+        return counting(module)  # type: ignore[arg-type]
+
+    del loading._made[module]
+    monkeypatch.setattr(loading, "_counted", slow)
+    found.append(loading.less_late(census).counts["builtins.function"])
+    assert found == [once, once]
+
+
+def test_a_module_that_is_half_loaded_waits_for_the_next_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its functions are not there yet."""
+    monkeypatch.setattr(loading, "_made", {})
+    census = Census(10_000, {"builtins.function": 10_000})
+    loading.less_late(census)
+    del loading._made[loading.__name__]
+    monkeypatch.setattr(loading.__spec__, "_initializing", True, raising=False)
+    assert loading.less_late(census) is census
+    monkeypatch.setattr(loading.__spec__, "_initializing", False)
+    assert loading.less_late(census).counts["builtins.function"] < 10_000
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_child_that_was_forked_while_an_import_hangs_collects() -> None:
-    """No thread of the child ends the import, so nobody would switch the collector on."""
-    done = subprocess.run([sys.executable, "-c", FORKS], check=True, capture_output=True, text=True)
-    assert done.stdout.split() == ["False", "True", "True"]
+    """No thread of the child ends the import: it is refused there, what was loaded before is used, nothing hangs."""
+    done = subprocess.run([sys.executable, "-c", FORKS], check=True, capture_output=True, text=True, timeout=60)
+    judge = "memprof_middleware.leaks.judge"
+    refused = f"{judge} cannot be loaded: this process was forked in the middle of an import"
+    told = ["True", "True", "memprof_middleware.probes.census", refused.replace(" ", "-"), "True", judge]
+    assert done.stdout.split() == told
+
+
+def test_an_import_that_fails_is_caught_logged_once_and_counted(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """The profiler goes on to measure, and the import is tried again with the next beat."""
+    monkeypatch.setitem(sys.modules, "memprof_middleware.leaks.judging", None)  # an import of it raises
+    monkeypatch.setattr(watch, "has_taken", lambda *_: True)
+    monkeypatch.setattr(watch.LeakWatch, "_room", lambda _: Room(1e9, 1e8, "what is left"))
+    profiler = MemoryProfiler(Config(background=False, run_dir=str(tmp_path)))
+    try:
+        for _ in range(3):
+            profiler.step()
+        snapshot = profiler.metrics().snapshot
+        assert snapshot is not None
+        assert snapshot.total_objects
+        assert profiler.failures.counts["leaks"] == 3
+        told = [record.getMessage() for record in caplog.records if getattr(record, "memprof_failure", "") == "leaks"]
+        assert len(told) == 1
+        assert "ModuleNotFoundError" in told[0]
+    finally:
+        profiler.stop()

@@ -226,6 +226,55 @@ def test_a_greenlet_that_outlives_a_fork_ends_without_a_word() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "True True\n", "")
 
 
+KILLED = """
+from gevent import monkey; monkey.patch_all()
+import gc, logging, sys, time
+import gevent
+from memprof_middleware import Config, MemoryProfiler
+logging.basicConfig(level="WARNING", format="%(message)s", stream=sys.stdout)
+profiler = MemoryProfiler(Config(interval=3600))
+stepping = []
+if sys.argv[1] == "in a step":
+    def slow(*_):
+        stepping.append(1)
+        time.sleep(600 if len(stepping) < 3 else 0)
+    profiler._monitor.snapshots.take = slow
+def wait(condition):
+    deadline = time.monotonic() + 60
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
+profiler.ensure_running()
+for times in (1, 2):
+    ready = (lambda: len(stepping) == times) if sys.argv[1] == "in a step" else profiler.metrics
+    assert wait(lambda: profiler.running and ready())
+    gevent.killall([found for found in gc.get_objects() if isinstance(found, gevent.Greenlet)], timeout=30)
+    print(profiler.running)
+    profiler.ensure_running()
+    print(profiler.running)
+profiler.stop()
+profiler.ensure_running()
+print(profiler.running, profiler.failures.counts.total())
+profiler.start()
+print(profiler.running)
+profiler.stop()
+"""
+
+
+@pytest.mark.skipif(find_spec("gevent") is None, reason="gevent is not installed: .ci/install-servers does it")
+@pytest.mark.parametrize("moment", ["idle", "in a step"])
+def test_a_thread_that_the_application_kills_comes_back_with_the_next_request(moment: str) -> None:
+    """``gevent.killall()`` of everything does not wait for the thread, which says once that it was started again."""
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, moment], check=False, capture_output=True, text=True, timeout=200
+    )
+    told = [line for line in done.stdout.splitlines() if "killed" in line]
+    rest = [line for line in done.stdout.splitlines() if "killed" not in line]
+    assert (rest, done.stderr) == (["False", "True"] * 2 + ["False 0", "True"], "")
+    assert len(told) == 1
+    assert told[0].endswith("was killed, as gevent.killall() does: it is started again")
+
+
 def test_a_process_ends_promptly() -> None:
     """A script that starts the profiler and ends does not wait for the next snapshot."""
     program = (

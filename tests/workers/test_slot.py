@@ -371,6 +371,29 @@ class TestTwoFolders:
         second(False)
         assert len(files(first)) == 2
 
+    def test_of_two_that_see_the_same_free_file_one_goes_to_the_other_folder(self, second, mine, child, monkeypatch):
+        """Both take the full folder for theirs, as an ended worker has left its room there: one finds it taken."""
+        ended = child(self.take)
+        _, last = second(True)
+        ended.kill()
+        rivals = []
+
+        def rival_comes(_base: Path) -> None:
+            if not rivals:
+                rivals.append(None)  # which has no rival itself
+                rivals.append(child(self.take))
+
+        monkeypatch.setattr(workers, "_clear_abandoned", rival_comes)
+        late = WorkerSlot(ADDRESS, None, SERVER)
+        try:
+            late.publish(figures(late))
+            assert (rivals[1].result, late.number) == (1, 2)
+            assert late.folder.is_relative_to(last)
+            assert [found.worker for found in late.others()] == ["0", "1"]
+            assert [found.worker for found in mine.others()] == ["1", "2"]
+        finally:
+            late.leave()
+
     def test_the_last_one_out_clears_both(self, second, child):
         """Wherever the last worker is, it takes all files of the server with it."""
         child(self.take).kill()

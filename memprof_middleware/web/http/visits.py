@@ -20,9 +20,26 @@ if TYPE_CHECKING:
 KEY = "memprof.request"
 ROUTE = "memprof.route"
 """Key of the environ or scope for the template of the request's route, from a framework that knows it."""
-# The list and the end of the path of a request, for a WSGI application mounted in an ASGI one: its environ holds
-# neither. An end only, since timers of the server keep a request's context after it, and strangers choose the path.
-_OUTER: ContextVar[tuple[list[str], str]] = ContextVar("memprof_request", default=([], ""))
+
+
+class Notes(list[str]):
+    """The list of :data:`KEY` of a request that may be passed on under another protocol, with the end of its path.
+
+    Attributes:
+        path: that end; empty once the request has ended. An end only, as strangers choose it.
+    """
+
+    __slots__ = ("path",)
+    path: str
+
+    def clear(self) -> None:
+        """Keep nothing: timers of the server, and tasks that the application lost, hold a request's context on."""
+        super().clear()
+        self.path = ""
+
+
+# Of the request under way, for a WSGI application mounted in an ASGI one: its environ does not hold it.
+_OUTER: ContextVar[Notes | None] = ContextVar("memprof_request", default=None)
 # The label of a request that the profiler answered itself.
 OWN = "<own>"
 COMPLETE = frozenset({list, tuple})
@@ -41,18 +58,21 @@ def warn_twice(profiler: MemoryProfiler) -> None:
         )
 
 
-def announce(notes: list[str], path: str) -> None:
-    """Note that a request is counted already, for an application that is mounted under another protocol."""
-    _OUTER.set((notes, path[-LONGEST_PATH:]))
+def announced(prefix: str, path: str) -> Notes:
+    """The list for :data:`KEY`, noted also for an application that is mounted under another protocol."""
+    notes = Notes((prefix,))
+    notes.path = path[-LONGEST_PATH:]
+    _OUTER.set(notes)
+    return notes
 
 
 def counted_further_out(environ: MutableMapping[str, Any]) -> list[str] | None:
     """The list of the middleware further out that counts a WSGI request; ``None``: there is none."""
     found: list[str] | None = environ.get(KEY)
     if found is None:
-        notes, path = _OUTER.get()
+        notes = _OUTER.get()
         # Empty: the request has ended, and a task that it started goes on. Another path: it is another request.
-        if notes and path.endswith(_end_of(environ.get("PATH_INFO", ""))):
+        if notes and notes.path.endswith(_end_of(environ.get("PATH_INFO", ""))):
             found = notes
     return found
 
