@@ -16,11 +16,13 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route, Router, WebSocketRoute
 from starlette.testclient import TestClient
 
+import wsgi_memprof
 from asgi_memprof import MemProfMiddleware, make_metrics_app
 from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.errors import ConfigError
 from memprof_middleware.registry import get_memory_profiler
 from memprof_middleware.testing import FakeProbes
+from memprof_middleware.web.http import visits
 
 
 async def hello(request):
@@ -208,6 +210,24 @@ def test_context_variables_and_background_tasks(profiler):
 
     assert TestClient(outer).get("/").text == "hello"
     assert ran == ["background", "set in the view"]
+
+
+def test_nothing_of_ours_in_the_context_of_a_request(profiler, monkeypatch):
+    """What a request leaves behind, such as a timer, keeps its context: there is nothing of the profiler's in it."""
+    monkeypatch.setattr(visits, "_is_asked_for", False)  # else by the WSGI applications of other tests
+    left = []
+
+    async def app(scope, receive, send):
+        left.append([variable.name for variable in contextvars.copy_context()])
+
+    async def main():
+        await MemProfMiddleware(app, profiler=profiler)({"type": "http", "path": "/", "method": "GET"}, None, None)
+
+    anyio.run(main)
+    assert [name for name in left[0] if "memprof" in name] == []
+    wsgi_memprof.MemProfMiddleware(lambda environ, start: [b""], profiler=profiler)
+    anyio.run(main)
+    assert [name for name in left[1] if "memprof" in name] == ["memprof_request"]
 
 
 @pytest.mark.parametrize("framework", [Starlette, FastAPI])

@@ -28,6 +28,7 @@ OWN = "<own>"
 COMPLETE = frozenset({list, tuple})
 """Types of a WSGI body that is complete: its request ends when the application has returned."""
 _warned = False
+_is_asked_for = False  # the variable
 
 
 def warn_twice(profiler: MemoryProfiler) -> None:
@@ -41,9 +42,19 @@ def warn_twice(profiler: MemoryProfiler) -> None:
         )
 
 
+def expect_mounted() -> None:
+    """Have requests announced from now on: an application of this process may be mounted under another protocol."""
+    global _is_asked_for
+    _is_asked_for = True
+
+
 def announce(notes: list[str], path: str) -> None:
-    """Note that a request is counted already, for an application that is mounted under another protocol."""
-    _OUTER.set((notes, path[-LONGEST_PATH:]))
+    """Note that a request is counted already, for an application that is mounted under another protocol.
+
+    Only where somebody may ask: each timer and task that a request leaves keeps what its context holds, 300 bytes.
+    """
+    if _is_asked_for:
+        _OUTER.set((notes, path[-LONGEST_PATH:]))
 
 
 def counted_further_out(environ: MutableMapping[str, Any]) -> list[str] | None:
