@@ -148,8 +148,10 @@ def _alerts(name: str, one: dict[str, Any]) -> str:
 
 
 def _share(part: int, whole: int) -> str:
+    if not whole:
+        return "-"
     low, high = wilson(part, whole)
-    return f"{100 * part / max(1, whole):.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+    return f"{100 * part / whole:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
 
 
 if __name__ == "__main__":

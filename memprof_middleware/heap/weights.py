@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import gc
+import io
 import itertools
 import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -181,15 +182,26 @@ def _is_program(one: Any) -> bool:
 
 def size_of(one: Any) -> int:
     """The size of an object by its type's own C code; what a program says of it is not asked."""
+    text = 0
     for base in mro_of(type(one)):
+        if base is io.StringIO:
+            text = _text_in(one)
         method: Callable[[Any], int] | None = namespace_of(base).get(_SIZE)
         if type(method) in _C_METHODS:
             try:
                 size = method(one)  # type: ignore[misc]
             except Exception:  # noqa: BLE001 - an extension's code may fail as it likes
                 break
-            return size + _HEADER * gc.is_tracked(one) + _beside(one)
+            return size + text + _HEADER * gc.is_tracked(one) + _beside(one)
     return object.__sizeof__(one)
+
+
+def _text_in(buffer: io.StringIO) -> int:
+    """The bytes of a buffer's text, which its size leaves out: one a character, as long as nobody reads it."""
+    try:
+        return io.StringIO.tell(buffer)
+    except ValueError:
+        return 0  # closed
 
 
 def _beside(one: Any) -> int:

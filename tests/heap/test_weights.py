@@ -53,6 +53,21 @@ def test_instances_are_weighed_with_their_attributes() -> None:
     assert entry_bytes(kept, list) == pytest.approx(11_200, rel=0.1)
 
 
+def test_a_text_buffer_weighs_what_was_written() -> None:
+    """Its own ``__sizeof__`` leaves the text out; a closed one has none."""
+
+    class Trace(io.StringIO):
+        def tell(self) -> int:
+            raise AssertionError("the program's code ran")
+
+    for buffer in (io.StringIO(), Trace()):
+        empty = size_of(buffer)
+        buffer.write("x" * 5_000)
+        assert size_of(buffer) == empty + 5_000
+        buffer.close()
+        assert size_of(buffer) == empty
+
+
 @pytest.mark.parametrize("kind", [list, dict, collections.deque])
 def test_entries_that_get_heavier_with_age_are_weighed_at_half_of_it_too(kind: Any) -> None:
     """Each gets 1 kB whenever another one comes. Those that were there at first are left out, however heavy."""
