@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import collections
 import dataclasses
+import functools
 import json
 import math
 import multiprocessing
@@ -17,7 +19,9 @@ from benchmarks.field import field
 from benchmarks.field.alone import events, plain_rule
 
 RESULTS = harness.ROOT / "benchmarks" / "results" / "field.json"
-JUDGES = ("judge", "plain rule", "no limit set", "product")
+PRODUCTS = ("product", "product, no limit set")
+ALERTS = ("heap_growth", "route_leak")
+JUDGES = ("judge", "plain rule", "no limit set")
 
 
 def main() -> None:
@@ -27,10 +31,10 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     for name, default in (("interval", 60.0), ("hours", 24.0)):
         parser.add_argument(f"--{name}", type=float, default=default)
-    parser.add_argument("--product", action="store_true", help="drive the whole product, not the judge alone")
-    parser.add_argument("--judges", default=",".join(JUDGES[:3]), help="which of them, with commas between")
+    parser.add_argument("--product", action="store_true", help="drive the whole product, with a limit and without, not the judge alone")
+    parser.add_argument("--judges", default=",".join(JUDGES), help="which of them, with commas between")
     arguments = parser.parse_args()
-    judges = ("product",) if arguments.product else tuple(arguments.judges.split(","))
+    judges = PRODUCTS if arguments.product else tuple(arguments.judges.split(","))
     plan = list(field.plan(arguments.healthy, arguments.leaks, arguments.seed, arguments.interval, arguments.hours))
     began, found = time.time(), {}
     for judge in judges:
@@ -47,9 +51,10 @@ def main() -> None:
 
 def _mark(job: tuple[str, dict[str, Any], int]) -> Any:
     judge, made, judge_every = job
-    worker = field.make_worker(**made, unlimited=judge == "no limit set")
-    if judge == "product":
-        told: Sequence[Any] = field.drive(worker, judge_every=judge_every, routes_every=10)
+    worker = field.make_worker(**made, unlimited=judge.endswith("no limit set"))
+    if judge in PRODUCTS:
+        unlimited = judge != PRODUCTS[0]
+        told: Sequence[Any] = field.drive(worker, judge_every=judge_every, routes_every=10, unlimited=unlimited)
     elif judge == "plain rule":
         told = list(plain_rule(worker))
     else:
@@ -72,6 +77,7 @@ def figures(marks: Sequence[Any]) -> dict[str, Any]:
         "healthy_days": days,
         "false": false,
         "false_per_1000": [1000 * end / days for end in (false, *poisson(false))] if days else [],
+        "alerts": dict(sum((collections.Counter(mark.alerts) for mark in healthy), collections.Counter())),
         "told_per_day": sum(mark.told_false for mark in healthy) / days if days else 0.0,
         "leaks": len(leaks),
         "confirmed": sum(mark.confirmed_at < math.inf for mark in leaks),
@@ -108,6 +114,7 @@ def table(judges: dict[str, Any]) -> str:
         ("worker-days, healthy", lambda one: f"{one['healthy_days']:.0f}"),
         ("false confirmations per 1,000 of them", _false),
         ("suspicions told, per healthy worker-day", lambda one: f"{one['told_per_day']:.3f}"),
+        *((f"alerts `{name}` per healthy worker-day", functools.partial(_alerts, name)) for name in ALERTS),
         ("leaks that take half of the room in the time", lambda one: f"{one['leaks']}"),
         ("confirmed", lambda one: _share(one["confirmed"], one["leaks"])),
         ("before half of the room was gone", lambda one: _share(one["in_time"], one["leaks"])),
@@ -132,9 +139,19 @@ def _false(one: dict[str, Any]) -> str:
     return f"{rate:,.0f} ({low:,.0f} to {high:,.0f})"
 
 
+def _alerts(name: str, one: dict[str, Any]) -> str:
+    if "alerts" not in one or not one["healthy_days"]:
+        return "-"
+    number = one["alerts"].get(name, 0)
+    rate, low, high = (end / one["healthy_days"] for end in (number, *poisson(number)))
+    return f"{rate:.3f} ({low:.3f} to {high:.3f})"
+
+
 def _share(part: int, whole: int) -> str:
+    if not whole:
+        return "-"
     low, high = wilson(part, whole)
-    return f"{100 * part / max(1, whole):.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+    return f"{100 * part / whole:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
 
 
 if __name__ == "__main__":

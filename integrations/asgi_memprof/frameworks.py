@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from memprof_middleware.web.http.visits import ROUTE, counted_further_out, label_within
+from memprof_middleware.web.http.visits import ROUTE, counted_further_out, expect_mounted, label_within
 
 
 def have_routes_left(app: Any) -> None:
@@ -78,3 +78,4 @@ def _flask(app: Any) -> None:
     funcs = app.before_request_funcs.setdefault(None, [])
     if "memprof" not in app.extensions and not any(func.__module__ == __name__ for func in funcs):
         funcs.insert(0, leave)
+        expect_mounted()

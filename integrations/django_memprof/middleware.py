@@ -18,7 +18,16 @@ from memprof_middleware.routes.labels import LABELS
 from memprof_middleware.web.http.endpoint import Endpoint, endpoint_of
 from memprof_middleware.web.http.messages import MOST_BYTES, Request, body_size, is_secure
 from memprof_middleware.web.http.part import Part
-from memprof_middleware.web.http.visits import KEY, OWN, EndOnce, counted_further_out, label_within, settle, warn_twice
+from memprof_middleware.web.http.visits import (
+    KEY,
+    OWN,
+    EndOnce,
+    counted_further_out,
+    expect_mounted,
+    label_within,
+    settle,
+    warn_twice,
+)
 
 
 @sync_and_async_middleware
@@ -50,6 +59,8 @@ def MemProfMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[H
             return response
 
         return asynchronous
+
+    expect_mounted()
 
     def synchronous(request: HttpRequest) -> Any:
         part = mine(request)

@@ -25,6 +25,7 @@ from memprof_middleware.web.http.visits import (
     OWN,
     counted_body,
     counted_further_out,
+    expect_mounted,
     label_within,
     settle,
     warn_twice,
@@ -91,6 +92,7 @@ def _around(app: Flask, profiler: MemoryProfiler) -> WSGIApplication:
     ensure_running, own_paths = profiler.ensure_running, endpoint.paths
     alone, is_taken = _is_alone(app), partial(_has_route, app, profiler.config.metrics_path)
     got_request_exception.connect(_note_route, app)
+    expect_mounted()
 
     def wsgi_app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         ensure_running()

@@ -22,6 +22,7 @@ from memprof_middleware.web.http.visits import (
     RequestCounter,
     counted_body,
     counted_further_out,
+    expect_mounted,
     label_within,
     settle,
     text_of,
@@ -67,6 +68,7 @@ class MemProfMiddleware:
     ) -> None:
         if is_asgi(app):
             raise ConfigError("this application is ASGI: use asgi_memprof")
+        expect_mounted()
         self.app = app
         self.profiler = profiler_for(profiler, config)
         self._traffic = self.profiler.traffic

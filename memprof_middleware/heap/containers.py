@@ -48,6 +48,7 @@ class Container:
         entry_bytes: what one of its newest entries weighs with what it refers to; ``None``: nobody looked.
         lifetime: seconds after which it drops an entry, by its own word: ``ttl``, ``timeout``, ``max_age``, ``expire``.
         cohorts: what has become of entries that were marked at earlier walks.
+        aged_bytes: as ``entry_bytes``, of an entry that is as old as most; ``None``: nobody looked.
     """
 
     path: str
@@ -60,6 +61,7 @@ class Container:
     entry_bytes: float | None = dataclasses.field(default=None, compare=False)
     lifetime: float | None = dataclasses.field(default=None, compare=False)
     cohorts: tuple[Cohort, ...] = dataclasses.field(default=(), compare=False)
+    aged_bytes: float | None = dataclasses.field(default=None, compare=False)
 
 
 @valueclass(frozen=True, slots=True)
@@ -160,4 +162,5 @@ def _container(path: str, found: Found) -> Container:
         found.entry_bytes,
         found.lifetime,
         found.cohorts,
+        found.aged_bytes,
     )

@@ -74,21 +74,29 @@ def length_of(container: Any, base: type) -> int:
     return _LENGTHS[base](container)
 
 
-def newest(container: Any, base: type, number: int) -> list[Any]:
-    """Entries at the end: values of a dict, last inserted first. Of a set any, since it has no order."""
+def newest(container: Any, base: type, number: int, *, but: int = 0) -> list[Any]:
+    """Entries at the end: values of a dict, last inserted first. Of a set any, since it has no order.
+
+    Args:
+        container: the container.
+        base: the builtin that it is or derives from.
+        number: so many.
+        but: so many of the newest are left out.
+    """
+    end = but + number
     try:
         if base is dict:
-            return list(itertools.islice(reversed(dict.values(container)), number))
+            return list(itertools.islice(reversed(dict.values(container)), but, end))
         if base is list or base is tuple:
-            part: list[Any] = list(base.__getitem__(container, slice(-number, None)))
+            part: list[Any] = list(base.__getitem__(container, slice(-end, -but or None)))
             return part[::-1]
         if base is collections.deque:
             # Not by index: a negative one has __len__ called, which may be the program's.
-            return list(itertools.islice(collections.deque.__reversed__(container), number))
+            return list(itertools.islice(collections.deque.__reversed__(container), but, end))
         if base is set or base is frozenset:
-            return list(itertools.islice(base.__iter__(container), number))
+            return list(itertools.islice(base.__iter__(container), but, end))
         if base is LRU:
-            return _cached(container)[-number:][::-1]
+            return _cached(container)[-end : -but or None][::-1]
     except RuntimeError:
         pass  # another thread changed it between two steps: the next walk sees it
     return []

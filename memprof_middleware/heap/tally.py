@@ -10,7 +10,7 @@ from memprof_middleware.heap.attributes import Attributes
 from memprof_middleware.heap.cohorts import Cohort
 from memprof_middleware.heap.entries import GROWING, LRU, container_base, length_of
 from memprof_middleware.heap.turnover import Turnover
-from memprof_middleware.heap.weights import entry_bytes, oldest_of
+from memprof_middleware.heap.weights import aged_bytes, entry_bytes, oldest_of
 from memprof_middleware.probes.census import type_name
 
 # Entries looked at in one walk to sum the lengths of what lies in them; 50-100 ns each.
@@ -27,7 +27,7 @@ class Found:
     """The lengths measured at one path."""
 
     __slots__ = (
-        *("bounded", "bounds", "cohorts", "entry_bytes", "holds", "kind"),
+        *("aged_bytes", "bounded", "bounds", "cohorts", "entry_bytes", "holds", "kind"),
         *("length", "lifetime", "oldest", "rank", "unbounded"),
     )
 
@@ -38,6 +38,7 @@ class Found:
         self.oldest: int | None = None
         self.cohorts: tuple[Cohort, ...] = ()
         self.entry_bytes: float | None = None
+        self.aged_bytes: float | None = None
         self.lifetime: float | None = None
         self.unbounded = False
         self.holds: tuple[str, ...] = ()
@@ -105,6 +106,8 @@ class Tally:
         elif not starred and self._turnover is not None:
             sight = self._turnover.look(path, container, base, length)
             found.oldest, found.cohorts = sight.oldest, sight.cohorts
+            if rank != roots.STANDARD:
+                found.aged_bytes = aged_bytes(container, base, self._turnover.came(path, length))
         if not found.holds:
             self._sample(found, container, base, rank)
         if length > _WALKED and id(base) in GROWING and self._left > 0:

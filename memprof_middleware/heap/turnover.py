@@ -82,6 +82,10 @@ class Turnover:
             return _NOTHING  # another thread changed it meanwhile
         return followed.sight
 
+    def came(self, path: str, length: int) -> int:
+        """How many entries more there are than when the container was seen first, or was shortest."""
+        return length - self._least.get(path, length)
+
     def _begun(self, path: str, length: int) -> _Followed | None:
         least = self._least.get(path)
         if least is None or length < least:

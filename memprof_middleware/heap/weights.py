@@ -1,9 +1,10 @@
-"""The weight of a container's entries, by a sample of the newest, and its oldest entry."""
+"""The weight of a container's entries, by samples of young and of older ones, and its oldest entry."""
 
 from __future__ import annotations
 
 import collections
 import gc
+import io
 import itertools
 import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,6 +21,8 @@ _LARGE = ((6, 384), (2, 3072))
 _STEPS = 8
 # The newest entries are left out: this part of all, and so many at the most.
 _PASSING, _MOST_PASSING = 8, 256
+# Older entries weighed, from as many that have come on; so many are stepped over at the most, half a millisecond.
+_OLDER, _FEWEST_CAME, _MOST_STEPPED = 4, 64, 100_000
 # Of what is shared nothing is weighed: so many times more is looked at.
 _WIDER = 2
 # Of a container of more bytes only the newest entries are asked for: a list of all would be as large.
@@ -45,7 +48,25 @@ def entry_bytes(container: Any, base: type) -> float | None:
         container: the container.
         base: the builtin that it is or derives from.
     """
-    sample = _sample(container, base)
+    # Not the newest, some of which are there only for a moment.
+    passing = min(entries.length_of(container, base) // _PASSING, _MOST_PASSING)
+    return _weighed(container, base, _sample(container, base, _SAMPLE, passing))
+
+
+def aged_bytes(container: Any, base: type, came: int) -> float | None:
+    """The same of entries that are as old as most: what comes to an entry in its life is in them.
+
+    Args:
+        container: the container.
+        base: the builtin that it is or derives from.
+        came: how many entries have come since it was seen first; those from the middle of them are weighed.
+    """
+    if came < _FEWEST_CAME or base is set or base is LRU:  # no order; results of calls that may be as they were
+        return None
+    return _weighed(container, base, _sample(container, base, _OLDER, min(came // 2, _MOST_STEPPED)))
+
+
+def _weighed(container: Any, base: type, sample: list[tuple[Any, ...]]) -> float | None:
     if not sample:
         return None
     scale = _Scale(sample, _MOST)
@@ -56,17 +77,15 @@ def entry_bytes(container: Any, base: type) -> float | None:
     return scale.total / scale.number + (_CALL_SLOT if base is LRU else size_of(container) / max(1, length))
 
 
-def _sample(container: Any, base: type) -> list[tuple[Any, ...]]:
-    """Young entries, each with all that belongs to it: the key of a dict, the arguments of a cached call.
+def _sample(container: Any, base: type, number: int, but: int) -> list[tuple[Any, ...]]:
+    """Entries but the newest, each with all that belongs to it: the key of a dict, the arguments of a cached call.
 
-    Not the newest, some of which are there only for a moment. They lie side by side, so that what each refers to in the
-    next one is seen to be no part of it.
+    They lie side by side, so that what each refers to in the next one is seen to be no part of it.
     """
-    last = min(entries.length_of(container, base) // _PASSING, _MOST_PASSING)
     if base is LRU:
-        return entries.newest_calls(container, _SAMPLE + last)[last:]
-    found = entries.newest(container, base, _SAMPLE + last)[last:]
-    if base is dict and len(keys := _keys(container, _SAMPLE + last)[last:]) == len(found):
+        return entries.newest_calls(container, number + but)[but:]
+    found = entries.newest(container, base, number, but=but)
+    if base is dict and len(keys := _keys(container, number, but)) == len(found):
         return list(zip(found, keys, strict=True))
     return [(one,) for one in found]
 
@@ -163,15 +182,26 @@ def _is_program(one: Any) -> bool:
 
 def size_of(one: Any) -> int:
     """The size of an object by its type's own C code; what a program says of it is not asked."""
+    text = 0
     for base in mro_of(type(one)):
+        if base is io.StringIO:
+            text = _text_in(one)
         method: Callable[[Any], int] | None = namespace_of(base).get(_SIZE)
         if type(method) in _C_METHODS:
             try:
                 size = method(one)  # type: ignore[misc]
             except Exception:  # noqa: BLE001 - an extension's code may fail as it likes
                 break
-            return size + _HEADER * gc.is_tracked(one) + _beside(one)
+            return size + text + _HEADER * gc.is_tracked(one) + _beside(one)
     return object.__sizeof__(one)
+
+
+def _text_in(buffer: io.StringIO) -> int:
+    """The bytes of a buffer's text, which its size leaves out: one a character, as long as nobody reads it."""
+    try:
+        return io.StringIO.tell(buffer)
+    except ValueError:
+        return 0  # closed
 
 
 def _beside(one: Any) -> int:
@@ -199,8 +229,8 @@ def oldest_of(container: Any, base: type) -> int | None:
     return None
 
 
-def _keys(container: Any, number: int) -> list[Any]:
+def _keys(container: Any, number: int, but: int) -> list[Any]:
     try:
-        return list(itertools.islice(dict.__reversed__(container), number))
+        return list(itertools.islice(dict.__reversed__(container), but, but + number))
     except RuntimeError:
         return []

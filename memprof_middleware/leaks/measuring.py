@@ -186,6 +186,7 @@ def _seen(walk: Containers) -> dict[str, Seen]:
             found.holds,
             found.lifetime,
             found.cohorts,
+            found.aged_bytes,
         )
         for found in walk.found
     }

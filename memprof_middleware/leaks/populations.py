@@ -27,6 +27,8 @@ _POINTS, _FEWEST = 24, 4
 _EVEN = 1e-6
 # So many types and containers are looked at, those that grew most.
 _MOST_TYPES, _MOST_PATHS = 32, 48
+# Entries get heavier with age if one of middle age weighs so many times what a young one does.
+_HEAVIER = 2.0
 # What is printed of the types that grow with it.
 _BUILTINS = "builtins"
 
@@ -80,7 +82,7 @@ def populations(past: Past, same_root: Callable[[str, str], bool]) -> list[Popul
     containers = {path: past.lengths(path) for path in past.paths(_MOST_PATHS)}
     moving = {path: values for path, values in containers.items() if _moves(values)}
     types = {name: values for name in past.types(_MOST_TYPES) if _grows(values := past.counts(name))}
-    found = [_of_container(path, values, past.containers[path], types, past) for path, values in moving.items()]
+    found = [_of_container(path, values, past.containers[path], types, past, moving) for path, values in moving.items()]
     found = _without_twins(found)
     claimed = {name for one in found for name in one.also}
     left = {name: values for name, values in types.items() if name not in claimed}
@@ -163,7 +165,12 @@ def _grows(values: Sequence[float]) -> bool:
 
 
 def _of_container(
-    path: str, values: Sequence[float], seen: Seen, types: Mapping[str, Sequence[float]], past: Past
+    path: str,
+    values: Sequence[float],
+    seen: Seen,
+    types: Mapping[str, Sequence[float]],
+    past: Past,
+    moving: Iterable[str],
 ) -> Population:
     also = tuple(name for name in seen.holds if name in types and lockstep(values, types[name]))
     oldest, cohorts = past.oldest(path)[: len(values)], past.cohorts.of(path)
@@ -172,13 +179,24 @@ def _of_container(
         "container",
         values,
         also,
-        seen.entry_bytes,
+        _weight(path, seen, moving),
         seen.bound,
         seen.lifetime,
         oldest,
         cohorts,
         past.measured(path),
     )
+
+
+def _weight(path: str, seen: Seen, moving: Iterable[str]) -> float | None:
+    """What an entry weighs: a young one; or one that is as old as most, where entries get heavier with age.
+
+    Not where what comes to an entry is counted itself: a list or dict in it.
+    """
+    young, aged = seen.entry_bytes, seen.aged_bytes
+    if young is None or aged is None or aged < _HEAVIER * young or any(_is_in(other, path) for other in moving):
+        return young
+    return aged
 
 
 def _without_twins(found: Iterable[Population]) -> list[Population]:

@@ -54,6 +54,7 @@ class Seen:
         holds: types of its newest entries and of what these hold.
         lifetime: seconds that an entry lives, by its own word.
         cohorts: what has become of entries that were there at earlier looks.
+        aged_bytes: what one weighs that is as old as most; ``None``: nobody looked.
     """
 
     length: int
@@ -63,3 +64,4 @@ class Seen:
     holds: tuple[str, ...] = ()
     lifetime: float | None = None
     cohorts: Sequence[Cohort] = ()
+    aged_bytes: float | None = None

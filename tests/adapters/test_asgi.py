@@ -17,11 +17,13 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route, Router, WebSocketRoute
 from starlette.testclient import TestClient
 
+import wsgi_memprof
 from asgi_memprof import MemProfMiddleware, make_metrics_app
 from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.errors import ConfigError
 from memprof_middleware.registry import get_memory_profiler
 from memprof_middleware.testing import FakeProbes
+from memprof_middleware.web.http import visits
 
 
 async def hello(request):
@@ -192,8 +194,9 @@ def test_streams_are_not_held_back(profiler):
     assert events == [("made", b"1"), ("sent", b"1"), ("made", b"2"), ("sent", b"2")]
 
 
-def test_a_context_that_the_application_keeps_holds_hardly_anything_of_ours(profiler):
+def test_a_context_that_the_application_keeps_holds_hardly_anything_of_ours(profiler, monkeypatch):
     """A task or a timer that is lost keeps the context of its request: the path and the labels are not in it."""
+    monkeypatch.setattr(visits, "_is_asked_for", True)
     kept = []
 
     async def lost(scope, receive, send):
@@ -224,6 +227,24 @@ def test_context_variables_and_background_tasks(profiler):
 
     assert TestClient(outer).get("/").text == "hello"
     assert ran == ["background", "set in the view"]
+
+
+def test_nothing_of_ours_in_the_context_of_a_request(profiler, monkeypatch):
+    """What a request leaves behind, such as a timer, keeps its context: there is nothing of the profiler's in it."""
+    monkeypatch.setattr(visits, "_is_asked_for", False)  # else by the WSGI applications of other tests
+    left = []
+
+    async def app(scope, receive, send):
+        left.append([variable.name for variable in contextvars.copy_context()])
+
+    async def main():
+        await MemProfMiddleware(app, profiler=profiler)({"type": "http", "path": "/", "method": "GET"}, None, None)
+
+    anyio.run(main)
+    assert [name for name in left[0] if "memprof" in name] == []
+    wsgi_memprof.MemProfMiddleware(lambda environ, start: [b""], profiler=profiler)
+    anyio.run(main)
+    assert [name for name in left[1] if "memprof" in name] == ["memprof_request"]
 
 
 @pytest.mark.parametrize("framework", [Starlette, FastAPI])

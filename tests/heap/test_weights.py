@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import functools
 import gc
+import io
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -15,9 +16,11 @@ import pytest
 from memprof_middleware.heap import roots
 from memprof_middleware.heap.containers import Container, find_containers
 from memprof_middleware.heap.entries import LRU
-from memprof_middleware.heap.weights import entry_bytes, oldest_of, size_of
+from memprof_middleware.heap.turnover import Turnover
+from memprof_middleware.heap.weights import aged_bytes, entry_bytes, oldest_of, size_of
 
 KEPT: dict[str, Any] = {}
+GROWN: list[Any] = []
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +51,51 @@ def test_instances_are_weighed_with_their_attributes() -> None:
 
     kept = [Session(number) for number in range(50)]
     assert entry_bytes(kept, list) == pytest.approx(11_200, rel=0.1)
+
+
+def test_a_text_buffer_weighs_what_was_written() -> None:
+    """Its own ``__sizeof__`` leaves the text out; a closed one has none."""
+
+    class Trace(io.StringIO):
+        def tell(self) -> int:
+            raise AssertionError("the program's code ran")
+
+    for buffer in (io.StringIO(), Trace()):
+        empty = size_of(buffer)
+        buffer.write("x" * 5_000)
+        assert size_of(buffer) == empty + 5_000
+        buffer.close()
+        assert size_of(buffer) == empty
+
+
+@pytest.mark.parametrize("kind", [list, dict, collections.deque])
+def test_entries_that_get_heavier_with_age_are_weighed_at_half_of_it_too(kind: Any) -> None:
+    """Each gets 1 kB whenever another one comes. Those that were there at first are left out, however heavy."""
+    first, came = [io.BytesIO(bytes(10_000_000)) for _ in range(50)], 200
+    each = [*first, *(io.BytesIO(bytes(1_000 * (came - number))) for number in range(came))]
+    kept = {f"key {number}": one for number, one in enumerate(each)} if kind is dict else kind(each)
+    assert entry_bytes(kept, kind) == pytest.approx(
+        1_000 * (250 / 8 + 12), rel=0.1
+    )  # of the newest an eighth is left out
+    assert aged_bytes(kept, kind, came) == pytest.approx(1_000 * came / 2, rel=0.1)
+    assert aged_bytes(kept, kind, 20) is None
+
+
+def test_the_walk_weighs_what_has_come_since_the_first_look() -> None:
+    """Nothing on the first walk; then entries from the middle of what has come."""
+    turnover = Turnover()
+    GROWN.extend(io.BytesIO(bytes(50_000)) for _ in range(100))
+    try:
+        assert _walked(turnover).aged_bytes is None
+        GROWN.extend(io.BytesIO(bytes(2_000)) for _ in range(100))
+        assert _walked(turnover).aged_bytes == pytest.approx(2_100, abs=150)
+    finally:
+        GROWN.clear()
+
+
+def _walked(turnover: Turnover) -> Container:
+    walks = (find_containers(most_seconds=10.0, turnover=turnover) for _ in range(20))
+    return next(one for walk in walks for one in walk.found if one.path == f"{__name__}.GROWN")
 
 
 def _growth(add: Callable[[int], object], number: int) -> float:

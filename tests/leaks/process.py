@@ -51,7 +51,9 @@ class Process:
         kept = sum(lengths[path] * weight for path, (_, weight, _) in self.stores.items())
         native = 10 * MB + kept + self.native(minute)
         containers = {
-            path: Seen(lengths[path], seen.bound, weight, seen.oldest, seen.holds, seen.lifetime)
+            path: Seen(
+                lengths[path], seen.bound, weight, seen.oldest, seen.holds, seen.lifetime, aged_bytes=seen.aged_bytes
+            )
             for path, (_, weight, seen) in self.stores.items()
         }
         counts = {name: int(count(minute)) for name, count in self.types.items()}

@@ -70,6 +70,22 @@ def test_entries_that_go_are_no_leak() -> None:
     assert "its oldest entries go" in {finding.against for finding in found}
 
 
+@pytest.mark.parametrize(("inside", "name"), [(None, "app.HANDLERS"), ("app.HANDLERS[*].lines", NATIVE)])
+def test_entries_that_get_heavier_with_age(inside: str | None, name: str) -> None:
+    """A list of handlers, each with a buffer that grows: those of middle age are weighed.
+
+    Not where what comes to an entry is a list that is counted itself.
+    """
+    process = Process()
+    for minute in range(160):  # each adds 2 kB to all that are there: half of the last one's age is the mean
+        process.keeps("app.HANDLERS", lambda now: 10 * now, 150, oldest=7, aged_bytes=150 + 1_000 * minute)
+        if inside:
+            process.keeps(inside, lambda now: now * now, 1)
+        process.native = lambda now: 10 * now * 1_000 * now
+        found = process.run(1)
+    assert passing(found) == [name]
+
+
 def test_native_memory_is_not_pinned_on_a_dict_that_happens_to_grow() -> None:
     """The dict's entries are weighed: they hold 25 kB."""
     process = Process()

@@ -45,6 +45,7 @@ OWN = "<own>"
 COMPLETE = frozenset({list, tuple})
 """Types of a WSGI body that is complete: its request ends when the application has returned."""
 _warned = False
+_is_asked_for = False  # the variable
 
 
 def warn_twice(profiler: MemoryProfiler) -> None:
@@ -58,11 +59,21 @@ def warn_twice(profiler: MemoryProfiler) -> None:
         )
 
 
+def expect_mounted() -> None:
+    """Have requests announced from now on: an application of this process may be mounted under another protocol."""
+    global _is_asked_for
+    _is_asked_for = True
+
+
 def announced(prefix: str, path: str) -> Notes:
-    """The list for :data:`KEY`, noted also for an application that is mounted under another protocol."""
+    """The list for :data:`KEY`, noted also for an application that is mounted under another protocol.
+
+    Only where somebody may ask: each timer and task that a request leaves keeps its context.
+    """
     notes = Notes((prefix,))
-    notes.path = path[-LONGEST_PATH:]
-    _OUTER.set(notes)
+    if _is_asked_for:
+        notes.path = path[-LONGEST_PATH:]
+        _OUTER.set(notes)
     return notes
 
 
