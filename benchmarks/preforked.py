@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,18 +40,19 @@ def application() -> Any:
 
 def run(*, quick: bool) -> dict[str, Any]:
     """Each variant under a server of its own, one after the other."""
-    return {
-        str(number): {
-            variant: harness.interval(served("benchmarks.preforked", variant, number)) for variant in VARIANTS
-        }
-        for number in (WORKERS[:1] if quick else WORKERS)
-    }
+    numbers = WORKERS[:1] if quick else WORKERS
+    return {str(number): {one: harness.interval(_served(one, number)) for one in VARIANTS} for number in numbers}
 
 
 def show(results: dict[str, Any]) -> str:
     """One table."""
+    return table("workers", results)
+
+
+def table(first: str, results: dict[str, Any]) -> str:
+    """One table, with a row for each case."""
     return harness.table(
-        ("workers", "private memory of one, MB: bare", "pure", "ratio", "compiled", "ratio"),
+        (first, "private memory of one, MB: bare", "pure", "ratio", "compiled", "ratio"),
         [
             (
                 number,
@@ -67,6 +68,10 @@ def show(results: dict[str, Any]) -> str:
     )
 
 
+def _served(variant: str, number: int) -> list[float]:
+    return served("benchmarks.preforked", variant, number)
+
+
 def served(
     module: str,
     variant: str,
@@ -74,6 +79,7 @@ def served(
     *,
     python: Path = Path(sys.executable),
     pages: Sequence[str] = ("/",),
+    environ: Mapping[str, str] | None = None,
 ) -> list[float]:
     """Private memory of each worker in the end, in MB.
 
@@ -83,15 +89,16 @@ def served(
         number: how many workers.
         python: the interpreter that has the application's packages.
         pages: what is asked for, in turn.
+        environ: environment variables to add.
     """
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("MEMPROF_")}
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("MEMPROF_")}
     command = [str(python), "-m", "gunicorn", f"{module}:application()", "--preload"]
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         server = subprocess.Popen(
             [*command, "--workers", str(number), "--bind", f"fd://{listener.fileno()}", "--log-level", "warning"],
             cwd=harness.ROOT,
-            env=environ | {"BENCHMARK_VARIANT": variant, "PYTHONHASHSEED": "0"},
+            env=inherited | {"BENCHMARK_VARIANT": variant, "PYTHONHASHSEED": "0"} | dict(environ or {}),
             pass_fds=[listener.fileno()],
         )
     try:

@@ -1,12 +1,15 @@
-"""The same with an application of another project, and a larger one: Wagtail, with 140,000 objects.
+"""What the workers of a real ``gunicorn --preload`` keep to themselves with an application of others: Wagtail.
 
-A site as ``wagtail start`` makes it, in an environment of its own below ``build/wagtail``, under ``gunicorn --preload``
-with two workers. Each of them serves 300 requests of three kinds, and with the profiler it takes a snapshot a second
-meanwhile, 60, an hour's at the default interval. Counts of pages, no timing.
+A site as ``wagtail start`` makes it, 140,000 objects in an environment of its own below ``build/wagtail``, with two
+workers. Each of them serves 300 requests of three kinds, and with the profiler it takes a snapshot a second meanwhile,
+60, an hour's at the default interval. ``frozen``: the master calls ``gc.freeze()`` before the fork, as gunicorn's
+documentation advises; else a full collection comes sooner or later, and copies all that was shared. Counts of pages, no
+timing.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -17,6 +20,7 @@ from benchmarks import harness, preforked
 
 FOLDER = harness.ROOT / "build" / "wagtail"
 WORKERS = 2
+CASES = ("frozen", "plain")
 _NEEDS = ("wagtail==8.0.1", "gunicorn==27.0.1")
 _PAGES = ("/", "/search/?query=home", "/admin/login/")
 _SETTINGS = """\
@@ -32,14 +36,24 @@ STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticF
 def run(*, quick: bool) -> dict[str, Any]:
     """Each variant under a server of its own, one after the other; so often in turn."""
     python = _installed()
-    found: dict[str, list[float]] = {variant: [] for variant in preforked.VARIANTS}
+    found: dict[str, dict[str, list[float]]] = {case: {one: [] for one in preforked.VARIANTS} for case in CASES}
     for _ in range(1 if quick else 3):
-        for variant, seen in found.items():
-            seen += preforked.served("benchmarks.wagtail", variant, WORKERS, python=python, pages=_PAGES)
-    return {str(WORKERS): {variant: harness.interval(seen) for variant, seen in found.items()}}
+        for case, variants in found.items():
+            for variant in variants:
+                variants[variant] += served(variant, case, python)
+    return {case: {one: harness.interval(seen) for one, seen in variants.items()} for case, variants in found.items()}
 
 
-show = preforked.show
+def show(results: dict[str, Any]) -> str:
+    """One table."""
+    return preforked.table("Wagtail", results)
+
+
+def served(variant: str, case: str, python: Path) -> list[float]:
+    """Private memory of each worker in the end, in MB."""
+    return preforked.served(
+        "benchmarks.wagtail", variant, WORKERS, python=python, pages=_PAGES, environ={"BENCHMARK_CASE": case}
+    )
 
 
 def application() -> Any:
@@ -57,7 +71,10 @@ def application() -> Any:
         settings.MEMPROF = {"interval": 1, "cpu_budget": 100}
     from django.core.wsgi import get_wsgi_application
 
-    return get_wsgi_application()
+    loaded = get_wsgi_application()
+    if os.environ["BENCHMARK_CASE"] == "frozen":
+        gc.freeze()
+    return loaded
 
 
 def _installed() -> Path:
