@@ -87,17 +87,14 @@ class Measuring:
             requests: answered so far, by route.
             by_hand: somebody asked for it.
             suspicious: something grows.
-            sparing: leave the objects alone, and measure the other populations only.
+            sparing: leave the objects alone.
         """
         self._calm_steps -= 1
         warm = history.seen > self._config.warmup_snapshots
         calm = self._calm_steps > 0 and not suspicious
         walk = None
-        if by_hand or (warm and not calm and self._budget.allows("walk")):
-            if by_hand or not sparing:
-                walk = self._look(history)
-            else:
-                self._look_around(history)
+        if by_hand or (warm and not calm and not sparing and self._budget.allows("walk")):
+            walk = self._look(history)
         if warm and history.latest is not None:
             self._read(history, history.latest, counts, requests, walk)
 
@@ -116,11 +113,6 @@ class Measuring:
         with self._budget.charging("search"), self._failures.caught("probe_arenas"):
             self.past.see_arenas(self._probes.arenas())
         return self.past.arenas is not None
-
-    def _look_around(self, history: History) -> None:
-        self._calm_steps = _CALM_STEPS
-        with self._failures.caught("probe_containers"):
-            history.record_paths(self._probes.populations(), complete=False)
 
     def _look(self, history: History) -> Containers | None:
         """Measure containers; ``None``: that failed, or was given up."""
