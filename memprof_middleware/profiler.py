@@ -25,6 +25,7 @@ from memprof_middleware.runtime.instruments import Probes
 from memprof_middleware.runtime.monitor import ProcessMonitor
 from memprof_middleware.runtime.report import statistics_of
 from memprof_middleware.runtime.setup import Setup
+from memprof_middleware.runtime.shared_census import shares
 from memprof_middleware.runtime.snapshotter import Trace
 from memprof_middleware.sinks.choice import chosen
 from memprof_middleware.weakly import weakly
@@ -94,6 +95,7 @@ class MemoryProfiler:
         self._made: ProcessMonitor | None = None
         self._started_in: int | None = None
         renew_in_child(self._leave_parent)
+        shares(self)
 
     # -- the process ---------------------------------------------------------------------------------------------
 

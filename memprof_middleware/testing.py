@@ -161,6 +161,11 @@ class FakeProbes:
         """Nothing to hide."""
         return 0
 
+    @property
+    def copies(self) -> bool:
+        """Nothing is shared."""
+        return False
+
     def containers(
         self,
         *,

@@ -41,6 +41,10 @@ class Instruments(Protocol):
     def collect(self) -> None:
         """One full collection: it holds up all threads."""
 
+    @property
+    def copies(self) -> bool:
+        """Whether a look at objects copies their pages, which this process shares with its parent."""
+
     def containers(self, *, most_seconds: float = ..., pause: Callable[[float], object] = ...) -> Containers:
         """The lengths of the program's containers, by path.
 

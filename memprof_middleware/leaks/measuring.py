@@ -73,6 +73,7 @@ class Measuring:
         *,
         by_hand: bool,
         suspicious: bool,
+        sparing: bool,
     ) -> None:
         """Measure containers and other populations, and keep a reading.
 
@@ -86,12 +87,13 @@ class Measuring:
             requests: answered so far, by route.
             by_hand: somebody asked for it.
             suspicious: something grows.
+            sparing: leave the objects alone.
         """
         self._calm_steps -= 1
         warm = history.seen > self._config.warmup_snapshots
         calm = self._calm_steps > 0 and not suspicious
         walk = None
-        if by_hand or (warm and not calm and self._budget.allows("walk")):
+        if by_hand or (warm and not calm and not sparing and self._budget.allows("walk")):
             walk = self._look(history)
         if warm and history.latest is not None:
             self._read(history, history.latest, counts, requests, walk)

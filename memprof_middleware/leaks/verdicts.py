@@ -86,7 +86,7 @@ def verdict_of(
         state=state,
         severity=_severity(growth, percent, config),
         confidence=round(_confidence(incident, life, told=told, confirmed=confirmed), 2),
-        notable=confirmed or told or (enough and _has_laboratory(config)),
+        notable=confirmed or told or (enough and has_laboratory(config)),
         holder=incident.holder or _holder_before(growth, before),
         route=route.route,
         route_share=route.share,
@@ -209,7 +209,8 @@ def _decided(growth: Growth, life: Life | None, config: Config) -> tuple[float |
     return line.fed * more / line.seconds if life.finding.feed == REQUESTS else None, more
 
 
-def _has_laboratory(config: Config) -> bool:
+def has_laboratory(config: Config) -> bool:
+    """Whether somebody has set when growth is confirmed."""
     return config.leak_confirm_requests is not None or config.leak_confirm_hours is not None
 
 

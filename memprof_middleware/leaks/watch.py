@@ -22,7 +22,7 @@ from memprof_middleware.leaks.pausing import pausing
 from memprof_middleware.leaks.reported import cases, unseen
 from memprof_middleware.leaks.room import LEAST_TOLD, Room, has_taken, room_of
 from memprof_middleware.leaks.telling import RouteOf, Telling
-from memprof_middleware.leaks.verdicts import timed
+from memprof_middleware.leaks.verdicts import has_laboratory, timed
 from memprof_middleware.leaks.whereabouts import Whereabouts
 from memprof_middleware.model import SEVERITIES, Forecast, Leak, MemorySnapshot, Resolved
 from memprof_middleware.model.forecast import Ahead
@@ -92,7 +92,8 @@ class LeakWatch:
             requests: answered so far, by route.
             by_hand: somebody asked for it, whatever the budget.
         """
-        self.measuring.measure(history, counts, requests, by_hand=by_hand, suspicious=bool(self.leaks))
+        suspicious, sparing = bool(self.leaks), self.is_sparing()
+        self.measuring.measure(history, counts, requests, by_hand=by_hand, suspicious=suspicious, sparing=sparing)
 
     def judge(self, history: History, route_of: RouteOf, *, by_hand: bool) -> None:
         """Judge the past; the result is in ``leaks``, the worst first, and in ``reasons``.
@@ -111,7 +112,7 @@ class LeakWatch:
         growths = find_growths(history, self._config, own, None if by_hand else self._turns)
         self._turns.growing = frozenset(growth.name for growth in growths if growth.kind == "objects")
         growths += unseen(lives.values(), growths, self._past, history)
-        if by_hand or self._holders.is_due:
+        if by_hand or (self._holders.is_due and not self.is_sparing()):
             self._holders.search(history, to_search(growths, self._probes.rank))
         names = frozenset[str]().union(*(life.names for life in lives.values()))
         incidents = find_incidents(growths, self._telling.scene(), names)
@@ -141,6 +142,16 @@ class LeakWatch:
         """Whether so much of the room is taken, or reported, that each snapshot is judged."""
         room = self._room()
         return room is not None and (bool(self._lives) or has_taken(self._past, room))
+
+    def is_sparing(self) -> bool:
+        """Whether to leave alone what is shared with a parent: a look would copy it, and little has grown since.
+
+        Less than a leak must have taken before the tests that report it begin.
+        """
+        if not self._probes.copies or has_laboratory(self._config) or any(leak.notable for leak in self.leaks):
+            return False
+        room = self._room()
+        return self.measuring.first is None or (room is not None and not has_taken(self._past, room, LEAST_TOLD))
 
     def is_growing(self, history: History) -> bool:
         """Whether all memory grows as a leak does, though nothing may be known of it: the tests, on the whole."""

@@ -133,6 +133,11 @@ class Probes:
         """Freeze the objects that a forked worker inherited, where that is of use. Returns how many."""
         return freeze_inherited(self._proc)
 
+    @property
+    def copies(self) -> bool:
+        """Whether a look at objects copies their pages, which this process shares with its parent."""
+        return self._is_shared or self._is_frozen
+
     def containers(self, *, most_seconds: float = SECONDS, pause: Callable[[float], object] = real_sleep) -> Containers:
         """The lengths of the program's containers, by path; of very many, a part with each call.
 

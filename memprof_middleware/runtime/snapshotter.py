@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import heapq
 import os
 import sys
 import time
@@ -143,7 +145,7 @@ class Snapshotter:
         census = None
         if stride is not None:
             census = self._measured("census", functools.partial(self._probes.shared_census, stride, max_age))
-            self._census = None if census is None else (timestamp - census.age_seconds, census, self._most(census))
+            self._census = None if census is None else self._kept(timestamp, census)
         if census is not None:
             self._report_refusal(census.refusal)
         override = self._config.heap_size_mb
@@ -178,6 +180,10 @@ class Snapshotter:
         )
         return Measurement(snapshot, census, cpu)
 
+    def _kept(self, timestamp: float, census: Census) -> tuple[float, Census, dict[str, int]]:
+        """What is carried on: the names of all types are 0.3 MB in a large application."""
+        return timestamp - census.age_seconds, dataclasses.replace(census, counts={}), self._most(census)
+
     def _counted(self) -> dict[str, Any]:
         """The fields of a snapshot about the last object count."""
         if self._census is None:
@@ -203,7 +209,7 @@ class Snapshotter:
 
     def _most(self, census: Census) -> dict[str, int]:
         """The most numerous types."""
-        return dict(sorted(census.counts.items(), key=lambda pair: (-pair[1], pair[0]))[: self._config.top_types])
+        return dict(heapq.nsmallest(self._config.top_types, census.counts.items(), lambda pair: (-pair[1], pair[0])))
 
     def _measured(self, kind: str, probe: Callable[[], _T]) -> _T | None:
         try:
