@@ -64,11 +64,16 @@ def look(
     return kept
 
 
-def whole(past: Past, space: Room) -> Finding | None:
+def whole(past: Past, space: Room, made: Callable[[], Account] | None = None) -> Finding | None:
     """Test all memory of a process as a whole; ``None`` if it has not grown.
 
     Growth for good reasons, warm-up and caches, bends; so the sum of all that grows must be a straight line too. It
     must be one over time as well: a busy hour that fills caches is a line over its requests, and then it is over.
+
+    Args:
+        past: the past of the process.
+        space: what it could take when it was first looked at.
+        made: the account of the past, where somebody else needs it, too.
     """
     if past.size < 2:
         return None
@@ -76,15 +81,16 @@ def whole(past: Past, space: Room) -> Finding | None:
     found = _Looker(past, space, Account((), (), everything.values), None, told=True).all(everything)
     if found is None or found.growth is None or not found.passed:
         return found
-    against = line.straight(found.growth.over_time()) or _bounded(past, space, found.growth.begin, found.gained)
+    books = made or Books(past).account
+    against = line.straight(found.growth.over_time()) or _bounded(past, space, found.growth.begin, found.gained, books)
     return dataclasses.replace(found, against=against)
 
 
-def _bounded(past: Past, space: Room, begin: int, gained: float) -> str:
+def _bounded(past: Past, space: Room, begin: int, gained: float, made: Callable[[], Account]) -> str:
     """Whether most of what all memory has gained is of populations that end by their own word, and fit."""
     if gained > 0 and all(seen.bound is None for seen in past.containers.values()):
         return ""  # nothing says so: there is no need to weigh all
-    ends = [item for item in Books(past).account().items if _fits(item.population, item.each, space)]
+    ends = [item for item in made().items if _fits(item.population, item.each, space)]
     bounded = sum(max(0.0, item.gained(begin, past.size - 1)) for item in ends)
     return "most of it names its own maximum size" if bounded >= _MOST_BOUNDED * gained else ""
 

@@ -21,7 +21,7 @@ from memprof_middleware.leaks.collecting import Collecting
 from memprof_middleware.leaks.detector import still_open
 from memprof_middleware.leaks.ended import resolved
 from memprof_middleware.leaks.feed import REQUESTS, TIME
-from memprof_middleware.leaks.grouping import BUILTIN, Scene, telling_rank
+from memprof_middleware.leaks.grouping import BUILTIN, Scene, root_of, telling_rank
 from memprof_middleware.leaks.growth import Growth, find_growths
 from memprof_middleware.leaks.holders import Holders
 from memprof_middleware.leaks.incidents import Incident, find_incidents, to_search
@@ -38,7 +38,7 @@ from memprof_middleware.leaks.reported import (
     unseen,
 )
 from memprof_middleware.leaks.room import LEAST_TOLD, Room, has_taken, room_of
-from memprof_middleware.leaks.verdicts import has_ended, heap_per_hour, timed, verdict_of
+from memprof_middleware.leaks.verdicts import has_ended, heap_per_hour, shared_out, timed, verdict_of
 from memprof_middleware.leaks.whereabouts import Whereabouts
 from memprof_middleware.model import SEVERITIES, FedBy, Forecast, Leak, MemorySnapshot, Resolved
 from memprof_middleware.model.forecast import Ahead
@@ -55,6 +55,9 @@ if TYPE_CHECKING:
 _GROWTH_SECONDS, _GROWTH_JUDGED_SECONDS = 7200.0, 30.0
 # A route is asked for again when what grows has grown by this factor, or by the smaller one if none was found.
 _ASK_AGAIN, _ASK_SOONER = 2.0, 1.2
+
+# What is counted, not measured in bytes.
+_COUNTED = frozenset({"objects", "container"})
 
 RouteOf = Callable[[str, str], FedBy | None]
 
@@ -139,13 +142,16 @@ class LeakWatch:
         incidents = find_incidents(growths, self._scene(), names)
         rank = functools.partial(telling_rank, scene=self._scene())
         found = self._reported(cases(lives, incidents, rank), own, history, route_of)
+        told = frozenset(found)
         self._watched(incidents, found, own, {life.told for life in gone.values()}, history, route_of)
+        found = shared_out(found, told, self._weight, functools.partial(heap_per_hour, history))
         still = still_open(self._inherited, history, self._config)
         self._inherited = tuple(leak for leak in still if leak.name not in found)
         self.leaks = (*sorted(found.values(), key=_worst_first), *self._inherited)
         self.tell_time(history)
         self._count()
-        self._release()
+        if by_hand:  # else the beat goes on with what was worked out
+            self._release()
         now = {leak.name: leak for leak in self.leaks}
         now |= {life.was: now[life.told] for life in self._open().values() if life.was and life.told in now}
         ended = [leak for leak in before if leak.name not in now or (leak.notable and not now[leak.name].notable)]
@@ -178,7 +184,7 @@ class LeakWatch:
             return
         with loading("leaks.judge"):
             from memprof_middleware.leaks.judge import whole
-        found = whole(self._past, room)
+        found = whole(self._past, room, self._account)
         old = found is not None and found.growth is not None and found.growth.seconds >= _GROWTH_SECONDS
         grown = [found] if found is not None and old and found.confirmed else []
         self._whole = self._lived(self._whole, grown)
@@ -278,7 +284,7 @@ class LeakWatch:
             at = history.series("timestamp")[-1]
             for key in case.keys:
                 self._lives[key] = self._lives[key].under(incident.leader.name, at)
-            leak = self._verdict(incident, before, case.life.under(incident.leader.name, at), history, route_of)
+            leak = self._verdict(incident, before, case.life.under(incident.leader.name, at), route_of)
             leaks.setdefault(leak.name, leak)
         return leaks
 
@@ -300,7 +306,7 @@ class LeakWatch:
             if not incident.names & reported:
                 renamed = self._renamed(incident, own)
                 before = first_told(renamed, own)
-                found.setdefault(renamed.leader.name, self._verdict(renamed, before, None, history, route_of))
+                found.setdefault(renamed.leader.name, self._verdict(renamed, before, None, route_of))
         # By the incidents too: of a large one a verdict lists some names only.
         members = (incident.names for incident in incidents)
         claimed = over.union(*((leak.name, *leak.also) for leak in found.values()), *members)
@@ -323,15 +329,19 @@ class LeakWatch:
         incident: Incident,
         before: Leak | None,
         life: Life | None,
-        history: History,
         route_of: RouteOf,
     ) -> Leak:
         route = self._route(incident.leader, route_of)
         if route == FedBy() and life is not None and life.finding.feed not in {REQUESTS, TIME}:
             route = FedBy(life.finding.feed)
-        heap = functools.partial(heap_per_hour, history, incident.leader.since)
-        leak = verdict_of(incident, self._config, before, route, life, heap)
+        leak = verdict_of(incident, self._config, before, route, life)
         return self._whereabouts.filled(leak, incident.root, self._holders, before)
+
+    def _weight(self, leak: Leak) -> float | None:
+        """Bytes of one entry of the container that a leak is of, by its sample."""
+        places = self.measuring.places
+        place = places.get(leak.name) or places.get(root_of(leak.path)) if leak.kind in _COUNTED else None
+        return None if place is None else place.entry_bytes
 
     def _route(self, growth: Growth, route_of: RouteOf) -> FedBy:
         """The route is asked for once, and again when what grows has doubled: it takes a fit over all windows."""
