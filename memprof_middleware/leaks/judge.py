@@ -96,8 +96,9 @@ def _bounded(past: Past, space: Room, begin: int, gained: float, made: Callable[
 
 
 def _fits(one: Population, each: float, space: Room) -> bool:
-    """Whether something ends by its own word before it fills the room."""
-    return one.bound is not None and one.bound * each <= space.total and one.values[-1] <= one.bound
+    """Whether something ends by its own word before a limit is reached."""
+    fits = one.bound is not None and (space.left is None or one.bound * each <= max(space.left, space.total))
+    return fits and one.bound is not None and one.values[-1] <= one.bound
 
 
 class _Looker:
@@ -174,7 +175,7 @@ class _Looker:
         stepped = doubles(growth)
         if not one.discrete and one.kind != "mapped" and one.name != ALL:
             one = self._led(one, begin, len(floor) - 1, stepped=stepped)
-        share = gained / self._space.total * (2 if stepped else 1)
+        share = self._space.share(gained * (2 if stepped else 1), growth.seconds)
         left = survival(one.cohorts, growth, one.values, self._times)
         against = self._bends(one, each, growth, stepped=stepped)
         dies_out = not against and left is not None and left.dies_out
@@ -234,6 +235,8 @@ class _Looker:
             return f"it comes and goes: it fell back by {100 * fall:.0f} % of its growth"
         if not stepped and fills(growth):
             return f"it slows down as a cache does: {100 * saturation(growth)[0]:.0f} % of its first pace"
+        if self._space.is_unlimited and not stepped and (step := line.largest_step(growth)):
+            return f"{100 * step:.0f} % of it came at once: so few steps are no line"
         return ""
 
     def _goes(self, one: Population, growth: Growth, floor: Sequence[float], left: Survival | None) -> str:
