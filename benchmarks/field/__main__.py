@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks import harness
-from benchmarks.field import field
+from benchmarks.field import field, own
 from benchmarks.field.alone import events, plain_rule
 
 RESULTS = harness.ROOT / "benchmarks" / "results" / "field.json"
+SHAPES = {"field": field.SHAPES, "own": own.SHAPES}
 PRODUCTS = ("product", "product, no limit set")
 ALERTS = ("heap_growth", "route_leak")
 JUDGES = ("judge", "plain rule", "no limit set")
@@ -31,11 +32,15 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     for name, default in (("interval", 60.0), ("hours", 24.0)):
         parser.add_argument(f"--{name}", type=float, default=default)
-    parser.add_argument("--product", action="store_true", help="drive the whole product, with a limit and without, not the judge alone")
+    parser.add_argument(
+        "--product", action="store_true", help="drive the whole product, with a limit and without, not the judge alone"
+    )
+    parser.add_argument("--shapes", choices=SHAPES, default="field", help="own: others than the judge was made with")
     parser.add_argument("--judges", default=",".join(JUDGES), help="which of them, with commas between")
     arguments = parser.parse_args()
     judges = PRODUCTS if arguments.product else tuple(arguments.judges.split(","))
-    plan = list(field.plan(arguments.healthy, arguments.leaks, arguments.seed, arguments.interval, arguments.hours))
+    sizes = (arguments.healthy, arguments.leaks, arguments.seed, arguments.interval, arguments.hours)
+    plan = list(field.plan(*sizes, SHAPES[arguments.shapes]))
     began, found = time.time(), {}
     for judge in judges:
         jobs = [(judge, made, arguments.judge_every) for made in plan]

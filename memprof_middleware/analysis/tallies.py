@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
-from itertools import chain, repeat
+from itertools import compress
 from operator import sub
 
 # Programs that make classes as they run would otherwise fill the history with names.
@@ -163,7 +163,14 @@ class _Steps:
         if len(levels) == end - first:  # it changes each time
             return levels
         edges = [first, *numbers.tolist(), end]
-        return list(chain.from_iterable(map(repeat, levels, map(sub, edges[1:], edges))))
+        held = list(map(sub, edges[1:], edges))  # for so many snapshots each: most types change at each, or hardly ever
+        found: list[int] = []
+        done = 0
+        for index in compress(range(len(held)), map((1).__ne__, held)):
+            found += levels[done:index]
+            found += held[index] * levels[index : index + 1]
+            done = index + 1
+        return found + levels[done:]
 
     def levels(self, first: int, end: int) -> list[int]:
         return self._changes(first, end)[1]

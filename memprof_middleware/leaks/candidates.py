@@ -8,7 +8,7 @@ from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.load import Load
 
 # Of more types than a step can look at closely, so many that gained most are looked at each time, and so many in turn.
-_ALWAYS, _IN_TURN = 48, 48
+_ALWAYS, _IN_TURN = 24, 48
 
 
 class Peaks:

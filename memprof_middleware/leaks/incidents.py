@@ -92,11 +92,13 @@ def find_incidents(growths: Sequence[Growth], scene: Scene, told: Collection[str
     buffers = [growth for growth in growths if growth.name.startswith(BUFFER)]
     groups, shadows = group(growths, scene)
     grouped = [_incident(root, members, shadows.get(root, []), scene) for root, members in groups.items()]
+    bound = [incident for incident in grouped if incident.bound is not None]
     unbound = [incident for incident in grouped if incident.bound is None]
     found = [incident for incident in unbound if _is_significant(incident, scene)]
     for growth in growths:
         counted = growth.kind in {"objects", "container"} or growth in buffers
-        if not counted and (growth.name in told or not _is_explained(growth, found, scene)):
+        # A cache that fills up to its maximum size is no incident, and holds memory all the same.
+        if not counted and (growth.name in told or not _is_explained(growth, [*found, *bound], scene)):
             place = _buffer_of(growth, buffers)
             found.append(Incident(growth, (), root=place, holder=place or _nobody(growth, scene)))
     return found

@@ -64,11 +64,16 @@ def look(
     return kept
 
 
-def whole(past: Past, space: Room) -> Finding | None:
+def whole(past: Past, space: Room, made: Callable[[], Account] | None = None) -> Finding | None:
     """Test all memory of a process as a whole; ``None`` if it has not grown.
 
     Growth for good reasons, warm-up and caches, bends; so the sum of all that grows must be a straight line too. It
     must be one over time as well: a busy hour that fills caches is a line over its requests, and then it is over.
+
+    Args:
+        past: the past of the process.
+        space: what it could take when it was first looked at.
+        made: the account of the past, where somebody else needs it, too.
     """
     if past.size < 2:
         return None
@@ -76,22 +81,24 @@ def whole(past: Past, space: Room) -> Finding | None:
     found = _Looker(past, space, Account((), (), everything.values), None, told=True).all(everything)
     if found is None or found.growth is None or not found.passed:
         return found
-    against = line.straight(found.growth.over_time()) or _bounded(past, space, found.growth.begin, found.gained)
+    books = made or Books(past).account
+    against = line.straight(found.growth.over_time()) or _bounded(past, space, found.growth.begin, found.gained, books)
     return dataclasses.replace(found, against=against)
 
 
-def _bounded(past: Past, space: Room, begin: int, gained: float) -> str:
+def _bounded(past: Past, space: Room, begin: int, gained: float, made: Callable[[], Account]) -> str:
     """Whether most of what all memory has gained is of populations that end by their own word, and fit."""
     if gained > 0 and all(seen.bound is None for seen in past.containers.values()):
         return ""  # nothing says so: there is no need to weigh all
-    ends = [item for item in Books(past).account().items if _fits(item.population, item.each, space)]
+    ends = [item for item in made().items if _fits(item.population, item.each, space)]
     bounded = sum(max(0.0, item.gained(begin, past.size - 1)) for item in ends)
     return "most of it names its own maximum size" if bounded >= _MOST_BOUNDED * gained else ""
 
 
 def _fits(one: Population, each: float, space: Room) -> bool:
-    """Whether something ends by its own word before it fills the room."""
-    return one.bound is not None and one.bound * each <= space.total and one.values[-1] <= one.bound
+    """Whether something ends by its own word before a limit is reached."""
+    fits = one.bound is not None and (space.left is None or one.bound * each <= max(space.left, space.total))
+    return fits and one.bound is not None and one.values[-1] <= one.bound
 
 
 class _Looker:
@@ -168,7 +175,7 @@ class _Looker:
         stepped = doubles(growth)
         if not one.discrete and one.kind != "mapped" and one.name != ALL:
             one = self._led(one, begin, len(floor) - 1, stepped=stepped)
-        share = gained / self._space.total * (2 if stepped else 1)
+        share = self._space.share(gained * (2 if stepped else 1), growth.seconds)
         left = survival(one.cohorts, growth, one.values, self._times)
         against = self._bends(one, each, growth, stepped=stepped)
         dies_out = not against and left is not None and left.dies_out
@@ -228,6 +235,8 @@ class _Looker:
             return f"it comes and goes: it fell back by {100 * fall:.0f} % of its growth"
         if not stepped and fills(growth):
             return f"it slows down as a cache does: {100 * saturation(growth)[0]:.0f} % of its first pace"
+        if self._space.is_unlimited and not stepped and (step := line.largest_step(growth)):
+            return f"{100 * step:.0f} % of it came at once: so few steps are no line"
         return ""
 
     def _goes(self, one: Population, growth: Growth, floor: Sequence[float], left: Survival | None) -> str:

@@ -58,7 +58,7 @@ class Judging:
 
     def whole(self, lives: Mapping[str, Life], room: Room) -> dict[str, Life]:
         """Judge all memory together. Arguments as for :meth:`look`."""
-        found = judge.whole(self._past, room)
+        found = judge.whole(self._past, room, self.account)
         old = found is not None and found.growth is not None and found.growth.seconds >= _GROWTH_SECONDS
         return self._lived(lives, [found] if found is not None and old and found.confirmed else [])
 

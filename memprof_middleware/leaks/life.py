@@ -185,7 +185,7 @@ def _next(life: Life, finding: Finding | None, now: Present | None) -> Life:
         return life
     if life.rested is not None and level > life.rested + _AGAIN * (life.rested - base):
         life = dataclasses.replace(life, state="confirmed", level=0.0, rested=None, pauses=life.pauses + 1)
-    if finding is not None and finding.passed and finding.share >= _PART * life.finding.share:
+    if finding is not None and finding.passed and finding.gained >= _PART * life.finding.gained:
         confirmed = life.state == "confirmed" or finding.confirmed
         if finding.population.name != life.name and finding.growth is not None:  # another series, another height
             top = finding.growth.levels[-1]

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from memprof_middleware.leaks.series import at
 from memprof_middleware.model.value import valueclass
@@ -25,6 +26,8 @@ _MOST, _LEAST, _SLACK = 0.55, 0.09, 1.6
 _LAST_THIRD, _LAST_SIXTH = 0.75, 0.5
 # What falls back by more than this part of its growth comes and goes.
 _TIDE = 0.67
+# Of fewer steps than six nobody can say that they go on.
+_AT_ONCE = 1 / 6
 # The last rows tell how far the series dips.
 _RECENT = 12
 
@@ -159,6 +162,12 @@ def straight(growth: Growth) -> str:
     if growth.part(5 / 6, 1) < _LAST_SIXTH * amount / 6 - slack(1 / 6):
         return "it has just stopped"
     return ""
+
+
+def largest_step(growth: Growth) -> float:
+    """The largest part of growth that came from one row to the next, where it is too large for a line; else 0."""
+    most = max((b - a for a, b in pairwise(growth.levels)), default=0.0)
+    return most / growth.amount if most > _AT_ONCE * growth.amount > 0 else 0.0
 
 
 def tide(growth: Growth, values: Sequence[float]) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.memory import MAPPED, MEMORY, NATIVE, RETAINED, UNTRACKED, memory_of
 from memprof_middleware.leaks.feed import TIME
-from memprof_middleware.leaks.grouping import LIBRARY, STANDARD, depth_in_package
+from memprof_middleware.leaks.grouping import LIBRARY, RUNNING, STANDARD, depth_in_package
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident
 from memprof_middleware.leaks.past import Past
@@ -264,6 +264,8 @@ def is_better(growth: Growth, before: Leak, rank: Callable[[str], int]) -> bool:
     is_inside = before.kind == "container" and "[*]" in before.name
     if before.state == "confirmed" or (before.notable and not is_inside):
         return False
+    if growth.name.startswith(RUNNING) and before.kind == "objects":  # by what they run, not by what they are made of
+        return rank(before.name) >= STANDARD
     if before.kind not in {"objects", "container"}:
         return growth.kind in {"objects", "container"}
     if growth.kind != "objects":

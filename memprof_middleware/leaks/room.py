@@ -17,9 +17,13 @@ LOOK, SUSPECT, CONFIRM = 0.2, 0.28, 0.35
 # Beside what is told already growth is looked at from a smaller part of the room: what is told may go on as that. So
 # is all memory together.
 LEAST_TOLD = 0.05
-# Where no limit is set, growth by which a process has become so many times larger matters as much as a limit's share;
+# Where no limit is set, growth by which a process has become so many times larger counts as much as a limit's share;
 # but nobody minds that a small process takes so little more.
 _DOUBLED, _LEAST = 1.0, 96 * MB
+# There much that is healthy doubles a small process, within an hour of its start or in the course of days. Doubling
+# counts if it has taken so long, and takes all that the machine has left within five days. What is slower is not
+# urgent: it is confirmed when it has taken so large a part of that.
+_SETTLED, _SOON, _OF_MACHINE = 1.5 * 3600.0, 5 * 86_400.0, 0.1
 # Limits that somebody set for this process; the machine's memory is nobody's decision.
 _NOBODYS = "ram"
 
@@ -31,9 +35,10 @@ class Room:
     Attributes:
         total: bytes; growth is judged as a share of them.
         used: bytes of the process at that time.
-        words: what they are, for people.
+        words: what growth is compared with, for people.
         left: bytes until a limit is reached; ``None``: there is none.
         shared: whether that limit is one that other workers share.
+        compared: bytes that the words tell of; ``None``: the total.
     """
 
     total: float
@@ -41,6 +46,28 @@ class Room:
     words: str
     left: float | None = None
     shared: bool = False
+    compared: float | None = None
+
+    @property
+    def is_unlimited(self) -> bool:
+        """Whether nobody has set a limit, so that the process is compared with what it was."""
+        return self.compared is not None
+
+    def share(self, gained: float, seconds: float) -> float:
+        """The part of the room that growth has taken; less of it where nobody has set a limit and none is near.
+
+        Args:
+            gained: bytes.
+            seconds: the time in which it gained them.
+        """
+        share = gained / self.total
+        if not self.is_unlimited or self._is_soon(gained, seconds):
+            return share
+        return 0.0 if not self.left else min(share, gained * CONFIRM / (_OF_MACHINE * self.left))
+
+    def _is_soon(self, gained: float, seconds: float) -> bool:
+        left = 0.0 if self.left is None else self.left
+        return seconds >= _SETTLED and seconds * left <= _SOON * gained
 
 
 def room_of(first: MemorySnapshot, others: Sequence[MemorySnapshot] = (), workers: int = 1) -> Room | None:
@@ -65,12 +92,15 @@ def room_of(first: MemorySnapshot, others: Sequence[MemorySnapshot] = (), worker
         all_used = used + sum(other.heap_used_mb or 0.0 for other in others)
         found.append(((first.heap_size_mb - all_used) / workers, "its part of the machine's memory", workers > 1))
     limit = min(found, default=None)
-    if not found or (shared is None and first.heap_size_source in {_NOBODYS, ""}):
-        doubled = max(_DOUBLED * used, _LEAST / MB) / CONFIRM
-        found.append((doubled, f"what it had itself, {used:,.0f} MB", False))
-    total, words, _ = min(found)
     left = None if limit is None else max(0.0, limit[0]) * MB
-    return Room(max(1.0, total) * MB, used * MB, words, left, shared=limit is not None and limit[2])
+    shares = limit is not None and limit[2]
+    if not found or (shared is None and first.heap_size_source in {_NOBODYS, ""}):
+        doubles = max(_DOUBLED * used, _LEAST / MB)
+        if limit is None or doubles / CONFIRM < limit[0]:
+            words, total = f"what it had itself, {used:,.0f} MB", doubles * MB / CONFIRM
+            return Room(total, used * MB, words, left, shares, used * MB)
+    total, words, _ = min(found)
+    return Room(max(1.0, total) * MB, used * MB, words, left, shares)
 
 
 def taken(past: Past) -> list[float]:

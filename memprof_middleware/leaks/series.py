@@ -37,8 +37,9 @@ class Column:
 
     def values(self) -> list[float]:
         """All numbers."""
-        with memoryview(self._bytes) as view:
-            return list(map(float, view.cast("d")))
+        numbers = array("d")
+        numbers.frombytes(self._bytes)
+        return numbers.tolist()
 
     def keep(self, chosen: Sequence[bool]) -> None:
         """Drop those that are not chosen."""

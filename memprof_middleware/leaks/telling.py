@@ -13,13 +13,13 @@ from memprof_middleware.analysis.load import Load
 from memprof_middleware.analysis.memory import memory_of
 from memprof_middleware.config import Config
 from memprof_middleware.leaks.feed import REQUESTS, TIME
-from memprof_middleware.leaks.grouping import BUILTIN, Scene, telling_rank
+from memprof_middleware.leaks.grouping import BUILTIN, Scene, root_of, telling_rank
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.holders import Holders
 from memprof_middleware.leaks.incidents import Incident
 from memprof_middleware.leaks.measuring import Measuring
 from memprof_middleware.leaks.reported import Case, first_told, is_better, led, named_anew
-from memprof_middleware.leaks.verdicts import has_ended, heap_per_hour, verdict_of
+from memprof_middleware.leaks.verdicts import has_ended, heap_per_hour, shared_out, verdict_of
 from memprof_middleware.leaks.whereabouts import Whereabouts
 from memprof_middleware.model import FedBy, Leak
 from memprof_middleware.probes.loading import load
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 # A route is asked for again when what grows has grown by this factor, or by the smaller one if none was found.
 _ASK_AGAIN, _ASK_SOONER = 2.0, 1.2
+
+# What is counted, not measured in bytes.
+_COUNTED = frozenset({"objects", "container"})
 
 RouteOf = Callable[[str, str], FedBy | None]
 
@@ -114,7 +117,7 @@ class Telling:
             before = own.get(given.told) or own.get(incident.leader.name)
             at = history.series("timestamp")[-1]
             named |= {key: lives[key].under(incident.leader.name, at) for key in case.keys}
-            leak = self._verdict(incident, before, case.life.under(incident.leader.name, at), history, route_of)
+            leak = self._verdict(incident, before, case.life.under(incident.leader.name, at), route_of)
             leaks.setdefault(leak.name, leak)
         return leaks, named
 
@@ -145,12 +148,28 @@ class Telling:
             if not incident.names & reported:
                 renamed = self._renamed(incident, own)
                 before = first_told(renamed, own)
-                found.setdefault(renamed.leader.name, self._verdict(renamed, before, None, history, route_of))
+                found.setdefault(renamed.leader.name, self._verdict(renamed, before, None, route_of))
         # By the incidents too: of a large one a verdict lists some names only.
         members = (incident.names for incident in incidents)
         claimed = over.union(*((leak.name, *leak.also) for leak in found.values()), *members)
         left = {name: leak for name, leak in own.items() if name not in claimed}
         found |= {name: leak for name, leak in left.items() if not _has_ended(leak, history)}
+
+    def shared(self, found: Mapping[str, Leak], told: frozenset[str], history: History) -> dict[str, Leak]:
+        """The verdicts with the part of the heap's growth that is theirs.
+
+        Args:
+            found: all verdicts, by name.
+            told: the names of what was reported.
+            history: the last snapshots.
+        """
+        return shared_out(found, told, self._weight, functools.partial(heap_per_hour, history))
+
+    def _weight(self, leak: Leak) -> float | None:
+        """Bytes of one entry of the container that a leak is of, by its sample."""
+        places = self._measuring.places
+        place = places.get(leak.name) or places.get(root_of(leak.path)) if leak.kind in _COUNTED else None
+        return None if place is None else place.entry_bytes
 
     def _renamed(self, incident: Incident, own: Mapping[str, Leak]) -> Incident:
         """The incident under the name that it had, unless it has a better one now."""
@@ -168,14 +187,12 @@ class Telling:
         incident: Incident,
         before: Leak | None,
         life: Life | None,
-        history: History,
         route_of: RouteOf,
     ) -> Leak:
         route = self._route(incident.leader, route_of)
         if route == FedBy() and life is not None and life.finding.feed not in {REQUESTS, TIME}:
             route = FedBy(life.finding.feed)
-        heap = functools.partial(heap_per_hour, history, incident.leader.since)
-        leak = verdict_of(incident, self._config, before, route, life, heap)
+        leak = verdict_of(incident, self._config, before, route, life)
         return self._whereabouts.filled(leak, incident.root, self._holders, before)
 
     def _route(self, growth: Growth, route_of: RouteOf) -> FedBy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from memprof_middleware.analysis.history import History
@@ -53,7 +53,6 @@ def verdict_of(
     before: Leak | None,
     route: FedBy,
     life: Life | None = None,
-    heap_per_hour: Callable[[], float] = lambda: 0.0,
 ) -> Leak:
     """The verdict on an incident; when its limit is reached is for :func:`timed` to say.
 
@@ -66,7 +65,6 @@ def verdict_of(
         before: the last verdict on the same incident.
         route: whose requests make it grow.
         life: what was told of it.
-        heap_per_hour: bytes that the heap gained an hour meanwhile: what a leak takes that no test has weighed.
     """
     growth = incident.leader
     percent = 100.0 * growth.amount / max(growth.first, 1)
@@ -76,7 +74,6 @@ def verdict_of(
     confirmed = by_setting or (life is not None and life.state == "confirmed")
     confirmed = confirmed or (before is not None and before.state == "confirmed")
     state: LeakState = "confirmed" if confirmed else "suspected"
-    per_hour = life.bytes_per_hour if life is not None else max(0.0, heap_per_hour()) if confirmed else 0.0
     requests, seconds = (None, None) if confirmed else _decided(growth, life, config)
     if route == FedBy() and before is not None:
         route = FedBy(before.route, before.route_share, before.route_per_request)
@@ -98,7 +95,7 @@ def verdict_of(
         growth_percent=percent,
         growth_per_hour=growth.per_hour,
         growth_per_request=growth.per_request,
-        bytes_per_hour=per_hour,
+        bytes_per_hour=0.0 if life is None else life.bytes_per_hour,
         decided_requests=requests,
         decided_seconds=seconds,
         relapses=0 if life is None else life.relapses,
@@ -106,6 +103,38 @@ def verdict_of(
         detected_at=before.detected_at if before else growth.since + 3600 * _hours(growth),
         snapshots=growth.snapshots,
     )
+
+
+def shared_out(
+    leaks: Mapping[str, Leak],
+    told: Collection[str],
+    weight: Callable[[Leak], float | None],
+    heap_per_hour: Callable[[float], float],
+) -> dict[str, Leak]:
+    """The verdicts, with what those take that a setting has confirmed and no test has weighed.
+
+    What the heap gains is gained once: each of them has a part of it, by what it gains an hour. That is bytes where a
+    sample of each says what one weighs, else things.
+
+    Args:
+        leaks: of one process, by name.
+        told: names of those that the tests have weighed.
+        weight: bytes of one thing of a leak, by a sample; ``None``: not known.
+        heap_per_hour: bytes that the heap gained an hour since a moment.
+    """
+    others = [leak for leak in leaks.values() if leak.state == "confirmed" and leak.name not in told]
+    weights = [weight(leak) for leak in others]
+    are_known = all(each is not None for each in weights)
+    gains = [
+        max(0.0, leak.growth_per_hour) * (each if are_known and each is not None else 1.0)
+        for leak, each in zip(others, weights, strict=True)
+    ]
+    taken = sum(leak.bytes_per_hour for leak in leaks.values() if leak.name in told)
+    found = dict(leaks)
+    for leak, gain in zip(others, gains, strict=True):
+        left = max(0.0, heap_per_hour(leak.since) - taken)
+        found[leak.name] = dataclasses.replace(leak, bytes_per_hour=left * gain / sum(gains) if gain else 0.0)
+    return found
 
 
 def timed(leaks: Sequence[Leak], fill: Urgency, ahead: Ahead) -> list[Leak]:

@@ -119,13 +119,16 @@ class LeakWatch:
         told = cases(lives, incidents, self._telling.rank())
         found, named = self._telling.reported(told, lives, own, history, route_of)
         self._lives |= named
+        reported = frozenset(found)
         self._telling.watched(incidents, found, own, {life.told for life in gone.values()}, history, route_of)
+        found = self._telling.shared(found, reported, history)
         still = still_open(self._inherited, history, self._config)
         self._inherited = tuple(leak for leak in still if leak.name not in found)
         self.leaks = (*sorted(found.values(), key=_worst_first), *self._inherited)
         self.tell_time(history)
         self._count()
-        self._release()
+        if by_hand:  # else the beat goes on with what was worked out
+            self._release()
         now = {leak.name: leak for leak in self.leaks}
         now |= {life.was: now[life.told] for life in self._open().values() if life.was and life.told in now}
         ended = [leak for leak in before if leak.name not in now or (leak.notable and not now[leak.name].notable)]

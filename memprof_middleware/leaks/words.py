@@ -28,8 +28,11 @@ def evidence(
         stepped: it grows in steps that double.
     """
     hours = growth.seconds / 3600
-    share = 100 * gained / space.total
+    share = 100 * gained / (space.compared or space.total)
     yield f"Took {gained / MB:,.0f} MB in {hours:.1f} h, {share:.0f} % of {space.words}"
+    if space.is_unlimited and space.left and growth.seconds > 0:
+        days = space.left / max(gained, 1.0) * growth.seconds / 86_400
+        yield f"At this pace it takes what the machine has left in {days:,.0f} day{'' if round(days) == 1 else 's'}"
     by = {REQUESTS: "all requests", TIME: "time, not requests"}.get(feed, feed)
     looks = len(growth.levels)
     if stepped:

@@ -329,3 +329,21 @@ def test_under_another_leader_nothing_is_said_of_native_memory() -> None:
     assert (lost.led_by(headers.name).holder, lost.led_by(headers.name).root) == ("", "")
     kept = Incident(memory, (headers,), "app.LOG", "app.LOG")
     assert kept.led_by(headers.name).holder == "app.LOG"
+
+
+def test_a_cache_that_fills_explains_the_memory_that_it_takes() -> None:
+    """It ends by its own word, so it is no incident; nor is its memory, which nobody else may be said to hold."""
+    growths = [growth("shop.CACHE", 3, "container"), growth("untracked Python data", 9, "untracked")]
+    place = Place("shop.CACHE", bound=20_000, holds=("builtins.str",), entry_bytes=300.0)
+    assert names(growths, scene(places=[place])) == []
+    unbound = dataclasses.replace(place, bound=None)
+    assert names(growths, scene(places=[unbound])) == [("shop.CACHE", "shop.CACHE")]
+
+
+def test_tasks_whose_coroutine_is_known_lead_what_asyncio_makes_for_each() -> None:
+    """Each task has several coroutines and what they wait for, and only its own says what runs."""
+    growths = [growth("asyncio.locks.Event"), growth("builtins.coroutine", 2), growth("_asyncio.Task")]
+    around = scene(dict.fromkeys((one.name for one in growths), "shop.tasks[*]"))
+    named = {"_asyncio.Task": "task shop.watch", "builtins.coroutine": "coroutine shop.watch"}
+    assert names(growths, around)[0][0] == "asyncio.locks.Event"
+    assert names(growths, dataclasses.replace(around, named=named)) == [("_asyncio.Task", "shop.tasks[*]")]

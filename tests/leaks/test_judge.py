@@ -18,7 +18,7 @@ from memprof_middleware.leaks.line import Growth
 from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.populations import Population
 from memprof_middleware.leaks.reading import Reading
-from memprof_middleware.leaks.room import room_of
+from memprof_middleware.leaks.room import Room, room_of
 from memprof_middleware.model import MB, MemorySnapshot
 from tests.leaks.process import ROOM, Process, Store, lives_of, passing
 
@@ -543,3 +543,74 @@ def test_where_nobody_set_a_limit_doubling_counts(machine_mb: float, workers: in
     assert room.left is not None
     assert room.left > 8000 * MB
     assert room_of(snapshot()) is None
+
+
+def unlimited(used_mb: float = 110.0, workers: int = 8) -> Room:
+    found = room_of(snapshot(heap_used_mb=used_mb, heap_size_mb=65_536.0, heap_size_source="ram"), workers=workers)
+    assert found is not None
+    return found
+
+
+def told_at(process: Process, room: Room, hours: int = 20) -> float | None:
+    """The megabytes that a container has taken when it is confirmed; ``None``: it is not, in so many hours."""
+    for _ in range(hours * 4):
+        process.run(15)
+        confirmed = [one for one in look(process.past, room) if one.confirmed]
+        if confirmed:
+            return confirmed[0].gained / MB
+    return None
+
+
+@pytest.mark.parametrize(("an_hour", "least"), [(75, 110.0), (25, 0.1 * (65_536 - 110) / 8)])
+def test_doubling_counts_for_what_takes_the_machine_within_days(an_hour: int, least: float) -> None:
+    """Of 8 GB for each of eight workers 75 MB an hour take all in five days; 25 MB matter when a tenth is taken."""
+    process = Process()
+    process.keeps("app.STORE", lambda minute: an_hour * minute, MB / 60, oldest=1)
+    taken = told_at(process, unlimited(), 40)
+    assert taken is not None
+    assert least <= taken < 1.2 * least
+
+
+def test_doubling_within_an_hour_of_its_start_is_a_warm_up() -> None:
+    """300 MB in the first hour are told after an hour and a half, if they have not come to an end."""
+    process = Process()
+    process.keeps("app.STORE", lambda minute: 300 * min(minute, 70), MB / 60, oldest=1)
+    assert told_at(process, unlimited(), 4) is None
+    process = Process()
+    process.keeps("app.STORE", lambda minute: 300 * minute, MB / 60, oldest=1)
+    taken = told_at(process, unlimited(), 4)
+    assert taken is not None
+    assert 300 * 1.5 <= taken <= 300 * 1.8
+
+
+def test_the_machine_is_the_limit_where_it_is_nearer_than_doubling() -> None:
+    """A laptop with little left: what counts is what it has left, as beneath a limit."""
+    room = room_of(snapshot(heap_used_mb=900.0, heap_size_mb=2000.0, heap_size_source="ram"))
+    assert room is not None
+    assert (room.total, room.is_unlimited) == (1100 * MB, False)
+
+
+@pytest.mark.parametrize(("bound", "told"), [(30_000, False), (300_000, True)])
+def test_a_maximum_size_that_the_machine_has_room_for_is_an_end(bound: int, told: bool) -> None:
+    """Where nobody set a limit, it is held against what the machine has left: 3 GB fit into 8, and 30 do not."""
+    process = Process()
+    process.keeps("app.CACHE", lambda minute: 20 * minute, 100_000, oldest=1, bound=bound)
+    assert (told_at(process, unlimited()) is not None) == told
+
+
+@pytest.mark.parametrize(("each", "told"), [(1, True), (300, False)])
+def test_where_nothing_is_urgent_a_few_steps_are_no_line(each: int, told: bool) -> None:
+    """Something that was loaded again five times, each time beside the last, may never be loaded again."""
+    process = Process()
+    process.keeps("app.TABLES", lambda minute: each * (20 * minute // (20 * each)) * 20, 100_000, oldest=1)
+    assert (told_at(process, unlimited(), 24) is not None) == told
+
+
+def test_what_was_there_is_what_growth_is_compared_with() -> None:
+    """Twice of what it had itself is 200 %, whatever the machine has."""
+    process = Process()
+    process.keeps("app.STORE", lambda minute: 20 * minute, 100_000, oldest=1)
+    process.run(150)
+    [found] = [one for one in look(process.past, unlimited(145.0)) if one.population.name == "app.STORE"]
+    percent = float(found.evidence[0].partition(" h, ")[2].partition(" %")[0])
+    assert percent == pytest.approx(100 * found.gained / (145 * MB), abs=1)

@@ -15,7 +15,7 @@ from memprof_middleware.leaks.incidents import Incident
 from memprof_middleware.leaks.life import Life, State
 from memprof_middleware.leaks.line import Growth as Growing
 from memprof_middleware.leaks.populations import Population
-from memprof_middleware.leaks.verdicts import has_ended, heap_per_hour, timed, verdict_of
+from memprof_middleware.leaks.verdicts import has_ended, heap_per_hour, shared_out, timed, verdict_of
 from memprof_middleware.model import FedBy
 from memprof_middleware.model.forecast import Ahead
 from memprof_middleware.model.holders import HELD_NATIVE
@@ -210,11 +210,33 @@ def test_the_end_without_requests() -> None:
 
 def test_a_leak_that_a_setting_confirmed_is_as_urgent_as_the_growth_of_the_heap() -> None:
     """Nobody has weighed it, so the heap's own growth says when the limit is reached; a suspicion has no figure."""
-    given = (HELD, LABORATORY, None, FedBy(), None, lambda: 40e6)
-    [leak] = timed([verdict_of(*given)], "none", Ahead(80e6))
+
+    def taken(config: Config) -> list[Leak]:
+        leak = verdict_of(HELD, config, None, FedBy())
+        found = shared_out({leak.name: leak}, (), lambda _leak: None, lambda _since: 40e6)
+        return timed(list(found.values()), "none", Ahead(80e6))
+
+    [leak] = taken(LABORATORY)
     assert (leak.state, leak.bytes_per_hour, leak.hours_left) == ("confirmed", 40e6, 2.0)
-    [leak] = timed([verdict_of(HELD, Config(), *given[2:])], "none", Ahead(80e6))
+    [leak] = taken(Config())
     assert (leak.state, leak.bytes_per_hour, leak.hours_left) == ("suspected", 0.0, None)
+
+
+def test_what_the_heap_gains_is_gained_once() -> None:
+    """Leaks that a setting confirmed share it by weight, or by number; what the tests have weighed is left out."""
+    weights = {"shop.Session": 3000.0, "shop.Note": 1000.0}
+    leaks = {
+        name: Leak(name=name, severity="high", first=0, last=100, growth_percent=900.0, growth_per_hour=each, since=0.0,
+                   detected_at=1.0, snapshots=9, state="confirmed", bytes_per_hour=known)
+        for name, each, known in (("shop.Session", 50.0, 0.0), ("shop.Note", 150.0, 0.0), ("shop.Cart", 9.0, 10e6))
+    }  # fmt: skip
+
+    def shares(weight: dict[str, float]) -> list[float]:
+        found = shared_out(leaks, {"shop.Cart"}, lambda leak: weight.get(leak.name), lambda _since: 50e6)
+        return [leak.bytes_per_hour for leak in found.values()]
+
+    assert shares(weights) == pytest.approx([20e6, 20e6, 10e6])
+    assert shares({"shop.Note": 1000.0}) == pytest.approx([10e6, 30e6, 10e6])
 
 
 def test_the_growth_of_the_heap_is_measured_from_when_the_leak_began() -> None:
