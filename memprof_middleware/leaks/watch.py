@@ -119,9 +119,9 @@ class LeakWatch:
         told = cases(lives, incidents, self._telling.rank())
         found, named = self._telling.reported(told, lives, own, history, route_of)
         self._lives |= named
-        reported = frozenset(found)
+        judged = frozenset(found)
         self._telling.watched(incidents, found, own, {life.told for life in gone.values()}, history, route_of)
-        found = self._telling.shared(found, reported, history)
+        found = self._telling.shared(found, judged, history)
         still = still_open(self._inherited, history, self._config)
         self._inherited = tuple(leak for leak in still if leak.name not in found)
         self.leaks = (*sorted(found.values(), key=_worst_first), *self._inherited)
