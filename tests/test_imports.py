@@ -61,7 +61,7 @@ GROWN = {
     f"memprof_middleware.{name}"
     for name in (
         *("heap.climb", "heap.definitions", "heap.reckoning", "heap.resolve", "heap.retainers", "heap.sources"),
-        *("leaks.account", "leaks.ceiling", "leaks.collecting", "leaks.judge", "leaks.judging"),
+        *("leaks.account", "leaks.ceiling", "leaks.collecting", "leaks.judge", "leaks.judging", "leaks.reported"),
         *("leaks.life", "leaks.line", "leaks.populations"),
         *("leaks.present", "leaks.survival", "leaks.weighing"),
     )

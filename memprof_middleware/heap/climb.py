@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from memprof_middleware.heap import entries, roots
+from memprof_middleware.heap import entries, stacks
 from memprof_middleware.heap.edges import Edges, Step, children, with_label
 from memprof_middleware.heap.referrers import WINDOW, greenlet_frames, instances, referrers
 
@@ -182,13 +182,13 @@ class Climb:
 
     def _read_frames(self) -> None:
         """Search the variables of running functions, and what they handle, which the collector does not report."""
-        for frame, variables in roots.variables_of([*roots.running_frames(own=True), *greenlet_frames()]):
-            name = roots.frame_name(frame)
+        for frame, variables in stacks.variables_of([*stacks.running_frames(own=True), *greenlet_frames()]):
+            name = stacks.frame_name(frame)
             for variable, value in variables:
                 self._found_at(value, f"{name}.{variable}")
-            for place, space in roots.namespaces_of(frame):
+            for place, space in stacks.namespaces_of(frame):
                 self._found_at(space, place, namespace=True)
-        for name, error in roots.handled():
+        for name, error in stacks.handled():
             self._found_at(error, name)
 
     def _found_at(self, one: Any, name: str, *, namespace: bool = False) -> None:

@@ -10,7 +10,7 @@ import threading
 import types
 from typing import Any, TypeVar
 
-from memprof_middleware.heap import entries, roots, tasks
+from memprof_middleware.heap import entries, roots, stacks, tasks
 from memprof_middleware.heap.attributes import Attributes
 from memprof_middleware.heap.entries import is_class, mro_of
 from memprof_middleware.probes.census import type_name
@@ -107,8 +107,8 @@ class Edges:
         if kind is types.FrameType:
             return _local(parent, child), 0
         if id(kind) in _SUSPENDED:
-            name = roots.coroutine_name(parent)
-            return "" if roots.is_ours(name) else f".<{name}>{_local(roots.frame_of(parent), child)}", 0
+            name = stacks.coroutine_name(parent)
+            return "" if roots.is_ours(name) else f".<{name}>{_local(stacks.frame_of(parent), child)}", 0
         if kind is contextvars.Context:
             return _variable(parent, step), 0
         if kind is entries.LRU:
@@ -167,15 +167,15 @@ class Edges:
             return name + path.removeprefix(f".<{name.removeprefix('task ')}>")
         if kind is contextvars.Context:
             return path[2:].replace(">", "", 1)
-        if id(kind) in _SUSPENDED and roots.is_running(parent) and not roots.is_ours(roots.coroutine_name(parent)):
-            return f"frame of {roots.coroutine_name(parent)}{path}"
+        if id(kind) in _SUSPENDED and stacks.is_running(parent) and not roots.is_ours(stacks.coroutine_name(parent)):
+            return f"frame of {stacks.coroutine_name(parent)}{path}"
         if any(type_name(base) == "asyncio.events.AbstractEventLoop" for base in mro_of(kind)):
             return f"event loop{path}"
         return None
 
     def of_suspended(self, parent: Any, step: Step) -> str:
         """The path from the variables of a suspended coroutine or generator; empty for what is neither, or ours."""
-        name = roots.coroutine_name(parent) if id(type(parent)) in _SUSPENDED else ""
+        name = stacks.coroutine_name(parent) if id(type(parent)) in _SUSPENDED else ""
         if not name or roots.is_ours(name):
             return ""
         return f"frame of {name}{''.join(step.labels).removeprefix(f'.<{name}>')}"
@@ -222,7 +222,7 @@ def _of_function(parent: types.FunctionType, child: Any, step: Step) -> tuple[st
 
 def _local(frame: types.FrameType | None, child: Any) -> str:
     """The name of the variable that has an object; nothing for one that is being worked with."""
-    for name, value in () if frame is None else roots.locals_of(frame):
+    for name, value in () if frame is None else stacks.locals_of(frame):
         if value is child:
             return f".{name}"
     return ""

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from memprof_middleware.heap import entries, roots
+from memprof_middleware.heap import entries, roots, stacks
 from memprof_middleware.heap.edges import children
 from memprof_middleware.heap.referrers import MOST_GREENLET_FRAMES, greenlet_frames, referrers
 from memprof_middleware.model.value import valueclass
@@ -149,15 +149,15 @@ class _Gathered:
 
     def look_at_frames(self) -> int | None:
         """Leave out what running functions have in variables; return how much their stacks have room for."""
-        running, switched = roots.running_frames(own=True), greenlet_frames()
-        seen = [id(error) for _, error in roots.handled()]
+        running, switched = stacks.running_frames(own=True), greenlet_frames()
+        seen = [id(error) for _, error in stacks.handled()]
         room = _CALLBACK * _callbacks()
-        for frame, variables in roots.variables_of((*running, *switched)):
+        for frame, variables in stacks.variables_of((*running, *switched)):
             room += frame.f_code.co_stacksize
             seen += [id(value) for _, value in variables]
-            seen += [id(space) for _, space in roots.namespaces_of(frame)]
+            seen += [id(space) for _, space in stacks.namespaces_of(frame)]
         self._open.update(self._places[one] for one in seen if one in self._places)
-        return room if len(running) < roots.MOST_FRAMES and len(switched) < MOST_GREENLET_FRAMES else None
+        return room if len(running) < stacks.MOST_FRAMES and len(switched) < MOST_GREENLET_FRAMES else None
 
     def reckon(self, names: Mapping[str, object]) -> dict[str, Reckoning]:
         """What the counts say, by type."""

@@ -1,17 +1,15 @@
-"""Roots of references: modules, running frames, tasks and event loops."""
+"""Roots of references that bear names: modules, threads, context variables and registries."""
 
 from __future__ import annotations
 
-import collections
 import functools
-import gc
 import itertools
 import os
 import sys
 import threading
 import types
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +25,11 @@ _LIB = Path(os.__file__).parent
 _PLATFORM_LIB = Path(sys.base_exec_prefix, sys.platlibdir, _LIB.name)
 _STDLIB = tuple({f"{_LIB}{os.sep}", f"{_PLATFORM_LIB}{os.sep}"})
 _PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
-_SUSPENDED = ((types.CoroutineType, "cr"), (types.GeneratorType, "gi"), (types.AsyncGeneratorType, "ag"))
 # Lists of what lives for other reasons; their own are found by other ways.
 _REGISTRIES = frozenset({"asyncio.tasks", "_asyncio"})
-MOST_FRAMES = 2_000
-_LONGEST_NAME = 200
+LONGEST_NAME = 200
 _partial_of: Callable[[Any], Any] = vars(functools.partial)["func"].__get__
-_traceback_of: Callable[[Any], types.TracebackType | None] = vars(BaseException)["__traceback__"].__get__
 namespace_of_module: Callable[[Any], dict[str, Any]] = vars(types.ModuleType)["__dict__"].__get__
-# 3.13 shows a frame's locals as they are; before, f_locals makes a copy that lives as long as the frame.
-_LIVE_LOCALS = sys.version_info >= (3, 13)
 
 
 def is_ours(name: Any) -> bool:
@@ -79,7 +72,7 @@ def _spaces(every: Iterable[tuple[Any, Any]]) -> list[Module]:
             own = space.get("__name__") if type(space) is dict else None
             if type(space) is dict and (id(space) not in found or (type(own) is str and own == name)):
                 found.pop(id(space), None)  # it has the place of the name that it goes by
-                found[id(space)] = (clean(name, _LONGEST_NAME), space, class_of(name, space))
+                found[id(space)] = (clean(name, LONGEST_NAME), space, class_of(name, space))
     return list(found.values())
 
 
@@ -96,7 +89,7 @@ def class_of(name: str, space: dict[str, Any]) -> int:
 def function_name(function: types.FunctionType) -> str:
     """``module.function``, of exact strings: formatting a subclass of str runs the program's code."""
     parts = (function.__module__, function.__qualname__)
-    return clean(".".join(part if type(part) is str else "?" for part in parts), _LONGEST_NAME)
+    return clean(".".join(part if type(part) is str else "?" for part in parts), LONGEST_NAME)
 
 
 def is_nested(function: types.FunctionType) -> bool:
@@ -121,142 +114,6 @@ def is_made_at_run_time(kind: type) -> bool:
                 space = namespace_of(found) if is_class(type(found)) else None
             return found is not kind
     return True
-
-
-def frame_name(frame: types.FrameType) -> str:
-    """``frame of module.function``."""
-    return f"frame of {code_name(frame.f_code, frame.f_globals)}"
-
-
-def code_name(code: types.CodeType, namespace: Any = None) -> str:
-    """``module.function``; what Cython compiles says its module itself."""
-    module = namespace.get("__name__") if type(namespace) is dict else None
-    has_module = type(module) is str and not code.co_qualname.startswith(f"{module}.")
-    return clean(f"{module}.{code.co_qualname}" if has_module else code.co_qualname, _LONGEST_NAME)
-
-
-def running_frames(*, own: bool = False) -> list[types.FrameType]:
-    """The frames of all threads, innermost first, without our own.
-
-    Args:
-        own: this thread's too: of what the program runs when it calls us itself.
-    """
-    found: list[types.FrameType] = []
-    # By identity, and handed on: a variable that had this very frame would close a cycle, with all that its callers
-    # have in theirs. Not by the thread's number: eventlet puts a greenlet's in its place.
-    add = functools.partial(_add_callers, here=id(sys._getframe()), own=own, found=found)
-    collections.deque(map(add, list(sys._current_frames().values())), maxlen=0)
-    return found
-
-
-def _add_callers(innermost: types.FrameType, *, here: int, own: bool, found: list[types.FrameType]) -> None:
-    at: types.FrameType | None = innermost
-    if id(innermost) == here:
-        at = innermost.f_back if own else None
-    while at is not None and len(found) < MOST_FRAMES:
-        if not is_ours(at.f_globals.get("__name__")):
-            found.append(at)
-        at = at.f_back
-
-
-def handled() -> list[tuple[str, BaseException]]:
-    """The exceptions that running functions handle, by the names of these: no variable needs to have them."""
-    found = []
-    for given in list(sys._current_exceptions().values()):
-        error: Any = given[1] if type(given) is tuple else given  # up to 3.11 with its type and traceback
-        if error is not None:
-            begins = _traceback_of(error)
-            where = "exception" if begins is None else frame_name(begins.tb_frame)
-            found.append((f"{where}.<{type_name(type(error)).rpartition('.')[2]}>", error))
-    return found
-
-
-def variables_of(frames: Iterable[types.FrameType]) -> Iterator[tuple[types.FrameType, list[tuple[str, Any]]]]:
-    """Each of some running frames, callers after what they called, with the names and values of its variables.
-
-    Up to 3.12 to ask for them fills a copy that the frame has. While something else works on it, it is not asked for.
-    """
-    below: types.FrameType | None = None
-    known: list[tuple[str, Any]] = []
-    for frame in frames:
-        is_in_use = not _LIVE_LOCALS and below is not None and _works_on_copy(below, known, frame)
-        known = [] if is_in_use else locals_of(frame)
-        yield frame, known
-        below = frame
-
-
-def _works_on_copy(called: types.FrameType, variables: list[tuple[str, Any]], frame: types.FrameType) -> bool:
-    """Whether a function works on the copy of its caller's variables.
-
-    A function of ``sys.settrace`` or ``sys.setprofile`` has the frame as an argument; when it returns, what is in the
-    copy becomes the variables. What ``exec`` runs has its own variables there.
-    """
-    if called.f_back is not frame:
-        return False
-    is_executed = not called.f_code.co_flags & 1 and called.f_globals is frame.f_globals
-    return is_executed or any(value is frame for _, value in variables)
-
-
-def locals_of(frame: types.FrameType) -> list[tuple[str, Any]]:
-    """Names and values of a running function's variables."""
-    if not frame.f_code.co_flags & 1:  # CO_OPTIMIZED: without it they are a module's or a class's namespace
-        return []
-    shown = frame.f_locals
-    found = [(name, value) for name, value in list(shown.items()) if type(name) is str]
-    # Three references: ours, the argument's, the frame's. More: somebody called locals().
-    if not _LIVE_LOCALS and sys.getrefcount(shown) <= 3:
-        code = frame.f_code  # else the copy would keep everything alive until the function returns
-        for name in (*code.co_varnames, *code.co_cellvars, *code.co_freevars):
-            shown.pop(name, None)  # what exec() has put there is nowhere else, and stays
-    return found
-
-
-def namespaces_of(frame: types.FrameType) -> list[tuple[str, dict[str, Any]]]:
-    """Names and namespaces in which a frame runs: what ``exec`` runs may have some that no module has."""
-    module = frame.f_globals.get("__name__")
-    name = clean(f"frame of {module if type(module) is str else '?'}.<module>", _LONGEST_NAME)
-    found = [(name, frame.f_globals)]
-    if not frame.f_code.co_flags & 1:
-        shown: Any = frame.f_locals
-        found += [(frame_name(frame), shown)] if type(shown) is dict else []
-    return found
-
-
-def _part_of(suspended: Any, part: str) -> Any:
-    """``cr_code`` of a coroutine, ``gi_code`` of a generator, and so on; ``None`` of what is neither."""
-    for kind, prefix in _SUSPENDED:
-        if type(suspended) is kind:
-            return getattr(suspended, f"{prefix}_{part}")
-    return None
-
-
-def frame_of(suspended: Any) -> types.FrameType | None:
-    """The frame of a coroutine or generator; ``None`` once it has ended."""
-    found: types.FrameType | None = _part_of(suspended, "frame")
-    return found
-
-
-def awaited_by(suspended: Any) -> Any:
-    """What a coroutine or generator waits for, such as another one; ``None`` if it waits for nothing."""
-    return _part_of(suspended, "yieldfrom" if type(suspended) is types.GeneratorType else "await")
-
-
-def is_running(suspended: Any) -> bool:
-    """Return whether a coroutine or generator is running just now, which hides its variables from the collector."""
-    return bool(_part_of(suspended, "running"))
-
-
-def coroutine_name(coroutine: Any) -> str:
-    """``module.function`` of a coroutine or generator; empty for what is neither."""
-    code = _part_of(coroutine, "code")
-    if code is None:
-        return ""
-    # The function, not the frame: asking for the frame of a coroutine makes an object that stays as long as it does.
-    for child in gc.get_referents(coroutine):
-        if type(child) is types.FunctionType and child.__code__ is code:
-            return function_name(child)
-    frame = frame_of(coroutine)
-    return code_name(code, None if frame is None else frame.f_globals)
 
 
 def threads() -> list[Any]:

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
-from memprof_middleware.heap import roots
+from memprof_middleware.heap import stacks
 from memprof_middleware.heap.entries import mro_of, namespace_of
 from memprof_middleware.probes.census import type_name
 
@@ -108,7 +108,7 @@ def _running_loops() -> Iterator[Any]:
     If not as ``self`` in a method of its own, since it may be compiled, then in whatever has started it.
     """
     runner = _known_in("asyncio.runners", "Runner")
-    for frame, variables in roots.variables_of(roots.running_frames(own=True)):
+    for frame, variables in stacks.variables_of(stacks.running_frames(own=True)):
         values = [value for _, value in variables]
         if frame.f_code.co_name == "<module>":
             values = list(frame.f_globals.values())
@@ -138,7 +138,7 @@ def coroutine_of(task: Any) -> Any:
 def task_name(task: Any) -> str:
     """``task module.function``, by the coroutine that it runs."""
     coroutine = coroutine_of(task)
-    return f"task {roots.coroutine_name(coroutine) or type_name(type(coroutine))}"
+    return f"task {stacks.coroutine_name(coroutine) or type_name(type(coroutine))}"
 
 
 def loops(of: list[Any]) -> list[Any]:

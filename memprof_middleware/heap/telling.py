@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from memprof_middleware.heap import roots, tasks
+from memprof_middleware.heap import roots, stacks, tasks
 from memprof_middleware.heap.attributes import Attributes
 from memprof_middleware.heap.entries import is_class, mro_of
 from memprof_middleware.heap.origins import rank_of
@@ -78,15 +78,15 @@ def telling_name(one: Any) -> str:
 def _name(one: Any) -> str:
     kind = type(one)
     if kind is types.FrameType:
-        return roots.frame_name(one)
+        return stacks.frame_name(one)
     if kind is types.TracebackType:
-        return f"traceback of {roots.code_name(one.tb_frame.f_code, one.tb_frame.f_globals)}"
+        return f"traceback of {stacks.code_name(one.tb_frame.f_code, one.tb_frame.f_globals)}"
     if id(kind) in _SUSPENDED:
-        return f"{_SUSPENDED[id(kind)]} {roots.coroutine_name(one)}"
+        return f"{_SUSPENDED[id(kind)]} {stacks.coroutine_name(one)}"
     if kind is types.MethodType:
         return f"method {roots.callable_name(one)}"
     if kind is types.FunctionType:
-        return f"function {roots.code_name(one.__code__, one.__globals__)}"
+        return f"function {stacks.code_name(one.__code__, one.__globals__)}"
     if kind is weakref.ReferenceType:
         return f"weak reference to {_referent(one)}"
     if is_class(kind):

@@ -6,7 +6,7 @@ import itertools
 from collections import Counter
 from typing import Any
 
-from memprof_middleware.heap import roots, tasks
+from memprof_middleware.heap import roots, stacks, tasks
 from memprof_middleware.heap.sources import Source
 
 # So many tasks are looked at, the oldest: to ask a coroutine for its frame makes an object that stays with it.
@@ -33,11 +33,11 @@ def _place(coroutine: Any) -> str:
     """The innermost line of the application in a chain of coroutines."""
     found, at = "", coroutine
     for _ in range(_LONGEST_CHAIN):
-        frame = roots.frame_of(at)
+        frame = stacks.frame_of(at)
         if frame is None:
             break
         module = frame.f_globals.get("__name__")
         if type(module) is str and roots.class_of(module, frame.f_globals) == roots.APPLICATION:
             found = f"{Source(module).shown(frame.f_code.co_filename)}:{frame.f_lineno}"
-        at = roots.awaited_by(at)
+        at = stacks.awaited_by(at)
     return found

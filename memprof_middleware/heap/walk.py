@@ -10,7 +10,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from memprof_middleware.heap import roots, tasks
+from memprof_middleware.heap import roots, stacks, tasks
 from memprof_middleware.heap.attributes import Attributes
 from memprof_middleware.heap.buffers import Buffers
 from memprof_middleware.heap.entries import LEAVES, is_class, is_large_text
@@ -161,18 +161,18 @@ class Walk:
 
     def what_runs(self) -> None:
         """Begin at the tasks and the running functions too, and at what these handle."""
-        pending, frames = tasks.pending(), roots.running_frames()
+        pending, frames = tasks.pending(), stacks.running_frames()
         for loop in tasks.loops(pending):
             self._into(self._pending[_LOOP], loop, "event loop")
         for task in pending[-_TASKS:]:
             self._into(self._pending[_TASK], task, tasks.task_name(task))
-        for frame, variables in roots.variables_of(frames):
+        for frame, variables in stacks.variables_of(frames):
             for name, value in variables:
-                path = f"{roots.frame_name(frame)}.{name}"
+                path = f"{stacks.frame_name(frame)}.{name}"
                 self._into(self._pending[_FRAME], value, path)
-        for name, error in roots.handled():
+        for name, error in stacks.handled():
             self._into(self._pending[_FRAME], error, name)
-        self.left_out |= len(pending) > _TASKS or len(frames) >= roots.MOST_FRAMES
+        self.left_out |= len(pending) > _TASKS or len(frames) >= stacks.MOST_FRAMES
         # To list the greenlets that wait takes a search through all objects, too long for each walk.
         self.left_out |= "greenlet" in sys.modules
         context = contextvars.copy_context()
@@ -284,7 +284,7 @@ def _name_of(child: Any, role: int, path: str, label: str) -> tuple[str, str]:
 
 
 def _word_for(child: Any) -> str:
-    return roots.coroutine_name(child) or type_name(type(child)).rpartition(".")[2]
+    return stacks.coroutine_name(child) or type_name(type(child)).rpartition(".")[2]
 
 
 def _role(kind: type) -> int:

@@ -1,27 +1,23 @@
-"""The name of a reported verdict: the first one, until its growth is over."""
+"""The incident of what was reported: its name is the first one, until its growth is over. Loaded with the judge."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.memory import MAPPED, MEMORY, NATIVE, RETAINED, UNTRACKED, memory_of
 from memprof_middleware.leaks.feed import TIME
-from memprof_middleware.leaks.grouping import LIBRARY, RUNNING, STANDARD, depth_in_package
+from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident
+from memprof_middleware.leaks.life import Life
 from memprof_middleware.leaks.past import Past
+from memprof_middleware.leaks.populations import lockstep
 from memprof_middleware.leaks.series import at
-from memprof_middleware.model import Leak, LeakKind
+from memprof_middleware.model import LeakKind
 from memprof_middleware.model.value import valueclass
-from memprof_middleware.probes.loading import load
-
-if TYPE_CHECKING:
-    from memprof_middleware.leaks.finding import Finding
-    from memprof_middleware.leaks.life import Life
 
 _KINDS: Mapping[str, LeakKind] = {
     UNTRACKED: "untracked",
@@ -194,9 +190,7 @@ def _led_by_member(incident: Incident, life: Life, past: Past, rank: Callable[[s
     leader = incident.leader.name
     if not passed or leader in passed or rank(leader) < min(map(rank, passed)):
         return incident
-    if rank(leader) == min(map(rank, passed)) and load("leaks.populations").lockstep(
-        past.series(passed[0]), past.series(leader)
-    ):
+    if rank(leader) == min(map(rank, passed)) and lockstep(past.series(passed[0]), past.series(leader)):
         return incident
     return incident.led_by(passed[0])
 
@@ -247,30 +241,3 @@ def _measured(name: str, seconds: float, history: History) -> tuple[float, float
     known = [(time, value) for time, value in zip(times, values, strict=False) if not math.isnan(value)]
     first = next((value for time, value in known if time >= times[-1] - seconds), math.inf)
     return (first, known[-1][1]) if known and known[-1][1] > first else None
-
-
-def first_told(incident: Incident, own: Mapping[str, Leak]) -> Leak | None:
-    """The last verdict on an incident: a confirmed one, of these one with a known holder, else the oldest."""
-    told = [own[name] for name in sorted(incident.names) if name in own]
-    return max(told, key=lambda leak: (leak.state == "confirmed", bool(leak.path), -leak.detected_at), default=None)
-
-
-def is_better(growth: Growth, before: Leak, rank: Callable[[str], int]) -> bool:
-    """Whether what is not confirmed has a better name now: the application's type came up after a builtin.
-
-    Of many types of a library each has its turn, and the object that has the others as its parts may come last. A
-    suspicion that was reported keeps its name, unless that is only the containers inside another one.
-    """
-    is_inside = before.kind == "container" and "[*]" in before.name
-    if before.state == "confirmed" or (before.notable and not is_inside):
-        return False
-    if growth.name.startswith(RUNNING) and before.kind == "objects":  # by what they run, not by what they are made of
-        return rank(before.name) >= STANDARD
-    if before.kind not in {"objects", "container"}:
-        return growth.kind in {"objects", "container"}
-    if growth.kind != "objects":
-        return False
-    new, old = rank(growth.name), rank(before.name) if before.kind == "objects" else STANDARD
-    if new == old == LIBRARY:
-        return depth_in_package(growth.name) < depth_in_package(before.name)
-    return new < old

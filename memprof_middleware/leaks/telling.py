@@ -13,12 +13,20 @@ from memprof_middleware.analysis.load import Load
 from memprof_middleware.analysis.memory import memory_of
 from memprof_middleware.config import Config
 from memprof_middleware.leaks.feed import REQUESTS, TIME
-from memprof_middleware.leaks.grouping import BUILTIN, Scene, root_of, telling_rank
+from memprof_middleware.leaks.grouping import (
+    BUILTIN,
+    LIBRARY,
+    RUNNING,
+    STANDARD,
+    Scene,
+    depth_in_package,
+    root_of,
+    telling_rank,
+)
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.holders import Holders
 from memprof_middleware.leaks.incidents import Incident
 from memprof_middleware.leaks.measuring import Measuring
-from memprof_middleware.leaks.reported import Case, first_told, is_better, led, named_anew
 from memprof_middleware.leaks.verdicts import has_ended, heap_per_hour, shared_out, verdict_of
 from memprof_middleware.leaks.whereabouts import Whereabouts
 from memprof_middleware.model import FedBy, Leak
@@ -27,6 +35,7 @@ from memprof_middleware.probes.loading import load
 if TYPE_CHECKING:
     from memprof_middleware.heap.instruments import Instruments
     from memprof_middleware.leaks.life import Life
+    from memprof_middleware.leaks.reported import Case
 
 # A route is asked for again when what grows has grown by this factor, or by the smaller one if none was found.
 _ASK_AGAIN, _ASK_SOONER = 2.0, 1.2
@@ -102,10 +111,10 @@ class Telling:
         """
         leaks: dict[str, Leak] = {}
         named: dict[str, Life] = {}
-        rank = self.rank()
+        rank, cases = self.rank(), load("leaks.reported")
         for given in found:
-            case = named_anew(given)
-            incident = led(case, self._past, history, rank)
+            case: Case = cases.named_anew(given)
+            incident: Incident | None = cases.led(case, self._past, history, rank)
             if incident is None:
                 continue
             if not case.told:
@@ -220,3 +229,30 @@ def _has_ended(leak: Leak, history: History) -> bool:
     else:
         return True  # memory that was only watched: it is explained, or grows no more
     return has_ended(leak, [series[index] for index in indices], Load.of(history, indices))
+
+
+def first_told(incident: Incident, own: Mapping[str, Leak]) -> Leak | None:
+    """The last verdict on an incident: a confirmed one, of these one with a known holder, else the oldest."""
+    told = [own[name] for name in sorted(incident.names) if name in own]
+    return max(told, key=lambda leak: (leak.state == "confirmed", bool(leak.path), -leak.detected_at), default=None)
+
+
+def is_better(growth: Growth, before: Leak, rank: Callable[[str], int]) -> bool:
+    """Whether what is not confirmed has a better name now: the application's type came up after a builtin.
+
+    Of many types of a library each has its turn, and the object that has the others as its parts may come last. A
+    suspicion that was reported keeps its name, unless that is only the containers inside another one.
+    """
+    is_inside = before.kind == "container" and "[*]" in before.name
+    if before.state == "confirmed" or (before.notable and not is_inside):
+        return False
+    if growth.name.startswith(RUNNING) and before.kind == "objects":  # by what they run, not by what they are made of
+        return rank(before.name) >= STANDARD
+    if before.kind not in {"objects", "container"}:
+        return growth.kind in {"objects", "container"}
+    if growth.kind != "objects":
+        return False
+    new, old = rank(growth.name), rank(before.name) if before.kind == "objects" else STANDARD
+    if new == old == LIBRARY:
+        return depth_in_package(growth.name) < depth_in_package(before.name)
+    return new < old

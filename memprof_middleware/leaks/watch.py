@@ -19,7 +19,6 @@ from memprof_middleware.leaks.holders import Holders
 from memprof_middleware.leaks.incidents import find_incidents, to_search
 from memprof_middleware.leaks.measuring import Measuring
 from memprof_middleware.leaks.pausing import pausing
-from memprof_middleware.leaks.reported import cases, unseen
 from memprof_middleware.leaks.room import LEAST_TOLD, Room, has_taken, room_of
 from memprof_middleware.leaks.telling import RouteOf, Telling
 from memprof_middleware.leaks.verdicts import has_laboratory, timed
@@ -111,14 +110,17 @@ class LeakWatch:
         gone = {key: self._lives[key] for key in was_open if key not in lives and key in self._lives}
         growths = find_growths(history, self._config, own, None if by_hand else self._turns)
         self._turns.growing = frozenset(growth.name for growth in growths if growth.kind == "objects")
-        growths += unseen(lives.values(), growths, self._past, history)
+        if lives:
+            growths += load("leaks.reported").unseen(lives.values(), growths, self._past, history)
         if by_hand or (self._holders.is_due and not self.is_sparing()):
             self._holders.search(history, to_search(growths, self._probes.rank))
         names = frozenset[str]().union(*(life.names for life in lives.values()))
         incidents = find_incidents(growths, self._telling.scene(), names)
-        told = cases(lives, incidents, self._telling.rank())
-        found, named = self._telling.reported(told, lives, own, history, route_of)
-        self._lives |= named
+        found: dict[str, Leak] = {}
+        if lives:
+            told = load("leaks.reported").cases(lives, incidents, self._telling.rank())
+            found, named = self._telling.reported(told, lives, own, history, route_of)
+            self._lives |= named
         judged = frozenset(found)
         self._telling.watched(incidents, found, own, {life.told for life in gone.values()}, history, route_of)
         found = self._telling.shared(found, judged, history)

@@ -29,8 +29,8 @@ _ENTERED = {*_MADE_OF, dict, tuple, functools.cached_property}
 _MOST = 20_000
 _module_of = type.__dict__["__module__"].__get__
 
-_NOTHING: Mapping[str, int] = {}
-# What each module of ours is made of, by kind: nothing of those that were there at the first count of this process.
+# Our modules that were there at the first count of this process, and what each later one is made of, by kind.
+_first: tuple[str, ...] = ()
 _made: dict[str, Mapping[str, int]] = {}
 _under_way: list[str] = []
 _is_cut_short = False  # the parent forked in the middle of an import
@@ -65,11 +65,12 @@ def load(name: str) -> Any:
 
 def less_late(census: Census) -> Census:
     """The census without what was loaded late: it comes when something grows, and would look like a part of it."""
-    late: Counter[str] = Counter()
-    for made in filter(None, _known().values()):
-        late.update(made)
-    if not late:
+    _note_ours()
+    if not _made:
         return census
+    late: Counter[str] = Counter()
+    for made in _made.copy().values():
+        late.update(made)
     counts = {name: max(0, number - late[name]) for name, number in census.counts.items()}
     return dataclasses.replace(census, counts=counts)
 
@@ -77,29 +78,33 @@ def less_late(census: Census) -> Census:
 @forks.in_child
 def _in_child() -> None:
     """What a child has inherited may be hidden from its counts, or not: it begins with what is there."""
-    global _is_cut_short
+    global _is_cut_short, _first
     _is_cut_short = bool(_under_way)
     _under_way.clear()
+    _first = ()
     _made.clear()
 
 
-def _known() -> Mapping[str, Mapping[str, int]]:
-    """What our modules are made of, by name; the same whichever of two threads that count at once looks first."""
+def _note_ours() -> None:
+    """Note which modules of ours there are: by name, so that of two threads that count at once each may look."""
+    global _first
+    known = {*_first, *_made.copy()}
     new = {
         name: module
         for name, module in list(sys.modules.items())
-        if type(name) is str and name not in _made and name.partition(".")[0] in OURS and _is_ready(module)
+        if type(name) is str and name not in known and name.partition(".")[0] in OURS and _is_ready(module)
     }
-    # In one step: who counts meanwhile finds nothing, or all.
-    _made.update({name: _counted(module) for name, module in new.items()} if _made else dict.fromkeys(new, _NOTHING))
-    return _made.copy()
+    if _first:
+        _made.update({name: _made_of(module) for name, module in new.items()})
+    else:
+        _first = tuple(new)
 
 
 def _note_standard(names: Iterable[str]) -> None:
     """What an import of ours has brought of the standard library is ours, too, even if another thread asked for it."""
-    if _made:
+    if _first:
         new = [name for name in names if name.partition(".")[0] in sys.stdlib_module_names]
-        _made.update({name: _counted(sys.modules[name]) for name in new if _is_ready(sys.modules.get(name))})
+        _made.update({name: _made_of(sys.modules[name]) for name in new if _is_ready(sys.modules.get(name))})
 
 
 def _is_ready(module: types.ModuleType | None) -> bool:
@@ -108,7 +113,7 @@ def _is_ready(module: types.ModuleType | None) -> bool:
     return spec is not None and not getattr(spec, "_initializing", False)
 
 
-def _counted(module: types.ModuleType) -> Counter[str]:
+def _made_of(module: types.ModuleType) -> Counter[str]:
     """What a module is made of, by kind: all that it holds and no other module has made."""
     found: Counter[type] = Counter([types.ModuleType])
     seen, todo = {id(module), id(vars(builtins))}, [module]

@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 from memprof_middleware.heap import containers as containers_module
-from memprof_middleware.heap import roots
+from memprof_middleware.heap import roots, stacks
 from memprof_middleware.heap import walk as walk_module
 from memprof_middleware.heap.containers import Container, Containers, find_containers
 from memprof_middleware.probes.turns import Turn
@@ -42,9 +42,9 @@ def shop(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     every = roots.modules
     few = {"shop", "shop.cart", "json", "collections"}
     monkeypatch.setattr(roots, "modules", lambda: [one for one in every() if one[0] in few])
-    running, runners = roots.running_frames, {"_pytest", "pytest", "pluggy", "xdist", "execnet"}
+    running, runners = stacks.running_frames, {"_pytest", "pytest", "pluggy", "xdist", "execnet"}
     monkeypatch.setattr(
-        roots,
+        stacks,
         "running_frames",
         lambda **options: [
             frame

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from memprof_middleware import Config, MemoryExporter, MemoryProfiler
-from memprof_middleware.heap import roots
+from memprof_middleware.heap import stacks
 from memprof_middleware.heap.containers import find_containers
 from memprof_middleware.heap.populations import count_populations
 
@@ -146,7 +146,7 @@ def test_naming_a_coroutine_makes_no_frame() -> None:
     coroutine = watchdog()
     gc.collect()
     before = sum(type(one) is types.FrameType for one in gc.get_objects())
-    assert roots.coroutine_name(coroutine).endswith("watchdog")
+    assert stacks.coroutine_name(coroutine).endswith("watchdog")
     after = sum(type(one) is types.FrameType for one in gc.get_objects())
     coroutine.close()
     assert after == before

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from memprof_middleware.heap.roots import code_name
+from memprof_middleware.heap.stacks import code_name
 from memprof_middleware.heap.telling import named, telling_name
 
 

@@ -89,5 +89,5 @@ def test_each_has_its_turn() -> None:
 
 def test_few_need_no_turns() -> None:
     """What one look can take is looked at whole, each time."""
-    names, turns = [f"shop.Type{n}" for n in range(90)], Turns()
+    names, turns = [f"shop.Type{n}" for n in range(70)], Turns()
     assert sorted(turns.next(names)) == sorted(turns.next(names)) == sorted(names)

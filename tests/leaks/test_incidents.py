@@ -10,7 +10,7 @@ import pytest
 from memprof_middleware.leaks.grouping import Place, Scene, root_of
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident, find_incidents, to_search
-from memprof_middleware.leaks.reported import first_told
+from memprof_middleware.leaks.telling import first_told
 from memprof_middleware.model import Leak, LeakKind, LeakState
 from memprof_middleware.model.holders import HELD_NATIVE, UNHELD
 

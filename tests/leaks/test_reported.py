@@ -16,7 +16,8 @@ from memprof_middleware.leaks.line import Growth as Growing
 from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.populations import Population
 from memprof_middleware.leaks.reading import Reading
-from memprof_middleware.leaks.reported import Case, cases, growth_of, is_better, led
+from memprof_middleware.leaks.reported import Case, cases, growth_of, led
+from memprof_middleware.leaks.telling import is_better
 from memprof_middleware.model import MB, Leak
 
 LINE = Growing(0, [0.0, 3600.0], [0.0, 5000.0], [0.0, 2e8], discrete=False)

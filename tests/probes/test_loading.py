@@ -7,6 +7,8 @@ import subprocess
 import sys
 import textwrap
 import threading
+import types
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -159,42 +161,50 @@ def test_the_collector_is_on_after_two_threads_have_loaded_at_once() -> None:
     assert [abs(int(number) - 500) <= 12 for number in more.strip("[]").split(",")] == [True, True], more
 
 
-def test_two_threads_that_count_at_once_take_it_off_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a module is made of is known by its name: who looks second adds nothing."""
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> Census:
+    """A census, where counts have begun before ``probes.census`` was loaded."""
+    monkeypatch.setattr(loading, "_first", ())
     monkeypatch.setattr(loading, "_made", {})
     census = Census(10_000, {"builtins.function": 10_000})
     assert loading.less_late(census) is census, "what is there at first is a part of the count"
-    module = "memprof_middleware.probes.census"
-    del loading._made[module]
-    once = loading.less_late(census).counts["builtins.function"]
+    assert "memprof_middleware.probes.census" in loading._first
+    left = tuple(name for name in loading._first if name != "memprof_middleware.probes.census")
+    monkeypatch.setattr(loading, "_first", left)
+    return census
+
+
+def test_two_threads_that_count_at_once_take_it_off_once(begun: Census, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a module is made of is known by its name: who looks second adds nothing."""
+    once = loading.less_late(begun).counts["builtins.function"]
     assert 10_000 - 50 < once < 10_000
+    assert loading.less_late(begun).counts["builtins.function"] == once
     found: list[int] = []
-    inner, counting = threading.Thread(), loading._counted
+    counting = loading._made_of
 
-    def slow(module: object) -> object:
-        nonlocal inner
+    def count() -> None:
+        found.append(loading.less_late(begun).counts["builtins.function"])
+
+    def slow(module: types.ModuleType) -> Mapping[str, int]:
         if threading.current_thread() is threading.main_thread():
-            inner = threading.Thread(target=lambda: found.append(loading.less_late(census).counts["builtins.function"]))
-            inner.start()
-            inner.join(20)
-        return counting(module)  # type: ignore[arg-type]
+            other = threading.Thread(target=count)
+            other.start()
+            other.join(20)
+        return counting(module)
 
-    del loading._made[module]
-    monkeypatch.setattr(loading, "_counted", slow)
-    found.append(loading.less_late(census).counts["builtins.function"])
+    loading._made.clear()
+    monkeypatch.setattr(loading, "_made_of", slow)
+    count()
     assert found == [once, once]
 
 
-def test_a_module_that_is_half_loaded_waits_for_the_next_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_that_is_half_loaded_waits_for_the_next_count(begun: Census, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its functions are not there yet."""
-    monkeypatch.setattr(loading, "_made", {})
-    census = Census(10_000, {"builtins.function": 10_000})
-    loading.less_late(census)
-    del loading._made[loading.__name__]
-    monkeypatch.setattr(loading.__spec__, "_initializing", True, raising=False)
-    assert loading.less_late(census) is census
-    monkeypatch.setattr(loading.__spec__, "_initializing", False)
-    assert loading.less_late(census).counts["builtins.function"] < 10_000
+    spec = sys.modules["memprof_middleware.probes.census"].__spec__
+    monkeypatch.setattr(spec, "_initializing", True, raising=False)
+    assert loading.less_late(begun) is begun
+    monkeypatch.setattr(spec, "_initializing", False)
+    assert loading.less_late(begun).counts["builtins.function"] < 10_000
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
