@@ -31,6 +31,22 @@ _BETWEEN = frozenset((id(dict), id(tuple), id(list), id(types.CellType)))
 _AFTER_SOFT = 4
 
 
+class _Above:
+    """What refers to an object and is no root: of each type no more than may be followed, and how many there are."""
+
+    __slots__ = ("counts", "found")
+
+    def __init__(self) -> None:
+        self.found: list[tuple[Any, Step]] = []
+        self.counts: Counter[int] = Counter()
+
+    def add(self, parent: Any, step: Step, most: int) -> None:
+        kind = id(type(parent))
+        self.counts[kind] += 1
+        if self.counts[kind] <= most:
+            self.found.append((parent, step))
+
+
 class Climb:
     """One search for the roots of several objects at once.
 
@@ -100,7 +116,7 @@ class Climb:
         if not whole or len(parents) > _REFERRERS:
             self._cut_level()
             del parents[_REFERRERS:]
-        above: dict[int, list[tuple[Any, Step]]] = {}
+        above: dict[int, _Above] = {}
         best: dict[int, tuple[int, int, str]] = {}
         while parents:
             parent = parents.pop()
@@ -121,9 +137,7 @@ class Climb:
         self._level = {key: one for key, one in self._level.items() if self._open & self._reach[key].keys()}
         self._jump()
 
-    def _sort(
-        self, parent: Any, best: dict[int, tuple[int, int, str]], above: dict[int, list[tuple[Any, Step]]]
-    ) -> None:
+    def _sort(self, parent: Any, best: dict[int, tuple[int, int, str]], above: dict[int, _Above]) -> None:
         """Put a referrer to the objects that it refers to, as a root or to be followed."""
         below = children(parent, self._level)
         if not below:  # it has given away since what it had
@@ -144,22 +158,25 @@ class Climb:
         number: int,
         step: Step,
         best: dict[int, tuple[int, int, str]],
-        above: dict[int, list[tuple[Any, Step]]],
+        above: dict[int, _Above],
     ) -> None:
         root = self._edges.root(parent, child, step)
         if root is None:
-            above.setdefault(number, []).append((parent, step))
+            above.setdefault(number, _Above()).add(parent, step, self._width)
         elif number not in best or root < best[number]:
             best[number] = root
 
-    def _narrowed(self, number: int, found: list[tuple[Any, Step]]) -> list[tuple[Any, Step]]:
+    @property
+    def _width(self) -> int:
+        """How many referrers of an object may be followed."""
+        return max(2, self._most // max(1, len(self._open)))
+
+    def _narrowed(self, number: int, above: _Above) -> list[tuple[Any, Step]]:
         """Choose the referrers to follow: those of rare types, since thousands of one type are users of the object."""
-        most = max(2, self._most // len(self._open))
-        if len(found) <= most:
-            return found
+        if above.counts.total() <= min(self._width, len(above.found)):
+            return above.found
         self._cut.add(number)
-        counts = Counter(id(type(parent)) for parent, _ in found)
-        return sorted(found, key=lambda one: counts[id(type(one[0]))])[:most]
+        return sorted(above.found, key=lambda one: above.counts[id(type(one[0]))])[: self._width]
 
     def _jump(self) -> None:
         """Go to the far end of linked chains, which may have as many links as there were requests."""

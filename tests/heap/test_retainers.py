@@ -11,6 +11,7 @@ import functools
 import gc
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 import types
@@ -733,3 +734,32 @@ def test_a_tuple_in_the_making_has_one_owner(shop: Any) -> None:
         thread.join()
         sys.setswitchinterval(before)
     assert failures == []
+
+
+def test_the_search_takes_little_memory() -> None:
+    """However many objects refer to one on the way, such as the timers of an event loop to the loop."""
+    code = """
+        import tracemalloc
+        from memprof_middleware.heap.retainers import find_holders
+
+        class Hub:
+            def __init__(self):
+                self.timers = []
+
+        class Item:
+            pass
+
+        class Timer:
+            def __init__(self, hub):
+                self.hub, self.item = hub, Item()
+
+        hub = Hub()
+        hub.timers.extend(Timer(hub) for _ in range(4_000))
+        find_holders(["__main__.Item"])  # loads what is loaded once
+        tracemalloc.start()
+        found = find_holders(["__main__.Item"])
+        assert found["__main__.Item"].paths[0][0].startswith("__main__.hub"), found
+        print(tracemalloc.get_traced_memory()[1])
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    assert int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) < 3_000_000
