@@ -11,7 +11,7 @@ import time
 
 from benchmarks import harness
 
-NAMES = ("request_cost", "load", "census", "steady", "ages", "preload", "preforked", "footprint", "workers")
+NAMES = ("request_cost", "load", "census", "steady", "ages", "preload", "preforked", "wagtail", "footprint", "workers")
 # Not on the page of figures.
 OTHERS = ("holders", "web_page", "strangers", "judging", "assertions")
 

@@ -38,6 +38,7 @@ _TITLES = {
     "ages": "The age of object counts",
     "preload": "A worker that was forked from a loaded application",
     "preforked": "The workers of a real gunicorn with --preload",
+    "wagtail": "The same with Wagtail",
     "footprint": "Weight",
     "workers": "A step beside other workers, and the routes",
 }

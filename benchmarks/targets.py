@@ -131,14 +131,16 @@ def _memory(results: dict[str, Any]) -> Iterator[Target]:
     """What it keeps to itself."""
     copied = (
         "the code of memprof is shared until it runs; then the reference counts of its functions and constants are "
-        "written, and their pages are copied: 7 MB of code at most, once. See docs/fast.md"
+        "written, and their pages are copied, with what else is on them: 7 MB at most, once. See docs/fast.md"
     )
     for case, row in results["preload"].items():
         yield Target(f"private memory of a preforked worker, {case}", 1.15, row["ratio"][0], "of one without", copied)
-    for workers, row in results["preforked"].items():
+    served = {f"{workers} workers of gunicorn --preload": row for workers, row in results["preforked"].items()}
+    served |= {f"the workers of Wagtail, {case}": row for case, row in results["wagtail"].items()}
+    for who, row in served.items():
         for count in ("pure", "compiled"):
             yield Target(
-                f"private memory of one of {workers} workers of gunicorn --preload, {count}",
+                f"private memory of one of {who}, {count}",
                 1.15,
                 row[count][0] / row["bare"][0],
                 "of one without",

@@ -91,7 +91,7 @@ class LeakWatch:
             requests: answered so far, by route.
             by_hand: somebody asked for it, whatever the budget.
         """
-        suspicious, sparing = bool(self.leaks), self.is_sparing()
+        suspicious, sparing = bool(self.leaks), self._is_sparing()
         self.measuring.measure(history, counts, requests, by_hand=by_hand, suspicious=suspicious, sparing=sparing)
 
     def judge(self, history: History, route_of: RouteOf, *, by_hand: bool) -> None:
@@ -112,7 +112,7 @@ class LeakWatch:
         self._turns.growing = frozenset(growth.name for growth in growths if growth.kind == "objects")
         if lives:
             growths += load("leaks.reported").unseen(lives.values(), growths, self._past, history)
-        if by_hand or (self._holders.is_due and not self.is_sparing()):
+        if by_hand or (self._holders.is_due and not self._is_sparing()):
             self._holders.search(history, to_search(growths, self._probes.rank))
         names = frozenset[str]().union(*(life.names for life in lives.values()))
         incidents = find_incidents(growths, self._telling.scene(), names)
@@ -148,7 +148,7 @@ class LeakWatch:
         room = self._room()
         return room is not None and (bool(self._lives) or has_taken(self._past, room))
 
-    def is_sparing(self) -> bool:
+    def _is_sparing(self) -> bool:
         """Whether to leave alone what is shared with a parent: a look would copy it, and little has grown since.
 
         Less than a leak must have taken before the tests that report it begin.

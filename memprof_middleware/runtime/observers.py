@@ -51,7 +51,7 @@ class Observers:
         watch, triage = self._features.leaks, self._features.triage
         self._inform(beat)
         # Without a new count nothing is learned of types; of memory, if it grows, there may be.
-        if beat.by_hand or watch.is_pressing() or (beat.counted and (watch.leaks or not watch.is_sparing())):
+        if beat.counted or beat.by_hand or watch.is_pressing():
             watch.judge(beat.history, lambda kind, name: self._fed_by(kind, name, beat), by_hand=beat.by_hand)
         elif watch.leaks:
             watch.tell_time(beat.history)
