@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.load import Load
 
 # Of more types than a step can look at closely, so many that gained most are looked at each time, and so many in turn.
-_ALWAYS, _IN_TURN = 24, 48
+_ALWAYS, _IN_TURN = 48, 48
 
 
 class Peaks:
@@ -20,12 +20,13 @@ class Peaks:
 
     def __init__(self) -> None:
         self._begin = -1
+        self.at_looks: dict[str, int] = {}  # the highest count at which a type was looked at closely
         self._seen: dict[str, tuple[int, int]] = {}  # the first level, and the highest that is known
 
     def begin(self, number: int) -> None:
         """The period begins at the snapshot with this number."""
         if number != self._begin:
-            self._begin, self._seen = number, {}
+            self._begin, self._seen, self.at_looks = number, {}, {}
 
     def first(self, name: str, history: History, begin: int, end: int) -> int:
         """The level at the beginning."""
@@ -56,13 +57,22 @@ class Turns:
         self._looked: dict[str, int] = {}  # number of the last look, of those that take turns
         self._look = 0
 
-    def next(self, names: Sequence[str]) -> list[str]:
+    def next(self, names: Sequence[str], level: Callable[[str], int] | None = None) -> list[str]:
         """The types that are looked at now.
 
         Args:
             names: all that may grow, those that gained most first.
+            level: of a type, now: what did not grow at an earlier look, and is no higher than then, needs no other one.
         """
         self._look += 1
+        if level is None:
+            return self._chosen(names)
+        seen, levels = self.peaks.at_looks, {name: level(name) for name in names}
+        chosen = self._chosen([name for name in names if name in self.growing or levels[name] > seen.get(name, -1)])
+        seen.update((name, levels[name]) for name in chosen)
+        return chosen
+
+    def _chosen(self, names: Sequence[str]) -> list[str]:
         waiting = [name for name in names[_ALWAYS:] if name not in self.growing]
         taken = sorted(waiting, key=lambda name: self._looked.get(name, 0))[:_IN_TURN]
         self._looked = {name: self._looked.get(name, 0) for name in waiting} | dict.fromkeys(taken, self._look)

@@ -100,7 +100,7 @@ def _types(
     peaks = Peaks() if turns is None else turns.peaks
     may = candidates(history, start, indices, judge.load, LEAST_OBJECTS, config.leak_min_snapshots, peaks)
     always = {*by_rule, *grown(history, start, LEAST_OBJECTS, known)}
-    for name in sorted({*always, *(may if turns is None else turns.next(may))}):
+    for name in sorted({*always, *(may if turns is None else turns.next(may, history.count))}):
         values = _at(indices, history.counts(name))
         growth = judge.grows(name, "objects", values, LEAST_OBJECTS)
         if growth is None and name in by_rule:

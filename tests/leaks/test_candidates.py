@@ -91,3 +91,18 @@ def test_few_need_no_turns() -> None:
     """What one look can take is looked at whole, each time."""
     names, turns = [f"shop.Type{n}" for n in range(70)], Turns()
     assert sorted(turns.next(names)) == sorted(turns.next(names)) == sorted(names)
+
+
+def test_what_is_no_higher_than_at_its_last_look_needs_no_other_one() -> None:
+    """It did not grow then; what grows is looked at each time, and all of them when the past has lost its beginning."""
+    names, turns = ["shop.Level", "shop.Higher", "shop.Growing"], Turns()
+    turns.peaks.begin(1)
+    counts = {"shop.Level": 20, "shop.Higher": 20, "shop.Growing": 20}
+    assert turns.next(names, counts.__getitem__) == names
+    turns.growing = frozenset(["shop.Growing"])
+    counts["shop.Higher"] = 21
+    assert sorted(turns.next(names, counts.__getitem__)) == ["shop.Growing", "shop.Higher"]
+    counts["shop.Higher"] = 19
+    assert turns.next(names, counts.__getitem__) == ["shop.Growing"]
+    turns.peaks.begin(2)
+    assert sorted(turns.next(names, counts.__getitem__)) == sorted(names)
