@@ -66,8 +66,8 @@ of that night have shown besides is set right:
 - Each timer that a request of an ASGI application left kept 300 bytes of the profiler's in its context, on top of 734
   of its own (`own-call-later`). Now it keeps none.
 - The search for holders made a step for each of the thousands of timers that refer to one event loop, before it chose
-  a few: 13 MB with 60,000 objects, of which 7 MB stayed with Python's allocator in a process of 20 MB. That was confirmed
-  as untracked data beside the leak (`own-call-later`, `real-aiocache-redlock`). Now it takes 2 MB.
+  a few: 13 MB with 60,000 objects, of which 7 MB stayed with Python's allocator in a process of 20 MB. That was
+  confirmed as untracked data beside the leak (`own-call-later`, `real-aiocache-redlock`). Now it takes 2 MB.
 - The text in a `StringIO` is not in its size, and entries that get heavier with age were weighed young. So the memory
   of handlers with a buffer each was confirmed as native memory, and the list of handlers only listed
   (`own-log-handlers`).
