@@ -121,8 +121,8 @@ there were 75 leaks, 96 % confirmed, 88 % in time, no all-clear; those three wor
 (`python -m benchmarks.field --product --seed 71 --healthy 34 --leaks 0`; without a limit the first 18 of these). With a
 limit no alert of any kind was raised. The targets, 0.01 `heap_growth` and 0.01 `route_leak` alerts per worker-day, lie
 within the intervals: only 300 worker-days without any would show that they are met. Without a limit they are missed: of
-seven alerts six are about workers in which a population was confirmed falsely, and one is of a route that feeds what
-was suspected later.
+seven alerts six are in workers in which a population was confirmed falsely, and one, of a route, is in a worker in
+which a cache was suspected seven hours later.
 
 Before the evidence was asked for (d9d50a2), on 18 such workers and 12 leaks: 10,200 false confirmations per 1,000
 worker-days, 37 suspicions told a worker-day, 8 of 12 leaks confirmed in time, 36 all-clears while a leak went on.
