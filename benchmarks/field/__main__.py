@@ -11,7 +11,7 @@ import math
 import multiprocessing
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks import harness
@@ -115,7 +115,7 @@ def wilson(part: int, whole: int) -> tuple[float, float]:
 
 def table(judges: dict[str, Any]) -> str:
     """The figures of several judges beside one another, in Markdown."""
-    rows = [
+    rows: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
         ("worker-days, healthy", lambda one: f"{one['healthy_days']:.0f}"),
         ("false confirmations per 1,000 of them", _false),
         ("suspicions told, per healthy worker-day", lambda one: f"{one['told_per_day']:.3f}"),
