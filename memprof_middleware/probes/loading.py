@@ -103,13 +103,13 @@ def _note_ours() -> None:
 def _note_standard(names: Iterable[str]) -> None:
     """What an import of ours has brought of the standard library is ours, too, even if another thread asked for it."""
     if _first:
-        new = [name for name in names if name.partition(".")[0] in sys.stdlib_module_names]
+        new = [name for name in names if type(name) is str and name.partition(".")[0] in sys.stdlib_module_names]
         _made.update({name: _made_of(sys.modules[name]) for name in new if _is_ready(sys.modules.get(name))})
 
 
 def _is_ready(module: types.ModuleType | None) -> bool:
     """Whether an import has come to its end, by the mark that the import system itself goes by."""
-    spec = getattr(module, "__spec__", None) if type(module) is types.ModuleType else None
+    spec = vars(module).get("__spec__") if type(module) is types.ModuleType else None
     return spec is not None and not getattr(spec, "_initializing", False)
 
 
@@ -137,9 +137,14 @@ def _is_of(thing: Any, module: types.ModuleType) -> bool:
     if kind is functools._lru_cache_wrapper:
         return _is_of(getattr(thing, "__wrapped__", None), module)
     if kind is types.FunctionType:
+        # A wrapper has our name only. What was compiled for it, as by a namedtuple, has a namespace of no module: which
+        # one is in `sys.modules` at this moment says nothing, the host may have put another one there.
         home = thing.__globals__
-        is_made_here = thing.__module__ == module.__name__ or home is vars(module)  # a wrapper has our name only
-        return is_made_here or home is not vars(sys.modules.get(home.get("__name__"), module))
+        return _is_named(thing.__module__, module) or home is vars(module) or not dict.__contains__(home, "__spec__")
     if kind in _DESCRIPTORS:
         thing = thing.__objclass__
-    return not issubclass(type(thing), type) or _module_of(thing) == module.__name__
+    return not issubclass(type(thing), type) or _is_named(_module_of(thing), module)
+
+
+def _is_named(name: object, module: types.ModuleType) -> bool:
+    return type(name) is str and name == module.__name__  # anything can be assigned to it

@@ -161,6 +161,46 @@ def test_the_collector_is_on_after_two_threads_have_loaded_at_once() -> None:
     assert [abs(int(number) - 500) <= 12 for number in more.strip("[]").split(",")] == [True, True], more
 
 
+REPLACED = (
+    COUNTS
+    + """
+import contextlib, dataclasses, heapq, importlib, statistics
+class Odd:
+    def __init__(self, module):
+        object.__setattr__(self, "module", module)
+    def __getattribute__(self, name):
+        if name == "__dict__":
+            print("asked")
+            raise RuntimeError(name)
+        return getattr(object.__getattribute__(self, "module"), name)
+def loaded():
+    for name in ("leaks.judge", "heap.retainers", "heap.definitions"):
+        loading.load(name)
+def replace(by):
+    for module in (contextlib, dataclasses, heapq, statistics):
+        sys.modules[module.__name__] = by(module)
+def again(module):
+    del sys.modules[module.__name__]
+    return importlib.import_module(module.__name__)
+counts()
+"""
+)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        "before = counts(); replace(Odd); loaded()",
+        "before = counts(); loaded(); replace(lambda module: None)",
+        "replace(again); before = counts(); loaded()",
+    ],
+)
+def test_what_the_host_has_put_in_the_place_of_a_module_says_nothing(steps: str) -> None:
+    """It is not asked; and functions of the module that was there before do not pass for those of one of ours."""
+    program = f"{REPLACED}{steps}; after = counts()\nprint([now - then for now, then in zip(after, before)])"
+    assert run(program, "pure", "on") == ["[0, 0, 0, 0, 0, 0]"]
+
+
 @pytest.fixture
 def begun(monkeypatch: pytest.MonkeyPatch) -> Census:
     """A census, where counts have begun before ``probes.census`` was loaded."""
