@@ -6,6 +6,7 @@ import dataclasses
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import compress
 from typing import TYPE_CHECKING
 
 from memprof_middleware.analysis.history import History
@@ -37,6 +38,7 @@ _WATCHED, _SUSPECTED, _CONFIRMED = 0.6, 0.8, 0.9
 # of the room it has taken in a line, the less likely. At the share that confirms it, and at twice that share.
 _UNSEEN_KINDS = frozenset({"untracked", "native", "mapped"})
 _UNSEEN, _UNSEEN_LARGE = 0.75, 0.9
+_IN_BYTES = frozenset({"native", "mapped", "fragmentation"})  # what is measured so; the rest is counted
 # What grows ever more slowly is a cache that fills; so is what grows by fits and starts.
 _PACE, _STEADY = 0.7, 0.4
 # What has survived so many full collections is no garbage that waits for one.
@@ -114,7 +116,8 @@ def shared_out(
     """The verdicts, with what those take that a setting has confirmed and no test has weighed.
 
     What the heap gains is gained once: each of them has a part of it, by what it gains an hour. That is bytes where a
-    sample of each says what one weighs, else things.
+    sample of each says what one weighs; else things, of which all weigh the same: what is left by memory that is
+    measured in bytes.
 
     Args:
         leaks: of one process, by name.
@@ -123,17 +126,20 @@ def shared_out(
         heap_per_hour: bytes that the heap gained an hour since a moment.
     """
     others = [leak for leak in leaks.values() if leak.state == "confirmed" and leak.name not in told]
-    weights = [weight(leak) for leak in others]
-    are_known = all(each is not None for each in weights)
-    gains = [
-        max(0.0, leak.growth_per_hour) * (each if are_known and each is not None else 1.0)
-        for leak, each in zip(others, weights, strict=True)
-    ]
     taken = sum(leak.bytes_per_hour for leak in leaks.values() if leak.name in told)
+    left = [max(0.0, heap_per_hour(leak.since) - taken) for leak in others]
+    pace = [max(0.0, leak.growth_per_hour) for leak in others]
+    measured = [leak.kind in _IN_BYTES for leak in others]
+    weights = [1.0 if is_measured else weight(leak) for leak, is_measured in zip(others, measured, strict=True)]
+    if None in weights:
+        known = sum(compress(pace, measured))
+        things = sum(pace) - known
+        each = max(0.0, max(left) - known) / things if things else 0.0
+        weights = [1.0 if is_measured else each for is_measured in measured]
+    gains = [gain * (each or 0.0) for gain, each in zip(pace, weights, strict=True)]
     found = dict(leaks)
-    for leak, gain in zip(others, gains, strict=True):
-        left = max(0.0, heap_per_hour(leak.since) - taken)
-        found[leak.name] = dataclasses.replace(leak, bytes_per_hour=left * gain / sum(gains) if gain else 0.0)
+    for leak, most, gain in zip(others, left, gains, strict=True):
+        found[leak.name] = dataclasses.replace(leak, bytes_per_hour=most * gain / sum(gains) if gain else 0.0)
     return found
 
 
@@ -273,7 +279,7 @@ def _severity(growth: Growth, percent: float, config: Config) -> Severity:
 def _each(growth: Growth) -> str:
     """What a request adds: things, or of memory how much, in the words of the headline."""
     value = growth.per_request or 0.0
-    if growth.kind in {"native", "mapped", "fragmentation"}:
+    if growth.kind in _IN_BYTES:
         return f"Each request keeps {size(value / MB)}"
     rare = rarely(value)
     return f"One is kept for {rare}" if rare else f"Each request keeps {quantity(value)}"

@@ -239,6 +239,23 @@ def test_what_the_heap_gains_is_gained_once() -> None:
     assert shares({"shop.Note": 1000.0}) == pytest.approx([10e6, 30e6, 10e6])
 
 
+@pytest.mark.parametrize(
+    ("weight", "parts"),
+    [(400.0, [10e6, 30e6]), (None, [20e6, 20e6]), (0.0, [0.0, 40e6])],
+    ids=["weighed", "not weighed", "nothing"],
+)
+def test_memory_in_bytes_and_things_share_what_the_heap_gains(weight: float | None, parts: list[float]) -> None:
+    """Bytes are no things: beside native memory a leak of objects has its part too."""
+    native = 30e6 if weight else 20e6
+    leaks = {
+        name: Leak(name=name, kind=kind, severity="high", first=0, last=100, growth_percent=900.0, growth_per_hour=each,
+                   since=0.0, detected_at=1.0, snapshots=9, state="confirmed")
+        for name, kind, each in (("shop.Session", "objects", 25_000.0), ("native memory", "native", native))
+    }  # fmt: skip
+    found = shared_out(leaks, (), lambda _leak: weight, lambda _since: 40e6)
+    assert [leak.bytes_per_hour for leak in found.values()] == pytest.approx(parts)
+
+
 def test_the_growth_of_the_heap_is_measured_from_when_the_leak_began() -> None:
     """Level for an hour, then 30 MB an hour: a moment at which much more is in use moves nothing."""
     history = History(1000, 10)
