@@ -22,6 +22,7 @@ _DESCRIPTORS = (types.GetSetDescriptorType, types.MemberDescriptorType)
 # What modules are made of, and what holds it. Instances of our own classes are counted nowhere.
 _MADE_OF = {types.FunctionType, type, types.CellType, property, classmethod, staticmethod, *_DESCRIPTORS}
 _MADE_OF |= {types.ModuleType, type(__spec__), type(__spec__.loader), dataclasses.Field}
+_MADE_OF.add(type(Census.__dataclass_params__))  # type: ignore[attr-defined]
 _MADE_OF.add(functools._lru_cache_wrapper)  # hides a function
 _COUNTED = {*_MADE_OF, weakref.ref}
 _ENTERED = {*_MADE_OF, dict, tuple, functools.cached_property}

@@ -130,6 +130,24 @@ def test_its_functions_and_classes_are_not_counted(kind: str) -> None:
     assert int(classes) >= 200
 
 
+def test_what_dataclasses_keep_of_our_classes_is_not_counted() -> None:
+    """It was told of as a thing of the program that grows."""
+    program = """
+        import memprof_middleware.profiler
+        from memprof_middleware.probes import loading
+        from memprof_middleware.runtime.instruments import Probes
+        probes = Probes()
+        def counts():
+            found = probes.census().counts
+            return [found.get(f"dataclasses.{name}", 0) for name in ("Field", "_DataclassParams")]
+        before = counts()
+        loading.load("leaks.judging")
+        after = counts()
+        print(before == after, min(before) > 0)
+    """
+    assert run(textwrap.dedent(program)) == ["True True"]
+
+
 def test_a_collector_that_is_off_stays_off() -> None:
     """Nothing of ours switches it."""
     assert run(PROGRAM, "pure", "off")[0].endswith("False")
