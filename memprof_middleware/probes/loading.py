@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import dataclasses
 import functools
 import gc
@@ -30,9 +31,12 @@ _ENTERED = {*_MADE_OF, dict, tuple, functools.cached_property}
 _MOST = 20_000
 _module_of = type.__dict__["__module__"].__get__
 
-# Our modules that were there at the first count of this process, and what each later one is made of, by kind.
-_first: tuple[str, ...] = ()
+# What each of our modules that came after the first count of this process is made of, by kind.
 _made: dict[str, Mapping[str, int]] = {}
+# The newest module at the last count, of whomever: those after it are new. A look at all of them copies their pages in
+# a forked worker, 4 MB of a large application.
+_newest: object = None
+_unready: set[str] = set()  # ours whose import was under way
 _under_way: list[str] = []
 _is_cut_short = False  # the parent forked in the middle of an import
 
@@ -56,12 +60,14 @@ def load(name: str) -> Any:
         raise MemprofError(f"{full} cannot be loaded: this process was forked in the middle of an import")
     with forks.loading():
         _under_way.append(full)
-        before = set(sys.modules)
+        newest = next(reversed(sys.modules), None)
         try:
             return import_module(full)
         finally:
-            _under_way.remove(full)
-            _note_standard(set(sys.modules) - before)
+            with contextlib.suppress(ValueError):  # in a child that an import hook has forked
+                _under_way.remove(full)
+            with contextlib.suppress(RuntimeError):
+                _note_standard(_after(newest))
 
 
 def less_late(census: Census) -> Census:
@@ -79,32 +85,46 @@ def less_late(census: Census) -> Census:
 @forks.in_child
 def _in_child() -> None:
     """What a child has inherited may be hidden from its counts, or not: it begins with what is there."""
-    global _is_cut_short, _first
+    global _is_cut_short, _newest
     _is_cut_short = bool(_under_way)
     _under_way.clear()
-    _first = ()
+    _newest = None
+    _unready.clear()
     _made.clear()
 
 
 def _note_ours() -> None:
-    """Note which modules of ours there are: by name, so that of two threads that count at once each may look."""
-    global _first
-    known = {*_first, *_made.copy()}
-    new = {
-        name: module
-        for name, module in list(sys.modules.items())
-        if type(name) is str and name not in known and name.partition(".")[0] in OURS and _is_ready(module)
-    }
-    if _first:
-        _made.update({name: _made_of(module) for name, module in new.items()})
-    else:
-        _first = tuple(new)
+    """Note which modules of ours have come: by name, so that of two threads that count at once each may look."""
+    global _newest
+    newest = next(reversed(sys.modules), None)
+    if _newest is not None:
+        with contextlib.suppress(RuntimeError):  # another one comes this very moment
+            _unready.update(name for name in _after(_newest) if name.partition(".")[0] in OURS)
+        for name in [name for name in _unready.copy() if _is_ready(sys.modules.get(name))]:
+            _made[name] = _made_of(sys.modules[name])
+            _unready.discard(name)
+    _newest = newest
+
+
+def _after(newest: object) -> list[str]:
+    """The names of the modules that came after one; none, if that one is gone.
+
+    Raises:
+        RuntimeError: another one comes this very moment.
+    """
+    found: list[str] = []
+    for name in reversed(sys.modules):
+        if name is newest:
+            return found
+        if type(name) is str:
+            found.append(name)
+    return []
 
 
 def _note_standard(names: Iterable[str]) -> None:
     """What an import of ours has brought of the standard library is ours, too, even if another thread asked for it."""
-    if _first:
-        new = [name for name in names if type(name) is str and name.partition(".")[0] in sys.stdlib_module_names]
+    if _newest is not None:
+        new = [name for name in names if name.partition(".")[0] in sys.stdlib_module_names]
         _made.update({name: _made_of(sys.modules[name]) for name in new if _is_ready(sys.modules.get(name))})
 
 

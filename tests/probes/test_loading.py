@@ -219,16 +219,21 @@ def test_what_the_host_has_put_in_the_place_of_a_module_says_nothing(steps: str)
     assert run(program, "pure", "on") == ["[0, 0, 0, 0, 0, 0]"]
 
 
+def arrive() -> None:
+    """As if ``probes.census`` had been loaded since the last count."""
+    name = "memprof_middleware.probes.census"
+    loading._newest = next(other for other in reversed(sys.modules) if other != name)
+    sys.modules[name] = sys.modules.pop(name)
+
+
 @pytest.fixture
 def begun(monkeypatch: pytest.MonkeyPatch) -> Census:
     """A census, where counts have begun before ``probes.census`` was loaded."""
-    monkeypatch.setattr(loading, "_first", ())
-    monkeypatch.setattr(loading, "_made", {})
+    for name, value in (("_newest", None), ("_made", {}), ("_unready", set())):
+        monkeypatch.setattr(loading, name, value)
     census = Census(10_000, {"builtins.function": 10_000})
     assert loading.less_late(census) is census, "what is there at first is a part of the count"
-    assert "memprof_middleware.probes.census" in loading._first
-    left = tuple(name for name in loading._first if name != "memprof_middleware.probes.census")
-    monkeypatch.setattr(loading, "_first", left)
+    arrive()
     return census
 
 
@@ -251,9 +256,40 @@ def test_two_threads_that_count_at_once_take_it_off_once(begun: Census, monkeypa
         return counting(module)
 
     loading._made.clear()
+    arrive()
     monkeypatch.setattr(loading, "_made_of", slow)
     count()
     assert found == [once, once]
+
+
+def test_where_the_newest_module_is_gone_nothing_is_new(begun: Census, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was there at first stays a part of the count; what comes after that is taken off again."""
+    monkeypatch.setattr(loading, "_newest", "shop.removed")
+    assert loading.less_late(begun) is begun
+    arrive()
+    assert loading.less_late(begun).counts["builtins.function"] < 10_000
+
+
+def test_a_count_holds_no_module_of_the_program() -> None:
+    """To hold one writes into it, and copies its page in a forked worker, once for each of a thousand modules."""
+    module = types.ModuleType("shop_of_the_test")
+    sys.modules[module.__name__] = module
+    held = []
+
+    def look(frame: types.FrameType, event: str, argument: object) -> None:
+        if frame.f_code.co_filename == loading.__file__:
+            held.append(sys.getrefcount(module))
+
+    try:
+        loading.less_late(Census(1, {}))
+        before = sys.getrefcount(module)
+        sys.setprofile(look)
+        loading.less_late(Census(1, {}))
+    finally:
+        sys.setprofile(None)
+        del sys.modules[module.__name__]
+    assert len(held) > 4
+    assert set(held) == {before}
 
 
 def test_a_module_that_is_half_loaded_waits_for_the_next_count(begun: Census, monkeypatch: pytest.MonkeyPatch) -> None:
