@@ -66,7 +66,7 @@ def application() -> Any:
     from django.conf import settings
 
     if variant != "bare":
-        settings.INSTALLED_APPS.insert(0, "django_memprof")
+        settings.INSTALLED_APPS.append("django_memprof")
         # A budget that puts nothing off, since an hour's snapshots are to be taken in a minute.
         settings.MEMPROF = {"interval": 1, "cpu_budget": 100}
     from django.core.wsgi import get_wsgi_application
