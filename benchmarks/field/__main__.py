@@ -48,6 +48,9 @@ def main() -> None:
             marks = list(pool.imap_unordered(_mark, jobs))
         print(f"== {judge}\n{field.table(marks)}\n", flush=True)
         found[judge] = figures(marks)
+        if judge in PRODUCTS:  # a judge alone raises none
+            alerts = (collections.Counter(mark.alerts) for mark in marks if not mark.leak)
+            found[judge]["alerts"] = dict(sum(alerts, collections.Counter()))
     print(table(found))
     RESULTS.parent.mkdir(exist_ok=True)
     taken = {"seconds": time.time() - began, "arguments": vars(arguments), "machine": harness.machine()}
@@ -82,7 +85,6 @@ def figures(marks: Sequence[Any]) -> dict[str, Any]:
         "healthy_days": days,
         "false": false,
         "false_per_1000": [1000 * end / days for end in (false, *poisson(false))] if days else [],
-        "alerts": dict(sum((collections.Counter(mark.alerts) for mark in healthy), collections.Counter())),
         "told_per_day": sum(mark.told_false for mark in healthy) / days if days else 0.0,
         "leaks": len(leaks),
         "confirmed": sum(mark.confirmed_at < math.inf for mark in leaks),
