@@ -36,7 +36,7 @@ _made: dict[str, Mapping[str, int]] = {}
 # The newest module at the last count, of whomever: those after it are new. A look at all of them copies their pages in
 # a forked worker, 4 MB of a large application.
 _newest: object = None
-_unready: set[str] = set()  # ours whose import was under way
+_unready: set[str] = set()  # ours that have come, until their import is at its end
 _under_way: list[str] = []
 _is_cut_short = False  # the parent forked in the middle of an import
 
