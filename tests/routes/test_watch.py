@@ -13,6 +13,7 @@ from memprof_middleware import Config, MemoryProfiler
 from memprof_middleware.evidence.report import render_report
 from memprof_middleware.model import MemoryMetrics, RouteWindows, WorkerSummary
 from memprof_middleware.probes import AllocatorStats
+from memprof_middleware.routes import watch
 from memprof_middleware.routes.work import MOST_SECONDS, Task
 from memprof_middleware.testing import FakeClock, FakeProbes
 from memprof_middleware.web.http.exposition import MetricsEndpoint
@@ -63,6 +64,13 @@ class Server:
 
 
 @pytest.fixture
+def ample_time(monkeypatch):
+    """What a step may spend is processor time: on a slow machine a judgement takes more steps than are made here."""
+    for name in ("CALM_SECONDS", "MOST_SECONDS"):
+        monkeypatch.setattr(watch, name, 10.0)
+
+
+@pytest.fixture
 def server():
     return Server()
 
@@ -75,24 +83,17 @@ def growth(profiler, unit):
     ]
 
 
-def settle(server):
-    """A judgement may take some steps, and more of them on a busy machine: its quota is processor time."""
-    for _ in range(20):
-        if server.profiler.route_growth():
-            break
-        server.window()
-
-
+@pytest.mark.usefixtures("ample_time")
 def test_both_signals_find_their_route(server):
     """In-use bytes show the big leak and blocks the small one, each blamed on its route alone."""
     for _ in range(20):
         server.window()
-    settle(server)
     assert growth(server.profiler, "bytes") == [(LEAK, 20_000)]
     assert growth(server.profiler, "objects") == [(SMALL, 20)]
     assert {g.source for g in server.profiler.route_growth()} == {"in use", "blocks"}
 
 
+@pytest.mark.usefixtures("ample_time")
 def test_without_in_use_bytes_resident_memory_is_read():
     """Under another allocator the anonymous memory stands in, and the finding says so."""
     server = Server(in_use=False)
@@ -124,6 +125,7 @@ def test_told_by_metrics_report_and_log(server, caplog):
     assert any("route leaks: POST /cart keeps 20 KiB per request (" in record.getMessage() for record in told)
 
 
+@pytest.mark.usefixtures("ample_time")
 def test_a_route_that_keeps_what_matters_to_nobody_is_no_alert(caplog):
     """With 100 GB of room, 20 kB a request are in the report for hours, and nobody is told."""
     server = Server(limit_mb=100_000)
@@ -151,6 +153,7 @@ def test_a_leak_that_another_worker_has_confirmed_is_evidence(caplog, monkeypatc
     assert 'fogcompute_memory_route_leak_bytes_per_request{route="POST /cart",worker="all"} ' in text
 
 
+@pytest.mark.usefixtures("ample_time")
 def test_small_leaks_are_no_alert(caplog):
     """Below `route_min_bytes` a route is in the report, and nobody is woken."""
     server = Server(route_min_bytes=50_000)
@@ -173,6 +176,7 @@ def test_which_route_makes_a_type_grow(server):
     assert server.profiler.route_of("builtins.dict") is None
 
 
+@pytest.mark.usefixtures("ample_time")
 def test_nothing_is_said_before_there_are_windows_enough(server):
     """The first windows are warm-up, and ten more are needed."""
     for _ in range(3 + 9):
@@ -180,6 +184,7 @@ def test_nothing_is_said_before_there_are_windows_enough(server):
     assert server.profiler.route_growth() == []
 
 
+@pytest.mark.usefixtures("ample_time")
 def test_workers_are_judged_together(monkeypatch):
     """The worker with the lowest number judges the windows of all, as the slots bring them; the others pass it on."""
     first, second = Server(seed=1), Server(seed=2)
@@ -202,7 +207,6 @@ def test_workers_are_judged_together(monkeypatch):
     assert growth(first.profiler, "bytes") == []
     for _ in range(4):  # now the two have more than ten windows together; a judgement may take some steps
         first.window()
-    settle(first)
     assert growth(first.profiler, "bytes") == [(LEAK, 20_000)]
     assert second.profiler._monitor.features.routes.growth == ()
     assert growth(second.profiler, "bytes") == [(LEAK, 20_000)]
