@@ -97,8 +97,9 @@ def _bounded(past: Past, space: Room, begin: int, gained: float, made: Callable[
 
 def _fits(one: Population, each: float, space: Room) -> bool:
     """Whether something ends by its own word before a limit is reached."""
-    fits = one.bound is not None and (space.left is None or one.bound * each <= max(space.left, space.total))
-    return fits and one.bound is not None and one.values[-1] <= one.bound
+    if one.bound is None or one.values[-1] > one.bound:
+        return False
+    return space.left is None or one.bound * each <= max(space.left, space.total)
 
 
 class _Looker:

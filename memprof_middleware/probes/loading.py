@@ -98,8 +98,10 @@ def _note_ours() -> None:
     global _newest
     newest = next(reversed(sys.modules), None)
     if _newest is not None:
-        with contextlib.suppress(RuntimeError):  # another one comes this very moment
+        try:
             _unready.update(name for name in _after(_newest) if name.partition(".")[0] in OURS)
+        except RuntimeError:
+            return  # another one comes this very moment: the next count looks from the same place
         for name in [name for name in _unready.copy() if _is_ready(sys.modules.get(name))]:
             _made[name] = _made_of(sys.modules[name])
             _unready.discard(name)
