@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import http.client
+import importlib.metadata
 import json
 import os
 import random
@@ -276,6 +277,14 @@ def least_stop_seconds(ours: float, bare: float, again: Callable[[bool], float])
             break
         bare, ours = min(bare, again(True)), min(ours, again(False))
     return ours, bare
+
+
+def version_of(package: str, *needs: str) -> str | None:
+    """The version of an installed package; ``None`` if it or one that it needs is not there."""
+    try:
+        return [importlib.metadata.version(name) for name in (*needs, package)][-1]
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def gunicorn_options() -> list[str]:

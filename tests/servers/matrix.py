@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import os
 import shutil
 import signal
@@ -12,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.servers.harness import Server, gunicorn_options
+from tests.servers.harness import Server, gunicorn_options, version_of
 
 # `.ci/install-servers` puts it where the user that Apache serves as can read it.
 _MOD_WSGI = Path(os.environ.get("MEMPROF_MOD_WSGI", "/opt/memprof-mod_wsgi/bin/mod_wsgi-express"))
@@ -51,14 +50,7 @@ class Case:
     @property
     def version(self) -> str | None:
         """The installed version; ``None``: not installed."""
-        if self.package == "mod_wsgi":
-            return _mod_wsgi_version()
-        try:
-            for name in self.needs:
-                importlib.metadata.version(name)
-            return importlib.metadata.version(self.package)
-        except importlib.metadata.PackageNotFoundError:
-            return None
+        return _mod_wsgi_version() if self.package == "mod_wsgi" else version_of(self.package, *self.needs)
 
 
 def _hang_up(server: Server, _apps: Path) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import sys
 from pathlib import Path
 
-from tests.servers.harness import gunicorn_options
+from tests.servers.harness import gunicorn_options, version_of
 
 UWSGI = str(Path(sys.executable).with_name("uwsgi"))
 WSGI, ASGI = "recycling:wsgi_application", "recycling:asgi_application"
@@ -50,12 +49,7 @@ class Case:
     @property
     def version(self) -> str | None:
         """The installed version; ``None``: not installed."""
-        try:
-            for name in self.needs:
-                importlib.metadata.version(name)
-            return importlib.metadata.version(self.package)
-        except importlib.metadata.PackageNotFoundError:
-            return None
+        return version_of(self.package, *self.needs)
 
 
 def _gunicorn(name: str, *options: str, app: str = WSGI, needs: tuple[str, ...] = ()) -> Case:

@@ -1,6 +1,6 @@
 """Workers of real servers retire under load, and nobody notices; servers that cannot do it refuse, and serve on.
 
-What was seen goes to `build/recycling/`, from which `python tests/servers/recycling_table.py` writes the table in
+What was seen goes to `build/recycling/`, from which `python tests/servers/table.py` writes the table in
 `docs/recycling.md`.
 """
 
