@@ -166,7 +166,7 @@ def _is_of(thing: Any, module: types.ModuleType) -> bool:
         if _is_named(thing.__module__, module) or home is vars(module) or not dict.__contains__(home, "__spec__"):
             return True
         # What dataclasses makes from 3.14 on for an __init__ is theirs by both; only what it annotates leads to it.
-        return thing.__name__ == "__annotate__"
+        return type(thing.__name__) is str and thing.__name__ == "__annotate__"
     if kind in _DESCRIPTORS:
         thing = thing.__objclass__
     return not issubclass(type(thing), type) or _is_named(_module_of(thing), module)
