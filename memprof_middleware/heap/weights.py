@@ -184,7 +184,7 @@ def _is_program(one: Any) -> bool:
 
 def _own_size(one: Any) -> int:
     """The size of an object without what it refers to, which is weighed by itself."""
-    if _KNOWS_BUFFER and io.BytesIO in mro_of(type(one)):
+    if _KNOWS_BUFFER and any(base is io.BytesIO for base in mro_of(type(one))):
         return object.__sizeof__(one)
     return size_of(one)
 

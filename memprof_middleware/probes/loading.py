@@ -163,7 +163,10 @@ def _is_of(thing: Any, module: types.ModuleType) -> bool:
         # A wrapper has our name only. What was compiled for it, as by a namedtuple, has a namespace of no module: which
         # one is in `sys.modules` at this moment says nothing, the host may have put another one there.
         home = thing.__globals__
-        return _is_named(thing.__module__, module) or home is vars(module) or not dict.__contains__(home, "__spec__")
+        if _is_named(thing.__module__, module) or home is vars(module) or not dict.__contains__(home, "__spec__"):
+            return True
+        # What dataclasses makes from 3.14 on for an __init__ is theirs by both; only what it annotates leads to it.
+        return type(thing.__name__) is str and thing.__name__ == "__annotate__"
     if kind in _DESCRIPTORS:
         thing = thing.__objclass__
     return not issubclass(type(thing), type) or _is_named(_module_of(thing), module)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from memprof_middleware.heap import roots
+from memprof_middleware.heap import roots, weights
 from memprof_middleware.heap.containers import Container, find_containers
 from memprof_middleware.heap.entries import LRU
 from memprof_middleware.heap.turnover import Turnover
@@ -280,3 +280,21 @@ def test_a_class_made_at_run_time_is_no_root() -> None:
     assert roots.is_made_at_run_time(made)
     assert not roots.is_made_at_run_time(Sessions)
     assert not roots.is_made_at_run_time(dict)
+
+
+def test_a_class_that_compares_by_code_of_its_own_is_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look for buffers, from 3.12 on, goes by identity: it asks no metaclass whether two classes are equal."""
+
+    class Comparing(type):
+        __hash__ = type.__hash__
+
+        def __eq__(cls, other: object) -> bool:
+            raise RuntimeError("asked")
+
+    class Entry(metaclass=Comparing):
+        __slots__ = ()
+
+    monkeypatch.setattr(weights, "_KNOWS_BUFFER", True)
+    each = entry_bytes([Entry() for _ in range(100)], list)
+    assert each is not None
+    assert each > 0
