@@ -137,9 +137,7 @@ def _late_types(minute: int) -> State:
     sessions = 100 * minute
     kept = [_container("app.SESSIONS", sessions, 14_000, "app.Session", oldest=7)] if minute > 120 else []
     hidden = 0.0 if kept else sessions * 14_000 / MB
-    return State(
-        100 * minute, {"app.Session": sessions if kept else 0}, kept, native_mb=hidden, collections=minute // 20
-    )
+    return State(100 * minute, {"app.Session": sessions if kept else 0}, kept, native_mb=hidden, collections=minute // 20)
 
 
 def _timers(minute: int) -> State:
@@ -206,9 +204,7 @@ def table() -> str:
     lines = ["| case | leak | hours | told |", "|---|---|---|---|"]
     for case in CASES:
         heard = [text.replace("  ", " ") for text in told(case)]
-        lines.append(
-            f"| {case.what} | {'yes' if case.leaks else 'no'} | {case.hours:g} | {'; '.join(heard) or 'nothing'} |"
-        )
+        lines.append(f"| {case.what} | {'yes' if case.leaks else 'no'} | {case.hours:g} | {'; '.join(heard) or 'nothing'} |")
     return "\n".join(lines)
 
 

@@ -93,7 +93,7 @@ def in_turn(maker: Any, number: int, headroom_mb: float) -> Any:
 
 
 def long_tail(maker: Any, number: int, headroom_mb: float) -> Any:
-    """A cache without a maximum whose keys have a popularity of Zipf's kind: its working set is hardly ever complete."""
+    """A cache without a maximum and with keys of Zipf's popularity: hardly ever is its working set complete."""
     rng, keys = maker.rng, maker.rng.choice((100_000, 1_000_000))
     feed, kind = maker.feed(maker.route(), rng.choice((1.0, 0.3))), rng.choice(("zipf", "zipf12", "zipf14"))
     values = maker.noisy([field.distinct(n, keys, kind) for n in feed])
@@ -262,13 +262,14 @@ def flag(maker: Any, headroom_mb: float, hours: float) -> Any:
 def cron(maker: Any, headroom_mb: float, hours: float) -> Any:
     """A job each ten minutes, or each hour, that leaves some of its objects behind."""
     period, each = maker.rng.choice((300, 600, 3600)), maker.rng.choice((1, 40, 3000))
+    period = min(period, hours * HOUR / 12)  # six times until half of the headroom is gone: less is no series
     values = [each * int(t / period) for t in maker.times]
     return _leak(maker, "cron", values, headroom_mb, hours)
 
 
 def reloads(maker: Any, headroom_mb: float, hours: float) -> Any:
     """Each reload of a table keeps the one before; nobody sees what is in it, or its rows are counted."""
-    period, values = maker.rng.uniform(900, 5400), []
+    period = min(maker.rng.uniform(900, 5400), hours * HOUR / 12)
     values = [1000 * int(t / period) for t in maker.times]
     if maker.rng.random() < 0.5:
         return _unseen(maker, "reloads", values, headroom_mb, hours)
@@ -276,13 +277,13 @@ def reloads(maker: Any, headroom_mb: float, hours: float) -> Any:
 
 
 def nightly(maker: Any, headroom_mb: float, hours: float) -> Any:
-    """A batch that runs for a part of its period: once a night in two weeks, or each two hours in a day."""
-    period, part = maker.times[-1] / maker.rng.uniform(10, 16), maker.rng.uniform(0.05, 0.3)
+    """A batch that runs for a part of its period: once a night in weeks, or each hour or two in a day."""
+    period, part = maker.times[-1] / maker.rng.uniform(16, 24), maker.rng.uniform(0.05, 0.3)
     phase, done, before, values = maker.rng.uniform(0, period), 0.0, 0.0, []
     for t in maker.times:
         done, before = done + (t - before) * ((t + phase) % period < part * period), t
         values.append(int(done))
-    return _leak(maker, "nightly", values, headroom_mb, hours)
+    return _leak(maker, "nightly", values, headroom_mb, max(hours, 18.0))
 
 
 def reclaimed(maker: Any, headroom_mb: float, hours: float) -> Any:
