@@ -126,7 +126,7 @@ def _changes(seconds: float, before: dict[str, Life], after: dict[str, Life]) ->
             yield seconds, "told", *told
         named = old is not None and old.name in MEMORY and life.name not in MEMORY  # as the product reports it then
         if life.state == "confirmed" and (old is None or old.state != "confirmed" or named):
-            yield seconds, "confirmed", *told
+            yield seconds, "confirmed", life.name if named else name, *told[1:]
         if life.state == "over" and old is not None and old.state != "over":
             yield seconds, "over" if old.state == "confirmed" else "withdrawn", *told
 
