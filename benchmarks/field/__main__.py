@@ -15,11 +15,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks import harness
-from benchmarks.field import field, own
+from benchmarks.field import field, own, service
 from benchmarks.field.alone import events, plain_rule
 
 RESULTS = harness.ROOT / "benchmarks" / "results" / "field.json"
-SHAPES = {"field": field.SHAPES, "own": own.SHAPES}
+SHAPES = {"field": field.SHAPES, "own": own.SHAPES, "service": service.SHAPES, "large": service.LARGE}
 PRODUCTS = ("product", "product, no limit set")
 ALERTS = ("heap_growth", "route_leak")
 JUDGES = ("judge", "plain rule", "no limit set")
@@ -28,14 +28,17 @@ JUDGES = ("judge", "plain rule", "no limit set")
 def main() -> None:
     """Score, print the tables and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, default in (("healthy", 200), ("leaks", 112), ("seed", 1), ("jobs", 2), ("judge-every", 3)):
+    for name, default in (("healthy", 200), ("leaks", 112), ("seed", 1), ("jobs", 2), ("judge-every", 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
     for name, default in (("interval", 60.0), ("hours", 24.0)):
         parser.add_argument(f"--{name}", type=float, default=default)
     parser.add_argument(
         "--product", action="store_true", help="drive the whole product, with a limit and without, not the judge alone"
     )
-    parser.add_argument("--shapes", choices=SHAPES, default="field", help="own: others than the judge was made with")
+    parser.add_argument("-v", "--verbose", action="store_true", help="a line for each worker that went wrong, at once")
+    parser.add_argument(
+        "--shapes", choices=SHAPES, default="field", help="others than field: those that the judge was not made with"
+    )
     parser.add_argument("--judges", default=",".join(JUDGES), help="which of them, with commas between")
     arguments = parser.parse_args()
     judges = PRODUCTS if arguments.product else tuple(arguments.judges.split(","))
@@ -45,8 +48,12 @@ def main() -> None:
     for judge in judges:
         jobs = [(judge, made, arguments.judge_every) for made in plan]
         with multiprocessing.Pool(arguments.jobs, maxtasksperchild=20) as pool:
-            marks = list(pool.imap_unordered(_mark, jobs))
-        print(f"== {judge}\n{field.table(marks)}\n", flush=True)
+            marks = []
+            for mark in pool.imap_unordered(_mark, jobs):
+                marks.append(mark)
+                if arguments.verbose and (line := wrong(mark)):
+                    print(f"{len(marks)}/{len(jobs)} {line}", flush=True)
+        print(f"== {judge}\n{field.table(marks)}\n{by_population(marks)}\n", flush=True)
         found[judge] = figures(marks)
         if judge in PRODUCTS:  # a judge alone raises none
             alerts = (collections.Counter(mark.alerts) for mark in marks if not mark.leak)
@@ -66,7 +73,7 @@ def _mark(job: tuple[str, dict[str, Any], int]) -> Any:
     elif judge == "plain rule":
         told = list(plain_rule(worker))
     else:
-        told = list(events(worker, shared_by=8 if judge == "no limit set" else 0))
+        told = list(events(worker, shared_by=8 if judge == "no limit set" else 0, judge_every=judge_every))
     return field.mark(worker, told)
 
 
@@ -90,12 +97,44 @@ def figures(marks: Sequence[Any]) -> dict[str, Any]:
         "confirmed": sum(mark.confirmed_at < math.inf for mark in leaks),
         "in_time": sum(mark.in_time for mark in leaks),
         "size": statistics.median([mark.size for mark in leaks if mark.confirmed_at < math.inf] or [0.0]),
-        "hours": statistics.median([mark.confirmed_at / 3600 for mark in leaks if mark.confirmed_at < math.inf] or [0.0]),
+        "hours": statistics.median(
+            [mark.confirmed_at / 3600 for mark in leaks if mark.confirmed_at < math.inf] or [0.0]
+        ),
         "all_clears": sum(mark.all_clears for mark in leaks),
         "misnamed": sum(not mark.right_kind and mark.confirmed_at < math.inf for mark in leaks),
         "by_kind": by_kind,
         "marks": [dataclasses.asdict(mark)["false_what"] for mark in healthy if mark.false_confirmed],
+        "late": [[m.leak, m.seed, m.shape] for m in leaks if not m.in_time],
+        "accused": [[m.seed, m.shape, m.false_what, m.told_what] for m in healthy if m.told_what or m.false_what],
     }
+
+
+def wrong(mark: Any) -> str:
+    """What went wrong with a worker, in a line; empty if nothing did."""
+    missed = mark.leak and mark.material and not mark.in_time
+    if not (missed or mark.false_what or mark.told_what or mark.all_clears):
+        return ""
+    late = (
+        f"confirmed {mark.confirmed_at / 3600:.1f} h after it began, half gone at {mark.half_gone / 3600:.1f} h, "
+        * bool(missed)
+    )
+    return (
+        f"{mark.leak or 'healthy'} {mark.seed} {mark.shape}: {late}false {mark.false_what} told {mark.told_what} "
+        f"all-clears {mark.all_clears}"
+    )
+
+
+def by_population(marks: Sequence[Any]) -> str:
+    """What was told of each kind of healthy population, for the days in which there were so many of them."""
+    days, false, told = (collections.Counter[str]() for _ in range(3))
+    for mark in marks:
+        if not mark.leak:
+            false.update(mark.false_what)
+            told.update(mark.told_what)
+            for what in mark.populations:
+                days[what] += mark.days
+    kinds = sorted({*days, *false, *told}, key=lambda kind: (-false[kind], -told[kind], kind))
+    return "\n".join(f"  {kind:24} days {days[kind]:4.0f} false {false[kind]:3} told {told[kind]:3}" for kind in kinds)
 
 
 def poisson(number: int) -> tuple[float, float]:

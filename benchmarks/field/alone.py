@@ -8,28 +8,33 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from benchmarks.field.field import MEMORY
 from benchmarks.field.followed import Followed, followed_of
-from memprof_middleware.leaks.judge import look
+from memprof_middleware.leaks.judge import COLLECTION, look
 from memprof_middleware.leaks.life import Life, live
 from memprof_middleware.leaks.past import Past
-from memprof_middleware.leaks.reading import Reading, Seen
 from memprof_middleware.leaks.present import present
-from memprof_middleware.leaks.room import Room, room_of
+from memprof_middleware.leaks.reading import Reading, Seen
+from memprof_middleware.leaks.reported import accuses_mapped
+from memprof_middleware.leaks.room import CONFIRM, Room, room_of
 from memprof_middleware.model import MB, MemorySnapshot
 
 WARMUP, PLAIN_SECONDS = 3, 300.0
 _ERROR = 0.3
+# The product collects if a verdict lacks nothing else, so many seconds apart.
+_APART = 1800.0
 Event = tuple[float, str, str, tuple[str, ...], str]
 
 
-def events(worker: Any, *, shared_by: int = 0) -> Iterator[Event]:
-    """What is told of a worker, as the simulator's ``mark`` takes it. Each snapshot is judged, as the product does.
+def events(worker: Any, *, shared_by: int = 0, judge_every: int = 1) -> Iterator[Event]:
+    """What is told of a worker, as the simulator's ``mark`` takes it.
 
     Args:
         worker: the simulator's.
         shared_by: no limit is set: so many workers share a machine with 64 GB.
+        judge_every: each so many snapshots are judged; the product judges each.
     """
-    past, room = Past(worker.interval), None
+    past, room, asked = Past(worker.interval), None, None
     lives: dict[str, Life] = {}
     sums = [list(itertools.accumulate(column)) for column in worker.by_route]
     same_root, samples, followed = _roots(worker), _samples(worker), followed_of(worker)
@@ -38,7 +43,14 @@ def events(worker: Any, *, shared_by: int = 0) -> Iterator[Event]:
             continue
         room = room or _room(worker, index, shared_by)
         past.add(_reading(worker, index, [column[index] for column in sums], samples, followed))
-        found = look(past, room, same_root, told=bool(lives))
+        if index % judge_every:
+            continue
+        found = look(past, room, same_root, asked, collectable=True, told=bool(lives))
+        if accuses_mapped(lives, found):
+            past.see_arenas(worker.arenas_mb[index] * MB)
+            found = look(past, room, same_root, asked, collectable=True, told=bool(lives))
+        if any(one.waits == COLLECTION and one.share >= CONFIRM for one in found):
+            asked = past.now() if asked is None or past.now() - asked >= _APART else asked
         before, lives = lives, live(lives, found, lambda finding: present(past, finding))
         yield from _changes(seconds, before, lives)
 
@@ -90,8 +102,9 @@ def _reading(
             bound = None if one.starred else one.bound
             cohorts = paths[one.path].look(index) if one.path in paths else ()
             containers[one.path] = Seen(value, bound, samples[one.path], oldest, holds, cohorts=cohorts)
+    blind = any(first <= index < last for first, last in worker.blind)
     return Reading(
-        time=worker.times[index],
+        time=worker.times[index] + sum(seconds for row, seconds in worker.jumps if row <= index),
         requests=dict(zip(worker.routes, sums, strict=True)),
         in_flight=worker.in_flight[index],
         collections=worker.full[index],
@@ -99,9 +112,9 @@ def _reading(
         native=worker.native_mb[index] * MB,
         retained=worker.retained_mb[index] * MB,
         blocks=worker.blocks[index],
-        counts=counts,
-        containers=containers,
-        cohorts={name: one.look(index) for name, one in types.items()},
+        counts=None if blind else counts,
+        containers=None if blind else containers,
+        cohorts={} if blind else {name: one.look(index) for name, one in types.items()},
     )
 
 
@@ -111,8 +124,9 @@ def _changes(seconds: float, before: dict[str, Life], after: dict[str, Life]) ->
         told = (name, tuple(life.finding.population.names), life.finding.population.kind)
         if old is None:
             yield seconds, "told", *told
-        if life.state == "confirmed" and (old is None or old.state != "confirmed"):
-            yield seconds, "confirmed", *told
+        named = old is not None and old.name in MEMORY and life.name not in MEMORY  # as the product reports it then
+        if life.state == "confirmed" and (old is None or old.state != "confirmed" or named):
+            yield seconds, "confirmed", life.name if named else name, *told[1:]
         if life.state == "over" and old is not None and old.state != "over":
             yield seconds, "over" if old.state == "confirmed" else "withdrawn", *told
 

@@ -67,13 +67,19 @@ class _Thing:
         stays = series.permanent[row] if series.permanent else 0
         come = value + series.gone[row] if series.gone and among < value else value  # of late, or of all that is there
         self._stays = chance.random() < stays / come
+        self._goes_at = series.churn[row] + chance.expovariate(1.0) if series.churn else 0.0
         place = 1 - (1 - rank) * among / value
         self._index = series.gone[row] + place * (value - stays) if series.gone else place * value
         self.there = True
 
     def look(self, series: Any, row: int) -> None:
-        """Whether it is there at a later row. Where nobody knows who goes, the last ones go first."""
-        if not self._stays and self.there:
+        """Whether it is there at a later row. Where nobody knows who goes, the last ones go first.
+
+        What goes by chance, goes as often as its population says.
+        """
+        if not self._stays and self.there and series.churn:
+            self.there = series.churn[row] < self._goes_at
+        elif not self._stays and self.there:
             self.there = self._index >= series.gone[row] if series.gone else self._index < series.values[row]
 
 

@@ -86,7 +86,7 @@ def _leak(maker: Any, what: str, values: list[int], amount: float, **more: Any) 
     zeros = [0] * len(values)
     weight = min(8.0 * MB, amount / max(1, values[-1]))
     more = {"oldest": zeros, "gone": zeros, "truth": what, "weight": weight} | more
-    return _made(maker, f"leaked {what}", 0, **more)(values)
+    return _made(maker, f"leaked {what}", 99, **more)(values)
 
 
 def _amount(maker: Any, headroom_mb: float, hours: float) -> float:

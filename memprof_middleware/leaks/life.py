@@ -10,6 +10,7 @@ from memprof_middleware.analysis.memory import MEMORY
 from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.line import floor_of
 from memprof_middleware.leaks.present import Present, ended, level_for
+from memprof_middleware.leaks.room import CONFIRM
 from memprof_middleware.model.value import valueclass
 
 State = Literal["suspected", "confirmed", "over"]
@@ -41,6 +42,7 @@ class Life:
         level: for how many seconds it has stood still, where that is long for what it has grown; else 0.
         rested: the height at which it did so last; ``None``: it did not, or has left it.
         pauses: how often it stood still for long and grew on.
+        proven: it was confirmed.
     """
 
     finding: Finding
@@ -56,6 +58,7 @@ class Life:
     level: float = 0.0
     rested: float | None = None
     pauses: int = 0
+    proven: bool = False
 
     @property
     def bytes_per_hour(self) -> float:
@@ -171,19 +174,20 @@ def _same(finding: Finding, life: Life) -> bool:
 def _next(life: Life, finding: Finding | None, now: Present | None) -> Life:
     if now is None or not now.values or now.times[0] > life.began:
         return life
-    life = dataclasses.replace(life, seen=now.times[-1])
+    life = dataclasses.replace(life, seen=now.times[-1], proven=life.proven or life.state == "confirmed")
     floor = floor_of(now.values)
     begin = next((index for index, time in enumerate(now.times) if time >= life.began), 0)
     base, level = floor[min(begin, len(floor) - 1)], floor[-1]
     top = max(life.top, level)
     if not life.is_open:
-        if level > life.top + _AGAIN * (life.top - base):
+        if level > life.top + _AGAIN * (life.top - base) and _counts_again(life, finding):
             last = life.finding if finding is None or not finding.passed else finding
             return dataclasses.replace(
                 life, finding=last, state="confirmed", top=level, relapses=life.relapses + 1, reason=""
             )
         return life
-    if life.rested is not None and level > life.rested + _AGAIN * (life.rested - base):
+    goes_on = life.rested is not None and level > life.rested + _AGAIN * (life.rested - base)
+    if goes_on and _counts_again(life, finding):
         life = dataclasses.replace(life, state="confirmed", level=0.0, rested=None, pauses=life.pauses + 1)
     if finding is not None and finding.passed and finding.gained >= _PART * life.finding.gained:
         confirmed = life.state == "confirmed" or finding.confirmed
@@ -196,6 +200,11 @@ def _next(life: Life, finding: Finding | None, now: Present | None) -> Life:
         return dataclasses.replace(life, state="over", top=top, reason=reason)
     still = level_for(floor, now, begin, life.finding)
     return dataclasses.replace(life, top=top, level=still, rested=top if still else life.rested)
+
+
+def _counts_again(life: Life, finding: Finding | None) -> bool:
+    """Whether growth after a rest or an end is certain: that it goes on proves it, but not that it is large enough."""
+    return life.proven or (finding is not None and finding.share >= CONFIRM)
 
 
 def _as_before(finding: Finding, life: Life) -> Finding:

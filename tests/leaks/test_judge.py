@@ -414,6 +414,17 @@ def test_a_suspicion_that_rests_and_grows_on_is_confirmed() -> None:
     assert (lives["app.STORE"].state, lives["app.STORE"].pauses) == ("confirmed", 1)
 
 
+def test_a_suspicion_that_rests_and_grows_on_is_none_the_larger() -> None:
+    """That it goes on proves it; but a tenth more of 30 % of the room is not yet the 35 % that a confirmation takes."""
+    process = Process()
+    process.keeps("app.STORE", lambda now: 100 * min(now, 125) + 100 * min(15, max(0, now - 400)), 10_000)
+    lives = lives_of(process, {}, 123)
+    assert lives["app.STORE"].state == "suspected"
+    for _ in range(12):
+        lives = lives_of(process, lives, 30)
+    assert (lives["app.STORE"].state, lives["app.STORE"].pauses) == ("suspected", 0)
+
+
 def test_what_stands_still_for_a_day_is_over() -> None:
     """An alert does not stay for ever."""
     process = Process()
@@ -486,7 +497,7 @@ def test_memory_goes_on_as_its_owner_when_that_is_found() -> None:
     """No end, since the growth has not ended."""
     process = Process()
     process.native = lambda minute: 1.0 * MB * minute
-    lives = lives_of(process, {}, 120)
+    lives = lives_of(process, {}, 123)
     assert [life.state for life in lives.values()] == ["suspected"]
     process.native = lambda _: 0.0
     process.keeps("app.BLOBS", lambda minute: minute, MB, oldest=7)
