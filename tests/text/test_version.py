@@ -14,7 +14,7 @@ from memprof_middleware.text.version import package_version
 
 
 def _look_in(monkeypatch: pytest.MonkeyPatch, *path: object) -> None:
-    """Another path for that module alone: coverage.py fails by an entry that is no path, where it begins a file then."""
+    """A path for that module alone: coverage.py, when it begins a file, fails by an entry that is no path."""
     monkeypatch.setattr(version, "sys", types.SimpleNamespace(path=list(path)))
 
 
