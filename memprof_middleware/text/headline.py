@@ -38,7 +38,7 @@ def headline(leak: Leak) -> Sentence:
         if (leak.named or leak.name).startswith(kind):
             return _alive(leak, kind)
     if leak.name in _OPEN:
-        return (Part(f"{_OPEN[leak.name]} are not closed: {_from_to(leak)}"), *_fed(leak))
+        return (Part(f"{_OPEN[leak.name]} are not closed: {from_to(leak)}"), *_fed(leak))
     if leak.kind == "objects":
         return _objects(leak)
     if leak.kind == "container":
@@ -77,7 +77,14 @@ def growth(leak: Leak) -> str:
 
 def watched(leak: Leak) -> str:
     """How much it grew in the time that the verdict rests on: ``150 to 400 in 6 min``."""
-    return f"{_from_to(leak)}{_within(leak)}"
+    return f"{from_to(leak)}{_within(leak)}"
+
+
+def from_to(leak: Leak) -> str:
+    """How much it grew: ``50 MiB to 84 MiB``; ``by 47 MiB`` where what was there first is an estimate below nothing."""
+    if leak.kind not in _IN_BYTES:
+        return f"{leak.first:,} to {leak.last:,}"
+    return f"by {memory(leak.last - leak.first)}" if leak.first < 0 else f"{memory(leak.first)} to {memory(leak.last)}"
 
 
 def limit(hours: float | None, latest: float | None = None) -> str:
@@ -155,7 +162,7 @@ def _container(leak: Leak) -> Sentence:
     name = Part(leak.name, code=True)
     if leak.route and per_request(leak) is not None:
         return name, Part(" keeps "), *_each(leak)
-    return name, Part(f" only grows: {_from_to(leak)} entries"), *_fed(leak)
+    return name, Part(f" only grows: {from_to(leak)} entries"), *_fed(leak)
 
 
 def _memory(leak: Leak) -> Sentence:
@@ -214,12 +221,6 @@ def quantity(value: float) -> str:
 
 def _fed(leak: Leak) -> Sentence:
     return (Part("; fed by "), Part(leak.route, code=True)) if leak.route else ()
-
-
-def _from_to(leak: Leak) -> str:
-    if leak.kind in _IN_BYTES:
-        return f"{memory(leak.first)} to {memory(leak.last)}"
-    return f"{leak.first:,} to {leak.last:,}"
 
 
 def _within(leak: Leak) -> str:

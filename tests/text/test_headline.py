@@ -9,6 +9,7 @@ import pytest
 from memprof_middleware import Leak
 from memprof_middleware.model import MB, Estimate
 from memprof_middleware.text.headline import (
+    from_to,
     growth,
     headline,
     holder,
@@ -160,6 +161,19 @@ def test_holder(known: dict[str, Any], named: str) -> None:
     """The root of the path is the holder; where nothing is known to hold it, none is named."""
     assert holder(leak(**known)) == named
     assert subject(leak(**known)) == (named or leak(**known).name)
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        (NATIVE, "50 MiB to 84 MiB"),
+        (NATIVE | {"kind": "mapped", "first": -10 * 2**20, "last": 37 * 2**20}, "by 47 MiB"),
+        (CART, "150 to 400"),
+    ],
+)
+def test_from_to(known: dict[str, Any], told: str) -> None:
+    """No memory is less than nothing: what is reckoned as a difference may begin below it."""
+    assert from_to(leak(**known)) == told
 
 
 def test_amounts() -> None:

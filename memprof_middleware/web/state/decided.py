@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from memprof_middleware.model import MB, Leak, MemoryMetrics
+from memprof_middleware.model import Leak, MemoryMetrics
 from memprof_middleware.model.urgency import URGENCIES, Urgency
-from memprof_middleware.text.headline import holder, subject
-from memprof_middleware.text.words import mib
-from memprof_middleware.web.state.words import at, listed, whole
-
-_MEMORY = frozenset({"native", "mapped", "fragmentation"})
+from memprof_middleware.text.headline import from_to, holder, subject
+from memprof_middleware.web.state.words import at, listed
 
 
 def acknowledged(leak: Leak, urgent: Urgency, metrics: Sequence[MemoryMetrics], now: float) -> dict[str, Any] | None:
@@ -64,8 +61,4 @@ def _growth(leaks: Sequence[Leak]) -> str:
     growing = {leak.name: leak for leak in sorted(leaks, key=lambda leak: leak.last - leak.first)}
     if not growing:
         return "does not grow"
-    return listed([f"{_amount(leak, leak.first)} to {_amount(leak, leak.last)}" for leak in growing.values()], 2)
-
-
-def _amount(leak: Leak, value: float) -> str:
-    return mib(value / MB) if leak.kind in _MEMORY else whole(value)
+    return listed([from_to(leak) for leak in growing.values()], 2)
