@@ -1,24 +1,27 @@
-"""Verdicts on the simulated field: ``python -m benchmarks.field --healthy 200 --leaks 112``; `make fieldbench`."""
+"""Verdicts on the simulated field: ``python -m benchmarks.field --healthy 200 --leaks 112``; `make fieldbench`.
+
+With ``--publish`` the figures of the run stand in ``docs/accuracy.md`` after the next ``make accuracy``.
+"""
 
 from __future__ import annotations
 
 import argparse
 import collections
-import dataclasses
-import functools
+import datetime as dt
 import json
 import math
 import multiprocessing
 import statistics
-import time
-from collections.abc import Callable, Sequence
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks import harness
 from benchmarks.field import field, own, service
 from benchmarks.field.alone import events, plain_rule
 
-RESULTS = harness.ROOT / "benchmarks" / "results" / "field.json"
+MEASURED = Path(__file__).with_name("measured.json")
 SHAPES = {"field": field.SHAPES, "own": own.SHAPES, "service": service.SHAPES, "large": service.LARGE}
 PRODUCTS = ("product", "product, no limit set")
 ALERTS = ("heap_growth", "route_leak")
@@ -40,11 +43,12 @@ def main() -> None:
         "--shapes", choices=SHAPES, default="field", help="others than field: those that the judge was not made with"
     )
     parser.add_argument("--judges", default=",".join(JUDGES), help="which of them, with commas between")
+    parser.add_argument("--publish", action="store_true", help="keep the figures for docs/accuracy.md")
     arguments = parser.parse_args()
     judges = PRODUCTS if arguments.product else tuple(arguments.judges.split(","))
     sizes = (arguments.healthy, arguments.leaks, arguments.seed, arguments.interval, arguments.hours)
     plan = list(field.plan(*sizes, SHAPES[arguments.shapes]))
-    began, found = time.time(), {}
+    found = []
     for judge in judges:
         jobs = [(judge, made, arguments.judge_every) for made in plan]
         with multiprocessing.Pool(arguments.jobs, maxtasksperchild=20) as pool:
@@ -54,14 +58,33 @@ def main() -> None:
                 if arguments.verbose and (line := wrong(mark)):
                     print(f"{len(marks)}/{len(jobs)} {line}", flush=True)
         print(f"== {judge}\n{field.table(marks)}\n{by_population(marks)}\n", flush=True)
-        found[judge] = figures(marks)
+        run = {"shapes": arguments.shapes, "seed": arguments.seed, "judge": judge, "interval": arguments.interval}
+        found.append({**run, **figures(marks), "commit": _commit(), "taken": f"{dt.datetime.now(dt.UTC):%Y-%m-%d}"})
         if judge in PRODUCTS:  # a judge alone raises none
-            alerts = (collections.Counter(mark.alerts) for mark in marks if not mark.leak)
-            found[judge]["alerts"] = dict(sum(alerts, collections.Counter()))
+            raised = (collections.Counter(mark.alerts) for mark in marks if not mark.leak)
+            found[-1]["alerts"] = dict(sum(raised, collections.Counter()))
+        if arguments.publish:
+            publish(found[-1])
     print(table(found))
-    RESULTS.parent.mkdir(exist_ok=True)
-    taken = {"seconds": time.time() - began, "arguments": vars(arguments), "machine": harness.machine()}
-    RESULTS.write_text(json.dumps({**taken, "judges": found}, indent=1))
+
+
+def publish(run: dict[str, Any], path: Path = MEASURED) -> None:
+    """Keep the figures of a run, in the place of those of an earlier one with the same shapes, seed and judge."""
+    same = ("shapes", "seed", "judge", "interval")
+    kept = json.loads(path.read_text())["runs"] if path.exists() else []
+    others = [one for one in kept if any(one[key] != run[key] for key in same)]
+    path.write_text(json.dumps({"runs": [*others, run]}, indent=1) + "\n")
+
+
+def _commit() -> str:
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=7", "--exclude=*"],
+        cwd=harness.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip() or "unknown"
 
 
 def _mark(job: tuple[str, dict[str, Any], int]) -> Any:
@@ -103,9 +126,7 @@ def figures(marks: Sequence[Any]) -> dict[str, Any]:
         "all_clears": sum(mark.all_clears for mark in leaks),
         "misnamed": sum(not mark.right_kind and mark.confirmed_at < math.inf for mark in leaks),
         "by_kind": by_kind,
-        "marks": [dataclasses.asdict(mark)["false_what"] for mark in healthy if mark.false_confirmed],
-        "late": [[m.leak, m.seed, m.shape] for m in leaks if not m.in_time],
-        "accused": [[m.seed, m.shape, m.false_what, m.told_what] for m in healthy if m.told_what or m.false_what],
+        "accused": collections.Counter(what for mark in healthy for what in mark.false_what),
     }
 
 
@@ -154,43 +175,59 @@ def wilson(part: int, whole: int) -> tuple[float, float]:
     return middle - reach, middle + reach
 
 
-def table(judges: dict[str, Any]) -> str:
-    """The figures of several judges beside one another, in Markdown."""
-    rows: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
-        ("worker-days, healthy", lambda one: f"{one['healthy_days']:.0f}"),
-        ("false confirmations per 1,000 of them", _false),
-        ("suspicions told, per healthy worker-day", lambda one: f"{one['told_per_day']:.3f}"),
-        *((f"alerts `{name}` per healthy worker-day", functools.partial(_alerts, name)) for name in ALERTS),
-        ("leaks that take half of the room in the time", lambda one: f"{one['leaks']}"),
-        ("confirmed", lambda one: _share(one["confirmed"], one["leaks"])),
-        ("before half of the room was gone", lambda one: _share(one["in_time"], one["leaks"])),
-        ("size of the process then, in what it was at first: median", lambda one: _or_dash(one, "size")),
-        ("hours until then, median", lambda one: _or_dash(one, "hours")),
-        ("under another name or kind", lambda one: f"{one['misnamed']}"),
-        ("all-clears while the leak went on", lambda one: f"{one['all_clears']}"),
-    ]
-    lines = [f"| | {' | '.join(judges)} |", f"|---|{'---|' * len(judges)}"]
-    lines += [f"| {name} | {' | '.join(tell(one) for one in judges.values())} |" for name, tell in rows]
+def table(runs: Iterable[dict[str, Any]]) -> str:
+    """The figures of runs, a row each, in Markdown."""
+    head = (
+        "shapes, seed",
+        "judge",
+        "healthy worker-days",
+        "false confirmations per 1,000",
+        "suspicions told a day",
+        "leaks",
+        "confirmed",
+        "in time",
+        "hours until confirmed, median",
+        "size of the process then, of what it was at first",
+        "under another name or kind",
+        "all-clears while it leaks",
+        "commit",
+    )
+    lines = [_row(head), _row(["---"] * len(head))]
+    return "\n".join(lines + [_row(_figures(run)) for run in runs])
+
+
+def alerts(runs: Iterable[dict[str, Any]]) -> str:
+    """Alerts per healthy worker-day of runs of the whole product, a row each, in Markdown."""
+    head = ("judge", "healthy worker-days", *(f"`{name}` a day" for name in ALERTS))
+    lines = [_row(head), _row(["---"] * len(head))]
+    for run in runs:
+        numbers = [run["alerts"].get(name, 0) for name in ALERTS]
+        rates = [[end / run["healthy_days"] for end in (number, *poisson(number))] for number in numbers]
+        told = (f"{rate:.3f} ({low:.3f} to {high:.3f})" for rate, low, high in rates)
+        lines.append(_row((run["judge"], f"{run['healthy_days']:.0f}", *told)))
     return "\n".join(lines)
 
 
-def _or_dash(one: dict[str, Any], name: str) -> str:
-    return f"{one[name]:.1f}" if one.get(name) else "-"
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
-def _false(one: dict[str, Any]) -> str:
-    if not one["false_per_1000"]:
-        return "-"
-    rate, low, high = one["false_per_1000"]
-    return f"{rate:,.0f} ({low:,.0f} to {high:,.0f})"
-
-
-def _alerts(name: str, one: dict[str, Any]) -> str:
-    if "alerts" not in one or not one["healthy_days"]:
-        return "-"
-    number = one["alerts"].get(name, 0)
-    rate, low, high = (end / one["healthy_days"] for end in (number, *poisson(number)))
-    return f"{rate:.3f} ({low:.3f} to {high:.3f})"
+def _figures(run: dict[str, Any]) -> list[str]:
+    days = run["healthy_days"]
+    return [
+        f"{run['shapes']} {run['seed']}",
+        run["judge"],
+        f"{days:.0f}",
+        "{:,.0f} ({:,.0f} to {:,.0f})".format(*run["false_per_1000"]) if days else "-",
+        f"{run['told_per_day']:.3f}" if days else "-",
+        f"{run['leaks']}",
+        _share(run["confirmed"], run["leaks"]),
+        _share(run["in_time"], run["leaks"]),
+        *(f"{run[key]:.1f}" if run[key] else "-" for key in ("hours", "size")),
+        f"{run['misnamed']}",
+        f"{run['all_clears']}",
+        run["commit"],
+    ]
 
 
 def _share(part: int, whole: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import shutil
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import harness
-from benchmarks.field.__main__ import table as field_table
+from benchmarks.field import __main__ as field
 from benchmarks.leakbench import report, service
 
 MEASURED = Path(__file__).with_name("measured.json")
@@ -41,118 +42,62 @@ above about a leak or growth; that memory is above 80 % of so small a limit is n
 
 {tables}
 
-The last run of each application is shown, with its time (UTC). Those of 10:51 are of the version of that morning, those
-from 17:26 to 18:53 of that evening, those from 20:18 on of that night, on a machine that was busy with other work.
-The runs of the evening had shown that entries of a container were weighed without the functions, bound methods and
-frames that were made for them, and of large ones only a part was; that what is only watched was named by the type whose
-turn came first; and that the forecast did not ask whether what grows ends by itself. Those of the night, in which nine
-applications were new, have shown these faults, which are set right:
-
-- A class that was made for an entry did not weigh with it. So native memory and untracked data were confirmed beside a
-  cache that has classes for keys (`own-schema-cache`), and the cache itself later.
-- A buffer of log records that is emptied leaves its memory with Python's allocator. That was confirmed as mapped
-  memory, and the forecast was CRITICAL (`own-nl-log-buffer`). Memory that this allocator keeps free is not in use any
-  more, and the forecast counts on it.
-- Of two routes that share a leak evenly none was named, or one of them (`own-two-routes`); and a line said "one of
-  three routes" after the leak's own line had named two.
-- The timers of an event loop that rests went by a path through a module, and were not weighed (`own-call-later`).
-- Parts of a client that another library made were listed beside it (`real-openai-with-options`, in the short runs).
-- In the bench itself, an application was weighed in 60 minutes and run in 240. What gains 6 to 12 MB had less room than
-  a process and the profiler take to warm up: it is driven with so many more requests now that it gains 12 MB.
-
-The runs from 23:56 on are of applications that had not been driven before, 12 of the project's own leaks, ten of which
-gain too little to matter, and 21 fixed twins, or repeat one that had gone wrong. No twin was accused, and nobody was
-told anything of one. What these runs have shown is set right:
-
-- Each timer that a request of an ASGI application left kept 300 bytes of the profiler's in its context, on top of 734
-  of its own (`own-call-later`). Now it keeps none.
-- The search for holders made a step for each of the thousands of timers that refer to one event loop, before it chose
-  a few: 13 MB with 60,000 objects, of which 7 MB stayed with Python's allocator in a process of 20 MB. It was told
-  as untracked data beside the leak (`own-call-later`, `real-aiocache-redlock`). Now it takes 2 MB.
-- The text in a `StringIO` is not in its size, and entries that get heavier with age were weighed young. So the memory
-  of handlers with a buffer each was confirmed as native memory, and the list of handlers only listed
-  (`own-log-handlers`).
+The last run of each application is shown, with its time (UTC), on a machine that was busy with other work. They are of
+several versions: those of 28 November, 10:51, are the oldest.
 
 What is still wrong:
 
 - The tokenizer's cache in C, of texts of which none comes twice, takes half of the room in a straight line before it is
   full. No rule can tell that from a leak.
-- `nl-fastapi-sync-burst` was accused of mapped memory in two of five runs that evening. It was memory that Python's
+- `nl-fastapi-sync-burst` was accused of mapped memory in two of five runs on 28 November. It was memory that Python's
   allocator kept free after each new peak of traffic: in a run without the profiler 7 arenas of 1 MiB in 25,000
   requests, beside which the memory outside both allocators stayed at 1 to 2 MB. Its arenas are counted now before
   mapped memory is reported. It was not accused in the three runs after that, and `real-greenlet-py311`, whose leak is
   mapped memory, is still confirmed: after 2:39 of four hours, and after 4:00 of six.
 """
 _FIELD = """\
-`make fieldbench` makes worker processes of numbers: ten shapes of traffic from 0.1 to 300 requests a second, sixteen
-kinds of healthy populations (caches, stores with a lifetime, pools, batches, query logs), fourteen kinds of leaks that
-take the room in 2 to 20 hours; each healthy population weighs, full, up to 30 % of the room. The judge looks
-at each snapshot, as the product does. A leak is found in time when it is confirmed before it alone has taken half of
-the room. The figures compare judges on the same series; they are no forecast for a service, whose populations nobody
-knows. Intervals are of 95 %.
-*No limit set*: the same healthy processes, eight of them on a machine with 64 GB. There a leak takes four times what
-the process began with in 2 to 20 hours, and it is found in time before 200 MB have become 600. A process began with all
-that it had at the first snapshot. Until 2026-11-29 the simulator left out the tables that some load at once, so leaks
-of processes of 500 MB were late at 800; by that count 72 % (60 to 82) were in time with the judge of that day, which
-had 240 (154 to 357) false confirmations per 1,000 healthy worker-days (seed 21).
+`python -m benchmarks.field` makes worker processes of numbers: their traffic, what they keep, and what it weighs. Half
+of them are healthy, with caches, stores with a lifetime, pools, batches and query logs; the others have a leak, too,
+which takes the room in 2 to 20 hours. The judge looks at each snapshot, one a minute, as the product does. A leak is
+*in time* when it is confirmed before it alone has taken half of the room. Intervals are of 95 %. The figures compare
+judges on the same series; they are no forecast for a service, whose populations nobody knows.
 
-Another seed (55), which nobody had looked at, was run once when that judge was done: 115 leaks, 99 % (95 to 100)
-confirmed, 97 % (91 to 99) in time; in 131 healthy worker-days 15 (2 to 55) false confirmations per 1,000, 0.053
-suspicions told a day; one all-clear while a leak went on. A batch of objects that nobody had weighed was reported as
-native memory beside a leak of native memory, and was over when the batch was freed. Since then what stands for memory
-is over when the memory is; that worker has no all-clear any more. The two false confirmations are a batch that grows
-in a straight line for 28 minutes at its first run, and a lifetime of hours beside a cache, in a morning ramp, whose
-containers were not seen. Of seven suspicions three are lifetimes of hours, two caches that are cleared when they are
-full, one a full cache, one that batch: all longer than what had been watched.
+There are three kinds of shapes, each drawn by somebody else:
 
-A third seed (61) was run once on the judge as it is now, 120 healthy processes and 104 with a leak: 96 leaks, 98 %
-(93 to 99) confirmed, 95 % (88 to 98) in time, no all-clear; in 109 healthy worker-days no false confirmation (0 to 34
-per 1,000) and 0.018 suspicions a day.
+- `field`: ten shapes of traffic from 0.1 to 300 requests a second, sixteen kinds of healthy populations, of which each
+  weighs up to 30 % of the room when it is full, fourteen kinds of leaks. The judge was made with these.
+- `own`: bounds up to 200,000, lifetimes up to 36 hours, up to 25 routes, traffic up to ten times its base; more healthy
+  kinds, and leaks that rest for hours, are cleaned up in part, get faster, or are single large things.
+- `service`: leaks of rare routes, of flags set after days, of cron and nightly jobs, of errors, of threads, and
+  behind a cache that is cleared; caches that fill one after the other, keys with a long tail, traffic of a week; limits
+  from 256 MB to 8 GB.
 
-A fourth seed (103) was run once on 2026-11-29, after the judge had got its rules for machines without a limit: 117
-leaks, 97 % (93 to 99) confirmed, 95 % (89 to 98) in time, no all-clear; in 125 healthy worker-days no false
-confirmation (0 to 29 per 1,000) and 0.016 suspicions a day.
-
-On the judge as it is now, which asks for a third of the room also after a rest, three seeds that it was not made with
-were run once. Seed 301: 101 leaks, 100 % (96 to 100) confirmed, 97 % (92 to 99) in time; in 93 healthy worker-days no
-false confirmation (0 to 39 per 1,000), 0.021 suspicions a day, no all-clear. Seed 302: 95 leaks, 100 % (96 to 100),
-95 % (88 to 98), in 96 days none (0 to 38), 0.010, one all-clear. Seed 302 of `--shapes own`: 68 leaks, 99 % (92 to
-100), 93 % (84 to 97), in 66 days 15 (0 to 85) per 1,000, 0.030, none.
-
-*The targets are not reached on shapes of a third kind*, `--shapes service`: leaks of rare routes, of flags that are set
-after days, of timers and nightly jobs, leaks behind a cache that is cleared; healthy caches that fill one after the
-other, keys with a long tail, traffic of a week, limits from 256 MB to 8 GB. Seed 302: 102 leaks, 92 % (85 to 96)
-confirmed, 75 % (66 to 83) in time; in 93 healthy worker-days 97 (44 to 184) false confirmations per 1,000 and 0.130
-suspicions a day, no all-clear. Of the nine false ones four are native memory and one is untracked data, whose owner
-no container shows, four are caches or stores whose bound or lifetime was not reached. Late or missed are above all jobs
-of cron, leaks behind a cache that is cleared, and leaks of errors.
-
-With other shapes and parameters (bounds up to 200,000, lifetimes up to 36 hours, up to 25 routes, traffic up to ten
-times its base, five more healthy kinds, five more leaks, among them jobs that leak for an hour or two and rest for
-three to eleven, leaks that are cleaned up in part, leaks that get faster, and single large things) the judge of that
-time had, at seed 901: 83 leaks, 94 % confirmed, 87 % in time, 3 all-clears, all of jobs at rest; in 105 healthy
-worker-days 10 (0 to 53) false confirmations per 1,000 (a catalogue of 200 MB that was 2 % larger with each reload,
-beside another), 0.029 suspicions a day. Then the end of a leak was [mended](leaks.md#full-or-at-rest). At seed 902
-there were 75 leaks, 96 % confirmed, 88 % in time, no all-clear; those three workers of seed 901 have none any more.
-The shapes of these runs were not kept. `python -m benchmarks.field --shapes own` has shapes of the same description.
+The seeds below were run once, on a judge that had not been made with them. Each row names the commit.
 
 {table}
 
-*Product* is the whole profiler, driven through its public methods: what its alerts say beside the leaks
-(`python -m benchmarks.field --product --seed 71 --healthy 34 --leaks 0`; without a limit the first 11 of these). With a
-limit no alert of any kind was raised. The targets, 0.01 `heap_growth` and 0.01 `route_leak` alerts per worker-day, lie
-within the intervals: only 300 worker-days without any would show that they are met. Without a limit they are missed:
-both alerts came in one worker of 400 MB, which grew by 660 MiB an hour for two hours. With the judge before it there
-were seven in 14 worker-days.
+The targets are: 98 % confirmed, 93 % in time, 10 false confirmations per 1,000 healthy worker-days, 0.03 suspicions
+told a day, no all-clear.
 
-Before the evidence was asked for (d9d50a2), on 18 such workers and 12 leaks: 10,200 false confirmations per 1,000
-worker-days, 37 suspicions told a worker-day, 8 of 12 leaks confirmed in time, 36 all-clears while a leak went on.
+*No limit set*: healthy processes of that kind, eight of them on a machine with 64 GB. There a leak takes four times
+what the process began with in 2 to 20 hours, and it is in time when it is confirmed before 200 MB have become 600.
+The plain rule is that of the corpus above.
 
 In time, by kind of leak, where a limit is set: {kinds}.
 
+Alerts beside the leaks, of the whole product, which is driven through its public methods (`--product`, seed 71):
+
+{alerts}
+
+With a limit no alert of any kind was raised. The targets, 0.01 `heap_growth` and 0.01 `route_leak` alerts per
+worker-day, lie within the intervals: only 300 worker-days without any would show that they are met. Without a limit
+they are missed: both alerts came in one worker of 400 MB, which grew by 660 MiB an hour for two hours.
+
+Before the evidence was asked for (d9d50a2), on 18 workers of `field` and 12 leaks: 10,200 false confirmations per 1,000
+worker-days, 37 suspicions told a worker-day, 8 of 12 leaks confirmed in time, 36 all-clears while a leak went on.
+
 What samples say of an entry's weight errs by a third here, as real samples do. Memory sets them right together, as far
-as it varies from snapshot to snapshot; memory is less noisy here than in a real process. A leak that is late now has,
-as a rule, a sample of half its weight and traffic that never varies, or takes half of the room in half an hour.
+as it varies from snapshot to snapshot; memory is less noisy here than in a real process.
 
 Without a limit, these healthy processes begin with 70 to 200 MB and may grow to ten times as much, since their caches
 are those of workers with 512 MB to 4 GB. So the doubling of a process says little by itself. What was tried, on the
@@ -171,27 +116,15 @@ were applied to the findings, without the life of a verdict):
 | within 3 days | 16 | 0.025 | 90 % | 28 % |
 | only when a tenth of the machine's part is taken | 4 | 0.016 | 88 % | 7 % |
 
-The column of the table above is the judge with that rule, a look each fifth snapshot, on seeds 21 and 83, as many
-workers as a busy machine had done by a time. Nobody had looked at seed 83: in 77 healthy worker-days 52 (14 to 134)
-false confirmations per 1,000 and 0.052 suspicions a day; of 47 leaks 87 % (75 to 94) confirmed and 38 % (26 to 53) in
-time. The four are caches without a name for their maximum, confirmed when they had grown for an hour and a half; two
-were full within two hours. Seed 21: 16 (0 to 90) per 1,000 in 62 worker-days; of 40 leaks 85 % (71 to 93) confirmed,
-32 % (20 to 48) in time. So neither target is reached here: 10 false ones per 1,000, and 93 % in time. Of 56 leaks that
-were late 19 had to wait for the hour and a half, 12 were not confirmed within the day, and most others were so slow
-that a tenth of the machine's part took them half a day.
-
 All rows from the fourth on confirm what has taken a tenth of the machine's part, too. The rows differ in the time that
 is left: of 8 GB a leak of 30 MB an hour takes all in eleven days, so it is told when it has taken a tenth, after a
 day. What is still accused falsely has taken hundreds of megabytes in a straight line in an hour and a half or more, and
-would have taken all within days.
+would have taken all within days: caches without a name for their maximum. Most leaks that are late have to wait for the
+hour and a half, or are so slow that a tenth of the machine's part takes them half a day.
 
-Samples of [what is still there](leaks.md#what-is-still-there) are simulated with their gaps: 85 % of the containers,
-80 % of the types, none of Python's own. They change none of these figures: with another seed (21; 107 healthy
-worker-days, 73 leaks) all were the same with and without them, and also with the threshold lowered to 8 % of the room
-(seed 33; 73 worker-days, 52 leaks: 21 false confirmations, 96 % in time, with and without). What dies out also bends or
-follows the traffic; what is accused falsely does stay for as long as it is watched. So they are evidence that a person
-can check, and a second reason where the first is weak, such as a permanent entry at the front of a store with a
-lifetime.
+[What is still there](leaks.md#what-is-still-there) changes none of these figures, as was tried with and without it.
+What dies out also bends or follows the traffic; what is accused falsely does stay for as long as it is watched. So it
+is evidence that a person can check, and a second reason where the first is weak.
 
 What cannot be told, by any rule, before when:
 
@@ -272,9 +205,15 @@ def _service() -> str:
 
 
 def _field() -> str:
-    judges = json.loads(FIELD.read_text())["judges"]
-    kinds = ", ".join(f"{kind} {found} of {all_}" for kind, (found, all_) in judges["judge"]["by_kind"].items())
-    return _FIELD.format(table=field_table(judges), kinds=kinds)
+    runs = json.loads(FIELD.read_text())["runs"]
+    beside = [run for run in runs if "alerts" in run]
+    judged = sorted((run for run in runs if run not in beside), key=lambda run: (run["judge"], run["shapes"]))
+    by_kind: collections.defaultdict[str, list[int]] = collections.defaultdict(lambda: [0, 0])
+    for run in judged:
+        for kind, numbers in run["by_kind"].items() if run["judge"] == "judge" else ():
+            by_kind[kind] = [sum(pair) for pair in zip(by_kind[kind], numbers, strict=True)]
+    kinds = ", ".join(f"{kind} {found} of {all_}" for kind, (found, all_) in sorted(by_kind.items()))
+    return _FIELD.format(table=field.table(judged), alerts=field.alerts(beside), kinds=kinds)
 
 
 def main() -> None:
