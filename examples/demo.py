@@ -77,7 +77,7 @@ def _demo(name: str, port: int, seconds: int, patience: int, *, keep: bool) -> i
         from demokit.traffic import Traffic  # imports the shop: what is wrong with that is in the server's log by now
 
         with Traffic(server.port) as traffic:
-            run = _run(console, name, server, traffic, seconds, patience)
+            run = _run(console, name, server, traffic, seconds, patience, port)
             if not keep:
                 traffic.stop()
             print_report(console, run)
@@ -101,7 +101,7 @@ def _demo(name: str, port: int, seconds: int, patience: int, *, keep: bool) -> i
     return status
 
 
-def _run(console: Console, name: str, server: Server, traffic: Traffic, seconds: int, patience: int) -> Run:
+def _run(console: Console, name: str, server: Server, traffic: Traffic, seconds: int, patience: int, port: int) -> Run:
     """Watch for a while what the shop says about itself."""
     import shop
     from demokit.progress import progress_for
@@ -125,6 +125,7 @@ def _run(console: Console, name: str, server: Server, traffic: Traffic, seconds:
     return Run(
         name=name,
         host=server.host,
+        port=port,
         seconds=time.time() - timeline.began,
         bound=shop.CACHE_SIZE,
         timeline=timeline,

@@ -12,7 +12,7 @@ from pathlib import Path
 from memprof_middleware.errors import ConfigError
 from memprof_middleware.model.ignored import ignored_item
 from memprof_middleware.model.value import valueclass
-from memprof_middleware.settings import is_level, is_network, known, setting, validated
+from memprof_middleware.settings import is_level, is_network, known, setting, unknown, validated
 
 ENV_PREFIX = "MEMPROF_"
 # Kubernetes tells each container of the Services beside it: one called memprof, or memprof-exporter, makes these.
@@ -282,6 +282,14 @@ class Config:
         "a level of the logging module, such as 'INFO'",
     )
 
+    if not typing.TYPE_CHECKING:  # type checkers know the arguments
+
+        def __new__(cls, *_args, **given):  # noqa: D102
+            strange = given.keys() - _KINDS.keys()
+            if strange:
+                raise ConfigError(unknown(min(strange), sorted(_KINDS)))
+            return object.__new__(cls)
+
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, validated(field, _KINDS[field.name], getattr(self, field.name)))
@@ -345,8 +353,14 @@ class Config:
         """
         given = os.environ if environ is None else environ
         found = known({key: value for key, value in given.items() if not _is_service(key, value)}, ENV_PREFIX, _KINDS)
-        free = {f.name for f in dataclasses.fields(self) if getattr(self, f.name) == f.default}
-        return dataclasses.replace(self, **{key: value for key, value in found.items() if key in free})
+        # Files of environments often name a variable and give it no value.
+        free = {f.name: f for f in dataclasses.fields(self) if getattr(self, f.name) == f.default}
+        taken: dict[str, typing.Any] = {
+            key: validated(free[key], _KINDS[key], value, ENV_PREFIX + key.upper())
+            for key, value in found.items()
+            if key in free and not (value == "" and _KINDS[key] in _NUMBERS)
+        }
+        return dataclasses.replace(self, **taken)
 
 
 def _is_service(key: str, value: str) -> bool:
@@ -354,4 +368,5 @@ def _is_service(key: str, value: str) -> bool:
     return bool(_SERVICE.fullmatch(key) or (key.endswith("_PORT") and _ADDRESS.fullmatch(value)))
 
 
+_NUMBERS = (bool, float, int)
 _KINDS: dict[str, typing.Any] = typing.get_type_hints(Config)

@@ -39,6 +39,10 @@ def profiler_for(profiler: MemoryProfiler | None = None, config: Config | None =
         ConfigError: both are given, or a setting is not valid.
     """
     global _default
+    if config is not None and not isinstance(config, Config):
+        raise ConfigError(f"config= takes a Config, such as Config(interval=60), not a {type(config).__name__}")
+    if profiler is not None and not isinstance(profiler, MemoryProfiler):
+        raise ConfigError(f"profiler= takes a MemoryProfiler, not a {type(profiler).__name__}")
     if profiler is not None and config is not None:
         raise ConfigError("pass profiler= or config=, not both: a profiler has its settings already")
     if profiler is None and config is not None:

@@ -62,17 +62,24 @@ def known(mapping: Mapping[str, object], prefix: str, valid: Collection[str]) ->
             continue
         name = key[len(prefix) :].lower()
         if name not in valid:
-            raise ConfigError(unknown(key, [_spelled(each, key, prefix) for each in sorted(valid)]))
+            raise ConfigError(unknown(key, [_spelled(each, key, prefix) for each in sorted(valid)], prefix))
         found[name] = value
     return found
 
 
-def unknown(given: str, valid: Sequence[str]) -> str:
-    """What is said of a setting that there is not: what was meant, likely, and what there is."""
+def unknown(given: str, valid: Sequence[str], prefix: str = "") -> str:
+    """What is said of a setting that there is not: what was meant, likely, and what there is.
+
+    Args:
+        given: its name.
+        valid: those that there are.
+        prefix: what all names begin with, which makes no two of them alike.
+    """
     import difflib  # an error ends the start: no start that succeeds pays for it
 
-    near = difflib.get_close_matches(given, valid, n=1)
-    meant = f" Did you mean {near[0]!r}?" if near else ""
+    skip = len(prefix)
+    near = difflib.get_close_matches(given[skip:], [name[skip:] for name in valid], n=1)
+    meant = f" Did you mean {given[:skip] + near[0]!r}?" if near else ""
     return f"unknown setting {given!r}.{meant} Valid settings: {', '.join(valid) or 'none'}"
 
 
@@ -80,13 +87,14 @@ def _spelled(name: str, like: str, prefix: str) -> str:
     return prefix + (name.upper() if like.isupper() else name)
 
 
-def validated(field: dataclasses.Field[typing.Any], kind: typing.Any, value: object) -> object:
+def validated(field: dataclasses.Field[typing.Any], kind: typing.Any, value: object, called: str = "") -> object:
     """The value in its declared type.
 
     Args:
         field: made by :func:`setting`.
         kind: its declared type.
         value: as it was given; texts are converted.
+        called: the name under which it was given, if that is not the field's.
 
     Raises:
         ConfigError: it names key, value and what is allowed.
@@ -97,14 +105,14 @@ def validated(field: dataclasses.Field[typing.Any], kind: typing.Any, value: obj
             return None
         kind = next(arg for arg in typing.get_args(kind) if arg is not types.NoneType)
     allowed = field.metadata["allowed"] or _WANTED[kind]
-    shown = "***" if field.metadata["secret"] else repr(value)
+    shown = f"{called or field.name}={'***' if field.metadata['secret'] else repr(value)}"
     try:
         converted = _CONVERT[kind](value)
     except (TypeError, ValueError, OverflowError):
-        raise ConfigError(f"{field.name}={shown} is not {_WANTED[kind]}; allowed: {allowed}") from None
+        raise ConfigError(f"{shown} is not {_WANTED[kind]}; allowed: {allowed}") from None
     check = field.metadata["check"]
     if check is not None and not check(converted):
-        raise ConfigError(f"{field.name}={shown} is out of range; allowed: {allowed}")
+        raise ConfigError(f"{shown} is out of range; allowed: {allowed}")
     return converted
 
 

@@ -126,6 +126,33 @@ def test_texts_become_values() -> None:
     assert (config.log_level, config.token) == ("debug", "a-long-token")
 
 
+def test_a_variable_without_a_value_is_as_if_it_were_not_there() -> None:
+    """Files of environments name variables and leave them empty; a text may be empty on purpose."""
+    names = ("INTERVAL", "ENABLED", "TOP_TYPES", "HEAP_SIZE_MB", "TOKEN", "METRICS_ALLOW", "METRICS_PATH")
+    config = Config.from_env({f"MEMPROF_{name}": "" for name in names})
+    assert config == Config(metrics_path=None)
+
+
+def test_an_error_names_the_variable() -> None:
+    """Who set it in the environment looks for that name, not for the argument of a class."""
+    with pytest.raises(ConfigError, match=r"^MEMPROF_INTERVAL='-5' is out of range; allowed: 1 to 86400 seconds$"):
+        Config.from_env({"MEMPROF_INTERVAL": "-5"})
+    with pytest.raises(ConfigError, match=r"^MEMPROF_TOKEN=\*\*\* is out of range"):
+        Config.from_env({"MEMPROF_TOKEN": "short"})
+
+
+def test_a_misspelt_argument_is_answered_with_what_was_meant() -> None:
+    """As a misspelt variable is."""
+    with pytest.raises(ConfigError, match=r"unknown setting 'intervall'\. Did you mean 'interval'\?"):
+        Config(intervall=5)  # type: ignore[call-arg]
+
+
+def test_what_resembles_no_setting_is_answered_without_a_guess() -> None:
+    """The prefix that all have makes no two of them alike."""
+    with pytest.raises(ConfigError, match=r"unknown setting 'MEMPROF_FOO'\. Valid settings: "):
+        Config.from_env({"MEMPROF_FOO": "1"})
+
+
 def test_every_setting_can_come_from_the_environment() -> None:
     """There is no setting that only code can reach."""
     for field in dataclasses.fields(Config):

@@ -9,22 +9,24 @@ from rich.text import Text
 from demokit.server import EXAMPLES, PORT
 
 
-def next_steps(name: str, file: str) -> Iterator[Text]:
+def next_steps(name: str, file: str, port: int) -> Iterator[Text]:
     """The steps, in the order in which a person takes them.
 
     Args:
         name: the host.
         file: its example.
+        port: that the shop was asked to have.
     """
     leak, leaking = _marked("shop.py", "# the leak")
     line, adding = _marked(file, "# the one line")
-    repaired = f"SHOP_SESSION_LIMIT=100 {_again(name)}"
+    again, port = _again(name, port)
+    repaired = f"SHOP_SESSION_LIMIT=100 {again}"
     steps = (
         (f"See the leak: {EXAMPLES / 'shop.py'}, line {leak}", leaking),
         ("See it repaired: the line goes flat, and the demo fails because there is no leak", repaired),
         (
-            f"Look around: the shop and its page, http://127.0.0.1:{PORT}/memprof/, until Ctrl-C",
-            _again(name, keep=True),
+            f"Look around: the shop and its page, http://127.0.0.1:{port}/memprof/, until Ctrl-C",
+            _again(name, port, keep=True)[0],
         ),
         (f"Put the profiler into your application, as line {line} of {file} does", adding),
     )
@@ -32,11 +34,12 @@ def next_steps(name: str, file: str) -> Iterator[Text]:
         yield Text.assemble(f"{number}. {say}\n      ", (show, "bold"))
 
 
-def _again(name: str, *, keep: bool = False) -> str:
-    """The command that runs the demo, as this user types it: in a checkout, or from a wheel."""
+def _again(name: str, port: int, *, keep: bool = False) -> tuple[str, int]:
+    """The command that runs the demo, as this user types it in a checkout or with a wheel, and the shop's port."""
     if (EXAMPLES.parent / "Makefile").is_file():
-        return f"make demo HOST={name}" + (" KEEP=1" if keep else "")
-    return f"memprof demo --host {name}" + (" --keep" if keep else "")
+        return f"make demo HOST={name}" + (" KEEP=1" if keep else ""), PORT
+    options = ("" if port == PORT else f" --port {port}") + (" --keep" if keep else "")
+    return f"memprof demo --host {name}{options}", port
 
 
 def _marked(file: str, mark: str) -> tuple[int, str]:

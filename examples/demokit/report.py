@@ -45,6 +45,7 @@ class Run:
 
     name: str
     host: Host
+    port: int
     seconds: float
     bound: int
     timeline: Timeline
@@ -97,7 +98,7 @@ def print_report(console: Console, run: Run) -> None:
             _verbatim(console, line, "dim")
     console.print()
     _heading(console, "What to do next")
-    for step in next_steps(run.name, run.host.file):
+    for step in next_steps(run.name, run.host.file, run.port):
         console.print(step)
     console.print()
     console.print(_cost(run))

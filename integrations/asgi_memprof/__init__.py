@@ -38,7 +38,8 @@ class MemProfMiddleware:
             (docs/routes.md lists them), and for other applications the path with ids and slugs folded.
 
     Raises:
-        ConfigError: both are given, a setting is not valid, or the application is WSGI.
+        ConfigError: both are given, a setting of ``config`` is not valid, or the application is WSGI. A variable of
+            the environment that is not valid is told at the application's start, which fails by it.
 
     Attributes:
         profiler: the profiler at work.
@@ -56,7 +57,17 @@ class MemProfMiddleware:
         if is_wsgi(app):
             raise ConfigError("this application is WSGI: use wsgi_memprof, or MemProf(app) for Flask")
         self.app = app
-        self.profiler = profiler_for(profiler, config)
+        # Starlette makes its middleware within the first call: an exception there fails each request, and the server
+        # starts all the same.
+        self._refused = ""
+        try:
+            self.profiler = profiler_for(profiler, config)
+        except ConfigError as error:
+            if profiler is not None or config is not None:
+                raise
+            self._refused = f"memprof: {error}"
+            self.profiler = MemoryProfiler(Config(enabled=False))
+            self.profiler.logger.error("%s", self._refused)  # noqa: TRY400 - its text says all
         self._traffic = self.profiler.traffic
         self._names = RouteNames(self._traffic, route_name)
         if route_name is None:
@@ -114,6 +125,11 @@ class MemProfMiddleware:
             if message["type"] == "lifespan.startup":
                 self.profiler.resume()
             return message
+
+        if self._refused:
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": self._refused})
+            return
 
         async def on_send(message: Message) -> None:
             if message["type"] in _ENDS:

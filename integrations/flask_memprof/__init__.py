@@ -76,14 +76,22 @@ class MemProf:
         # app.logger sets itself up when first asked for, which must not come before the application's own set-up. The
         # application is not held: threads hold the logger, and it is to be freed when its maker drops it.
         held = weakref.ref(app)
-        profiler.use_logger(cast("Any", LocalProxy(lambda: _logger(held()))))
+        level = profiler.config.log_level
+        profiler.use_logger(cast("Any", LocalProxy(lambda: _logger(held(), level))))
         app.extensions["memprof"] = profiler
         app.wsgi_app = _around(app, profiler)  # type: ignore[assignment,method-assign]
         app.cli.add_command(_report_command)
 
 
-def _logger(app: Flask | None) -> logging.Logger:
-    return logging.getLogger("memprof") if app is None else app.logger
+def _logger(app: Flask | None, level: str | None) -> logging.Logger:
+    """The application's, or a child of it that has a level of its own: that of the application's stays as it is."""
+    if app is None:
+        return logging.getLogger("memprof")
+    if level is None:
+        return app.logger
+    child = app.logger.getChild("memprof")
+    child.setLevel(level.upper())
+    return child
 
 
 def _around(app: Flask, profiler: MemoryProfiler) -> WSGIApplication:

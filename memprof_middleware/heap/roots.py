@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
+import re
 import sys
 import threading
 import types
@@ -25,6 +26,9 @@ _LIB = Path(os.__file__).parent
 _PLATFORM_LIB = Path(sys.base_exec_prefix, sys.platlibdir, _LIB.name)
 _STDLIB = tuple({f"{_LIB}{os.sep}", f"{_PLATFORM_LIB}{os.sep}"})
 _PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+# What a server is told to serve: ``shop.main:app``, ``shop:create_app()``; and variables that name a module of its own.
+_SERVED = re.compile(r"([^\W\d]\w*)[\w.]*:[^\W\d][\w.]*(?:\(.*\))?")
+_MODULES_OF = ("DJANGO_SETTINGS_MODULE", "FLASK_APP")
 # Lists of what lives for other reasons; their own are found by other ways.
 _REGISTRIES = frozenset({"asyncio.tasks", "_asyncio"})
 LONGEST_NAME = 200
@@ -82,8 +86,33 @@ def class_of(name: str, space: dict[str, Any]) -> int:
     if type(file) is not str:
         return APPLICATION if name == "__main__" else STANDARD
     if any(part in file for part in _PACKAGES):
-        return LIBRARY
+        return APPLICATION if _is_served(name, file) else LIBRARY
     return STANDARD if file.startswith(_STDLIB) else APPLICATION
+
+
+def _is_served(name: str, file: str) -> bool:
+    """Whether a module is of what the server is told to serve: the application, also where it is installed.
+
+    That is the package that is named, and what lies in one folder with a module that is named.
+    """
+    words = (word for word in getattr(sys, "argv", ())[1:] if type(word) is str)
+    served = _packages(tuple(words), tuple(os.environ.get(name, "") for name in _MODULES_OF))
+    if name.partition(".")[0] in served:
+        return True
+    folder = file.rpartition(os.sep)[0]
+    return not f"{folder}{os.sep}".endswith(_PACKAGES) and any(_folder(one) == folder for one in served)
+
+
+def _folder(name: str) -> str | None:
+    module: Any = sys.modules.get(name)
+    file = namespace_of_module(module).get("__file__") if type(module) is types.ModuleType else None
+    return file.rpartition(os.sep)[0] if type(file) is str else None
+
+
+@functools.lru_cache(maxsize=1)
+def _packages(words: tuple[str, ...], modules: tuple[str, ...]) -> frozenset[str]:
+    served = {found[1] for word in words if (found := _SERVED.fullmatch(word))}
+    return frozenset(served | {re.split(r"[.:]", module)[0] for module in modules})
 
 
 def function_name(function: types.FunctionType) -> str:

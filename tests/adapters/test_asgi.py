@@ -268,6 +268,25 @@ def test_without_settings_it_is_the_process_wide_profiler(monkeypatch):
     assert TestClient(app).get("/memory").status_code == 200
 
 
+def test_a_wrong_variable_fails_the_start_and_no_request(monkeypatch, caplog):
+    """Starlette makes middleware in the lifespan's call: an exception there would fail each request, not the start."""
+    monkeypatch.setenv("MEMPROF_INTERVAL", "-5")
+    app = Starlette(routes=[Route("/hello", hello)])
+    app.add_middleware(MemProfMiddleware)
+    sent = run(app, {"type": "lifespan", "asgi": {"version": "3.0"}}, received=[{"type": "lifespan.startup"}])
+    text = "memprof: MEMPROF_INTERVAL='-5' is out of range; allowed: 1 to 86400 seconds"
+    assert sent == [{"type": "lifespan.startup.failed", "message": text}]
+    assert TestClient(app).get("/hello").text == "hello"  # of a server that has no lifespan
+    assert caplog.messages == [text]
+
+
+@pytest.mark.parametrize("wrong", [{"config": {"interval": 5}}, {"profiler": Config(background=False)}])
+def test_what_is_no_config_and_no_profiler_is_refused(wrong):
+    """With what is allowed there, not with an AttributeError."""
+    with pytest.raises(ConfigError, match=r"config= takes a Config, such as|profiler= takes a MemoryProfiler"):
+        MemProfMiddleware(Starlette(), **wrong)
+
+
 @pytest.mark.parametrize("given", ["config", "profiler"])
 def test_asked_for_too_early(given, profiler, caplog):
     """Starlette makes middleware late: who asks for the profiler before that is told that config= made another one."""

@@ -145,6 +145,16 @@ def test_alerts_use_the_applications_handlers():
     assert stream.getvalue().splitlines() == ["alerting|WARNING|95", "alerting|CRITICAL|95"]
 
 
+def test_a_log_level_is_the_profilers_alone(caplog):
+    """log_level="INFO" shows the start, and the application's own messages stay as they were."""
+    app = make_app("quiet")
+    MemProf(app, config=Config(background=False, log_level="INFO"))
+    logger = app.extensions["memprof"].logger
+    logger.info("of the profiler")
+    app.logger.info("of the application")
+    assert caplog.messages == ["of the profiler"]
+
+
 def test_init_app_does_not_set_up_the_logger():
     """app.logger configures itself when first asked for, so the extension must not ask before the application does."""
     app = make_app("quiet")

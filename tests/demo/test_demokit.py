@@ -182,6 +182,7 @@ def test_the_report_fits_and_tells_everything(kit, columns, encoding):
     run = report.Run(
         name="flask",
         host=server.HOSTS["flask"],
+        port=8899,
         seconds=12.0,
         bound=600,
         timeline=timeline,
@@ -224,3 +225,17 @@ def test_a_wrong_option_is_refused(kit, capsys, options):
         kit("demo").main(options)
     assert ended.value.code == 2
     assert options[1] in capsys.readouterr().err
+
+
+def test_the_next_steps_have_the_port_that_was_asked_for(kit, monkeypatch, tmp_path):
+    """In a checkout make has its own port; from a wheel the command goes on with the one that was given."""
+    advice = kit("demokit.advice")
+    steps = "\n".join(step.plain for step in advice.next_steps("flask", "flask_app.py", 18740))
+    assert "http://127.0.0.1:8899/memprof/" in steps
+    assert "make demo HOST=flask KEEP=1" in steps
+    for file in ("shop.py", "flask_app.py"):
+        (tmp_path / file).write_text((advice.EXAMPLES / file).read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setattr(advice, "EXAMPLES", tmp_path)
+    steps = "\n".join(step.plain for step in advice.next_steps("flask", "flask_app.py", 18740))
+    assert "http://127.0.0.1:18740/memprof/" in steps
+    assert "memprof demo --host flask --port 18740 --keep" in steps

@@ -69,6 +69,38 @@ def test_a_container_of_a_library_is_for_the_library_to_mend(program: Program) -
     assert "shop.handle, line 5" in known.filled_in
 
 
+@pytest.mark.parametrize(
+    ("argv", "django"),
+    [
+        (["gunicorn", "-w", "2", "lib.main:create_app()"], ""),
+        (["/srv/bin/uvicorn", "lib:app", "--port", "80"], ""),
+        (["manage.py", "runserver"], "lib.settings"),
+    ],
+)
+def test_what_the_server_is_told_to_serve_is_no_library(
+    program: Program, monkeypatch: pytest.MonkeyPatch, argv: list[str], django: str
+) -> None:
+    """Images often hold the application as an installed package."""
+    library = program("CACHE = {}\n\n\ndef ask(key):\n    CACHE[key] = 1", "lib")
+    library.__file__ = "/usr/lib/site-packages/lib.py"
+    monkeypatch.setattr(sys, "argv", ["gunicorn", "-k", "lib.workers", "-b", "localhost:8000"])
+    assert found("lib.CACHE[*]").pattern == "of_a_library"
+    monkeypatch.setattr(sys, "argv", argv)
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", django)
+    assert found("lib.CACHE[*]").pattern == "module_mapping"
+
+
+def test_what_lies_beside_the_served_module_is_no_library(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So is the demo installed; but site-packages itself is a folder of strangers."""
+    library, served = program("CACHE = {}", "lib"), program("", "served")
+    monkeypatch.setattr(sys, "argv", ["uvicorn", "served:app"])
+    folder = "/srv/site-packages"
+    library.__file__, served.__file__ = f"{folder}/lib.py", f"{folder}/served.py"
+    assert found("lib.CACHE[*]").pattern == "of_a_library"
+    library.__file__, served.__file__ = f"{folder}/examples/lib.py", f"{folder}/examples/served.py"
+    assert found("lib.CACHE[*]").pattern == "module_mapping"
+
+
 async def _first() -> None:
     await _second()
 

@@ -14,9 +14,10 @@ import memprof_middleware.web as web
 from memprof_middleware import Config
 from memprof_middleware.model import Estimate, Forecast, Ignored, Outlook, RouteGrowth
 from memprof_middleware.terminal.view import view
+from memprof_middleware.text.words import signed
 from memprof_middleware.web.html.folds import folds
 from memprof_middleware.web.state.build import SCHEMA, build_state
-from memprof_middleware.web.state.words import ahead, marked, plain
+from memprof_middleware.web.state.words import ahead, marked, plain, whole
 from tests.web import ten
 from tests.web.scene import CACHE, LEAKING, LIMIT_MB, NOW, OVER, Scene, leak
 
@@ -525,3 +526,12 @@ def test_what_is_ignored_counts_against_the_limit():
     assert found["limits"][0]["seconds_low"] <= 2 * 3600
     assert found["status"]["key"] == "now"
     assert sentence(found).endswith("The leak that causes it is ignored.")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(-2, "\N{MINUS SIGN}2"), (-1310000, "\N{MINUS SIGN}1.31 M"), (-0.2, "0"), (12152, "12,152")]
+)
+def test_fewer_things_have_a_minus_of_their_own(value: float, text: str) -> None:
+    """So that nothing puts a plus before it."""
+    assert whole(value) == text
+    assert signed(whole(value)) == (text if value < -1 else f"+{text}")

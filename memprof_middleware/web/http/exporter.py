@@ -124,8 +124,8 @@ class MemoryExporter:
             yield
         except OSError as error:
             raise ExporterError(
-                f"cannot listen on {self._host}:{self._port}: {error.strerror}. Choose port=, or port=0 for a free "
-                "one. Several workers of an application can share a port: shared=True."
+                f"cannot listen on {self._host}:{self._port}: {error.strerror}. Choose another port (0: a "
+                "free one) or another host. Several workers of an application can share a port: shared=True."
             ) from error
 
     def _warn_if_open(self, profiler: MemoryProfiler, address: str) -> None:

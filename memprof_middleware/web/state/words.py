@@ -10,7 +10,7 @@ from typing import Any
 
 from memprof_middleware.text.headline import hours_in_words
 from memprof_middleware.text.things import Sentence
-from memprof_middleware.text.words import DASH, clock, number_of, size
+from memprof_middleware.text.words import DASH, MINUS, clock, number_of, size
 
 Parts = list[dict[str, Any]]
 _TICK = "`"
@@ -73,7 +73,8 @@ def whole(value: float | None) -> str:
     number = number_of(value)
     if number is None:
         return DASH
-    return f"{number / 1e6:.2f} M" if abs(number) >= 1e6 else f"{number:,.0f}"
+    text = f"{abs(number) / 1e6:.2f} M" if abs(number) >= 1e6 else f"{abs(number):,.0f}"
+    return f"{MINUS if number < 0 and text != '0' else ''}{text}"
 
 
 def of_limit(used_mb: float | None, limit_mb: float | None) -> str:
