@@ -13,7 +13,7 @@ import itertools
 import operator
 import random
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from memprof_middleware.probes.one_call import in_one_call
@@ -55,12 +55,20 @@ def _pools() -> list[int]:
 
     As in a census, the objects are held within one C call only, and no code of the program runs.
     """
-    stride = 1 + sum(map(len, itertools.starmap(gc.get_objects, [()]))) // _MOST
+    number: list[int] = []
+    in_one_call(functools.partial(number.extend, map(len, itertools.starmap(gc.get_objects, [()]))))
+    stride = 1 + sum(number) // _MOST
     first = random.randrange(stride)  # noqa: S311 - no secret is made
-    chosen: Iterator[list[Any]] = itertools.starmap(gc.get_objects, [()])
-    chosen = map(operator.itemgetter(slice(first, None, stride)), chosen)
-    one, other = itertools.tee(itertools.chain.from_iterable(chosen))
-    numbers = map(operator.rshift, map(id, one), itertools.repeat(_POOL))
-    sizes: dict[int, int] = {}
-    in_one_call(functools.partial(sizes.update, zip(numbers, map(object.__sizeof__, other), strict=False)))
-    return [number for number, size in sizes.items() if size <= _LARGEST]
+    objects = map(operator.itemgetter(slice(first, None, stride)), itertools.starmap(gc.get_objects, [()]))
+    # Not by itertools.tee: of what has run through it, it keeps some for as long as it is there itself.
+    chosen: list[Any] = []
+    pools: list[int] = []
+    sizes: list[int] = []
+    in_one_call(
+        functools.partial(chosen.extend, itertools.chain.from_iterable(objects)),
+        functools.partial(pools.extend, map(operator.rshift, map(id, chosen), itertools.repeat(_POOL))),
+        functools.partial(sizes.extend, map(object.__sizeof__, chosen)),
+        chosen.clear,
+    )
+    last = dict(zip(pools, sizes, strict=True))
+    return [pool for pool, size in last.items() if size <= _LARGEST]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import gc
 import mmap
 import sys
+from collections.abc import Callable
 
 import pytest
 
+from memprof_middleware.probes import arenas
 from memprof_middleware.probes.arenas import arena_bytes, fewest
+from memprof_middleware.probes.one_call import in_one_call
 
 MB = 2**20
 
@@ -53,3 +56,19 @@ def test_maps_of_others_are_no_arenas() -> None:
         maps[-1].write(b"x" * MB)
         kept.append([[number] for number in range(500)])
     assert _more(before) <= 3 * MB + 150 * (sys.getallocatedblocks() - blocks)
+
+
+def test_no_object_is_held_when_another_thread_may_have_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Filling a tuple fails with a SystemError as soon as anybody else holds it: all are let go in the one call."""
+    youngest = [[number] for number in range(200)]
+    counted = []
+
+    def look(*steps: Callable[[], object]) -> None:
+        in_one_call(*steps)
+        counted.append([sys.getrefcount(one) for one in youngest])
+
+    monkeypatch.setattr(arenas, "in_one_call", look)
+    monkeypatch.setattr(arenas, "_MOST", sys.maxsize)  # all objects, so that the youngest are the last ones seen
+    expected = [sys.getrefcount(one) for one in youngest]
+    assert arenas._pools()
+    assert counted == [expected, expected]
