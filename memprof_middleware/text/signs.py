@@ -128,7 +128,7 @@ def finalizer(leak: Subject) -> Sign:
 
 def query_log(leak: Subject) -> Sign:
     """The list of queries of a database connection grows."""
-    return _sure("queries_log" in leak.path or ("django.db." in leak.path and "queries" in leak.path))
+    return _sure("django." in leak.path and "queries" in leak.path)
 
 
 def metric_labels(leak: Subject) -> Sign:

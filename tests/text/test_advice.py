@@ -101,6 +101,7 @@ HEALTHY = [
     ("callback_registry", {"name": "app.Item", "path": "app.CALLS[*].item"}),
     ("finalizer", {"name": "app.Item", "path": "app.FINAL[*].args[*]"}),
     ("query_log", {"name": "app.Query", "path": "app.QUERIES[*]"}),
+    ("query_log", {"name": "builtins.dict", "path": "bots.Bot.queries_log[*]"}),
     ("metric_labels", {"name": "app.Label", "path": "app.LABELS[*]"}),
     ("class_per_request", {"name": "app.Type", "path": "app.TYPES[*]"}),
     ("client_per_request", {"name": "shop.cart.Session", "path": "shop.cart.SESSIONS[*]"}),
