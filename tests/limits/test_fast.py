@@ -164,3 +164,16 @@ def test_the_end_says_what_became_of_it():
     rig.profiler.stop()
     assert len(rig.lines()) == 2
     assert rig.lines()[-1].endswith("memory grows no longer so fast, 680 of 900 MiB")
+
+
+def test_a_container_that_several_workers_fill_is_told_too():
+    """Though the memory of this one stands still."""
+    rig = Rig()
+    for step in range(24):
+        rig.probes.container_mb = (100 + 30.0 * step, LIMIT)
+        rig.grow(1, 0)
+    rig.profiler.stop()
+    begun, risen = rig.lines()
+    assert begun.startswith("limit near: the container reaches 900 MiB in 1 min (640 MiB, ")
+    assert risen.startswith("limit near, act now: the container ")
+    assert [alert.subject for alert in rig.heard.alerts if alert.name == "exhaustion"] == ["shared", "shared"]
