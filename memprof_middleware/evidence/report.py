@@ -9,6 +9,7 @@ from memprof_middleware.analysis.history import History
 from memprof_middleware.config import Config
 from memprof_middleware.model import Alert, Forecast, Leak, MemoryMetrics, MemorySnapshot, Outlook, RouteGrowth
 from memprof_middleware.text.conditions import describe
+from memprof_middleware.text.headline import hours_in_words
 from memprof_middleware.text.moments import utc
 from memprof_middleware.text.sparkline import sparkline
 from memprof_middleware.text.version import package_version
@@ -160,8 +161,9 @@ def _forecast(forecast: Forecast) -> Iterator[str]:
 
 def _coming(outlook: Outlook, whose: str) -> Iterator[str]:
     if outlook.span:
+        seen = hours_in_words(outlook.seen_hours or 0.0)
         yield (
-            f"  the end {whose} is reached in {outlook.span} at the pace of the last {outlook.seen_hours:.0f} h"
+            f"  the end {whose} is reached in {outlook.span} at the pace of the last {seen}"
             f" ({outlook.mb_per_hour:+,.1f} MB an hour)"
         )
     if outlook.novelty is not None and outlook.novelty > UNUSUAL:

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from memprof_middleware.analysis.buckets import Buckets
 from memprof_middleware.analysis.sharing import SharedMemory, shared_memory
 from memprof_middleware.config import Config
 from memprof_middleware.failures import Failures
-from memprof_middleware.limits.forecast import outlook
-from memprof_middleware.model import MB, Condition, Forecast, MemoryMetrics, MemorySnapshot, Outlook, WorkerSummary
+from memprof_middleware.limits.fast import Recent
+from memprof_middleware.limits.forecast import outlook, with_reach
+from memprof_middleware.model import (
+    MB,
+    Condition,
+    Forecast,
+    Leak,
+    MemoryMetrics,
+    MemorySnapshot,
+    Outlook,
+    WorkerSummary,
+)
 from memprof_middleware.model.urgency import fill_urgency
-from memprof_middleware.text.conditions import exhaustion_message, restart
+from memprof_middleware.text.conditions import cause_of, exhaustion_message, exhaustion_over, restart
 
 CONDITION = "exhaustion"
+# A leak that takes so large a part of the growth is what fills a limit.
+_MOST = 0.5
 _HORIZON_SECONDS = 86400.0
 _SOON_SECONDS = 3600.0
 # Whether the growth of a period, in seconds, ends by itself before so many bytes are used.
@@ -55,13 +67,16 @@ class Capacity:
         self._adopt(forecast)
         return self._ahead([("shared", "all workers together reach", forecast.shared)])
 
-    def see(self, snapshot: MemorySnapshot, others: Sequence[WorkerSummary], own: str) -> list[Condition]:
+    def see(
+        self, snapshot: MemorySnapshot, others: Sequence[WorkerSummary], own: str, leaks: Iterable[Leak] = ()
+    ) -> list[Condition]:
         """Count a snapshot in and judge anew; the same one again changes nothing.
 
         Args:
             snapshot: the last one of this process.
             others: what the server's other workers tell.
             own: the label of this worker.
+            leaks: what is reported of this process.
 
         Returns:
             The limits that will be reached within a day.
@@ -80,12 +95,24 @@ class Capacity:
         if shared is not None and (shared.contained or others):  # alone, the worker's own limit says it all
             who = "the container reaches" if shared.contained else f"{len(others) + 1} workers together reach"
             subjects.append(("shared", who, self._all.outlook))
-        return self._ahead(subjects, restart(snapshot.pid))
+        most = max(leaks, key=lambda leak: leak.bytes_per_hour, default=None)
+        return self._ahead(subjects, restart(snapshot.pid), most)
 
-    def _ahead(self, subjects: Sequence[tuple[str, str, Outlook | None]], advice: str = "") -> list[Condition]:
+    def over(self) -> dict[str, str]:
+        """Why limits are not near, by subject; asked where one has been."""
+        seen = {} if self.forecast is None else {"worker": self.forecast.worker, "shared": self.forecast.shared}
+        return {
+            subject: exhaustion_over(one.used_mb, one.limit_mb)
+            for subject, one in seen.items()
+            if one is not None and one.limit_mb is not None and one.low_seconds is None
+        }
+
+    def _ahead(
+        self, subjects: Sequence[tuple[str, str, Outlook | None]], advice: str = "", most: Leak | None = None
+    ) -> list[Condition]:
         """The limits that will be reached within a day."""
         return [
-            _condition(subject, who, seen, advice, self._config)
+            _condition(subject, who, seen, advice, self._config, most)
             for subject, who, seen in subjects
             if seen is not None and seen.low_seconds is not None and seen.low_seconds < _HORIZON_SECONDS
         ]
@@ -131,23 +158,30 @@ class _Figure:
     """One series with its outlook."""
 
     def __init__(self, past: Buckets | None = None, outlook: Outlook | None = None) -> None:
-        self.past = past or Buckets()
+        self.past, self._recent = past or Buckets(), Recent()
         self.outlook: Outlook | None = outlook
+        self._slow: Outlook | None = outlook  # by hours
         self._judged: tuple[int, float | None] | None = None  # the open bucket and the limit at the last judgement
 
     def see(
         self, timestamp: float, used_mb: float, limit_mb: float | None, ends_before: EndsBefore | None = None
     ) -> bool:
-        """Count in, and judge again if a bucket was closed; true if the clock went back."""
+        """Count in, and judge again: by hours if a bucket was closed; true if the clock went back."""
         went_back = self.past.add(timestamp, used_mb)
-        now = self.past.newest, limit_mb
-        before = self.outlook
-        if before is None or went_back or now != self._judged or (limit_mb is not None and used_mb >= limit_mb):
-            reported = before is not None and before.low_seconds is not None
+        self._recent.add(timestamp, used_mb)
+        now, before = (self.past.newest, limit_mb), self.outlook
+        was_told = before is not None and before.low_seconds is not None
+        if self._slow is None or went_back or now != self._judged or (limit_mb is not None and used_mb >= limit_mb):
+            reported = self._slow is not None and self._slow.low_seconds is not None
             found, self._judged = outlook(self.past, used_mb, limit_mb, reported=reported), now
-            self.outlook = _without_end(found) if ends_before is not None and _ends(found, ends_before) else found
-        else:
-            self.outlook = dataclasses.replace(before, used_mb=used_mb)
+            self._slow = with_reach(found, None) if ends_before is not None and _ends(found, ends_before) else found
+        self._slow = dataclasses.replace(self._slow, used_mb=used_mb)
+        self.outlook = self._slow
+        if self._slow.low_seconds is None and limit_mb is not None and used_mb < limit_mb:
+            reach = self._recent.time_to_limit(limit_mb, self.past, reported=was_told)
+            found = with_reach(self._slow, reach)
+            if reach is not None and not (ends_before is not None and _ends(found, ends_before)):
+                self.outlook = found
         return went_back
 
 
@@ -158,13 +192,11 @@ def _ends(seen: Outlook, ends_before: EndsBefore) -> bool:
     return ends_before(seen.headroom_mb * MB, 3600 * (seen.seen_hours or 0.0))
 
 
-def _without_end(seen: Outlook) -> Outlook:
-    return dataclasses.replace(seen, low_seconds=None, high_seconds=None, mb_per_hour=None, seen_hours=None)
-
-
-def _condition(subject: str, who: str, seen: Outlook, advice: str, config: Config) -> Condition:
+def _condition(subject: str, who: str, seen: Outlook, advice: str, config: Config, most: Leak | None) -> Condition:
     low, hours = seen.low_seconds or 0.0, seen.seen_hours or 0.0
     high, per_hour = seen.high_seconds or low, seen.mb_per_hour or 0.0
+    fills = most is not None and subject == "worker" and most.bytes_per_hour >= _MOST * per_hour * MB
+    cause = cause_of(most) if most is not None and fills else ""
     percent = 100 * seen.used_mb / seen.limit_mb if seen.limit_mb else None
     urgent = seen.urgency(fill_urgency(percent, config.heap_warning_percent, config.heap_critical_percent))
     return Condition(
@@ -172,7 +204,7 @@ def _condition(subject: str, who: str, seen: Outlook, advice: str, config: Confi
         "critical" if low < _SOON_SECONDS else "high",
         low,
         _HORIZON_SECONDS,
-        exhaustion_message(who, seen.limit_mb or 0.0, low, high, seen.used_mb, per_hour, hours),
+        exhaustion_message(who, seen.limit_mb or 0.0, low, high, seen.used_mb, per_hour, hours, cause),
         subject,
         urgency=urgent,
         limit_seconds=low,

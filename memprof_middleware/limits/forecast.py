@@ -8,6 +8,7 @@ bench-forecast`` measures what that gains beside other methods; docs/capacity.md
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from itertools import pairwise
@@ -20,10 +21,10 @@ _PER_HOUR = 3600 // BUCKET_SECONDS
 # Hours that are looked at, and the shorter period that must agree with each. The first one stands for itself; three
 # hours are there for leaks that take less than six from start to end.
 _PERIODS = ((1, 1), (3, 1), (6, 1), (24, 6))
-_CELLS = 24  # points that a period is merged to
+CELLS = 24  # points that a period is merged to
 _FULL = 0.75  # the part of them that must have been measured
-_TAU = 0.5  # how steadily the floor must rise: 1 is always, 0 is as often down as up
-_AHEAD = 0.5  # how far ahead a period is trusted, as a part of its length
+TAU = 0.5  # how steadily the floor must rise: 1 is always, 0 is as often down as up
+AHEAD = 0.5  # how far ahead a period is trusted, as a part of its length
 _CEILING, _FLOOR = 0.9, 0.1  # the band around a slope
 # Quantiles of the slopes that make the range, and the most that its late end is beyond what is trusted. Measured so
 # that the truth lies in four ranges of five.
@@ -44,10 +45,10 @@ class Reach(NamedTuple):
     low: float
     high: float
     mb_per_hour: float
-    hours: int
+    hours: float
 
 
-class _Line(NamedTuple):
+class Line(NamedTuple):
     """A period: hours before its end, floor and ceiling of each cell; all slopes of the floor, in order; its tau."""
 
     points: Sequence[tuple[float, float, float]]
@@ -64,6 +65,12 @@ class _Line(NamedTuple):
         slope = _quantile(self.slopes, part)
         return _hours_to(limit_mb, _quantile(sorted(low - slope * at for at, low, _ in self.points), _FLOOR), slope)
 
+    def reach(self, limit_mb: float, hours: float, ahead: float) -> Reach:
+        """The range, for a period of so many hours that is trusted so many ahead."""
+        early = self.ceiling_reaches(limit_mb, _STEEP)
+        late = min(max(early, self.floor_reaches(limit_mb, _FLAT)), _LATEST * ahead)
+        return Reach(3600 * early, 3600 * late, _quantile(self.slopes, 0.5), hours)
+
 
 def outlook(past: Buckets, used_mb: float, limit_mb: float | None, *, reported: bool = False) -> Outlook:
     """The outlook for one limit.
@@ -76,14 +83,17 @@ def outlook(past: Buckets, used_mb: float, limit_mb: float | None, *, reported: 
     """
     closed = past.closed()
     reach = None if limit_mb is None or used_mb >= limit_mb else time_to_limit(closed, limit_mb, reported=reported)
-    return Outlook(
-        used_mb=used_mb,
-        limit_mb=limit_mb,
+    return with_reach(Outlook(used_mb=used_mb, limit_mb=limit_mb, novelty=novelty(closed, limit_mb)), reach)
+
+
+def with_reach(seen: Outlook, reach: Reach | None) -> Outlook:
+    """The outlook with another range, or without one."""
+    return dataclasses.replace(
+        seen,
         low_seconds=reach and reach.low,
         high_seconds=reach and reach.high,
         mb_per_hour=reach and reach.mb_per_hour,
         seen_hours=reach and float(reach.hours),
-        novelty=novelty(closed, limit_mb),
     )
 
 
@@ -112,15 +122,13 @@ def _reach(buckets: Sequence[Bucket], limit_mb: float) -> Reach | None:
     """The longest period that can be trusted decides; its shorter one, which is nearer to now, gives the range."""
     for hours, shorter in reversed(_PERIODS):
         line = _line(buckets, hours)
-        if line is None or line.tau < _TAU:
+        if line is None or line.tau < TAU:
             continue
         check = line if shorter == hours else _line(buckets, shorter)
-        ahead = _AHEAD * hours
+        ahead = AHEAD * hours
         if check is None or max(one.ceiling_reaches(limit_mb) for one in (line, check)) > ahead:
             continue
-        early = check.ceiling_reaches(limit_mb, _STEEP)
-        late = min(max(early, check.floor_reaches(limit_mb, _FLAT)), _LATEST * ahead)
-        return Reach(3600 * early, 3600 * late, _quantile(line.slopes, 0.5), hours)
+        return check.reach(limit_mb, hours, ahead)._replace(mb_per_hour=_quantile(line.slopes, 0.5))
     return None
 
 
@@ -130,11 +138,11 @@ def _hours_to(limit_mb: float, level_mb: float, slope: float) -> float:
     return (limit_mb - level_mb) / slope if slope > 1e-6 * limit_mb else math.inf
 
 
-def _line(buckets: Sequence[Bucket], hours: int) -> _Line | None:
+def _line(buckets: Sequence[Bucket], hours: int) -> Line | None:
     """The floor over the last hours; ``None`` where too little of them was measured."""
     if not buckets:
         return None
-    width = max(1, hours * _PER_HOUR // _CELLS)
+    width = max(1, hours * _PER_HOUR // CELLS)
     last = buckets[-1].number
     cells: dict[int, list[Bucket]] = {}
     for bucket in reversed(buckets):
@@ -153,7 +161,7 @@ def _line(buckets: Sequence[Bucket], hours: int) -> _Line | None:
         for cell in reversed(cells.values())
     ]
     slopes, tau = slopes_between([at for at, _, _ in points], [low for _, low, _ in points])
-    return _Line(points, slopes, tau)
+    return Line(points, slopes, tau)
 
 
 def slopes_between(times: Sequence[float], values: Sequence[float]) -> tuple[list[float], float]:

@@ -50,8 +50,10 @@ class Outlook(Value):
         """The range for people: ``40 min to 2.5 h``; empty if there is none."""
         if self.low_seconds is None or self.high_seconds is None:
             return ""
-        ends = (self.low_seconds, self.high_seconds)
-        low, high = (f"{s / 60:.0f} min" if s < 5400 else f"{s / 3600:.1f} h" for s in ends)
+        low, high = (
+            f"{s:.0f} s" if s < 90 else f"{s / 60:.0f} min" if s < 5400 else f"{s / 3600:.1f} h"
+            for s in (self.low_seconds, self.high_seconds)
+        )
         return low if low == high else f"{low} to {high}"
 
 

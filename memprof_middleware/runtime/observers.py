@@ -88,7 +88,10 @@ class Observers:
         """The forecast: each limit that will be reached within a day."""
         if beat.snapshot is None:
             return Conditions()
-        return Conditions((EXHAUSTION,), self._features.capacity.see(beat.snapshot, beat.siblings, beat.worker))
+        capacity, reported = self._features.capacity, self._features.triage.reported(self._features.leaks.leaks)
+        leaks = [leak for leak in reported if leak.notable]
+        found = capacity.see(beat.snapshot, beat.siblings, beat.worker, leaks)
+        return Conditions((EXHAUSTION,), found, capacity.over())
 
     def _habits(self, beat: Beat) -> Conditions:
         """The usual figures of the application: learned for the thresholds, and no condition."""

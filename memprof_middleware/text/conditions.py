@@ -206,13 +206,32 @@ def route_names(leak: RouteLeak) -> str:
 
 
 def exhaustion_message(
-    who: str, limit_mb: float, low_seconds: float, high_seconds: float, used_mb: float, mb_per_hour: float, hours: float
+    who: str,
+    limit_mb: float,
+    low_seconds: float,
+    high_seconds: float,
+    used_mb: float,
+    mb_per_hour: float,
+    hours: float,
+    cause: str = "",
 ) -> str:
-    """When a limit is reached by a forecast, from its early to its late end."""
+    """When a limit is reached by a forecast, from its early to its late end, and what is likely to fill it."""
     ends_at = [hours_in_words(seconds / 3600) for seconds in (low_seconds, high_seconds)]
     span = " to ".join(dict.fromkeys(ends_at))
     figures = f"{used_mb:.0f} MiB, +{memory(mb_per_hour * MB)} an hour over {hours_in_words(hours)}"
-    return f"{who} {limit_mb:.0f} MiB in {span} ({figures})"
+    return f"{who} {limit_mb:.0f} MiB in {span} ({figures})" + (f". {cause}" if cause else "")
+
+
+def exhaustion_over(used_mb: float, limit_mb: float) -> str:
+    """Why a limit is not near any more."""
+    figures = f"{used_mb:.0f} of {limit_mb:.0f} MiB"
+    return f"the limit is reached, {figures}" if used_mb >= limit_mb else f"memory grows no longer so fast, {figures}"
+
+
+def cause_of(leak: Leak) -> str:
+    """What fills a limit, by what is known of it so far."""
+    told = plain(headline(leak))
+    return f"{'Likely, a suspicion' if leak.state == 'suspected' else 'By a confirmed leak'}: {told}"
 
 
 def describe(leak: Leak) -> str:
@@ -221,12 +240,23 @@ def describe(leak: Leak) -> str:
 
 
 def _decided(leak: Leak) -> str:
-    """When a suspicion is decided, at this pace."""
+    """When a suspicion is decided, at this pace; or that the limit is reached before."""
+    hours = _decided_hours(leak)
+    if hours is not None and leak.hours_left is not None and leak.hours_left < hours:
+        return f"{limit(leak.hours_left)}, before this is decided"
     if leak.decided_requests is not None:
         return f"decided after about {several(_rounded(leak.decided_requests), 'more request')}"
     if leak.decided_seconds is not None:
         return f"decided in about {hours_in_words(leak.decided_seconds / 3600)}"
     return ""
+
+
+def _decided_hours(leak: Leak) -> float | None:
+    if leak.decided_requests is None:
+        return None if leak.decided_seconds is None else leak.decided_seconds / 3600
+    if not leak.growth_per_request or leak.growth_per_hour <= 0:
+        return None
+    return leak.decided_requests * leak.growth_per_request / leak.growth_per_hour
 
 
 def _rounded(value: float) -> int:

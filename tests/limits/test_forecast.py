@@ -75,7 +75,7 @@ def test_a_period_is_trusted_half_its_length_ahead():
 
 
 def test_little_past_says_nothing():
-    """Before most of an hour was seen there is no range, however steep the climb; nor without a past."""
+    """Before most of an hour was seen the buckets give no range, however steep the climb; nor without a past."""
     assert seen(lambda h: 300 + 800 * h, 0.7).low_seconds is None
     assert outlook(Buckets(), 10.0, LIMIT) == Outlook(used_mb=10.0, limit_mb=LIMIT)
 

@@ -9,7 +9,7 @@ import pytest
 
 from memprof_middleware import Leak
 from memprof_middleware.model import MB, Estimate, FedBy, RouteGrowth, RouteLeak
-from memprof_middleware.text.conditions import growth_message, leak_message, route_message
+from memprof_middleware.text.conditions import cause_of, exhaustion_message, growth_message, leak_message, route_message
 
 CONFIRMED: dict[str, Any] = {"state": "confirmed", "bytes_per_hour": 8.5 * MB, "hours_left": 3.6}
 
@@ -132,3 +132,30 @@ def test_a_route_that_feeds_little_is_not_the_cause():
         "Memory limit in about 3.6 h at this pace"
     )
     assert lines[1].startswith("shop.SESSIONS keeps one Session for each GET /a: +1,920 an hour")
+
+
+@pytest.mark.parametrize(
+    ("decided", "ends"),
+    [
+        ({"decided_seconds": 1440.0}, "memory limit in about 2 min at this pace, before this is decided"),
+        ({"decided_seconds": 60.0}, "decided in about 1 min"),
+        ({"decided_requests": 1920.0, "growth_per_request": 1.0}, "memory limit in about 2 min at this pace, before"),
+        ({"decided_requests": 19.0, "growth_per_request": 1.0}, "decided after about 19 more requests"),
+        ({"decided_seconds": 1440.0, "hours_left": None}, "decided in about 24 min"),
+    ],
+)
+def test_a_suspicion_tells_what_comes_first(decided, ends):
+    """The limit, if it is reached before the suspicion is decided; to wait for that would be no advice."""
+    said = leak_message(leak(**{"state": "suspected", "hours_left": 0.03, **decided}))
+    assert ends in said
+    assert ("decided in" in said or "decided after" in said) is ends.startswith("decided")
+
+
+@pytest.mark.parametrize(
+    ("state", "begins"), [("suspected", "Likely, a suspicion: "), ("confirmed", "By a confirmed leak: ")]
+)
+def test_a_forecast_names_what_is_known_of_the_cause(state, begins):
+    """As a suspicion where it is one."""
+    said = exhaustion_message("process 7 reaches", 900, 60, 90, 600, 9000, 0.03, cause_of(leak(state=state)))
+    assert said.startswith("process 7 reaches 900 MiB in 1 min to 2 min (600 MiB, +8.8 GiB an hour over 2 min). ")
+    assert f". {begins}Session objects are never freed" in said
