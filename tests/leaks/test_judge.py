@@ -135,6 +135,52 @@ def test_fourteen_small_objects_do_not_stand_for_all_memory() -> None:
         assert passing(process.run(170)) == [leading], name
 
 
+@pytest.mark.parametrize(
+    ("holds", "each", "number", "leading"),
+    [
+        (("app.Partner", "builtins.list"), 400, 1, NATIVE),
+        (("app.Partner",), 400, 1, "builtins.list"),  # they are somewhere else
+        (("app.Partner", "builtins.list"), 400, 20, "builtins.list"),  # there are more than these entries can have
+    ],
+)
+def test_memory_is_not_put_to_what_a_weighed_container_holds(
+    holds: tuple[str, ...], each: float, number: int, leading: str
+) -> None:
+    """Partners of 400 bytes have a list each. Lists are never in lockstep with them: all that runs makes some."""
+    process = Process()
+    process.native = lambda minute: MB * (minute + 3 * (minute % 5))
+    process.keeps("app.PARTNERS", lambda minute: 7 * minute, each, holds=holds)
+    process.types["builtins.list"] = lambda minute: 900 + 7 * number * (minute + 3 * (minute % 5))
+    assert passing(process.run(170)) == [leading]
+
+
+@pytest.mark.parametrize(
+    ("objects", "bound", "found"),
+    [
+        (1, None, ["shop.BY_ID"]),
+        (2, None, ["shop.BY_ID", "shop.SENT"]),  # each has its own
+        (1, 10**9, []),  # one of them ends: half of the memory is no leak yet
+    ],
+)
+def test_what_two_containers_hold_is_one_leak(objects: int, bound: int | None, found: list[str]) -> None:
+    """A dict by number and a deque of pairs hold the same shipments: the memory is not half of the one's."""
+    process = Process()
+
+    def shipments(minute: int) -> float:
+        return 40.0 * minute + 20 * (minute % 3)
+
+    process.keeps("shop.SENT", shipments, 25_000, holds=("builtins.tuple", "shop.Shipment"))
+    process.keeps("shop.BY_ID", shipments, 24_000, holds=("shop.Shipment", "builtins.dict"), bound=bound)
+    process.types["shop.Shipment"] = lambda minute: objects * shipments(minute)
+    process.native = lambda minute: (objects - 2) * 24_000 * shipments(minute)
+    passed = [finding for finding in process.run(170) if finding.suspected]
+    assert sorted(finding.population.name for finding in passed) == found
+    if found == ["shop.BY_ID"]:
+        assert passed[0].confirmed
+        assert passed[0].gained == pytest.approx(25_000 * (shipments(170) - shipments(1)), rel=0.1)
+        assert {"shop.SENT", "shop.Shipment"} <= passed[0].population.names
+
+
 def test_what_lies_inside_a_container_weighs_with_it() -> None:
     """An index whose entries grow, too, takes what its lists take: the newest entries, which are weighed, are short."""
     process = Process()
