@@ -19,8 +19,8 @@ from memprof_middleware.model.value import valueclass
 _LEAST = 8.0
 # Two series are in lockstep if a line through them leaves no more than this part of the growth.
 _LOCKSTEP = 0.01
-# A type is of a container that holds it if a line leaves no more than this part of the growth, and what the collector
-# follows weighs so much at the least.
+# A builtin is of a container that holds it if a line leaves no more than this part of the growth, and it can be as light
+# as this.
 _HELD, _LEAST_BYTES = 0.1, 32.0
 # Two containers hold the same objects if there are no more of these than such a part of their entries: half is one for
 # each.
@@ -196,17 +196,18 @@ def _of_container(
 
 
 def _held(found: Iterable[Population], types: Mapping[str, Sequence[float]], past: Past) -> set[str]:
-    """Types of which a weighed container holds as many as there are more: what they weigh is known, it is in that.
+    """Builtins of which a weighed container holds as many as there are more: what they weigh is known, it is in that.
 
-    They need not be in lockstep with it, as counts of lists and dicts, which all that runs uses, never are; but memory,
-    which knows no type, must not be put to them because both grow.
+    Lists and dicts, which all that runs uses, are never in lockstep with it. A type of C code may have memory of its own:
+    an image says nothing of its size.
     """
     return {
         name
         for one in found
         if one.entry_bytes is not None
         for name in past.containers[one.name].holds
-        if name in types
+        if name.startswith(_BUILTINS)
+        and name in types
         and _LEAST_BYTES * _gain(types[name]) <= one.entry_bytes * _reach(one.values)
         and misfit(one.values, types[name]) <= _HELD
     }

@@ -136,21 +136,22 @@ def test_fourteen_small_objects_do_not_stand_for_all_memory() -> None:
 
 
 @pytest.mark.parametrize(
-    ("holds", "each", "number", "leading"),
+    ("kind", "holds", "number", "leading"),
     [
-        (("app.Partner", "builtins.list"), 400, 1, NATIVE),
-        (("app.Partner",), 400, 1, "builtins.list"),  # they are somewhere else
-        (("app.Partner", "builtins.list"), 400, 20, "builtins.list"),  # there are more than these entries can have
+        ("builtins.list", ("app.Partner", "builtins.list"), 1, NATIVE),
+        ("builtins.list", ("app.Partner",), 1, "builtins.list"),  # they are somewhere else
+        ("builtins.list", ("app.Partner", "builtins.list"), 20, "builtins.list"),  # more than these entries can have
+        ("imaging.Image", ("app.Partner", "imaging.Image"), 1, "imaging.Image"),  # its size is C code's
     ],
 )
 def test_memory_is_not_put_to_what_a_weighed_container_holds(
-    holds: tuple[str, ...], each: float, number: int, leading: str
+    kind: str, holds: tuple[str, ...], number: int, leading: str
 ) -> None:
     """Partners of 400 bytes have a list each. Lists are never in lockstep with them: all that runs makes some."""
     process = Process()
     process.native = lambda minute: MB * (minute + 3 * (minute % 5))
-    process.keeps("app.PARTNERS", lambda minute: 7 * minute, each, holds=holds)
-    process.types["builtins.list"] = lambda minute: 900 + 7 * number * (minute + 3 * (minute % 5))
+    process.keeps("app.PARTNERS", lambda minute: 7 * minute, 400, holds=holds)
+    process.types[kind] = lambda minute: 900 + 7 * number * (minute + 3 * (minute % 5))
     assert passing(process.run(170)) == [leading]
 
 
