@@ -19,8 +19,8 @@ from memprof_middleware.model.value import valueclass
 _LEAST = 8.0
 # Two series are in lockstep if a line through them leaves no more than this part of the growth.
 _LOCKSTEP = 0.01
-# A builtin is of a container that holds it if a line leaves no more than this part of the growth, and it can be as light
-# as this.
+# A builtin is of a container that holds it if a line leaves no more than this part of the growth. It can be as light as
+# this.
 _HELD, _LEAST_BYTES = 0.1, 32.0
 # Two containers hold the same objects if there are no more of these than such a part of their entries: half is one for
 # each.
@@ -198,8 +198,8 @@ def _of_container(
 def _held(found: Iterable[Population], types: Mapping[str, Sequence[float]], past: Past) -> set[str]:
     """Builtins of which a weighed container holds as many as there are more: what they weigh is known, it is in that.
 
-    Lists and dicts, which all that runs uses, are never in lockstep with it. A type of C code may have memory of its own:
-    an image says nothing of its size.
+    Lists and dicts, which all that runs uses, are never in lockstep with it. A type of C code may have memory of its
+    own: an image says nothing of its size.
     """
     return {
         name
