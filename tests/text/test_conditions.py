@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from memprof_middleware import Leak
-from memprof_middleware.model import MB, Estimate, FedBy, RouteGrowth, RouteLeak
-from memprof_middleware.text.conditions import growth_message, leak_message, route_message
+from memprof_middleware.model import MB, Condition, Estimate, FedBy, RouteGrowth, RouteLeak
+from memprof_middleware.text.conditions import ends, growth_message, leak_message, route_message
 
 CONFIRMED: dict[str, Any] = {"state": "confirmed", "bytes_per_hour": 8.5 * MB, "hours_left": 3.6}
 
@@ -132,3 +132,20 @@ def test_a_route_that_feeds_little_is_not_the_cause():
         "Memory limit in about 3.6 h at this pace"
     )
     assert lines[1].startswith("shop.SESSIONS keeps one Session for each GET /a: +1,920 an hour")
+
+
+@pytest.mark.parametrize(
+    ("name", "met", "why", "told"),
+    [
+        ("exhaustion", True, "", "no limit is foreseen to be reached within a day (reported as: 300 MiB)"),
+        ("heap_growth", True, "", "memory no longer grows as a leak does (reported as: 300 MiB)"),
+        ("route_leak", True, "its growth was freed", "its growth was freed"),
+        ("shared_critical", True, "", "it is not measured any more (reported as: 300 MiB)"),
+        ("shared_critical", False, "", "200 MiB"),
+    ],
+)
+def test_an_end_says_what_is_so_now(name: str, met: bool, why: str, told: str) -> None:
+    """A forecast that is made no more was measured all the same; only a figure of now is told as one."""
+    began = Condition(name, "high", 90, 80, "300 MiB")
+    line = ends(dataclasses.replace(began, message="200 MiB", met=met), began, 7200, why)
+    assert line.partition(": ")[2] == told
