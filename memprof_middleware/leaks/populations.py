@@ -19,12 +19,11 @@ from memprof_middleware.model.value import valueclass
 _LEAST = 8.0
 # Two series are in lockstep if a line through them leaves no more than this part of the growth.
 _LOCKSTEP = 0.01
-# A builtin is of a container that holds it if a line leaves no more than this part of the growth. It can be as light as
-# this.
+# A type may be of a container that holds it if a line leaves no more than this part of the growth. One of it may be as
+# light as this.
 _HELD, _LEAST_BYTES = 0.1, 32.0
-# Two containers hold the same objects if there are no more of these than such a part of their entries: half is one for
-# each.
-_ONCE = 0.75
+# Two containers hold the same objects if there are as many of these as entries in one of them, up to such a part.
+_ONCE = 0.25
 # Two counts are twins if what one adds from look to look leaves so little of what the other adds: this part of what
 # chance would leave if each went its own way, since two straight lines are in lockstep whatever draws them.
 _TWINS = 0.3
@@ -258,7 +257,7 @@ def _without_copies(found: Iterable[Population], types: Mapping[str, Sequence[fl
     """
     kept: list[Population] = []
     for one in sorted(found, key=lambda one: (_depth(one, past), len(one.name), one.name)):
-        home = next((index for index, other in enumerate(kept) if _hold_the_same(one, other, types)), None)
+        home = next((index for index, other in enumerate(kept) if _hold_the_same(one, other, types, past)), None)
         if home is None:
             kept.append(one)
             continue
@@ -275,12 +274,16 @@ def _depth(one: Population, past: Past) -> int:
     return next((index for index, name in enumerate(holds) if not name.startswith(_BUILTINS)), len(holds))
 
 
-def _hold_the_same(one: Population, other: Population, types: Mapping[str, Sequence[float]]) -> bool:
-    """Whether two containers that grow in lockstep have objects of one type, of which there are too few for both."""
+def _hold_the_same(one: Population, other: Population, types: Mapping[str, Sequence[float]], past: Past) -> bool:
+    """Whether two containers that grow in lockstep have objects of one type, of which there are enough for one only."""
     if one.bound is not None or other.bound is not None or not lockstep(one.values, other.values):
         return False
-    both = _reach(one.values) + _reach(other.values)
-    return any(_gain(types[name]) <= _ONCE * both for name in one.also if name in types and name in other.also)
+    both = {*past.containers[one.name].holds} & {*past.containers[other.name].holds}
+    each = (_reach(one.values) + _reach(other.values)) / 2
+    return any(
+        abs(_gain(types[name]) - each) <= _ONCE * each and misfit(one.values, types[name]) <= _HELD
+        for name in both & types.keys()
+    )
 
 
 def _entry_bytes(one: Population, twins_of_it: Sequence[Population]) -> float | None:

@@ -156,14 +156,15 @@ def test_memory_is_not_put_to_what_a_weighed_container_holds(
 
 
 @pytest.mark.parametrize(
-    ("objects", "bound", "found"),
+    ("objects", "once", "bound", "found"),
     [
-        (1, None, ["shop.BY_ID"]),
-        (2, None, ["shop.BY_ID", "shop.SENT"]),  # each has its own
-        (1, 10**9, []),  # one of them ends: half of the memory is no leak yet
+        (1, True, None, ["shop.BY_ID"]),
+        (2, False, None, ["shop.BY_ID", "shop.SENT"]),  # each has its own
+        (0.6, False, None, ["shop.BY_ID", "shop.SENT"]),  # three of ten entries have one, of their own
+        (1, True, 10**9, []),  # one of them ends: half of the memory is no leak yet
     ],
 )
-def test_what_two_containers_hold_is_one_leak(objects: int, bound: int | None, found: list[str]) -> None:
+def test_what_two_containers_hold_is_one_leak(objects: float, once: bool, bound: int | None, found: list[str]) -> None:
     """A dict by number and a deque of pairs hold the same shipments: the memory is not half of the one's."""
     process = Process()
 
@@ -172,14 +173,14 @@ def test_what_two_containers_hold_is_one_leak(objects: int, bound: int | None, f
 
     process.keeps("shop.SENT", shipments, 25_000, holds=("builtins.tuple", "shop.Shipment"))
     process.keeps("shop.BY_ID", shipments, 24_000, holds=("shop.Shipment", "builtins.dict"), bound=bound)
-    process.types["shop.Shipment"] = lambda minute: objects * shipments(minute)
-    process.native = lambda minute: (objects - 2) * 24_000 * shipments(minute)
+    process.types["shop.Shipment"] = lambda minute: objects * (shipments(minute) + 250 * (minute % 2))
+    process.native = lambda minute: -24_000 * shipments(minute) if once else 0.0
     passed = [finding for finding in process.run(170) if finding.suspected]
     assert sorted(finding.population.name for finding in passed) == found
     if found == ["shop.BY_ID"]:
         assert passed[0].confirmed
         assert passed[0].gained == pytest.approx(25_000 * (shipments(170) - shipments(1)), rel=0.1)
-        assert {"shop.SENT", "shop.Shipment"} <= passed[0].population.names
+        assert "shop.SENT" in passed[0].population.names
 
 
 def test_what_lies_inside_a_container_weighs_with_it() -> None:

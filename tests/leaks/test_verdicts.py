@@ -105,7 +105,7 @@ def test_what_was_said_of_other_things_is_not_said_of_these(name: str, held: str
 
 
 def test_what_holds_the_same_elsewhere_is_told_with_it() -> None:
-    """So that it is not listed as another one; builtins, which all leaks have, and types in step with memory are not."""
+    """So that it is not listed beside it; builtins, which all leaks have, and types in step with memory may be."""
     also = ("shop.RECENT", "shop.Session", "builtins.list")
     for kind, told in (("container", ["shop.SESSIONS", "shop.RECENT"]), ("native", [])):
         one = Population("shop.SESSIONS", kind, [100.0, 10_600.0], also)  # type: ignore[arg-type]
