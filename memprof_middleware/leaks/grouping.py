@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from memprof_middleware.leaks.growth import Growth
+from memprof_middleware.leaks.room import Room
 from memprof_middleware.model.holders import HELD_NATIVE, HIDDEN, NO_PATH
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.text.subject import MUTE
@@ -54,6 +55,7 @@ class Scene:
             number says nothing.
         complete: all that the program keeps was looked at, from all roots.
         named: what types of the interpreter stand for: frames by their function.
+        room: of the process; ``None``: not known yet.
     """
 
     holders: Mapping[str, Sequence[tuple[str, float]]]
@@ -63,6 +65,13 @@ class Scene:
     in_step: Callable[[str, str], bool] = lambda _a, _b: False
     complete: bool = True
     named: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    room: Room | None = None
+
+    def bound(self, place: Place) -> int | None:
+        """The most entries that a place takes, by its own word and before memory runs out: a billion is no bound."""
+        if place.bound is None or self.room is None or self.room.holds(place.bound * (place.entry_bytes or 0.0)):
+            return place.bound
+        return None
 
 
 def root_of(path: str) -> str:

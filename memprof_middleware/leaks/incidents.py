@@ -27,6 +27,8 @@ _FAR = 1000
 _PATH_PER_REQUEST, _PATH_PER_SNAPSHOT = 0.02, 2.0
 # One leaked object or entry explains so many bytes, if nobody has weighed it; else so many times its weight.
 _BYTES_EACH, _AROUND = 16_384.0, 3.0
+# What the entries of a container are made of.
+_OWN = frozenset({"untracked", "native"})
 # Bytes of a block of Python's allocator, rather many; and how many blocks an entry has at least, with its key.
 _BLOCK_BYTES, _BLOCKS_EACH = 256.0, 2
 
@@ -40,7 +42,7 @@ class Incident:
         others: what grows with it, the most telling first.
         root: the container or other place that holds it; empty: not known.
         holder: the same for people, with the share of a sample that it explains.
-        bound: the most that the container takes, where it says so.
+        bound: the most that the container takes, where it says so and there is room for so many.
     """
 
     leader: Growth
@@ -94,11 +96,11 @@ def find_incidents(growths: Sequence[Growth], scene: Scene, told: Collection[str
     grouped = [_incident(root, members, shadows.get(root, []), scene) for root, members in groups.items()]
     bound = [incident for incident in grouped if incident.bound is not None]
     unbound = [incident for incident in grouped if incident.bound is None]
-    found = [incident for incident in unbound if _is_significant(incident, scene)]
-    for growth in growths:
-        counted = growth.kind in {"objects", "container"} or growth in buffers
+    memory = [growth for growth in growths if growth.kind not in {"objects", "container"} and growth not in buffers]
+    found = [one for one in unbound if _is_significant(one, scene) or _is_heavy(one, memory, scene)]
+    for growth in memory:
         # A cache that fills up to its maximum size is no incident, and holds memory all the same.
-        if not counted and (growth.name in told or not _is_explained(growth, [*found, *bound], scene)):
+        if growth.name in told or not _is_explained(growth, [*found, *bound], scene):
             place = _buffer_of(growth, buffers)
             found.append(Incident(growth, (), root=place, holder=place or _nobody(growth, scene)))
     return found
@@ -131,8 +133,8 @@ def _incident(root: str, members: Sequence[Growth], shadows: Sequence[Growth], s
     own = any(root_of(path) == root for path, _ in scene.holders.get(leader.name, ()))
     # What is in step with things that no path leads to may have a holder all the same.
     known = "" if root.startswith("?") or (root.startswith(NO_PATH) and not own) else root
-    bounds = [place.bound for path, place in scene.places.items() if root_of(path) == known and place.bound]
-    return Incident(leader, tuple(others), known, _holder(leader, known, scene), max(bounds) if bounds else None)
+    bounds = [scene.bound(place) or 0 for path, place in scene.places.items() if root_of(path) == known]
+    return Incident(leader, tuple(others), known, _holder(leader, known, scene), max(bounds, default=0) or None)
 
 
 def _order(growth: Growth, scene: Scene) -> tuple[float, int, int, float]:
@@ -174,13 +176,28 @@ def _is_significant(incident: Incident, scene: Scene) -> bool:
     return enough or leader.amount > _PATH_PER_SNAPSHOT * leader.snapshots
 
 
+def _is_heavy(incident: Incident, memory: Iterable[Growth], scene: Scene) -> bool:
+    """Whether the few entries of a container, as they were weighed, are most of some memory that grows."""
+    leader, place = incident.leader, scene.places.get(incident.leader.name)
+    if place is None or place.entry_bytes is None:
+        return False
+    own = place.entry_bytes * leader.rate
+    alike = (one for one in memory if one.kind in _OWN and (one.per_request is None) == (leader.per_request is None))
+    return any(2 * own >= growth.rate * _unit(growth) for growth in alike)
+
+
+def _unit(memory: Growth) -> float:
+    """The bytes of one of what memory is counted in."""
+    return _BLOCK_BYTES if memory.kind == "untracked" else 1.0
+
+
 def _is_explained(growth: Growth, incidents: Sequence[Incident], scene: Scene) -> bool:
     """Whether known growths account for the growth of memory."""
     if growth.kind == "native" and any(i.leader.kind in {"untracked", "native"} for i in incidents):
         return True
     if growth.kind == "fragmentation":
         return False
-    each, least = (_BLOCK_BYTES, _BLOCKS_EACH * _BLOCK_BYTES) if growth.kind == "untracked" else (1.0, 0.0)
+    least = _BLOCKS_EACH * _BLOCK_BYTES if growth.kind == "untracked" else 0.0
     known = [
         max(least, _weight(member, scene)) * member.rate
         for incident in incidents
@@ -188,7 +205,7 @@ def _is_explained(growth: Growth, incidents: Sequence[Incident], scene: Scene) -
         for member in (incident.leader, *incident.others)
         if (member.per_request is None) == (growth.per_request is None)
     ]
-    return sum(known) >= each * growth.rate / 2
+    return sum(known) >= _unit(growth) * growth.rate / 2
 
 
 def _weight(member: Growth, scene: Scene) -> float:

@@ -99,7 +99,7 @@ def _fits(one: Population, each: float, space: Room) -> bool:
     """Whether something ends by its own word before a limit is reached."""
     if one.bound is None or one.values[-1] > one.bound:
         return False
-    return space.left is None or one.bound * each <= max(space.left, space.total)
+    return space.holds(one.bound * each)
 
 
 class _Looker:

@@ -19,6 +19,11 @@ from memprof_middleware.model.value import valueclass
 _LEAST = 8.0
 # Two series are in lockstep if a line through them leaves no more than this part of the growth.
 _LOCKSTEP = 0.01
+# A type may be of a container that holds it if a line leaves no more than this part of the growth. One of it may be as
+# light as this.
+_HELD, _LEAST_BYTES = 0.1, 32.0
+# Two containers hold the same objects if there are as many of these as entries in one of them, up to such a part.
+_ONCE = 0.25
 # Two counts are twins if what one adds from look to look leaves so little of what the other adds: this part of what
 # chance would leave if each went its own way, since two straight lines are in lockstep whatever draws them.
 _TWINS = 0.3
@@ -83,8 +88,9 @@ def populations(past: Past, same_root: Callable[[str, str], bool]) -> list[Popul
     moving = {path: values for path, values in containers.items() if _moves(values)}
     types = {name: values for name in past.types(_MOST_TYPES) if _grows(values := past.counts(name))}
     found = [_of_container(path, values, past.containers[path], types, past, moving) for path, values in moving.items()]
-    found = _without_twins(found)
-    claimed = {name for one in found for name in one.also}
+    held = _held(found, types, past)
+    found = _without_copies(_without_twins(found), types, past)
+    claimed = held.union(*(one.also for one in found))
     left = {name: values for name, values in types.items() if name not in claimed}
     return found + _of_types(left, same_root, past)
 
@@ -188,6 +194,24 @@ def _of_container(
     )
 
 
+def _held(found: Iterable[Population], types: Mapping[str, Sequence[float]], past: Past) -> set[str]:
+    """Builtins of which a weighed container holds as many as there are more: what they weigh is known, it is in that.
+
+    Lists and dicts, which all that runs uses, are never in lockstep with it. A type of C code may have memory of its
+    own: an image says nothing of its size.
+    """
+    return {
+        name
+        for one in found
+        if one.entry_bytes is not None
+        for name in past.containers[one.name].holds
+        if name.startswith(_BUILTINS)
+        and name in types
+        and _LEAST_BYTES * _gain(types[name]) <= one.entry_bytes * _reach(one.values)
+        and misfit(one.values, types[name]) <= _HELD
+    }
+
+
 def _weight(path: str, seen: Seen, moving: Iterable[str]) -> float | None:
     """What an entry weighs: a young one; or one that is as old as most, where entries get heavier with age.
 
@@ -223,6 +247,43 @@ def _without_twins(found: Iterable[Population]) -> list[Population]:
     return [
         dataclasses.replace(one, entry_bytes=_entry_bytes(one, inner)) for one, inner in zip(kept, parts, strict=True)
     ]
+
+
+def _without_copies(found: Iterable[Population], types: Mapping[str, Sequence[float]], past: Past) -> list[Population]:
+    """Containers that hold the same objects are one, wherever they are: an index beside a queue of what is in it.
+
+    Each weighs as if all were its own, and memory would be shared out among them. That which holds the objects itself
+    tells, with the weight of the heaviest.
+    """
+    kept: list[Population] = []
+    for one in sorted(found, key=lambda one: (_depth(one, past), len(one.name), one.name)):
+        home = next((index for index, other in enumerate(kept) if _hold_the_same(one, other, types, past)), None)
+        if home is None:
+            kept.append(one)
+            continue
+        other = kept[home]
+        also = dict.fromkeys((*other.also, one.name, *one.also))
+        each = max(other.entry_bytes or 0.0, (one.entry_bytes or 0.0) * _reach(one.values) / _reach(other.values))
+        kept[home] = dataclasses.replace(other, also=tuple(also), entry_bytes=each or None)
+    return kept
+
+
+def _depth(one: Population, past: Past) -> int:
+    """How far below the entries of a container its first objects of a telling type are."""
+    holds = past.containers[one.name].holds
+    return next((index for index, name in enumerate(holds) if not name.startswith(_BUILTINS)), len(holds))
+
+
+def _hold_the_same(one: Population, other: Population, types: Mapping[str, Sequence[float]], past: Past) -> bool:
+    """Whether two containers that grow in lockstep have objects of one type, of which there are enough for one only."""
+    if one.bound is not None or other.bound is not None or not lockstep(one.values, other.values):
+        return False
+    both = {*past.containers[one.name].holds} & {*past.containers[other.name].holds}
+    each = (_reach(one.values) + _reach(other.values)) / 2
+    return any(
+        abs(_gain(types[name]) - each) <= _ONCE * each and misfit(one.values, types[name]) <= _HELD
+        for name in both & types.keys()
+    )
 
 
 def _entry_bytes(one: Population, twins_of_it: Sequence[Population]) -> float | None:

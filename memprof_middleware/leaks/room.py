@@ -53,6 +53,10 @@ class Room:
         """Whether nobody has set a limit, so that the process is compared with what it was."""
         return self.compared is not None
 
+    def holds(self, size: float) -> bool:
+        """Whether there is room for so many bytes before a limit is reached."""
+        return self.left is None or size <= max(self.left, self.total)
+
     def share(self, gained: float, seconds: float) -> float:
         """The part of the room that growth has taken; less of it where nobody has set a limit and none is near.
 

@@ -27,6 +27,7 @@ from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.holders import Holders
 from memprof_middleware.leaks.incidents import Incident
 from memprof_middleware.leaks.measuring import Measuring
+from memprof_middleware.leaks.room import Room
 from memprof_middleware.leaks.verdicts import has_ended, heap_per_hour, shared_out, verdict_of
 from memprof_middleware.leaks.whereabouts import Whereabouts
 from memprof_middleware.model import FedBy, Leak
@@ -64,8 +65,8 @@ class Telling:
         self._holders, self._whereabouts = holders, whereabouts
         self._routes: dict[str, tuple[float, FedBy]] = {}
 
-    def scene(self) -> Scene:
-        """What is known of names, holders and rhythm at this moment."""
+    def scene(self, room: Room | None = None) -> Scene:
+        """What is known of names, holders and rhythm at this moment, and of the room of the process."""
         measuring, probes = self._measuring, self._probes
         return Scene(
             self._holders.paths,
@@ -75,6 +76,7 @@ class Telling:
             self._in_step,
             measuring.exhaustive,
             self._holders.named,
+            room,
         )
 
     def rank(self) -> Callable[[str], float]:

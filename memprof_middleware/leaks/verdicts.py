@@ -205,9 +205,14 @@ def has_ended(leak: Leak, values: Sequence[float], load: Load) -> bool:
 
 
 def _also(incident: Incident, life: Life | None) -> tuple[str, ...]:
-    """What grows with it; and the memory that it was reported as, so that its alert goes on."""
-    names = [other.name for other in incident.others[:12]]
-    return (*names, life.was) if life is not None and life.was and life.was not in names else tuple(names)
+    """What grows with it, wherever it is held; and the memory that it was reported as, so that its alert goes on."""
+    names = dict.fromkeys(other.name for other in incident.others[:12])
+    if life is not None:
+        one = life.finding.population
+        own = (one.name, *one.also) if one.discrete else ()
+        names |= dict.fromkeys(name for name in own if not name.startswith("builtins."))
+        names |= dict.fromkeys([life.was] if life.was else [])
+    return tuple(name for name in names if name != incident.leader.name)
 
 
 def _holder_before(growth: Growth, before: Leak | None) -> str:

@@ -115,7 +115,7 @@ class LeakWatch:
         if by_hand or (self._holders.is_due and not self._is_sparing()):
             self._holders.search(history, to_search(growths, self._probes.rank))
         names = frozenset[str]().union(*(life.names for life in lives.values()))
-        incidents = find_incidents(growths, self._telling.scene(), names)
+        incidents = find_incidents(growths, self._telling.scene(self._room()), names)
         found: dict[str, Leak] = {}
         if lives:
             told = load("leaks.reported").cases(lives, incidents, self._telling.rank())

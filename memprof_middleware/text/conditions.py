@@ -29,6 +29,12 @@ KEYWORDS = {
     "exhaustion": "limit near",
     "route_leak": "route leaks",
 }
+# What is so when one of these is found no longer.
+_GONE = {
+    "heap_growth": "memory no longer grows as a leak does",
+    "exhaustion": "no limit is foreseen to be reached within a day",
+    "route_leak": "its requests keep no more memory",
+}
 # So many routes of one leak are named.
 _MOST_ROUTES = 2
 _TIMES = {1: "once", 2: "for the second time", 3: "for the third time"}
@@ -91,9 +97,11 @@ def ends(condition: Condition, began: Condition, seconds: float, why: str = "") 
     after = duration(seconds)
     leak = began.leak
     if leak is None:
-        # One that is not measured any more has no figure of now.
-        last_known = f"not measured any more, it was: {began.message}" if condition.met else condition.message
-        return f"{KEYWORDS[began.name]}, resolved after {after}: {why or last_known}"
+        # One that is not found any more has no figure of now.
+        gone = f"{_GONE.get(began.name, 'it is not measured any more')} (reported as: {began.message})"
+        return (
+            f"{KEYWORDS[began.name]}, resolved after {after}: {why or (gone if condition.met else condition.message)}"
+        )
     last = condition.leak or leak
     over = f"{holder(leak) or holder(last) or leak.name} {why or 'no longer grows'}"
     if leak.state == "suspected":

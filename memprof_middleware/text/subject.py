@@ -23,6 +23,7 @@ MUTE = {
     **dict.fromkeys(("asyncio.events.Handle", "uvloop.loop.Handle"), "callback"),
     **dict.fromkeys(("weakref.ReferenceType", "_weakref.ReferenceType", "builtins.weakref"), "weak reference"),
     **dict.fromkeys(("_thread.lock", "_thread.RLock"), "lock"),
+    "_contextvars.Context": "context",
     **dict.fromkeys(("builtins.generator", "builtins.async_generator"), "generator"),
     **dict.fromkeys(("builtins.method", "builtins.builtin_function_or_method"), "method"),
     "builtins.frame": "frame",

@@ -10,8 +10,9 @@ import pytest
 from memprof_middleware.leaks.grouping import Place, Scene, root_of
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident, find_incidents, to_search
+from memprof_middleware.leaks.room import Room
 from memprof_middleware.leaks.telling import first_told
-from memprof_middleware.model import Leak, LeakKind, LeakState
+from memprof_middleware.model import MB, Leak, LeakKind, LeakState
 from memprof_middleware.model.holders import HELD_NATIVE, UNHELD
 
 
@@ -37,7 +38,9 @@ def module(name: str) -> str:
 
 
 def rank(name: str) -> int:
-    return {"app": 0, "shop": 0, "builtins": 3, "asyncio": 2, "weakref": 2, "_asyncio": 2}.get(module(name), 1)
+    return {"app": 0, "shop": 0, "builtins": 3, "asyncio": 2, "weakref": 2, "_asyncio": 2, "_contextvars": 2}.get(
+        module(name), 1
+    )
 
 
 def scene(
@@ -180,6 +183,24 @@ def test_a_cache_with_a_bound_is_no_incident() -> None:
         assert [found.leader.name for found in find_incidents([growth("shop.Product")], around)] == expected
 
 
+@pytest.mark.parametrize(
+    ("bound", "each", "left", "leads"),
+    [
+        (2_000, 40_000.0, 100 * MB, False),  # 80 MB: there is room for them
+        (2_000, 80_000.0, 100 * MB, True),
+        (10**10, 300.0, 900 * MB, True),  # as many as nobody ever has
+        (10**10, None, 900 * MB, False),  # nobody has weighed it
+        (10**10, 300.0, None, False),  # nobody knows a limit
+    ],
+)
+def test_a_bound_that_there_is_no_room_for_is_none(bound: int, each: float, left: float, leads: bool) -> None:
+    """A handler with a capacity of ten billion leaks all the same: memory ends before it does."""
+    place = Place("shop.log.buffer", bound, ("shop.Record",), each)
+    around = scene({"shop.Record": "shop.log.buffer[*]"}, [place])
+    around = dataclasses.replace(around, room=Room(left or 1.0, 50 * MB, "a limit", left))
+    assert bool(find_incidents([growth("shop.Record")], around)) == leads
+
+
 def test_mirrors_do_not_lead() -> None:
     """Asyncio's own set of the tasks, and weak references to them, are a part of the application's incident."""
     growths = [
@@ -214,6 +235,24 @@ def test_bookkeeping_is_no_incident() -> None:
     """One dict, or one entry of a container, per snapshot is a server's or a logger's own."""
     assert find_incidents([growth("builtins.dict", 0.005)], scene()) == []
     assert find_incidents([growth("app.LINES", 0.005, "container")], scene()) == []
+
+
+@pytest.mark.parametrize(("kind", "each"), [("native", 1.0), ("untracked", 256.0)])
+@pytest.mark.parametrize(
+    ("weight", "expected"),
+    [
+        (90_000.0, ["app.REPORTS"]),
+        (20_000.0, ["memory"]),  # some of that memory is theirs, and most is not
+        (None, ["memory"]),
+    ],
+)
+def test_few_heavy_entries_are_no_bookkeeping(
+    kind: LeakKind, each: float, weight: float | None, expected: list[str]
+) -> None:
+    """One report in 200 requests, of 90 kB, is what 600 bytes a request are of: nobody else holds that memory."""
+    growths = [growth("app.REPORTS", 0.005, "container"), growth("memory", 600 / each, kind)]
+    around = scene(places=[Place("app.REPORTS", None, ("builtins.bytes",), weight)])
+    assert [name for name, _ in names(growths, around)] == expected
 
 
 def test_memory_that_nothing_explains() -> None:
@@ -347,3 +386,11 @@ def test_tasks_whose_coroutine_is_known_lead_what_asyncio_makes_for_each() -> No
     named = {"_asyncio.Task": "task shop.watch", "builtins.coroutine": "coroutine shop.watch"}
     assert names(growths, around)[0][0] == "asyncio.locks.Event"
     assert names(growths, dataclasses.replace(around, named=named)) == [("_asyncio.Task", "shop.tasks[*]")]
+
+
+def test_a_context_says_less_than_what_was_begun_in_it() -> None:
+    """Each timer and each task has one: the path to the timers says whose they are."""
+    growths = [growth("_contextvars.Context", 1.01), growth("asyncio.events.TimerHandle")]
+    around = scene({"asyncio.events.TimerHandle": "shop.expiries[*]"}, in_step=True)
+    [incident] = find_incidents(growths, around)
+    assert (incident.leader.name, incident.holder) == ("asyncio.events.TimerHandle", "shop.expiries[*]")

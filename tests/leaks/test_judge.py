@@ -135,6 +135,54 @@ def test_fourteen_small_objects_do_not_stand_for_all_memory() -> None:
         assert passing(process.run(170)) == [leading], name
 
 
+@pytest.mark.parametrize(
+    ("kind", "holds", "number", "leading"),
+    [
+        ("builtins.list", ("app.Partner", "builtins.list"), 1, NATIVE),
+        ("builtins.list", ("app.Partner",), 1, "builtins.list"),  # they are somewhere else
+        ("builtins.list", ("app.Partner", "builtins.list"), 20, "builtins.list"),  # more than these entries can have
+        ("imaging.Image", ("app.Partner", "imaging.Image"), 1, "imaging.Image"),  # its size is C code's
+    ],
+)
+def test_memory_is_not_put_to_what_a_weighed_container_holds(
+    kind: str, holds: tuple[str, ...], number: int, leading: str
+) -> None:
+    """Partners of 400 bytes have a list each. Lists are never in lockstep with them: all that runs makes some."""
+    process = Process()
+    process.native = lambda minute: MB * (minute + 3 * (minute % 5))
+    process.keeps("app.PARTNERS", lambda minute: 7 * minute, 400, holds=holds)
+    process.types[kind] = lambda minute: 900 + 7 * number * (minute + 3 * (minute % 5))
+    assert passing(process.run(170)) == [leading]
+
+
+@pytest.mark.parametrize(
+    ("objects", "once", "bound", "found"),
+    [
+        (1, True, None, ["shop.BY_ID"]),
+        (2, False, None, ["shop.BY_ID", "shop.SENT"]),  # each has its own
+        (0.6, False, None, ["shop.BY_ID", "shop.SENT"]),  # three of ten entries have one, of their own
+        (1, True, 10**9, []),  # one of them ends: half of the memory is no leak yet
+    ],
+)
+def test_what_two_containers_hold_is_one_leak(objects: float, once: bool, bound: int | None, found: list[str]) -> None:
+    """A dict by number and a deque of pairs hold the same shipments: the memory is not half of the one's."""
+    process = Process()
+
+    def shipments(minute: int) -> float:
+        return 40.0 * minute + 20 * (minute % 3)
+
+    process.keeps("shop.SENT", shipments, 25_000, holds=("builtins.tuple", "shop.Shipment"))
+    process.keeps("shop.BY_ID", shipments, 24_000, holds=("shop.Shipment", "builtins.dict"), bound=bound)
+    process.types["shop.Shipment"] = lambda minute: objects * (shipments(minute) + 250 * (minute % 2))
+    process.native = lambda minute: -24_000 * shipments(minute) if once else 0.0
+    passed = [finding for finding in process.run(170) if finding.suspected]
+    assert sorted(finding.population.name for finding in passed) == found
+    if found == ["shop.BY_ID"]:
+        assert passed[0].confirmed
+        assert passed[0].gained == pytest.approx(25_000 * (shipments(170) - shipments(1)), rel=0.1)
+        assert "shop.SENT" in passed[0].population.names
+
+
 def test_what_lies_inside_a_container_weighs_with_it() -> None:
     """An index whose entries grow, too, takes what its lists take: the newest entries, which are weighed, are short."""
     process = Process()

@@ -104,6 +104,15 @@ def test_what_was_said_of_other_things_is_not_said_of_these(name: str, held: str
     assert verdict(Incident(dataclasses.replace(GROWTH, name="shop.Session"), ()), before).holder == said
 
 
+def test_what_holds_the_same_elsewhere_is_told_with_it() -> None:
+    """So that it is not listed beside it; builtins, which all leaks have, and types in step with memory may be."""
+    also = ("shop.RECENT", "shop.Session", "builtins.list")
+    for kind, told in (("container", ["shop.SESSIONS", "shop.RECENT"]), ("native", [])):
+        one = Population("shop.SESSIONS", kind, [100.0, 10_600.0], also)  # type: ignore[arg-type]
+        life = Life(dataclasses.replace(PASSED, population=one), "confirmed", 10_600.0, 0.0)
+        assert list(verdict(config=Config(), life=life).also) == told
+
+
 @pytest.mark.parametrize(("told", "says"), [("native memory", True), ("shop.Session", False)])
 def test_only_memory_had_no_owner_at_first(told: str, says: bool) -> None:
     """That memory is accounted for by a container is news; that a session is in the container of sessions is none."""

@@ -8,8 +8,15 @@ from typing import Any
 import pytest
 
 from memprof_middleware import Leak
-from memprof_middleware.model import MB, Estimate, FedBy, RouteGrowth, RouteLeak
-from memprof_middleware.text.conditions import cause_of, exhaustion_message, growth_message, leak_message, route_message
+from memprof_middleware.model import MB, Condition, Estimate, FedBy, RouteGrowth, RouteLeak
+from memprof_middleware.text.conditions import (
+    cause_of,
+    ends,
+    exhaustion_message,
+    growth_message,
+    leak_message,
+    route_message,
+)
 
 CONFIRMED: dict[str, Any] = {"state": "confirmed", "bytes_per_hour": 8.5 * MB, "hours_left": 3.6}
 
@@ -135,7 +142,7 @@ def test_a_route_that_feeds_little_is_not_the_cause():
 
 
 @pytest.mark.parametrize(
-    ("decided", "ends"),
+    ("decided", "end"),
     [
         ({"decided_seconds": 1440.0}, "memory limit in about 2 min at this pace, before this is decided"),
         ({"decided_seconds": 60.0}, "decided in about 1 min"),
@@ -144,11 +151,11 @@ def test_a_route_that_feeds_little_is_not_the_cause():
         ({"decided_seconds": 1440.0, "hours_left": None}, "decided in about 24 min"),
     ],
 )
-def test_a_suspicion_tells_what_comes_first(decided, ends):
+def test_a_suspicion_tells_what_comes_first(decided, end):
     """The limit, if it is reached before the suspicion is decided; to wait for that would be no advice."""
     said = leak_message(leak(**{"state": "suspected", "hours_left": 0.03, **decided}))
-    assert ends in said
-    assert ("decided in" in said or "decided after" in said) is ends.startswith("decided")
+    assert end in said
+    assert ("decided in" in said or "decided after" in said) is end.startswith("decided")
 
 
 @pytest.mark.parametrize(
@@ -159,3 +166,20 @@ def test_a_forecast_names_what_is_known_of_the_cause(state, begins):
     said = exhaustion_message("process 7 reaches", 900, 60, 90, 600, 9000, 0.03, cause_of(leak(state=state)))
     assert said.startswith("process 7 reaches 900 MiB in 1 min to 2 min (600 MiB, +8.8 GiB an hour over 2 min). ")
     assert f". {begins}Session objects are never freed" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "met", "why", "told"),
+    [
+        ("exhaustion", True, "", "no limit is foreseen to be reached within a day (reported as: 300 MiB)"),
+        ("heap_growth", True, "", "memory no longer grows as a leak does (reported as: 300 MiB)"),
+        ("route_leak", True, "its growth was freed", "its growth was freed"),
+        ("shared_critical", True, "", "it is not measured any more (reported as: 300 MiB)"),
+        ("shared_critical", False, "", "200 MiB"),
+    ],
+)
+def test_an_end_says_what_is_so_now(name: str, met: bool, why: str, told: str) -> None:
+    """A forecast that is made no more was measured all the same; only a figure of now is told as one."""
+    began = Condition(name, "high", 90, 80, "300 MiB")
+    line = ends(dataclasses.replace(began, message="200 MiB", met=met), began, 7200, why)
+    assert line.partition(": ")[2] == told
