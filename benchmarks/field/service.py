@@ -290,13 +290,12 @@ def reclaimed(maker: Any, headroom_mb: float, hours: float) -> Any:
     """What is cleared each few hours, but for a part that something else refers to."""
     rng, feed = maker.rng, maker.feed(None, 1.0)
     period, part = rng.uniform(3, 8) * HOUR, rng.uniform(0.3, 0.7)
-    values, kept = [], []
+    values = []
     for row, t in enumerate(maker.times):
         since = maker._at(feed, t - t % period)
-        stays = int(part * since)
-        kept.append(stays)
-        values.append(stays + feed[row] - since)
+        values.append(int(part * since) + feed[row] - since)
     gone = [number - value for number, value in zip(feed, values, strict=True)]
+    kept = [int(part * number) for number in feed]
     return _leak(maker, "reclaimed", values, headroom_mb, hours, oldest=None, gone=gone, permanent=kept)
 
 

@@ -14,6 +14,7 @@ from memprof_middleware.leaks.line import Growth
 from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.populations import Population
 from memprof_middleware.leaks.room import Room, has_taken
+from memprof_middleware.leaks.runs import Runs, runs
 from memprof_middleware.leaks.saturation import fills, saturation
 from memprof_middleware.leaks.steps import doubles
 from memprof_middleware.leaks.survival import Survival, survival, turned_over
@@ -173,16 +174,16 @@ class _Looker:
 
     def _judged(self, one: Population, each: float, floor: Sequence[float], begin: int, gained: float) -> Finding:
         growth, feed = self._growth(one, floor, begin)
-        stepped = doubles(growth)
+        stepped, job = doubles(growth), runs(growth, one.values)
         if not one.discrete and one.kind != "mapped" and one.name != ALL:
             one = self._led(one, begin, len(floor) - 1, stepped=stepped)
         share = self._space.share(gained * (2 if stepped else 1), growth.seconds)
         left = survival(one.cohorts, growth, one.values, self._times)
-        against = self._bends(one, each, growth, stepped=stepped)
+        against = self._bends(one, each, growth, job, stepped=stepped)
         dies_out = not against and left is not None and left.dies_out
-        against = against or self._goes(one, growth, floor, left)
+        against = against or self._goes(one, growth, floor, left, job)
         waits = "" if against else self._waits(one, growth)
-        words = tuple(evidence(one, growth, feed, gained, self._space, left, stepped=stepped))
+        words = tuple(evidence(one, growth, feed, gained, self._space, left, job, stepped=stepped))
         return Finding(one, share, gained, growth, feed, against, waits, words, each, stepped, dies_out=dies_out)
 
     def _growth(self, one: Population, floor: Sequence[float], begin: int) -> tuple[Growth, str]:
@@ -226,21 +227,24 @@ class _Looker:
         """The feed of a series between two rows."""
         return self._feeding.chosen(values, begin, min(end, len(values) - 1))
 
-    def _bends(self, one: Population, each: float, growth: Growth, *, stepped: bool) -> str:
+    def _bends(self, one: Population, each: float, growth: Growth, job: Runs | None, *, stepped: bool) -> str:
         """Why it is no straight line that goes on."""
         if _fits(one, each, self._space):
             return f"it takes {one.bound:,} at the most, by its own word"
-        if not stepped and (bent := line.straight(growth)):
+        in_steps = stepped or job is not None
+        if not in_steps and (bent := line.straight(growth)):
             return bent
         if one.discrete and (fall := line.tide(growth, one.values)):
             return f"it comes and goes: it fell back by {100 * fall:.0f} % of its growth"
-        if not stepped and fills(growth):
+        if not in_steps and fills(growth):
             return f"it slows down as a cache does: {100 * saturation(growth)[0]:.0f} % of its first pace"
         if self._space.is_unlimited and not stepped and (step := line.largest_step(growth)):
             return f"{100 * step:.0f} % of it came at once: so few steps are no line"
         return ""
 
-    def _goes(self, one: Population, growth: Growth, floor: Sequence[float], left: Survival | None) -> str:
+    def _goes(
+        self, one: Population, growth: Growth, floor: Sequence[float], left: Survival | None, job: Runs | None
+    ) -> str:
         """Why what comes does not stay."""
         if left is not None and left.dies_out:
             return f"of {left.size} that were there {left.seconds / 60:.0f} min ago {left.size - left.gone} are left"
@@ -248,7 +252,7 @@ class _Looker:
         if turns:
             return "its oldest entries go"
         stays = turns is False if left is None else left.stays
-        if not stays and one.kind != "mapped":
+        if not stays and one.kind != "mapped" and job is None:  # a few steps fit any traffic
             window = follows_traffic(self._times, self._requests, floor, growth.begin)
             if window is not None:
                 return f"it follows the requests of the last {window / 60:.0f} min"

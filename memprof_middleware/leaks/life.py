@@ -6,20 +6,26 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from memprof_middleware.analysis.memory import MEMORY
+from memprof_middleware.analysis.memory import MEMORY, NATIVE, UNTRACKED
 from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.line import floor_of
+from memprof_middleware.leaks.populations import Population
 from memprof_middleware.leaks.present import Present, ended, level_for
 from memprof_middleware.leaks.room import CONFIRM
 from memprof_middleware.model.value import valueclass
 
 State = Literal["suspected", "confirmed", "over"]
+# What the account leaves unexplained goes by the allocator that has most of it.
+_REST = frozenset({NATIVE, UNTRACKED})
 # A finding that passes the tests is the same growth if it is no small part of the growth that was reported.
 _PART = 0.25
 # A population explains memory that was reported before it was known if it has taken so much of it.
 _EXPLAINS = 0.7
 # Above its old height by this part of its growth it grows again; so many relapses, and only a restart ends it.
 _AGAIN, _MOST_RELAPSES = 0.1, 2
+# It is confirmed when the tests were passed at each look for so large a part of the time that it has grown, and at two
+# looks at the least: weights and beginnings are estimated anew at each, and one of many estimates looks like anything.
+_HELD = 1 / 30
 # So many lives are kept, the open ones and the last that are over.
 _MOST_LIVES = 64
 
@@ -43,6 +49,7 @@ class Life:
         rested: the height at which it did so last; ``None``: it did not, or has left it.
         pauses: how often it stood still for long and grew on.
         proven: it was confirmed.
+        since: the first of the looks, by the past's clock, since which it has passed each; ``None``: not the last one.
     """
 
     finding: Finding
@@ -59,6 +66,7 @@ class Life:
     rested: float | None = None
     pauses: int = 0
     proven: bool = False
+    since: float | None = None
 
     @property
     def bytes_per_hour(self) -> float:
@@ -124,8 +132,8 @@ def live(
         if index not in taken and finding.suspected and finding.growth is not None:
             now, start = present(finding), finding.growth.times[0]
             top = finding.growth.levels[-1] if now is None else now.values[-1]
-            state: State = "confirmed" if finding.confirmed else "suspected"
-            found[_free_key(finding.population.name, found)] = Life(finding, state, top, start)
+            at = None if now is None else now.times[-1]
+            found[_free_key(finding.population.name, found)] = Life(finding, "suspected", top, start, since=at)
     return _bounded(found)
 
 
@@ -166,9 +174,14 @@ def _is_named_alike(finding: Finding, life: Life) -> bool:
 
 def _same(finding: Finding, life: Life) -> bool:
     ours, theirs = life.finding.population, finding.population
-    if not ours.discrete and not theirs.discrete and ours.names & theirs.names & MEMORY:
+    if not ours.discrete and not theirs.discrete and (ours.names & theirs.names & MEMORY or _is_rest(ours, theirs)):
         return True  # the same memory, whichever type that grows in step leads it now
     return theirs.name in ours.names or ours.name in theirs.names
+
+
+def _is_rest(*both: Population) -> bool:
+    """Whether both are what the account leaves unexplained: there is one rest, of whichever allocator it is now."""
+    return all(one.names & _REST for one in both)
 
 
 def _next(life: Life, finding: Finding | None, now: Present | None) -> Life:
@@ -190,16 +203,25 @@ def _next(life: Life, finding: Finding | None, now: Present | None) -> Life:
     if goes_on and _counts_again(life, finding):
         life = dataclasses.replace(life, state="confirmed", level=0.0, rested=None, pauses=life.pauses + 1)
     if finding is not None and finding.passed and finding.gained >= _PART * life.finding.gained:
-        confirmed = life.state == "confirmed" or finding.confirmed
+        confirmed = life.state == "confirmed" or (finding.confirmed and _holds(life, finding))
         if finding.population.name != life.name and finding.growth is not None:  # another series, another height
             top = finding.growth.levels[-1]
         finding = _as_before(finding, life)
         state: State = "confirmed" if confirmed else "suspected"
-        return dataclasses.replace(life, finding=finding, state=state, top=top, level=0.0)
+        since = life.seen if life.since is None else life.since
+        return dataclasses.replace(life, finding=finding, state=state, top=top, level=0.0, since=since)
+    life = dataclasses.replace(life, since=None)
     if life.relapses < _MOST_RELAPSES and (reason := ended(floor, now, begin, life.finding)):
         return dataclasses.replace(life, state="over", top=top, reason=reason)
     still = level_for(floor, now, begin, life.finding)
     return dataclasses.replace(life, top=top, level=still, rested=top if still else life.rested)
+
+
+def _holds(life: Life, finding: Finding) -> bool:
+    """Whether the tests were passed at each look for long enough."""
+    if life.since is None or finding.growth is None:
+        return False
+    return 0 < life.seen - life.since >= _HELD * finding.growth.seconds
 
 
 def _counts_again(life: Life, finding: Finding | None) -> bool:
@@ -208,11 +230,16 @@ def _counts_again(life: Life, finding: Finding | None) -> bool:
 
 
 def _as_before(finding: Finding, life: Life) -> Finding:
-    """The finding, by the type that led the same memory before, if it is not seen to lead it this time."""
+    """The finding, by the type that led the same memory before, if it is not seen to lead it this time.
+
+    What was confirmed as memory of one allocator stays so if most of the rest is the other one's now.
+    """
     now, before = finding.population, life.finding.population
-    if now.discrete or before.discrete or now.name == before.name or now.name not in before.names:
+    is_rest = life.state == "confirmed" and now.name in _REST and _is_rest(now, before)
+    if now.discrete or before.discrete or now.name == before.name or not (now.name in before.names or is_rest):
         return finding
-    return dataclasses.replace(finding, population=dataclasses.replace(now, name=before.name, also=before.also))
+    kept = dataclasses.replace(now, name=before.name, kind=before.kind, also=before.also)
+    return dataclasses.replace(finding, population=kept)
 
 
 def _bounded(lives: dict[str, Life]) -> dict[str, Life]:

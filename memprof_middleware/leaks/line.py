@@ -7,6 +7,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from operator import sub
 
 from memprof_middleware.leaks.series import at
 from memprof_middleware.model.value import valueclass
@@ -29,7 +30,7 @@ _TIDE = 0.67
 # Of fewer steps than six nobody can say that they go on.
 _AT_ONCE = 1 / 6
 # The last rows tell how far the series dips.
-_RECENT = 12
+RECENT = 12
 
 
 @valueclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def floor_of(values: Sequence[float], feed: Sequence[float] | None = None) -> li
         values: a series.
         feed: what feeds it, at each row: a line over requests follows a busy hour. ``None``: a line over the rows.
     """
-    few = min(_RECENT, len(values) // 8)
+    few = min(RECENT, len(values) // 8)
     smooth = _smooth(values)
     end = _lowest_end(smooth, few, feed) if few > 1 else smooth[-1] if smooth else 0.0
     found = [0.0] * len(smooth)
@@ -177,9 +178,20 @@ def tide(growth: Growth, values: Sequence[float]) -> float:
         growth: the stretch.
         values: the series as measured.
     """
-    smooth = _smooth(values[growth.begin : growth.begin + len(growth.levels)])
-    fall = max((value - level for value, level in zip(smooth[:-1], growth.levels, strict=False)), default=0.0)
+    fall = fallen(growth, values, 1)
     return fall / growth.amount if fall > _TIDE * growth.amount > 0 else 0.0
+
+
+def fallen(growth: Growth, values: Sequence[float], last: int) -> float:
+    """How far growth fell back at most, before so many of the last rows.
+
+    Args:
+        growth: the stretch.
+        values: the series as measured.
+        last: rows that are left out: their floor is not certain yet.
+    """
+    smooth = _smooth(values[growth.begin : growth.begin + len(growth.levels)])
+    return max(map(sub, smooth[:-last], growth.levels), default=0.0)
 
 
 def _running_max(values: Sequence[float]) -> Iterator[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from itertools import pairwise
 
 from memprof_middleware.leaks.line import Growth
@@ -13,10 +14,16 @@ _LOW, _HIGH = 0.2, 0.75
 # Between two marks so much of the growth comes at one go.
 _AT_ONCE = 0.6
 _PARTS = 24
+# The last step came at less than this part of the pace of the one before: what fills them becomes less.
+_SLOWER = 0.93
 
 
 def doubles(growth: Growth) -> bool:
-    """Whether a level was at about half at half of the feed, at a quarter at a quarter of it, and flat in between."""
+    """Whether a level was at about half at half of the feed, at a quarter at a quarter of it, and flat in between.
+
+    A step that is twice as large as the one before must not have taken more than twice its feed: the table of a cache
+    doubles, too, and ever later, since fewer and fewer of its keys are new.
+    """
     start, fed, base = growth.feed[0], growth.fed, growth.levels[0]
     if fed <= 0 or growth.amount <= 0:
         return False
@@ -27,11 +34,16 @@ def doubles(growth: Growth) -> bool:
     levels = [level(0.5**mark) for mark in range(_MARKS)]
     if any(not _LOW * upper <= lower <= _HIGH * upper for upper, lower in pairwise(levels)):
         return False
+    steps: list[tuple[float, float]] = []  # the feed at which each came, and its height
     for mark in range(_MARKS - 1):
         low, high = 0.5 ** (mark + 1), 0.5**mark
         edges = [level(low + (high - low) * part / _PARTS) for part in range(_PARTS + 1)]
-        steps = [b - a for a, b in pairwise(edges)]
-        at_once = max(a + b for a, b in zip(steps, [*steps[1:], 0.0], strict=True))
-        if at_once < _AT_ONCE * sum(steps):
+        rises = [b - a for a, b in pairwise(edges)]
+        at_once = max(a + b for a, b in zip(rises, [*rises[1:], 0.0], strict=True))
+        if at_once < _AT_ONCE * sum(rises):
             return False
-    return True
+        middle = base + (edges[0] + edges[-1]) / 2
+        row = bisect_left(growth.levels, middle, lo=1)  # a floor never falls
+        steps.append(((growth.feed[row - 1] + growth.feed[row]) / 2, edges[-1] - edges[0]))
+    (last, high), (second, low), (first, _) = steps
+    return high * (second - first) >= _SLOWER * low * (last - second)

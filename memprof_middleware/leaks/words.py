@@ -8,13 +8,22 @@ from memprof_middleware.leaks.feed import REQUESTS, TIME
 from memprof_middleware.leaks.line import Growth
 from memprof_middleware.leaks.populations import Population
 from memprof_middleware.leaks.room import Room
+from memprof_middleware.leaks.runs import Runs
 from memprof_middleware.leaks.saturation import saturation
 from memprof_middleware.leaks.survival import Survival, turned_over
 from memprof_middleware.model import MB
 
 
 def evidence(
-    one: Population, growth: Growth, feed: str, gained: float, space: Room, left: Survival | None, *, stepped: bool
+    one: Population,
+    growth: Growth,
+    feed: str,
+    gained: float,
+    space: Room,
+    left: Survival | None,
+    job: Runs | None,
+    *,
+    stepped: bool,
 ) -> Iterator[str]:
     """The sentences of a finding.
 
@@ -25,6 +34,7 @@ def evidence(
         gained: bytes.
         space: the room of the process.
         left: what is left of those that were there in the first half of the growth; ``None``: nobody knows.
+        job: the runs in which it grew; ``None``: it grew otherwise.
         stepped: it grows in steps that double.
     """
     hours = growth.seconds / 3600
@@ -34,14 +44,7 @@ def evidence(
         days = space.left / max(gained, 1.0) * growth.seconds / 86_400
         yield f"At this pace it takes what the machine has left in {days:,.0f} day{'' if round(days) == 1 else 's'}"
     by = {REQUESTS: "all requests", TIME: "time, not requests"}.get(feed, feed)
-    looks = len(growth.levels)
-    if stepped:
-        yield f"Steps that double over {looks} snapshots, fed by {by}: the next step is as large as all before"
-    else:
-        pace = 100 * growth.part(2 / 3, 1) / max(growth.part(0, 1 / 3), 1e-9)
-        yield f"Steady growth over {looks} snapshots (last third {pace:.0f} % of the first), fed by {by}"
-        half = 100 * saturation(growth)[0]
-        yield f"Does not slow down as a cache does that fills (second half {half:.0f} % of the first)"
+    yield from _course(growth, by, job, stepped=stepped)
     turns = turned_over(one.oldest[growth.begin :]) if any(mark is not None for mark in one.oldest) else None
     if turns is False:
         yield f"The oldest entry is still there after {hours:.1f} h"
@@ -58,6 +61,21 @@ def evidence(
     if not one.discrete:
         yield "No container or type that was measured accounts for this memory"
         yield "A cache of C code, whose maximum cannot be read, looks the same until it is full"
+
+
+def _course(growth: Growth, by: str, job: Runs | None, *, stepped: bool) -> Iterator[str]:
+    """How it grew: in steps, in runs, or in a line."""
+    looks = len(growth.levels)
+    if stepped:
+        yield f"Steps that double over {looks} snapshots, fed by {by}: the next step is as large as all before"
+    elif job is not None:
+        each = f"one each {job.seconds / 60:,.0f} min"
+        yield f"It came in {job.count} runs over {looks} snapshots, as of a job: about as much each time, {each}"
+    else:
+        pace = 100 * growth.part(2 / 3, 1) / max(growth.part(0, 1 / 3), 1e-9)
+        yield f"Steady growth over {looks} snapshots (last third {pace:.0f} % of the first), fed by {by}"
+        half = 100 * saturation(growth)[0]
+        yield f"Does not slow down as a cache does that fills (second half {half:.0f} % of the first)"
 
 
 def _survival(left: Survival, what: str) -> str:

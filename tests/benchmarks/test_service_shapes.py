@@ -13,13 +13,33 @@ TALLEST = 0.31  # of the room: 30 % are given out, and counts are drawn by chanc
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("kind", service.LEAKS)
 def test_a_leak_takes_half_of_the_room_when_it_is_said_to(kind: str, seed: int) -> None:
-    """Of two, the larger one; what a leak's own cache keeps is counted, too."""
+    """Of two, the larger one; what is cleared or pushed out again is no part. Or it has ended the process."""
     worker = field.make_worker(seed, interval=300.0, leak=kind, shapes=service.SHAPES)
     assert all(len(one.values) == len(worker.times) for one in worker.series)
     leaked = [one for one in worker.series if one.truth][-1]
     gone = worker.times.index(worker.half_gone)
-    before, then = (leaked.values[row] * leaked.weight / field.MB for row in (gone - 1, gone))
-    assert before < 0.5 * (worker.limit_mb - worker.base_mb) < 1.3 * then
+    kept = leaked.permanent or leaked.values
+    before, then = (kept[row] * leaked.weight / field.MB for row in (gone - 1, gone))
+    assert before < 0.5 * (worker.limit_mb - worker.base_mb)
+    assert 0.5 * (worker.limit_mb - worker.base_mb) < 1.3 * then or (
+        worker.killed and worker.times[gone:] == [worker.half_gone]
+    )
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("kind", ["reclaimed", "behind lru"])
+def test_what_stays_of_a_leak_is_less_than_all_that_there_is_of_it(kind: str, seed: int) -> None:
+    """An LRU beside it is no leak, nor is what the next clearing takes."""
+    worker = field.make_worker(seed, interval=300.0, leak=kind, shapes=service.SHAPES)
+    [leaked] = [one for one in worker.series if one.truth]
+    assert leaked.permanent
+    assert all(stays <= there for stays, there in zip(leaked.permanent, leaked.values, strict=True))
+    whole = next(
+        t
+        for t, n in zip(worker.times, leaked.values, strict=True)
+        if n >= leaked.permanent[worker.times.index(worker.half_gone)]
+    )
+    assert whole < worker.half_gone
 
 
 @pytest.mark.parametrize("seed", SEEDS)

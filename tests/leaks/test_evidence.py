@@ -11,6 +11,7 @@ import pytest
 
 from memprof_middleware.leaks.feed import REQUESTS, TIME, Feeding, feeds
 from memprof_middleware.leaks.line import Growth, begins, floor_of, straight
+from memprof_middleware.leaks.runs import Runs, runs
 from memprof_middleware.leaks.saturation import fills, saturation
 from memprof_middleware.leaks.steps import doubles
 from memprof_middleware.leaks.survival import turned_over
@@ -179,3 +180,45 @@ def test_pools_that_double_are_growth() -> None:
     assert doubles(grown(lambda share: 2.0 ** int(math.log2(1 + 1000 * share)), rows=481))
     assert not doubles(grown(lambda share: 1000 * share, rows=481))
     assert not doubles(grown(lambda share: 500.0 * (share > 0.5) + 500.0 * (share > 0.9), rows=481))
+
+
+@pytest.mark.parametrize(("power", "goes_on"), [(1.0, True), (0.9, False), (0.85, False)])
+def test_a_table_that_doubles_ever_later_fills(power: float, goes_on: bool) -> None:
+    """Its keys come again and again: each new one takes more requests than the one before."""
+    assert doubles(grown(lambda share: 2.0 ** int(math.log2(1 + 700 * share**power)), rows=481)) is goes_on
+
+
+# -- runs --------------------------------------------------------------------------------------------------------
+
+
+def _job(times: Sequence[float], sizes: Sequence[float], until: float) -> Growth:
+    """A job that has run at some minutes, and left so much each time."""
+    level = lambda minute: sum(size for at, size in zip(times, sizes, strict=True) if at <= minute)  # noqa: E731
+    rows = int(until) + 1
+    return grown(lambda share: level(share * until), rows=rows)
+
+
+@pytest.mark.parametrize(
+    ("what", "times", "sizes", "until", "found"),
+    [
+        ("each 40 minutes", [5, 45, 85, 125, 165], [100] * 5, 200, Runs(5, 2400.0)),
+        ("a little earlier or later", [5, 48, 84, 127, 165], [100, 80, 120, 90, 110], 200, Runs(5, 2430.0)),
+        ("four are too few", [5, 45, 85, 125], [100] * 4, 160, None),
+        ("the next one is overdue", [5, 35, 65, 95, 125], [100] * 5, 200, None),
+        ("now and then", [5, 25, 95, 105, 165], [100] * 5, 200, None),
+        ("ever less", [5, 45, 85, 125, 165], [190, 150, 110, 100, 96], 200, None),
+        ("one of them brought most", [5, 45, 85, 125, 165], [100, 100, 400, 100, 100], 200, None),
+    ],
+)
+def test_a_job_leaves_about_as_much_each_time(
+    what: str, times: list[float], sizes: list[float], until: float, found: Runs | None
+) -> None:
+    """At even intervals, five times at the least."""
+    growth = _job(times, sizes, until)
+    assert runs(growth, growth.levels) == found, what
+
+
+def test_what_rises_and_is_swept_is_no_job() -> None:
+    """Its floor rises with each sweep, and there is more of it in between."""
+    growth = _job([5, 45, 85, 125, 165], [100] * 5, 200)
+    assert runs(growth, [level + 3 * (row % 40) for row, level in enumerate(growth.levels)]) is None

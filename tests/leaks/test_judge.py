@@ -13,13 +13,14 @@ from memprof_middleware.analysis.memory import MAPPED, NATIVE, UNTRACKED
 from memprof_middleware.leaks.account import in_use
 from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.judge import COLLECTION, look, whole
-from memprof_middleware.leaks.life import live
+from memprof_middleware.leaks.life import Life, live
 from memprof_middleware.leaks.line import Growth
 from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.populations import Population
+from memprof_middleware.leaks.present import Present
 from memprof_middleware.leaks.reading import Reading
 from memprof_middleware.leaks.room import Room, room_of
-from memprof_middleware.model import MB, MemorySnapshot
+from memprof_middleware.model import MB, LeakKind, MemorySnapshot
 from tests.leaks.process import ROOM, Process, Store, lives_of, passing
 
 
@@ -243,6 +244,50 @@ def test_memory_is_one_growth_whichever_type_leads_it() -> None:
     lives = live({}, [led_by("lib.Request")], lambda _: None)
     lives = live(lives, [led_by("lib.Task")], lambda _: None)
     assert len(lives) == 1
+
+
+def test_the_rest_is_one_growth_whichever_allocator_has_most_of_it() -> None:
+    """It is native memory today and Python's tomorrow: one report, which keeps its name once it is confirmed."""
+    line = Growth(0, [0.0, 3600.0], [0.0, 3600.0], [0.0, 2e8], discrete=False)
+    now = iter([3600.0, 3660.0, 3780.0, 3800.0])
+
+    def look_at(lives: dict[str, Life], name: str) -> dict[str, Life]:
+        kind: LeakKind = "native" if name == NATIVE else "untracked"
+        grown = dataclasses.replace(line, times=[0.0, 3600.0], levels=[0.0] * 6 + [2e8] * 6)
+        finding = Finding(Population(name, kind, [0.0, 2e8]), 0.5, 2e8, grown, "requests")
+        seen = Present([0.0, 2e8], [0.0, next(now)], [0.0, 1.0])
+        return live(lives, [finding], lambda _: seen)
+
+    lives: dict[str, Life] = {}
+    for name in (NATIVE, NATIVE, NATIVE, UNTRACKED):
+        lives = look_at(lives, name)
+    [life] = lives.values()
+    assert (life.state, life.name, life.finding.population.kind) == ("confirmed", NATIVE, "native")
+
+
+def test_a_verdict_is_confirmed_when_it_holds() -> None:
+    """One look of many says so by chance: weights and beginnings are estimated anew at each."""
+    line = Growth(0, [0.0, 3600.0], [0.0, 3600.0], [0.0] * 6 + [2e4] * 6, discrete=True)
+    states, lives = [], dict[str, Life]()
+    for second, passes in ((3600, 1), (3660, 1), (3720, 0), (3780, 1), (3840, 1), (3900, 1)):
+        finding = Finding(
+            Population("app.STORE", "container", [0.0, 2e4]), 0.5, 2e8, line, "requests", "" if passes else "it bends"
+        )
+        seen = Present([0.0, 2e4], [0.0, float(second)], [0.0, 1.0])
+        lives = live(lives, [finding], lambda _, seen=seen: seen)
+        states.append(lives["app.STORE"].state)
+    assert states == ["suspected"] * 5 + ["confirmed"]  # for a thirtieth of an hour, two minutes, at each look
+
+
+def test_a_job_that_leaves_as_much_each_time_is_a_leak() -> None:
+    """Between two runs it has not stopped: the next one is not due yet."""
+    process = Process()
+    process.keeps("app.ROWS", lambda minute: 3000 * ((minute + 30) // 40), 10_000, oldest=7)
+    process.run(188)  # the fifth was at minute 170
+    for _ in range(16):
+        [found] = process.run(1)
+        assert (found.population.name, found.against, found.share >= 0.35) == ("app.ROWS", "", True)
+    assert "It came in 5 runs" in " ".join(found.evidence)
 
 
 def test_memory_waits_for_a_full_collection_where_one_can_be_asked_for() -> None:
