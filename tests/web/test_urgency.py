@@ -201,6 +201,68 @@ def test_all_say_the_same_of_the_same_state(name):
         assert (state["status"]["urgency"], view(state).urgency) == (urgent, urgent)
 
 
+def _suspicion_fills(used_mb: float, share: float = 1.0, per_hour: float = 240.0) -> ten.Server:
+    """A worker with a limit of 96 MiB, a quarter of an hour old, and a suspicion that has this share of its growth."""
+    hours = 0.25
+    cache = ten.leak(
+        name="app.thumbnails._cache",
+        kind="container",
+        state="suspected",
+        confidence=0.8,
+        path="",
+        holder="",
+        pattern="",
+        first=100,
+        last=1050,
+        growth_per_hour=950 / hours,
+        bytes_per_hour=share * per_hour * MB,
+        since=ten.NOW - 3600 * hours,
+    )
+    start = used_mb - per_hour * hours
+    worker = ten.Worker(pid=13792, start_mb=start, per_hour=per_hour, hours=hours, noise=0.05, limit_mb=96.0)
+    return ten.Server(workers=[worker], leaks=((cache, ()),))
+
+
+@pytest.mark.parametrize(
+    ("used_mb", "when"), [(79.0, "in 4 min (rough: watched 15 min)"), (88.0, "in 2 min (rough: watched 15 min)")]
+)
+def test_a_suspicion_that_fills_the_last_of_the_memory_has_one_step(used_mb, when):
+    """Nobody is told at once to do nothing, to raise the limit and to raise the threshold, with minutes left."""
+    state = _suspicion_fills(used_mb).state()
+    found = view(state)
+    assert (state["status"]["key"], state["status"]["urgency"]) == ("now", "now")
+    told = f"Worker 13792 reaches its memory limit {when}. No leak is confirmed; suspected: app.thumbnails._cache."
+    assert found.sentence.replace("about ", "") == told
+    assert state["todo"] == []
+    step = state["incidents"][0]["advice"]["now"]
+    assert step["code"] == ["kill -TERM 13792"]
+    assert found.cards[0].steps[0].text.startswith("Restart worker 13792 now.")
+
+
+def test_a_suspicion_that_fills_what_all_share_is_named():
+    """Each worker has room of its own; the container is at 86 % and full within the hour."""
+    cache = ten.leak(name="app.CACHE", state="suspected", path="", holder="", bytes_per_hour=20.0 * MB, pattern="")
+    workers = [ten.Worker(pid=4242 + n, start_mb=100.0, per_hour=20.0, limit_mb=1024.0, noise=0.1) for n in range(4)]
+    state = ten.Server(workers=workers, leaks=((cache, ()),), container=(884.0, 1024.0)).state()
+    assert (state["status"]["key"], state["todo"]) == ("now", [])
+    assert view(state).sentence.endswith("No leak is confirmed; suspected: app.CACHE.")
+    assert state["incidents"][0]["advice"]["now"]["code"][0].startswith("kill -TERM ")
+
+
+@pytest.mark.parametrize(
+    ("share", "used_mb", "per_hour"),
+    [(0.2, 79.0, 240.0), (1.0, 79.0, 0.5)],  # most of the growth is of something else; the limit is a day away
+)
+def test_a_suspicion_that_is_not_what_fills_the_memory_leaves_the_steps_for_full_memory(share, used_mb, per_hour):
+    """And its own step points to them instead of contradicting them."""
+    state = _suspicion_fills(used_mb, share, per_hour).state()
+    assert state["status"]["key"] == "full"
+    assert [one["step"] for one in state["todo"]] == ["Now", "Later"]
+    assert view(state).cards[0].steps[0].text == (
+        "Nothing because of this alone: memory is nearly full, and the step for that comes first."
+    )
+
+
 def test_half_a_minute_is_no_pace():
     """What a process loads at its start is no pace: log, metric, card and status plan a fix, and the limit is not told.
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from memprof_middleware.config import Config
 from memprof_middleware.model import MB, Leak, Outlook
-from memprof_middleware.model.urgency import ROUGH_SECONDS, SETTLED_SECONDS, URGENCIES, fill_urgency
+from memprof_middleware.model.urgency import ROUGH_SECONDS, SETTLED_SECONDS, URGENCIES, fill_urgency, urgency
 from memprof_middleware.text.words import clock, hourly, several
 from memprof_middleware.web.state.words import ahead, at, in_about, of_limit, span
 
@@ -19,6 +19,8 @@ _LATEST_SECONDS = 90 * 86400.0
 _WARM_UP_SECONDS, _GUESSED = 5400.0, 4.0
 # Up to this many seconds ahead a time of day is shown.
 _DAY = 86400.0
+# Suspicions that take so large a part of the growth are what fills the memory.
+_MOST = 0.5
 
 
 class StateContext:
@@ -65,9 +67,13 @@ def limit(
         context, outlook, leaks, own, used_mb, limit_mb, growth_mb, seen_seconds
     )
     percent = 100 * used_mb / limit_mb if used_mb is not None and limit_mb else None
-    counts = low is not None and (basis == "forecast" or any(leak.state == "confirmed" for leak in own))
     fill = fill_urgency(percent, context.config.heap_warning_percent, context.config.heap_critical_percent)
     urgent = [fill if outlook is None else outlook.urgency(fill), *(leak.urgency for leak in own)]
+    counts = low is not None and (basis == "forecast" or any(leak.state == "confirmed" for leak in own))
+    if not counts and low is not None and low < _DAY and fill != "none" and _fills(own, growth_mb):
+        # Above the threshold nobody can wait for the verdict: what is left may be taken before it.
+        counts = True
+        urgent.append(urgency(low / 3600, fill=fill))
     found = {
         "subject": "worker" if pid is not None else "container" if contained else "workers",
         "pid": pid,
@@ -83,6 +89,12 @@ def limit(
         "counts": counts,
     }
     return found | _worded(found, context)
+
+
+def _fills(own: Sequence[Leak], growth_mb: float | None) -> bool:
+    """Whether suspicions take most of the growth of the memory."""
+    taken = sum(leak.bytes_per_hour for leak in own if leak.state == "suspected" and leak.hours_left is not None)
+    return growth_mb is not None and 0 < _MOST * growth_mb * MB <= taken
 
 
 def is_passed(found: Mapping[str, Any]) -> bool:

@@ -40,13 +40,15 @@ def now_step(
 
     Args:
         leak: the leak.
-        urgent: its urgency.
+        urgent: its urgency; of a suspicion because of which the limit is near, that of the limit.
         limit: when the limit of the worker that has it worst is reached.
         row: that worker; ``None``: it is silent or gone.
         others: live workers that do not have it; ``None``: the server has one worker.
         config: the settings.
         now: the time.
     """
+    if leak.state == "suspected" and urgent in {"none", "plan"} and limit["urgency"] in {"now", "today"}:
+        return step("Now", "Nothing because of this alone: memory is nearly full, and the step for that comes first.")
     if leak.state == "suspected" and urgent in {"none", "plan"}:
         return step(
             "Now",
