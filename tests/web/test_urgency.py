@@ -63,8 +63,9 @@ def server(start_mb: float, per_hour: float, hours: float) -> ten.Server:
     [
         # Ten minutes are left, and the figure is twelve minutes old: there is no time to wait for a better one.
         ((50.0, 1250.0, 0.2), "now", "(99 %), act now: ", "Restart worker 4242 now."),
-        # 80 minutes are left, by a rough figure.
-        ((50.0, 300.0, 0.2), "today", "(99 %), act today: ", "Restart worker 4242 before 18:00 UTC."),
+        # 80 and 37 minutes are left, by a rough figure: a confirmed leak is no start, and the words follow the figure.
+        ((50.0, 300.0, 0.2), "now", "(99 %), act now: ", "Restart worker 4242 before 18:00 UTC."),
+        ((50.0, 565.0, 0.2), "now", "(99 %), act now: ", "Restart worker 4242 before 17:15 UTC."),
         # The same, with memory above its warning threshold.
         ((425.0, 30.0, 0.2), "now", "(99 %), act now: ", "Restart worker 4242 before 19:15 UTC."),
         # Two and a half hours by a figure that is not rough.
@@ -122,7 +123,7 @@ SHAPES = {
     # By the pace 2.6 h, by the forecast five to seven.
     "a forecast that is later": (shaped(per_hour=33.0, forecast=(5 * 3600.0, 7 * 3600.0)), "today", 5.0),
     "a pace": (shaped(), "today", 6.6),
-    "a pace that is rough": (shaped(start_mb=50.0, per_hour=300.0, hours=0.2), "today", 1.34),
+    "a pace that is rough": (shaped(start_mb=50.0, per_hour=300.0, hours=0.2), "now", 1.34),
     "far": (shaped(per_hour=1.0), "plan", 246.0),
     # Each worker has 512 MB for itself and a quarter of the 112 MB that all have left.
     "a limit that four workers share": (
