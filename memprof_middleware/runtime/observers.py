@@ -81,7 +81,10 @@ class Observers:
         self._inform(beat)
         self._growing = watch.is_growing(beat.history)
         ahead = watch.ahead(beat.history)
-        found = measured(beat.history, self._config, beat.others, levels, growing=self._growing, ahead=ahead)
+        leaks = [leak for leak in self._features.triage.reported(watch.leaks) if leak.notable]
+        found = measured(
+            beat.history, self._config, beat.others, levels, growing=self._growing, ahead=ahead, leaks=leaks
+        )
         return Conditions(CONDITIONS, found)
 
     def _capacity(self, beat: Beat) -> Conditions:

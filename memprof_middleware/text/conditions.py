@@ -215,6 +215,12 @@ def exhaustion_message(
     return f"{who} {limit_mb:.0f} MiB in {span} ({figures})"
 
 
+def cause_of(leak: Leak) -> str:
+    """What fills a limit, by what is known of it so far."""
+    told = plain(headline(leak))
+    return f"{'Likely, a suspicion' if leak.state == 'suspected' else 'By a confirmed leak'}: {told}"
+
+
 def describe(leak: Leak) -> str:
     """What a leak is and how much it grew, for a report."""
     return f"{plain(headline(leak))} ({watched(leak)})"
