@@ -31,7 +31,7 @@ _LEARNED_GROWTH_HOURS = 3.0
 _GC_PAST = 10
 _GC_MIN_COLLECTIONS = 10
 
-# Nobody ends a process at this limit: a number that the application was given, and one at which the system slows it down.
+# The system ends no process there: a number that the application was given, and one at which it is slowed down.
 _ENDS_NOTHING = frozenset({"setting", "cgroup v2 memory.high"})
 # What fills a limit later than this is not why memory is high.
 _SOON_HOURS = 24.0
