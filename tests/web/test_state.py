@@ -283,13 +283,14 @@ class TestLimits:
         assert sentence(found).startswith("The container reaches its memory limit in about 45 min.")
 
     def test_arithmetic_is_rough_while_it_is_young(self):
-        """What was watched for less than half an hour is marked, and raises nothing above today."""
+        """What was watched for less than half an hour is marked, and raises nothing unless the leak is confirmed."""
         [card] = ten.suspected().state()["incidents"]
         assert card["limit"]["words"] == "about 3.6 h at this pace"
         assert card["limit"]["note"].startswith("rough: watched 13 min. Worker 4245: 198 of 512 MiB")
         confirmed = ten.suspected()
         confirmed.leaks = tuple((dataclasses.replace(one, state="confirmed"), pids) for one, pids in confirmed.leaks)
-        assert confirmed.state()["status"]["key"] == "today"
+        assert confirmed.state()["status"]["key"] == "now"
+        assert "in about 3.6 h (rough: watched 13 min)" in sentence(confirmed.state())
 
     def test_a_suspicion_alone_raises_nothing(self):
         """The pace of a suspicion is told, and the status stays calm."""

@@ -157,7 +157,7 @@ class _StateBuilder:
             "types": counted,
             "types_answer": inside.types_answer(counted, objects),
             "bundles": list(self.about["bundles"]),
-            "bundles_answer": inside.evidence_answer(self.about["bundles"], self.now),
+            "bundles_answer": inside.evidence_answer(self.about["bundles"], self.metrics, self.now),
             "gc": figures and inside.gc(figures, self.now),
             "cost": inside.cost(self.metrics, self.config, self.now, self.about),
         }
