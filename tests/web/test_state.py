@@ -526,3 +526,25 @@ def test_what_is_ignored_counts_against_the_limit():
     assert found["limits"][0]["seconds_low"] <= 2 * 3600
     assert found["status"]["key"] == "now"
     assert sentence(found).endswith("The leak that causes it is ignored.")
+
+
+def test_memory_that_cannot_be_read_is_not_promised_for_later():
+    """Where ``/proc`` is hidden, no minute of waiting says how soon the limit is reached."""
+    server = ten.leak_ticket()
+    figures = server._metrics
+    server._metrics = lambda slot, worker: dataclasses.replace(  # type: ignore[method-assign]
+        figures(slot, worker),
+        snapshot=dataclasses.replace(figures(slot, worker).snapshot, heap_used_mb=None, rss_mb=None),
+        leaks=tuple(
+            dataclasses.replace(one, hours_left=None, bytes_per_hour=0.0) for one in figures(slot, worker).leaks
+        ),
+    )
+    found = checked(server.state())
+    assert {row["limit"]["words"] for row in found["workers"]} == {"not known"}
+    assert found["incidents"][0]["limit"]["note"] == "memory in use cannot be read: `/proc` is hidden"
+    assert sentence(found).endswith("memory in use cannot be read, /proc is hidden.")
+    now = found["incidents"][0]["advice"]["now"]
+    assert plain(now["text"]) == (
+        "Nothing is known to be urgent. /proc cannot be read: memory and limit are not known."
+    )
+    assert "look again" not in str(found)

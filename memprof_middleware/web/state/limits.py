@@ -48,6 +48,7 @@ def limit(
     limit_mb: float | None,
     growth_mb: float | None,
     seen_seconds: float | None,
+    unread: bool = False,
 ) -> dict[str, Any]:
     """The time until one limit is reached.
 
@@ -61,11 +62,13 @@ def limit(
         limit_mb: the limit; ``None``: not known.
         growth_mb: how much memory in use grew an hour, of late; ``None``: not known.
         seen_seconds: how long that was watched.
+        unread: a snapshot was taken, and memory in use could not be read.
     """
     own = [leak for leak in leaks if leak.shared_limit == (pid is None)]
     basis, low, high, per_hour, watched = _seconds(
         context, outlook, leaks, own, used_mb, limit_mb, growth_mb, seen_seconds
     )
+    basis = "unknown" if unread else basis  # no time makes that known
     percent = 100 * used_mb / limit_mb if used_mb is not None and limit_mb else None
     fill = fill_urgency(percent, context.config.heap_warning_percent, context.config.heap_critical_percent)
     urgent = [fill if outlook is None else outlook.urgency(fill), *(leak.urgency for leak in own)]
@@ -95,6 +98,11 @@ def _fills(own: Sequence[Leak], growth_mb: float | None) -> bool:
     """Whether suspicions take most of the growth of the memory."""
     taken = sum(leak.bytes_per_hour for leak in own if leak.state == "suspected" and leak.hours_left is not None)
     return growth_mb is not None and 0 < _MOST * growth_mb * MB <= taken
+
+
+def is_unread(found: Mapping[str, Any]) -> bool:
+    """Whether the memory in use cannot be read."""
+    return found["basis"] == "unknown" and found["used_mb"] is None
 
 
 def is_passed(found: Mapping[str, Any]) -> bool:
@@ -156,6 +164,8 @@ def _worded(found: Mapping[str, Any], context: StateContext) -> dict[str, str]:
     who = subject(found, context.workers, lower=True)
     if is_passed(found):
         return {"words": "above the limit now", "note": f"{who}: {figures}", "short": "above the limit"}
+    if is_unread(found):
+        return {"words": "not known", "note": "memory in use cannot be read: `/proc` is hidden", "short": "not known"}
     if basis == "unknown":
         return {"words": "no limit known", "note": "set `heap_size_mb`", "short": "no limit known"}
     if basis == "early":

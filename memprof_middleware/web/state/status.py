@@ -11,7 +11,7 @@ from memprof_middleware.model.counts import STALE_INTERVALS, longest_gap
 from memprof_middleware.model.urgency import ROUGH_SECONDS, URGENCIES, fill_urgency, urgency
 from memprof_middleware.text.words import mib, several
 from memprof_middleware.web.state.fleet import is_level
-from memprof_middleware.web.state.limits import is_passed, middle, subject
+from memprof_middleware.web.state.limits import is_passed, is_unread, middle, subject
 from memprof_middleware.web.state.words import at, code, in_about, listed, marked, of_limit, span, whole
 
 Key = Literal["now", "today", "full", "plan", "suspected", "ok", "learning", "started"]
@@ -244,6 +244,8 @@ def _far(first: Mapping[str, Any] | None) -> str:
     if first["seconds_low"] is not None and first["counts"]:
         when = first["words"] if first["words"].startswith("in ") else f"in {first['words']}"
         return f"The first memory limit is reached {when}."
+    if is_unread(first):
+        return "When the memory limit is reached is not known: memory in use cannot be read, `/proc` is hidden."
     reasons = {
         "unknown": "No memory limit is known: set `heap_size_mb`.",
         "early": "When the memory limit is reached: too early to say.",

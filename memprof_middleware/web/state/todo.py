@@ -9,7 +9,7 @@ from memprof_middleware.config import Config
 from memprof_middleware.model import Leak
 from memprof_middleware.text.advice import Advice
 from memprof_middleware.text.words import clock, several, size
-from memprof_middleware.web.state.limits import middle
+from memprof_middleware.web.state.limits import is_unread, middle
 from memprof_middleware.web.state.words import ahead, at, marked, span
 
 # A restart is due this many seconds before the limit, rounded to a quarter of an hour.
@@ -56,6 +56,8 @@ def now_step(
         )
     if leak.kind == "fragmentation":
         return step("Now", "Nothing leaks. If the memory is needed, let memprof give it back.", "MEMPROF_REMEDIES=trim")
+    if urgent in {"none", "plan"} and is_unread(limit):
+        return step("Now", "Nothing is known to be urgent. `/proc` cannot be read: memory and limit are not known.")
     if urgent in {"none", "plan"} and limit["basis"] == "early":
         return step("Now", "Nothing yet. How soon the limit is reached is known in a minute: look again then.")
     if urgent in {"none", "plan"}:
