@@ -204,6 +204,23 @@ def test_a_start_is_logged_once(running: MemoryProfiler, caplog: pytest.LogCaptu
     ]
 
 
+def test_a_folder_that_cannot_be_written_is_said_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody learns of it only when an incident is to be acknowledged at night; one that can still be made is fine."""
+    (tmp_path / "file").write_text("")
+    for folder, lines in ((tmp_path / "file" / "state", 1), (tmp_path / "new" / "state", 0)):
+        caplog.clear()
+        profiler = MemoryProfiler(Config(interval=1, state_dir=str(folder)), probes=FakeProbes())
+        try:
+            with caplog.at_level(logging.WARNING, "memprof"):
+                profiler.ensure_running()
+        finally:
+            profiler.stop()
+        told = [record.getMessage() for record in caplog.records if "state_dir" in record.getMessage()]
+        assert len(told) == lines
+        assert all(line.startswith(f"memprof: state_dir={str(folder)!r} cannot be written: ") for line in told)
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_process_without_threads_goes_on(running: MemoryProfiler, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no thread may be started, the request goes on, and the failure is counted once, not per request."""
 

@@ -28,7 +28,7 @@ from memprof_middleware.text.version import package_version
 from memprof_middleware.workers.run_directory import run_directory
 
 SCHEMA = 1
-# Files that are kept, the newest; how many may be written in an hour, by all workers together: so many that tell of
+# Files that are kept, the newest; how many may be written in an hour, by all workers of a server: so many that tell of
 # a limit, and so many that do not. A storm of leaks leaves room for what may be the last words of a process.
 _KEPT, _PER_HOUR = 20, 2
 # A bundle is some 100 kB.
@@ -110,6 +110,8 @@ def bundle(
 def write_bundle(data: Mapping[str, Any], folder: str | None, now: float) -> Path | None:
     """Write a bundle where the others are, for this user only; ``None`` if two of its kind were within the hour.
 
+    The folder has the files of all programs of this user; only those of the same run of a server count.
+
     Args:
         data: the bundle, with what is in :class:`Told`.
         folder: where to make the private folder; by default that for temporary files.
@@ -122,8 +124,8 @@ def write_bundle(data: Mapping[str, Any], folder: str | None, now: float) -> Pat
     home.mkdir(mode=0o700, exist_ok=True)
     present = _present(home)
     recent = [_subject_of(path) for path in present if path.stat().st_mtime > now - 3600]
-    of_a_limit = EvidenceSubject.from_dict(data).of_a_limit
-    if sum(subject.of_a_limit == of_a_limit for subject in recent) >= _PER_HOUR:
+    new = EvidenceSubject.from_dict(data)
+    if sum((one.run, one.of_a_limit) == (new.run, new.of_a_limit) for one in recent) >= _PER_HOUR:
         return None
     stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
     path = home / f"memprof-{stamp}-{os.getpid()}.json"

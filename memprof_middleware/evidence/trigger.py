@@ -17,6 +17,8 @@ from memprof_middleware.text.headline import headline, plain
 if TYPE_CHECKING:
     from memprof_middleware.heap.instruments import Instruments
 
+# So many snapshots have seen memory change: what a process was at its start, its file would only say again.
+_SEEN = 2
 # Percent of the limit at which a bundle is written, and below which the next breach is a new one.
 _BREACH, _OVER = 85.0, 80.0
 
@@ -46,11 +48,15 @@ class EvidenceWatch:
         config: whether, and where.
         failures: where a failure is counted.
         run: names this run of the server, in which each cause gets one file.
+
+    Attributes:
+        refused: how many files were not written because two were within the hour.
     """
 
     def __init__(self, probes: Instruments, config: Config, failures: Failures, run: Callable[[], str]) -> None:
         self._probes, self._config, self._failures, self._run = probes, config, failures, run
         self._last_causes: set[str] = set()  # the subjects of the causes at the last step
+        self.refused = 0
 
     def consider(
         self,
@@ -101,6 +107,7 @@ class EvidenceWatch:
             data = bundle(cause, metrics, history, self._config, routes, self._probes.allocator().name, populations)
             data |= {"about": list(about), "run": self._run()}
             path = write_bundle(data, self._config.evidence_dir, now)
+            self.refused += path is None
             if path is not None and not all(subject.startswith(_LEAK) for subject in about or ("",)):
                 extra = {"memprof_evidence": str(path)}
                 logger.info("memprof: evidence written: %s (%s)", command(path), cause, extra=extra)
@@ -113,8 +120,10 @@ class EvidenceWatch:
         for worker in workers:
             for name, detected_at in worker.leaks.items():
                 began[name] = min(detected_at, began.get(name, hour_ago))
+        # A predecessor's leaks are confirmed at once: the file waits until this process can have seen them grow.
+        has_seen = own.snapshots_taken >= self._config.warmup_snapshots + self._config.leak_min_snapshots
         for leak in own.leaks:
-            if leak.state == "confirmed":
+            if leak.state == "confirmed" and has_seen:
                 yield _Cause(
                     f"{_LEAK}{leak.name}", f"leak confirmed: {plain(headline(leak))}", began[leak.name], leak.name
                 )
@@ -128,5 +137,9 @@ class EvidenceWatch:
                 "all workers together use {:.0f} % of their memory limit",
             ),
         ):
-            if percent is not None and percent >= (_OVER if subject in self._last_causes else _BREACH):
+            if (
+                own.snapshots_taken >= _SEEN
+                and percent is not None
+                and percent >= (_OVER if subject in self._last_causes else _BREACH)
+            ):
                 yield _Cause(subject, what.format(percent), hour_ago)

@@ -208,7 +208,9 @@ class Triage:
         try:
             file.change(update)
         except OSError as error:
-            raise StateError(f"'{file.path}' cannot be written ({error.strerror}): set state_dir") from error
+            raise StateError(
+                f"'{file.path}' cannot be written ({error.strerror}): set state_dir to one that can be written"
+            ) from error
         self._decisions = made
 
     def _understood(self, file: SharedFile, read: Callable[[], bytes]) -> _Decisions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from memprof_middleware.analysis.history import History
@@ -11,16 +11,18 @@ from memprof_middleware.analysis.median import median
 from memprof_middleware.analysis.sharing import shared_memory
 from memprof_middleware.config import Config
 from memprof_middleware.limits.levels import Level, Levels, fixed_levels
-from memprof_middleware.model import MB, Condition, MemorySnapshot, Severity
+from memprof_middleware.model import MB, Condition, Leak, MemorySnapshot, Severity
 from memprof_middleware.model.forecast import Ahead
 from memprof_middleware.model.urgency import Urgency, fill_urgency, urgency
 from memprof_middleware.text.conditions import (
+    cause_of,
     collections_message,
     growth_message,
     process_message,
     restart,
     shared_message,
 )
+from memprof_middleware.text.headline import limit
 
 # A young worker grows for good reasons; growth is judged over at most six hours, at least half an hour.
 _GROWTH_HOURS = (0.5, 6.0)
@@ -28,6 +30,11 @@ _LEARNED_GROWTH_HOURS = 3.0
 # A rate of collections is compared with its own recent past, and a handful of collections is no spike.
 _GC_PAST = 10
 _GC_MIN_COLLECTIONS = 10
+
+# The system ends no process there: a number that the application was given, and one at which it is slowed down.
+_ENDS_NOTHING = frozenset({"setting", "cgroup v2 memory.high"})
+# What fills a limit later than this is not why memory is high.
+_SOON_HOURS = 24.0
 
 CONDITIONS = ("heap_warning", "heap_critical", "shared_warning", "shared_critical", "heap_growth", "gc_spike")
 
@@ -39,6 +46,7 @@ def measured(
     levels: Levels | None = None,
     growing: bool = True,
     ahead: Ahead | None = None,
+    leaks: Iterable[Leak] = (),
 ) -> list[Condition]:
     """The conditions of the last snapshot, unmet thresholds included.
 
@@ -52,13 +60,14 @@ def measured(
         levels: the thresholds in force; by default those of the configuration.
         growing: all memory grows as a leak does, by the tests; else it is the warm-up of each deploy, or a cache.
         ahead: the limit that is reached first.
+        leaks: what is reported of this process, suspicions included.
     """
     last = history.latest
     if last is None:
         return []
     levels = levels or fixed_levels(config)
     return [
-        *_heap(last, levels, config),
+        *_heap(last, levels, config, leaks),
         *_shared([last, *others], levels, config),
         *(_growth(history, config, levels, ahead or Ahead()) if growing else ()),
         *_gc_spike(history, config, levels),
@@ -73,32 +82,67 @@ def _compared(
     message: str,
     urgent: Urgency = "none",
     advice: str = "",
+    seconds: float | None = None,
 ) -> Condition:
     met = value > threshold
-    return Condition(name, severity, value, threshold, message, met=met, urgency=urgent, advice=advice)
+    return Condition(
+        name, severity, value, threshold, message, met=met, urgency=urgent, advice=advice, limit_seconds=seconds
+    )
 
 
 def _levels(
-    what: str, percent: float, warning: Level, critical: Level, message: str, advice: str, config: Config
+    what: str,
+    percent: float,
+    levels: tuple[Level, Level],
+    message: str,
+    end: str,
+    advice: str,
+    config: Config,
+    most: Leak | None = None,
 ) -> Iterator[Condition]:
-    # A learned one may be far from the limit: nobody has to act because of what is only unusual.
-    soon, now = (
-        fill_urgency(level.value, config.heap_warning_percent, config.heap_critical_percent)
-        for level in (warning, critical)
+    """Both thresholds of one limit.
+
+    Args:
+        what: the first word of their names.
+        percent: memory in use, of the limit.
+        levels: the lower threshold and the upper one.
+        message: what is used.
+        end: what the system does at the limit; empty: nothing.
+        advice: the command where somebody has to act now; empty: there is none.
+        config: the thresholds that are shares of the limit.
+        most: the leak that fills it soon; ``None``: none is known.
+    """
+    named: tuple[tuple[str, Severity, Level], ...] = (
+        ("warning", "medium", levels[0]),
+        ("critical", "critical", levels[1]),
     )
-    yield _compared(f"{what}_warning", "medium", percent, warning.value, message, soon)
-    end = "At 100 % the system ends it" if advice else "At 100 % the system ends a process"
-    advice = ". ".join(filter(None, (end, advice))) if now == "now" else ""
-    yield _compared(f"{what}_critical", "critical", percent, critical.value, message, now, advice)
+    for name, severity, level in named:
+        # A learned one may be far from the limit: nobody has to act because of what is only unusual.
+        fill = fill_urgency(level.value, config.heap_warning_percent, config.heap_critical_percent)
+        hours = None if most is None or fill == "none" else most.hours_left
+        urgent = urgency(hours, fill=fill)
+        told = [] if most is None or hours is None else [_sentence(limit(hours, most.hours_latest)), cause_of(most)]
+        told += [end] if fill == "now" else []
+        told += [advice] if urgent == "now" else []
+        seconds = None if hours is None else 3600 * hours
+        advised = ". ".join(filter(None, told))
+        yield _compared(f"{what}_{name}", severity, percent, level.value, message, urgent, advised, seconds)
 
 
-def _heap(snapshot: MemorySnapshot, levels: Levels, config: Config) -> Iterator[Condition]:
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def _heap(snapshot: MemorySnapshot, levels: Levels, config: Config, leaks: Iterable[Leak] = ()) -> Iterator[Condition]:
     used, size, percent = snapshot.heap_used_mb, snapshot.heap_size_mb, snapshot.heap_percent
     if used is None or size is None or percent is None:
         return
     message = process_message(snapshot.pid, percent, used, size, snapshot.heap_size_source)
-    advice = restart(snapshot.pid)
-    yield from _levels("heap", percent, levels.heap_warning, levels.heap_critical, message, advice, config)
+    end = "" if snapshot.heap_size_source in _ENDS_NOTHING else "At 100 % the system ends it"
+    timed = (leak for leak in leaks if leak.hours_left is not None and leak.hours_left < _SOON_HOURS)
+    most = max((leak for leak in timed if not leak.shared_limit), key=lambda leak: leak.bytes_per_hour, default=None)
+    both = levels.heap_warning, levels.heap_critical
+    yield from _levels("heap", percent, both, message, end, restart(snapshot.pid), config, most)
 
 
 def _shared(snapshots: Sequence[MemorySnapshot], levels: Levels, config: Config) -> Iterator[Condition]:
@@ -108,7 +152,8 @@ def _shared(snapshots: Sequence[MemorySnapshot], levels: Levels, config: Config)
     if shared is None or percent is None or (not shared.contained and len(snapshots) == 1):
         return  # alone, the heap's own thresholds say it all
     message = shared_message(len(snapshots), percent, shared.used_mb, shared.size_mb or 0.0, contained=shared.contained)
-    yield from _levels("shared", percent, levels.shared_warning, levels.shared_critical, message, "", config)
+    both = levels.shared_warning, levels.shared_critical
+    yield from _levels("shared", percent, both, message, "At 100 % the system ends a process", "", config)
 
 
 class Growth(NamedTuple):

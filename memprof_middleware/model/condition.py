@@ -31,6 +31,7 @@ class Condition:
         leak: the leak, where it is one.
         also: other subjects under which the same may have begun.
         kept: what requests keep, where it is a leak of a route.
+        said: a confirmed leak that is reported says the same: the log has it at INFO.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Condition:
     leak: Leak | None = None
     also: tuple[str, ...] = ()
     kept: RouteLeak | None = None
+    said: bool = False
 
     @property
     def suspected(self) -> bool:

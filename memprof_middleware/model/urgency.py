@@ -15,7 +15,7 @@ SETTLED_SECONDS = 30.0
 # A figure that rests on less time than this is rough.
 ROUGH_SECONDS = 1800.0
 _NOW_HOURS, _TODAY_HOURS, _LATEST_DAYS = 4.0, 24.0, 90.0
-# From this on nobody has the time to read before they act, nor to wait for a figure that is less rough.
+# From this on nobody has the time to read before they act.
 _CRITICAL_HOURS = 0.5
 
 
@@ -45,8 +45,8 @@ def urgency(
 ) -> Urgency:
     """How soon somebody has to act. The log, alerts, page, terminal, sinks and evidence all ask here.
 
-    A rough figure asks for no action now while there is room: each warm-up would. A confirmed leak is no warm-up, so
-    it does where the limit would come before its figure is less rough.
+    A rough figure asks for no action now while there is room: each warm-up would. A confirmed leak is no warm-up: it is
+    as urgent as the time that is told of it, with the word "rough".
 
     Args:
         hours: until the limit is reached; ``None``: not at this pace, or not known.
@@ -54,11 +54,11 @@ def urgency(
         fill: by :func:`fill_urgency`.
         watched_seconds: how long the growth behind ``hours`` was watched; ``None``: long enough.
     """
-    rough = watched_seconds is not None and watched_seconds < ROUGH_SECONDS and fill == "none"
+    rough = watched_seconds is not None and watched_seconds < ROUGH_SECONDS and fill == "none" and not leaking
     if hours is None or hours >= _TODAY_HOURS:
         late = hours is not None and hours > 24 * _LATEST_DAYS
         by_time: Urgency = "plan" if leaking and not late else "none"
-    elif hours < _NOW_HOURS and (not rough or (leaking and hours < _CRITICAL_HOURS)):
+    elif hours < _NOW_HOURS and not rough:
         by_time = "now"
     else:
         by_time = "today"

@@ -70,6 +70,7 @@ class MemoryMetrics(Value):
         answering: whether this is the worker that answers.
         forecast: what is left of the limits, and for how long; ``None`` before the first snapshot.
         sinks: how the deliveries to other monitoring systems go.
+        evidence_refused: evidence files that were not written so far: two of their kind were within the hour.
     """
 
     worker: SlotNumber
@@ -102,6 +103,7 @@ class MemoryMetrics(Value):
     answering: bool = False
     forecast: Forecast | None = None
     sinks: tuple[SinkHealth, ...] = ()
+    evidence_refused: int = 0
 
 
 # What a snapshot tells of a limit that is shared.

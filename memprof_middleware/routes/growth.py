@@ -103,6 +103,8 @@ def route_condition(
     urgent: Urgency = "plan",
     limit_seconds: float | None = None,
     pid: int | None = None,
+    *,
+    said: bool = False,
 ) -> Condition:
     """A leak of a route as a condition.
 
@@ -116,6 +118,7 @@ def route_condition(
         urgent: how soon somebody has to act because of the confirmed leaks.
         limit_seconds: until the limit is reached because of them.
         pid: the process that the figures are about, where they are about one of several.
+        said: a confirmed leak that is reported has these routes.
     """
     growth = leak.growth
     in_bytes = growth.unit == "bytes"
@@ -133,6 +136,7 @@ def route_condition(
         route=route,
         per_hour=growth.per_hour if in_bytes else None,
         kept=leak,
+        said=said,
     )
 
 

@@ -29,6 +29,7 @@ from memprof_middleware.runtime.snapshots import Snapshots
 from memprof_middleware.runtime.snapshotter import Snapshotter
 from memprof_middleware.sinks.group import Sinks
 from memprof_middleware.weakly import weakly
+from memprof_middleware.workers.atomic_file import can_be_written
 from memprof_middleware.workers.group import WorkerGroup
 from memprof_middleware.workers.timelines import Timelines
 
@@ -163,6 +164,8 @@ class ProcessMonitor:
             borrow_server_log(self.logger)
         if self.config.background:
             self._notices.started(self.config.interval, self.setup.faces)
+            if self.config.state_dir is not None and not can_be_written(Path(self.config.state_dir)):
+                self._notices.not_kept(self.config.state_dir)
         with self.failures.caught("publish"):
             self.publisher.publish()  # the others' scrapes show this worker from now on, not from its first snapshot on
 

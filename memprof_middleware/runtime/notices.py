@@ -26,6 +26,14 @@ class Notices:
         where = f", {', '.join(faces)}" if faces else ""
         self._log(logging.INFO, f"started in process {self._pid}: a snapshot every {interval:g} s{where}")
 
+    def not_kept(self, folder: str) -> None:
+        """Log that the folder of what was learned and decided cannot be written."""
+        self._once(
+            "not kept",
+            f"state_dir={folder!r} cannot be written: nothing learned is kept, and nothing can be acknowledged or "
+            "ignored on the page. Set state_dir to one that can be written.",
+        )
+
     def no_thread(self) -> None:
         """Log that no background thread runs."""
         hint = " uWSGI: set enable-threads = true." if "uwsgi" in sys.modules else ""

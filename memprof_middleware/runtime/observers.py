@@ -81,7 +81,10 @@ class Observers:
         self._inform(beat)
         self._growing = watch.is_growing(beat.history)
         ahead = watch.ahead(beat.history)
-        found = measured(beat.history, self._config, beat.others, levels, growing=self._growing, ahead=ahead)
+        leaks = [leak for leak in self._features.triage.reported(watch.leaks) if leak.notable]
+        found = measured(
+            beat.history, self._config, beat.others, levels, growing=self._growing, ahead=ahead, leaks=leaks
+        )
         return Conditions(CONDITIONS, found)
 
     def _capacity(self, beat: Beat) -> Conditions:
@@ -141,10 +144,19 @@ class Observers:
         hours = min((leak.hours_left for leak in confirmed if leak.hours_left is not None), default=None)
         seconds = None if hours is None else 3600 * hours
         heap_mb = None if beat.snapshot is None else beat.snapshot.heap_size_mb
+        routes = {route for leak in confirmed for route in routed(leak, growths).routes}
         pids = {sibling.worker: sibling.pid for sibling in beat.siblings}
         pids |= {} if beat.snapshot is None else {beat.worker: beat.snapshot.pid}
         return [
-            route_condition(leak, self._config, heap_mb, urgent, seconds, pids.get(leak.growth.worker))
+            route_condition(
+                leak,
+                self._config,
+                heap_mb,
+                urgent,
+                seconds,
+                pids.get(leak.growth.worker),
+                said=routes.issuperset(leak.routes),
+            )
             for leak in route_leaks(untold(growths, reported), self._config)
         ]
 

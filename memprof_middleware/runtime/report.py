@@ -38,6 +38,7 @@ def figures_of(monitor: ProcessMonitor) -> MemoryMetrics:
         route_leaks=monitor.evaluator.route_leaks,
         forecast=monitor.features.capacity.forecast,
         sinks=monitor.sinks.health(),
+        evidence_refused=monitor.evidence_writer.watch.refused,
         **monitor.recycler.figures(),
     )
 

@@ -141,7 +141,9 @@ def borrow_server_log(logger: logging.Logger) -> None:
 def _level(change: Change, alert: Alert) -> int:
     if change.condition.suspected or _was_suspected(change):
         return logging.INFO if alert.leading else logging.DEBUG
-    return level_of(alert)
+    # Its end follows its beginning: who did not read of the one has no use for the other.
+    said = change.before.said if change.step == "ends" else change.condition.said
+    return min(logging.INFO, level_of(alert)) if said else level_of(alert)
 
 
 def _was_suspected(change: Change) -> bool:

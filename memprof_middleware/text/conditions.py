@@ -6,6 +6,7 @@ from memprof_middleware.model import MB, Condition, Leak, RouteLeak
 from memprof_middleware.model.urgency import ROUGH_SECONDS, URGENCY_WORDS
 from memprof_middleware.text.headline import (
     amounts,
+    from_to,
     headline,
     holder,
     hours_in_words,
@@ -123,7 +124,7 @@ def leak_message(leak: Leak, room: str = "") -> str:
         decided = _decided(leak)
         counted = leak.kind in {"objects", "container"}  # memory is no cache
         rest = "; ".join(part for part in ("It may be a cache that fills" if counted else "", decided) if part)
-        return f"{told} ({watched(leak)})" + (f". {rest[0].upper()}{rest[1:]}" if rest else "")
+        return _grown(leak, told) + (f". {rest[0].upper()}{rest[1:]}" if rest else "")
     # What the headline has said already is not said twice.
     new = ", ".join(amount for amount in amounts(leak) if amount.removeprefix("+") not in told)
     told += f"{', ' if told.endswith('an hour') else ': '}{new}" if new else ""
@@ -242,9 +243,23 @@ def cause_of(leak: Leak) -> str:
     return f"{'Likely, a suspicion' if leak.state == 'suspected' else 'By a confirmed leak'}: {told}"
 
 
+def cause_of(leak: Leak) -> str:
+    """What fills a limit, by what is known of it so far."""
+    told = plain(headline(leak))
+    return f"{'Likely, a suspicion' if leak.state == 'suspected' else 'By a confirmed leak'}: {told}"
+
+
 def describe(leak: Leak) -> str:
     """What a leak is and how much it grew, for a report."""
-    return f"{plain(headline(leak))} ({watched(leak)})"
+    return _grown(leak, plain(headline(leak)))
+
+
+def _grown(leak: Leak, told: str) -> str:
+    """A headline with the growth and its time, of which it does not say again what it has said."""
+    grown = watched(leak)
+    if from_to(leak) in told:
+        grown = grown.removeprefix(from_to(leak)).lstrip()
+    return f"{told} ({grown})" if grown else told
 
 
 def _decided(leak: Leak) -> str:

@@ -55,6 +55,12 @@ def write_private(path: str | os.PathLike[str], content: str | bytes, mode: int 
     _remove_left_behind(path)
 
 
+def can_be_written(folder: Path) -> bool:
+    """Whether a file can be made in a folder, or the folder can be made. Nothing is written."""
+    nearest = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), folder)
+    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+
+
 def _beside(path: Path, pid: int | str) -> Path:
     return path.with_name(f"{path.name}.{pid}.new")
 

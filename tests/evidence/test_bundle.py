@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import platform
@@ -21,6 +22,8 @@ from memprof_middleware.evidence.explain import read_bundle, render_bundle
 from memprof_middleware.model import SEVERITIES
 from memprof_middleware.model.urgency import URGENCIES
 from memprof_middleware.testing import FakeClock, FakeProbes
+from memprof_middleware.web.state.build import build_state
+from memprof_middleware.web.state.inside import evidence_answer
 
 SECRET = "s3cret-token"
 
@@ -121,6 +124,67 @@ def test_leaks_leave_room_for_the_limit(tmp_path: Path) -> None:
         if path is not None:
             os.utime(path, (now + second, now + second))
     assert written == [True, True, False, True, True, False]
+
+
+def test_files_of_other_servers_use_up_no_hour(tmp_path: Path) -> None:
+    """All programs of a user share the folder for temporary files; each run of a server has an hour of its own."""
+    now = 1_700_000_000.0
+    found = []
+    for second, run in enumerate(["one", "one", "one", "another", ""]):
+        path = write_bundle({"schema": 1, "about": ["leak a.B"], "run": run}, str(tmp_path), now + second)
+        found.append(path is not None)
+        if path is not None:
+            os.utime(path, (now + second, now + second))
+    assert found == [True, True, False, True, True]
+
+
+def test_what_is_not_written_is_said(tmp_path: Path) -> None:
+    """The page does not say that files come with a confirmed leak, where there is one and its file is missing."""
+    profiler = profiler_in(tmp_path)
+    profiler.step()
+    for number in range(3):
+        path = profiler.evidence("I want to know")
+        if path is not None:
+            path.rename(path.with_name(f"memprof-{number}-1.json"))  # two in the same second have one name
+    profiler.step()
+    refused = evidence_answer([], profiler.workers(), 0.0)
+    assert refused == "none; 1 not written: two were within the hour"
+    listed = {"why": "leak confirmed", "time": 0.0, "bytes": 2**20}
+    assert evidence_answer([listed], profiler.workers(), 0.0).endswith(
+        "(1.0 MiB); 1 not written: two were within the hour"
+    )
+    profiler.stop()
+    (tmp_path / "file").write_text("")
+    broken = profiler_in(tmp_path / "file")
+    broken.step()
+    assert broken.evidence() is None
+    broken.step()
+    assert evidence_answer([], broken.workers(), 0.0) == "none; writing one failed: see the log, and evidence_dir"
+    cost = build_state(broken.workers(), {}, lambda _: None, broken.config, now=0.0)["cost"]
+    assert cost["answer"].endswith("; 1 internal error: see the log")
+    broken.stop()
+
+
+def test_a_process_that_has_seen_nothing_writes_none(tmp_path: Path) -> None:
+    """Who replaces a leaking worker has its leaks as confirmed from the first second on, and nothing to say of them."""
+    first = profiler_in(tmp_path, evidence=False)
+    leak(first, 30)
+    [metrics] = first.workers()
+    assert [one.state for one in metrics.leaks] == ["confirmed"]
+    first.stop()
+    watch = profiler_in(tmp_path)._monitor.evidence_writer.watch
+    asked: list[tuple[str, ...]] = []
+
+    def write(cause: str, about: tuple[str, ...]) -> None:
+        asked.append(about)
+
+    needed = first.config.warmup_snapshots + first.config.leak_min_snapshots
+    assert metrics.snapshot is not None
+    full = dataclasses.replace(metrics.snapshot, heap_size_mb=400.0)
+    for taken in (1, 2, needed - 1, needed, needed + 1):
+        young = dataclasses.replace(metrics, snapshots_taken=taken, snapshot=full)
+        watch.consider([], young, metrics.start_time, write)
+    assert asked == [(f"limit of worker {metrics.worker}", "limit of all"), ("leak shop.Session",)]
 
 
 def test_one_leak_leaves_one_file_for_all_workers(tmp_path: Path) -> None:

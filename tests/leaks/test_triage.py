@@ -193,7 +193,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     """Whoever decides is told so; what was decided before stays."""
     (tmp_path / "file").write_text("")
     found = triage(tmp_path / "file")
-    with pytest.raises(StateError, match="state_dir"):
+    with pytest.raises(StateError, match="set state_dir to one that can be written"):
         found.acknowledge("shop.ROWS")
     assert found.acknowledged == ()
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable
 
 import pytest
 
-from memprof_middleware import Config, MemorySnapshot
+from memprof_middleware import Config, Leak, MemorySnapshot
 from memprof_middleware.analysis.history import History
 from memprof_middleware.limits.levels import Level, Levels
 from memprof_middleware.limits.thresholds import measured
 from memprof_middleware.model.alert import level_of
 from memprof_middleware.runtime.changes import Change, alert_of
+from memprof_middleware.text.conditions import begins
 
 
 def past(
@@ -79,6 +81,63 @@ def test_what_is_measured_is_given_though_it_is_not_met() -> None:
     assert (warning.urgency, critical.urgency) == ("today", "now")
     assert warning.message == "process 1 uses 79 % of its limit (790 of 1000 MiB, limit from test)"
     assert (warning.advice, critical.advice) == ("", "At 100 % the system ends it. Restart: kill -TERM 1")
+
+
+def suspicion(hours: float | None, **more: object) -> Leak:
+    """What grows and has not been confirmed, with the time to the limit at its pace."""
+    return Leak(
+        name="app.thumbnails._cache",
+        kind="container",
+        severity="high",
+        first=100,
+        last=1050,
+        growth_percent=950.0,
+        growth_per_hour=3800.0,
+        bytes_per_hour=2.0**28,
+        hours_left=hours,
+        since=0.0,
+        detected_at=0.0,
+        snapshots=30,
+        **more,
+    )
+
+
+def test_high_memory_says_how_long_it_lasts_what_fills_it_and_what_to_do() -> None:
+    """The suspicion is known for minutes by then; to wait for its verdict is to wait for the end."""
+    leaks = [suspicion(0.1)]
+    warning, critical = measured(past(lambda _: 820.0), Config(), leaks=leaks)
+    assert begins(warning) == (
+        "memory high: process 1 uses 82 % of its limit (820 of 1000 MiB, limit from test). "
+        "Memory limit in about 6 min at this pace. "
+        "Likely, a suspicion: app.thumbnails._cache only grows: 100 to 1,050 entries. Restart: kill -TERM 1"
+    )
+    assert critical.advice.endswith("100 to 1,050 entries. At 100 % the system ends it. Restart: kill -TERM 1")
+    assert [(one.urgency, one.limit_seconds) for one in (warning, critical)] == [("now", 360.0)] * 2
+    [warning, _] = measured(past(lambda _: 1010.0), Config(), leaks=[suspicion(0.0)])
+    assert warning.advice.startswith("Memory is above its limit. Likely, a suspicion: ")
+    confirmed = dataclasses.replace(leaks[0], state="confirmed")
+    [warning, _] = measured(past(lambda _: 820.0), Config(), leaks=[confirmed])
+    assert "By a confirmed leak: app.thumbnails._cache" in warning.advice
+
+
+@pytest.mark.parametrize("leak", [suspicion(None), suspicion(30.0), suspicion(0.1, shared_limit=True)])
+def test_what_does_not_fill_the_limit_soon_is_no_cause(leak: Leak) -> None:
+    """Of a pace that is not known, that leaves days, or of another limit."""
+    [warning, _] = measured(past(lambda _: 820.0), Config(), leaks=[leak])
+    assert (warning.urgency, warning.advice, warning.limit_seconds) == ("today", "", None)
+
+
+@pytest.mark.parametrize(
+    ("source", "ends"), [("setting", False), ("cgroup v2 memory.high", False), ("cgroup v2", True), ("ram", True)]
+)
+def test_the_system_ends_nothing_at_a_limit_that_somebody_set(source: str, ends: bool) -> None:
+    """Nothing watches heap_size_mb but this profiler."""
+    history = History(1000, 5)
+    shot = MemorySnapshot(timestamp=0.0, pid=1, heap_size_mb=100.0, heap_size_source=source, heap_used_mb=95.0)
+    history.append(shot, {})
+    [_, critical] = measured(history, Config())
+    assert ("the system ends it" in critical.advice) is ends
+    assert critical.advice.endswith("Restart: kill -TERM 1")
 
 
 def test_settings_move_the_limits() -> None:

@@ -19,8 +19,9 @@ from memprof_middleware.model.urgency import fill_urgency, hours_left, log_level
         (23.0, {}, "today"),
         (3.9, {}, "now"),
         (3.9, {"watched_seconds": 600}, "today"),
-        (3.9, {"watched_seconds": 600, "leaking": True}, "today"),
-        (0.6, {"watched_seconds": 600, "leaking": True}, "today"),
+        (3.9, {"watched_seconds": 600, "leaking": True}, "now"),
+        (4.1, {"watched_seconds": 600, "leaking": True}, "today"),
+        (0.6, {"watched_seconds": 600, "leaking": True}, "now"),
         (0.4, {"watched_seconds": 600, "leaking": True}, "now"),
         (0.0, {"watched_seconds": 600, "leaking": True}, "now"),
         (0.4, {"watched_seconds": 600}, "today"),
@@ -33,7 +34,7 @@ from memprof_middleware.model.urgency import fill_urgency, hours_left, log_level
 def test_urgency_comes_from_the_time_to_the_limit(hours, more, expected):
     """A limit in less than 4 h asks for action now, in 24 h today; growth that takes 90 days asks for nothing.
 
-    A figure of less than half an hour asks for none now, unless a leak is confirmed and there is no time to wait.
+    A figure of less than half an hour asks for none now, unless a leak is confirmed.
     """
     assert urgency(hours, **more) == expected
 

@@ -122,6 +122,8 @@ def test_told_by_metrics_report_and_log(server, caplog):
     told = [r for r in caplog.records if getattr(r, "memprof_name", "") == "route_leak"]
     cart = [(r.memprof_active, r.memprof_subject) for r in told if r.memprof_subject == LEAK]
     assert cart == [(True, LEAK), (False, LEAK)]
+    # The line of the leak has the route: beside it, this is no second leak.
+    assert {(r.memprof_subject, r.levelno) for r in told} == {(LEAK, logging.INFO), (SMALL, logging.WARNING)}
     assert any("route leaks: POST /cart keeps 20 KiB per request (" in record.getMessage() for record in told)
 
 

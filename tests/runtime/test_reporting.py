@@ -318,6 +318,21 @@ def test_what_another_worker_reports_ends_for_sinks_alone(
     assert ([alert.active for alert in alone.sunk], [alert.active for alert in alone.alerts]) == ([True, False], [True])
 
 
+def test_a_route_that_a_leak_line_names_is_no_second_warning(
+    alone: Worker, lines: Callable[[], list[tuple[str, str, str]]]
+) -> None:
+    """Its beginning and its end are at INFO, and callbacks and sinks have it as any other."""
+    said = Condition("route_leak", "medium", 1.0, 1.0, "text", subject="POST /cart", route="POST /cart", said=True)
+    other = dataclasses.replace(said, subject="GET /", route="GET /", said=False)
+    for _ in range(3):
+        alone.finds(Conditions(("route_leak",), [said, other], cause=True))
+    alone.finds(Conditions(("route_leak",), cause=False))
+    assert [level for _, level, _ in lines()] == ["INFO", "WARNING", "INFO", "WARNING"]
+    assert (
+        [alert.active for alert in alone.alerts] == [alert.active for alert in alone.sunk] == [True] * 2 + [False] * 2
+    )
+
+
 # -- acknowledged ------------------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from memprof_middleware import Leak
 from memprof_middleware.model import MB, Condition, Estimate, FedBy, RouteGrowth, RouteLeak
 from memprof_middleware.text.conditions import (
     cause_of,
+    describe,
     ends,
     exhaustion_message,
     growth_message,
@@ -121,6 +122,30 @@ def test_routes_that_share_a_leak_are_all_named():
     assert line.startswith("shop.SESSIONS keeps one Session for each GET /a and GET /b: +1,920 an hour")
     assert FedBy.of([part("GET /a", 0.9, 1000.0), part("GET /b", 0.1, 100.0)]).route == "GET /a"
     assert FedBy.of([part("GET /a", 0.2, 1000.0), part("GET /b", 0.1, 100.0)]) == FedBy(share=0.2)
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        (
+            {"name": "app.SESSIONS", "kind": "container"},
+            "app.SESSIONS only grows: 150 to 400 entries (in 8 min). It may be a cache that fills",
+        ),
+        (
+            {"name": "app.SESSIONS", "kind": "container", "route": "POST /login"},
+            "app.SESSIONS only grows: 150 to 400 entries; fed by POST /login (in 8 min). It may be a cache that fills",
+        ),
+        (
+            {"path": "shop.SESSIONS[*]"},
+            "shop.SESSIONS keeps every Session: +1,920 an hour (150 to 400 in 8 min). It may be a cache that fills",
+        ),
+    ],
+)
+def test_a_suspicion_has_its_figures_once(known, told):
+    """What the headline has said is not said again in brackets."""
+    one = leak(state="suspected", first=150, last=400, hours_left=None, **known)
+    assert leak_message(one) == told
+    assert told.startswith(describe(one))
 
 
 def test_a_route_that_feeds_little_is_not_the_cause():

@@ -284,13 +284,14 @@ class TestLimits:
         assert sentence(found).startswith("The container reaches its memory limit in about 45 min.")
 
     def test_arithmetic_is_rough_while_it_is_young(self):
-        """What was watched for less than half an hour is marked, and raises nothing above today."""
+        """What was watched for less than half an hour is marked, and raises nothing unless the leak is confirmed."""
         [card] = ten.suspected().state()["incidents"]
         assert card["limit"]["words"] == "about 3.6 h at this pace"
         assert card["limit"]["note"].startswith("rough: watched 13 min. Worker 4245: 198 of 512 MiB")
         confirmed = ten.suspected()
         confirmed.leaks = tuple((dataclasses.replace(one, state="confirmed"), pids) for one, pids in confirmed.leaks)
-        assert confirmed.state()["status"]["key"] == "today"
+        assert confirmed.state()["status"]["key"] == "now"
+        assert "in about 3.6 h (rough: watched 13 min)" in sentence(confirmed.state())
 
     def test_a_suspicion_alone_raises_nothing(self):
         """The pace of a suspicion is told, and the status stays calm."""
@@ -535,3 +536,25 @@ def test_fewer_things_have_a_minus_of_their_own(value: float, text: str) -> None
     """So that nothing puts a plus before it."""
     assert whole(value) == text
     assert signed(whole(value)) == (text if value < -1 else f"+{text}")
+
+
+def test_memory_that_cannot_be_read_is_not_promised_for_later():
+    """Where ``/proc`` is hidden, no minute of waiting says how soon the limit is reached."""
+    server = ten.leak_ticket()
+    figures = server._metrics
+    server._metrics = lambda slot, worker: dataclasses.replace(  # type: ignore[method-assign]
+        figures(slot, worker),
+        snapshot=dataclasses.replace(figures(slot, worker).snapshot, heap_used_mb=None, rss_mb=None),
+        leaks=tuple(
+            dataclasses.replace(one, hours_left=None, bytes_per_hour=0.0) for one in figures(slot, worker).leaks
+        ),
+    )
+    found = checked(server.state())
+    assert {row["limit"]["words"] for row in found["workers"]} == {"not known"}
+    assert found["incidents"][0]["limit"]["note"] == "memory in use cannot be read: `/proc` is hidden"
+    assert sentence(found).endswith("memory in use cannot be read, /proc is hidden.")
+    now = found["incidents"][0]["advice"]["now"]
+    assert plain(now["text"]) == (
+        "Nothing is known to be urgent. /proc cannot be read: memory and limit are not known."
+    )
+    assert "look again" not in str(found)

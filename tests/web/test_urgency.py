@@ -63,8 +63,9 @@ def server(start_mb: float, per_hour: float, hours: float) -> ten.Server:
     [
         # Ten minutes are left, and the figure is twelve minutes old: there is no time to wait for a better one.
         ((50.0, 1250.0, 0.2), "now", "(99 %), act now: ", "Restart worker 4242 now."),
-        # 80 minutes are left, by a rough figure.
-        ((50.0, 300.0, 0.2), "today", "(99 %), act today: ", "Restart worker 4242 before 18:00 UTC."),
+        # 80 and 37 minutes are left, by a rough figure: a confirmed leak is no start, and the words follow the figure.
+        ((50.0, 300.0, 0.2), "now", "(99 %), act now: ", "Restart worker 4242 before 18:00 UTC."),
+        ((50.0, 565.0, 0.2), "now", "(99 %), act now: ", "Restart worker 4242 before 17:15 UTC."),
         # The same, with memory above its warning threshold.
         ((425.0, 30.0, 0.2), "now", "(99 %), act now: ", "Restart worker 4242 before 19:15 UTC."),
         # Two and a half hours by a figure that is not rough.
@@ -122,7 +123,7 @@ SHAPES = {
     # By the pace 2.6 h, by the forecast five to seven.
     "a forecast that is later": (shaped(per_hour=33.0, forecast=(5 * 3600.0, 7 * 3600.0)), "today", 5.0),
     "a pace": (shaped(), "today", 6.6),
-    "a pace that is rough": (shaped(start_mb=50.0, per_hour=300.0, hours=0.2), "today", 1.34),
+    "a pace that is rough": (shaped(start_mb=50.0, per_hour=300.0, hours=0.2), "now", 1.34),
     "far": (shaped(per_hour=1.0), "plan", 246.0),
     # Each worker has 512 MB for itself and a quarter of the 112 MB that all have left.
     "a limit that four workers share": (
@@ -199,6 +200,68 @@ def test_all_say_the_same_of_the_same_state(name):
     assert any(line.endswith(told) for line in lines(leak))
     if name != "a leak beside one that is ignored":  # then the status speaks of the ignored one, and says so
         assert (state["status"]["urgency"], view(state).urgency) == (urgent, urgent)
+
+
+def _suspicion_fills(used_mb: float, share: float = 1.0, per_hour: float = 240.0) -> ten.Server:
+    """A worker with a limit of 96 MiB, a quarter of an hour old, and a suspicion that has this share of its growth."""
+    hours = 0.25
+    cache = ten.leak(
+        name="app.thumbnails._cache",
+        kind="container",
+        state="suspected",
+        confidence=0.8,
+        path="",
+        holder="",
+        pattern="",
+        first=100,
+        last=1050,
+        growth_per_hour=950 / hours,
+        bytes_per_hour=share * per_hour * MB,
+        since=ten.NOW - 3600 * hours,
+    )
+    start = used_mb - per_hour * hours
+    worker = ten.Worker(pid=13792, start_mb=start, per_hour=per_hour, hours=hours, noise=0.05, limit_mb=96.0)
+    return ten.Server(workers=[worker], leaks=((cache, ()),))
+
+
+@pytest.mark.parametrize(
+    ("used_mb", "when"), [(79.0, "in 4 min (rough: watched 15 min)"), (88.0, "in 2 min (rough: watched 15 min)")]
+)
+def test_a_suspicion_that_fills_the_last_of_the_memory_has_one_step(used_mb, when):
+    """Nobody is told at once to do nothing, to raise the limit and to raise the threshold, with minutes left."""
+    state = _suspicion_fills(used_mb).state()
+    found = view(state)
+    assert (state["status"]["key"], state["status"]["urgency"]) == ("now", "now")
+    told = f"Worker 13792 reaches its memory limit {when}. No leak is confirmed; suspected: app.thumbnails._cache."
+    assert found.sentence.replace("about ", "") == told
+    assert state["todo"] == []
+    step = state["incidents"][0]["advice"]["now"]
+    assert step["code"] == ["kill -TERM 13792"]
+    assert found.cards[0].steps[0].text.startswith("Restart worker 13792 now.")
+
+
+def test_a_suspicion_that_fills_what_all_share_is_named():
+    """Each worker has room of its own; the container is at 86 % and full within the hour."""
+    cache = ten.leak(name="app.CACHE", state="suspected", path="", holder="", bytes_per_hour=20.0 * MB, pattern="")
+    workers = [ten.Worker(pid=4242 + n, start_mb=100.0, per_hour=20.0, limit_mb=1024.0, noise=0.1) for n in range(4)]
+    state = ten.Server(workers=workers, leaks=((cache, ()),), container=(884.0, 1024.0)).state()
+    assert (state["status"]["key"], state["todo"]) == ("now", [])
+    assert view(state).sentence.endswith("No leak is confirmed; suspected: app.CACHE.")
+    assert state["incidents"][0]["advice"]["now"]["code"][0].startswith("kill -TERM ")
+
+
+@pytest.mark.parametrize(
+    ("share", "used_mb", "per_hour"),
+    [(0.2, 79.0, 240.0), (1.0, 79.0, 0.5)],  # most of the growth is of something else; the limit is a day away
+)
+def test_a_suspicion_that_is_not_what_fills_the_memory_leaves_the_steps_for_full_memory(share, used_mb, per_hour):
+    """And its own step points to them instead of contradicting them."""
+    state = _suspicion_fills(used_mb, share, per_hour).state()
+    assert state["status"]["key"] == "full"
+    assert [one["step"] for one in state["todo"]] == ["Now", "Later"]
+    assert view(state).cards[0].steps[0].text == (
+        "Nothing because of this alone: memory is nearly full, and the step for that comes first."
+    )
 
 
 def test_half_a_minute_is_no_pace():

@@ -157,7 +157,7 @@ class _StateBuilder:
             "types": counted,
             "types_answer": inside.types_answer(counted, objects),
             "bundles": list(self.about["bundles"]),
-            "bundles_answer": inside.evidence_answer(self.about["bundles"], self.now),
+            "bundles_answer": inside.evidence_answer(self.about["bundles"], self.metrics, self.now),
             "gc": figures and inside.gc(figures, self.now),
             "cost": inside.cost(self.metrics, self.config, self.now, self.about),
         }
@@ -169,7 +169,7 @@ class _StateBuilder:
         forecast = next((one.forecast for one in self.metrics if one.forecast and one.forecast.shared), None)
         live = [row for row in self.rows if row["live"]]
         told = [leak for one in self.metrics for leak in (*one.leaks, *_ignored(one))]
-        reported = [leak for leak in told if leak.notable and leak.state == "confirmed"]
+        reported = [leak for leak in told if leak.notable and leak.state != "resolved"]
         figures = {
             "used_mb": used.used_mb,
             "size_mb": used.size_mb,
@@ -225,7 +225,11 @@ class _StateBuilder:
     def _advice(self, one: Incident, card: Mapping[str, Any]) -> dict[str, Any]:
         workers = self.context.workers
         others = workers - len(one.pairs) if workers > 1 else None
-        now = now_step(one.leak, card["urgency"], card["limit"], one.row, others, self.config, self.now)
+        reached = card["limit"]
+        # A suspicion asks for nothing; a limit that is near does, whatever fills it.
+        is_near = one.leak.state == "suspected" and reached["counts"]
+        urgent = reached["urgency"] if is_near else card["urgency"]
+        now = now_step(one.leak, urgent, reached, one.row, others, self.config, self.now)
         return {"now": now, "fix": fix_step(one.leak, advice_for(one.leak))}
 
     def _counts_age(self, one: Incident) -> dict[str, Any] | None:

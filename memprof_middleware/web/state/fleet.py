@@ -126,6 +126,7 @@ def _live(metrics: MemoryMetrics, timeline: Timeline | None, context: StateConte
             limit_mb=size,
             growth_mb=growth,
             seen_seconds=seen,
+            unread=snapshot is not None and used is None,
         ),
         "objects": None if snapshot is None else snapshot.total_objects,
         "requests": metrics.requests,

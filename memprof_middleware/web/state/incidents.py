@@ -18,7 +18,7 @@ from memprof_middleware.text.words import several
 from memprof_middleware.web.state.decided import acknowledged, ignorable
 from memprof_middleware.web.state.facts import facts
 from memprof_middleware.web.state.feeds import feeds
-from memprof_middleware.web.state.limits import StateContext, is_passed, limit
+from memprof_middleware.web.state.limits import StateContext, is_passed, is_unread, limit
 from memprof_middleware.web.state.words import Parts, at, code, in_about, listed, marked, parts, plain, span
 
 # The unit of first, last and growth, by kind; memory is counted in bytes.
@@ -231,8 +231,9 @@ def _limit(one: Incident, context: StateContext) -> dict[str, Any]:
         limit_mb=size,
         growth_mb=None,
         seen_seconds=None,
+        unread=row is not None and is_unread(row["limit"]),
     )
-    if is_passed(found):
+    if is_passed(found) or is_unread(found):
         return found
     if found["seconds_low"] is not None:
         found |= {"words": f"{found['words'].removesuffix(' at this pace')} by this leak alone"}

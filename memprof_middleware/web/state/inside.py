@@ -155,8 +155,10 @@ def cost(metrics: Sequence[MemoryMetrics], config: Config, now: float, about: Ma
     seen = [one.snapshot for one in metrics if one.snapshot is not None]
     lived = [(one.cpu_seconds, max(1.0, now - one.start_time)) for one in metrics]
     used = max(map(_share, lived), default=0.0)
+    failures = sum(sum(one.failures.values()) for one in metrics)
+    failed = f"; {several(failures, 'internal error')}: see the log" if failures else ""
     return {
-        "answer": _used(lived, config.cpu_budget),
+        "answer": f"{_used(lived, config.cpu_budget)}{failed}",
         "cpu_percent": used,
         "cpu_budget_percent": config.cpu_budget,
         "snapshot_seconds": max((one.duration_seconds for one in seen), default=None),
@@ -166,7 +168,7 @@ def cost(metrics: Sequence[MemoryMetrics], config: Config, now: float, about: Ma
         "history_mb": max((one.history_bytes for one in metrics), default=0) / MB,
         "page_ms": about["page_ms"],
         "page_cpu_percent": about["page_cpu_percent"],
-        "failures": sum(sum(one.failures.values()) for one in metrics),
+        "failures": failures,
     }
 
 
@@ -183,12 +185,24 @@ def _used(lived: Sequence[tuple[float, float]], budget: float) -> str:
     return f"{figure} in {span(age)}, {budget:g} % of one core allowed in the long run"
 
 
-def evidence_answer(bundles: Sequence[Mapping[str, Any]], now: float) -> str:
-    """The number of evidence files and the newest one, in a sentence."""
+def evidence_answer(bundles: Sequence[Mapping[str, Any]], metrics: Sequence[MemoryMetrics], now: float) -> str:
+    """The number of evidence files and the newest one, in a sentence, and why others were not written.
+
+    Args:
+        bundles: the files of these workers, the newest first.
+        metrics: the figures of every live worker.
+        now: the time.
+    """
+    missing = []
+    if refused := sum(one.evidence_refused for one in metrics):
+        missing.append(f"{refused} not written: two were within the hour")
+    if any(one.failures.get("evidence") for one in metrics):
+        missing.append("writing one failed: see the log, and evidence_dir")
     if not bundles:
-        return "none; they are written when a leak is confirmed or memory is nearly full"
+        return "; ".join(["none", *(missing or ["they are written when a leak is confirmed or memory is nearly full"])])
     newest = bundles[0]
-    return f"{len(bundles)}: {newest['why']} at {at(newest['time'], now)} ({size(newest['bytes'] / MB)})"
+    words = f"{len(bundles)}: {newest['why']} at {at(newest['time'], now)} ({size(newest['bytes'] / MB)})"
+    return "; ".join([words, *missing])
 
 
 def watching_answer(number: int, *, judged: bool) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from memprof_middleware.config import Config
 from memprof_middleware.model import MB, Leak, Outlook
-from memprof_middleware.model.urgency import ROUGH_SECONDS, SETTLED_SECONDS, URGENCIES, fill_urgency
+from memprof_middleware.model.urgency import ROUGH_SECONDS, SETTLED_SECONDS, URGENCIES, fill_urgency, urgency
 from memprof_middleware.text.words import clock, hourly, several
 from memprof_middleware.web.state.words import ahead, at, in_about, of_limit, span
 
@@ -19,6 +19,8 @@ _LATEST_SECONDS = 90 * 86400.0
 _WARM_UP_SECONDS, _GUESSED = 5400.0, 4.0
 # Up to this many seconds ahead a time of day is shown.
 _DAY = 86400.0
+# Suspicions that take so large a part of the growth are what fills the memory.
+_MOST = 0.5
 
 
 class StateContext:
@@ -46,6 +48,7 @@ def limit(
     limit_mb: float | None,
     growth_mb: float | None,
     seen_seconds: float | None,
+    unread: bool = False,
 ) -> dict[str, Any]:
     """The time until one limit is reached.
 
@@ -59,15 +62,21 @@ def limit(
         limit_mb: the limit; ``None``: not known.
         growth_mb: how much memory in use grew an hour, of late; ``None``: not known.
         seen_seconds: how long that was watched.
+        unread: a snapshot was taken, and memory in use could not be read.
     """
     own = [leak for leak in leaks if leak.shared_limit == (pid is None)]
     basis, low, high, per_hour, watched = _seconds(
         context, outlook, leaks, own, used_mb, limit_mb, growth_mb, seen_seconds
     )
+    basis = "unknown" if unread else basis  # no time makes that known
     percent = 100 * used_mb / limit_mb if used_mb is not None and limit_mb else None
-    counts = low is not None and (basis == "forecast" or any(leak.state == "confirmed" for leak in own))
     fill = fill_urgency(percent, context.config.heap_warning_percent, context.config.heap_critical_percent)
     urgent = [fill if outlook is None else outlook.urgency(fill), *(leak.urgency for leak in own)]
+    counts = low is not None and (basis == "forecast" or any(leak.state == "confirmed" for leak in own))
+    if not counts and low is not None and low < _DAY and fill != "none" and _fills(own, growth_mb):
+        # Above the threshold nobody can wait for the verdict: what is left may be taken before it.
+        counts = True
+        urgent.append(urgency(low / 3600, fill=fill))
     found = {
         "subject": "worker" if pid is not None else "container" if contained else "workers",
         "pid": pid,
@@ -83,6 +92,17 @@ def limit(
         "counts": counts,
     }
     return found | _worded(found, context)
+
+
+def _fills(own: Sequence[Leak], growth_mb: float | None) -> bool:
+    """Whether suspicions take most of the growth of the memory."""
+    taken = sum(leak.bytes_per_hour for leak in own if leak.state == "suspected" and leak.hours_left is not None)
+    return growth_mb is not None and 0 < _MOST * growth_mb * MB <= taken
+
+
+def is_unread(found: Mapping[str, Any]) -> bool:
+    """Whether the memory in use cannot be read."""
+    return found["basis"] == "unknown" and found["used_mb"] is None
 
 
 def is_passed(found: Mapping[str, Any]) -> bool:
@@ -144,6 +164,8 @@ def _worded(found: Mapping[str, Any], context: StateContext) -> dict[str, str]:
     who = subject(found, context.workers, lower=True)
     if is_passed(found):
         return {"words": "above the limit now", "note": f"{who}: {figures}", "short": "above the limit"}
+    if is_unread(found):
+        return {"words": "not known", "note": "memory in use cannot be read: `/proc` is hidden", "short": "not known"}
     if basis == "unknown":
         return {"words": "no limit known", "note": "set `heap_size_mb`", "short": "no limit known"}
     if basis == "early":

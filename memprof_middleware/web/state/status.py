@@ -11,8 +11,8 @@ from memprof_middleware.model.counts import STALE_INTERVALS, longest_gap
 from memprof_middleware.model.urgency import ROUGH_SECONDS, URGENCIES, fill_urgency, urgency
 from memprof_middleware.text.words import mib, several
 from memprof_middleware.web.state.fleet import is_level
-from memprof_middleware.web.state.limits import is_passed, middle, subject
-from memprof_middleware.web.state.words import at, in_about, marked, of_limit, span, whole
+from memprof_middleware.web.state.limits import is_passed, is_unread, middle, subject
+from memprof_middleware.web.state.words import at, code, in_about, listed, marked, of_limit, span, whole
 
 Key = Literal["now", "today", "full", "plan", "suspected", "ok", "learning", "started"]
 LABELS: dict[Key, str] = {
@@ -149,7 +149,7 @@ def _said(
 ) -> str:
     if key in {"now", "today"} and first is not None:
         # Without a forecast or a reported leak, the cause is an ignored leak.
-        if first["basis"] == "pace" and first["counts"] and not confirmed:
+        if first["basis"] == "pace" and first["counts"] and not confirmed and not suspected:
             return f"{_reaches(first, confirmed, live, config)} The leak that causes it is ignored."
         return f"{_reaches(first, confirmed, live, config)} {_cause(confirmed, suspected)}"
     if key == "full" and first is not None:
@@ -233,7 +233,9 @@ def _cause(confirmed: Sequence[Mapping[str, Any]], suspected: Sequence[Mapping[s
         kinds = sorted({one["kind"] for one in confirmed})
         of = f" of {' and '.join(kinds)} memory" if _NATIVE.issuperset(kinds) else ""
         return f"Cause: {several(len(confirmed), 'confirmed leak')}{of}."
-    return f"No leak is confirmed; {len(suspected)} suspected." if suspected else "No leak is confirmed."
+    if not suspected:
+        return "No leak is confirmed."
+    return f"No leak is confirmed; suspected: {listed([code(one['subject']) for one in suspected], 2)}."
 
 
 def _far(first: Mapping[str, Any] | None) -> str:
@@ -242,6 +244,8 @@ def _far(first: Mapping[str, Any] | None) -> str:
     if first["seconds_low"] is not None and first["counts"]:
         when = first["words"] if first["words"].startswith("in ") else f"in {first['words']}"
         return f"The first memory limit is reached {when}."
+    if is_unread(first):
+        return "When the memory limit is reached is not known: memory in use cannot be read, `/proc` is hidden."
     reasons = {
         "unknown": "No memory limit is known: set `heap_size_mb`.",
         "early": "When the memory limit is reached: too early to say.",

@@ -9,7 +9,7 @@ from memprof_middleware.config import Config
 from memprof_middleware.model import Leak
 from memprof_middleware.text.advice import Advice
 from memprof_middleware.text.words import clock, several, size
-from memprof_middleware.web.state.limits import middle
+from memprof_middleware.web.state.limits import is_unread, middle
 from memprof_middleware.web.state.words import ahead, at, marked, span
 
 # A restart is due this many seconds before the limit, rounded to a quarter of an hour.
@@ -40,13 +40,15 @@ def now_step(
 
     Args:
         leak: the leak.
-        urgent: its urgency.
+        urgent: its urgency; of a suspicion because of which the limit is near, that of the limit.
         limit: when the limit of the worker that has it worst is reached.
         row: that worker; ``None``: it is silent or gone.
         others: live workers that do not have it; ``None``: the server has one worker.
         config: the settings.
         now: the time.
     """
+    if leak.state == "suspected" and urgent in {"none", "plan"} and limit["urgency"] in {"now", "today"}:
+        return step("Now", "Nothing because of this alone: memory is nearly full, and the step for that comes first.")
     if leak.state == "suspected" and urgent in {"none", "plan"}:
         return step(
             "Now",
@@ -54,6 +56,8 @@ def now_step(
         )
     if leak.kind == "fragmentation":
         return step("Now", "Nothing leaks. If the memory is needed, let memprof give it back.", "MEMPROF_REMEDIES=trim")
+    if urgent in {"none", "plan"} and is_unread(limit):
+        return step("Now", "Nothing is known to be urgent. `/proc` cannot be read: memory and limit are not known.")
     if urgent in {"none", "plan"} and limit["basis"] == "early":
         return step("Now", "Nothing yet. How soon the limit is reached is known in a minute: look again then.")
     if urgent in {"none", "plan"}:
