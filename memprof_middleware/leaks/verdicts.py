@@ -232,13 +232,13 @@ def _confidence(incident: Incident, life: Life | None, *, told: bool, confirmed:
 
 
 def _decided(growth: Growth, life: Life | None, config: Config) -> tuple[float | None, float | None]:
-    """The requests, and seconds, until a suspicion is decided at this pace; ``None``: not known."""
+    """The requests, and seconds, until a suspicion is decided at this pace; ``None``: not known, or it rests."""
     if config.leak_confirm_requests is not None and growth.served:
         return max(0.0, config.leak_confirm_requests - growth.served), None
     if config.leak_confirm_hours is not None:
         return None, max(0.0, 3600 * (config.leak_confirm_hours - _hours(growth)))
     line = None if life is None else life.finding.growth
-    if life is None or line is None or not life.finding.share or line.seconds <= 0:
+    if life is None or line is None or not life.finding.share or line.seconds <= 0 or life.finding.rests:
         return None, None
     more = max(0.0, line.seconds * (CONFIRM / life.finding.share - 1), CONFIRM_SECONDS - line.seconds)
     return line.fed * more / line.seconds if life.finding.feed == REQUESTS else None, more
