@@ -77,6 +77,8 @@ def verdict_of(
     confirmed = confirmed or (before is not None and before.state == "confirmed")
     state: LeakState = "confirmed" if confirmed else "suspected"
     requests, seconds = (None, None) if confirmed else _decided(growth, life, config)
+    now = growth.since + 3600 * _hours(growth)
+    before_at = None if before is None else before.confirmed_at
     if route == FedBy() and before is not None:
         route = FedBy(before.route, before.route_share, before.route_per_request)
     return Leak(
@@ -102,7 +104,8 @@ def verdict_of(
         decided_seconds=seconds,
         relapses=0 if life is None else life.relapses,
         since=growth.since,
-        detected_at=before.detected_at if before else growth.since + 3600 * _hours(growth),
+        detected_at=before.detected_at if before else now,
+        confirmed_at=(now if before_at is None else before_at) if confirmed else None,
         snapshots=growth.snapshots,
     )
 
