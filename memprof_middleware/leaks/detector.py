@@ -58,21 +58,6 @@ def find_leaks(history: History, config: Config, known: Iterable[Leak] = ()) -> 
     return sorted(leaks.values(), key=lambda leak: -leak.growth_percent)
 
 
-def still_open(inherited: Sequence[Leak], history: History, config: Config) -> tuple[Leak, ...]:
-    """The open leaks of a predecessor that this worker's own history does not refute.
-
-    A leak that outlives workers starts small in each: it stays called until this worker has seen as many snapshots as
-    a verdict takes and the type's floor does not rise in them. What is no type is found anew by then, or is over.
-    """
-    start = max(history.comparable_from, config.warmup_snapshots - (history.seen - len(history)))
-    seen = len(history) - start
-    return tuple(
-        leak
-        for leak in inherited
-        if seen < config.leak_min_snapshots or (leak.kind == "objects" and rises(history.counts(leak.name, start)))
-    )
-
-
 def judge_type(name: str, times: Sequence[float], counts: Sequence[int], config: Config) -> Leak | None:
     """The leak of a type in the counts of one period; ``None`` without one."""
     first, last = counts[0], counts[-1]

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 # Before a confirmation so much time has gone by and so many looks were taken.
 CONFIRM_SECONDS, CONFIRM_ROWS = 25 * 60.0, 12
+# What has stood still for more than this part of the time rests. Time that goes by at rest proves nothing: a few
+# requests and a quiet half hour are no leak of half an hour.
+_AT_REST = 0.25
 
 
 @valueclass(frozen=True, slots=True)
@@ -58,11 +61,18 @@ class Finding:
         return self.passed and self.share >= room.SUSPECT
 
     @property
+    def rests(self) -> bool:
+        """Whether it has stood still for long, for what it has grown. Steps that double always do."""
+        growth = self.growth
+        return growth is not None and not self.stepped and growth.rested > _AT_REST * growth.seconds
+
+    @property
     def confirmed(self) -> bool:
         """Whether it is certain enough."""
         return (
             self.passed
             and not self.waits
+            and not self.rests
             and self.share >= room.CONFIRM
             and self.growth is not None
             and self.growth.seconds >= CONFIRM_SECONDS

@@ -29,6 +29,8 @@ _LAST_THIRD, _LAST_SIXTH = 0.75, 0.5
 _TIDE = 0.67
 # Of fewer steps than six nobody can say that they go on.
 _AT_ONCE = 1 / 6
+# What rises by no more than this part of its growth stands still.
+STILL = 0.05
 # The last rows tell how far the series dips.
 RECENT = 12
 
@@ -65,6 +67,12 @@ class Growth:
     def seconds(self) -> float:
         """The duration."""
         return self.times[-1] - self.times[0]
+
+    @property
+    def rested(self) -> float:
+        """The seconds at its end in which next to nothing came; a floor never falls."""
+        still = self.levels[-1] - STILL * self.amount
+        return self.times[-1] - self.times[bisect_left(self.levels, still, hi=len(self.levels) - 1)]
 
     def over_time(self) -> Growth:
         """This stretch over time instead of its feed."""

@@ -10,7 +10,7 @@ from memprof_middleware.leaks.account import in_use
 from memprof_middleware.leaks.cohorts import ObservedCohort
 from memprof_middleware.leaks.feed import TIME, is_proven
 from memprof_middleware.leaks.finding import Finding
-from memprof_middleware.leaks.line import Growth, floor_of
+from memprof_middleware.leaks.line import STILL, Growth, floor_of
 from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.survival import survival, turned_over
 from memprof_middleware.model.value import valueclass
@@ -23,8 +23,6 @@ _CALM_FED, _CALM_SECONDS = 0.5, 1800.0
 _LEVEL_FED, _LEVEL_STEPPED, _LEVEL_SECONDS = 1.2, 3.0, 2 * 3600.0
 # What stands still with all that is in it may go on with the next run of a job, or with tomorrow's office hours.
 _DAY_SECONDS = 24 * 3600.0
-# What rises by no more than this part of its growth stands still.
-_STILL = 0.05
 
 
 @valueclass(frozen=True, slots=True)
@@ -130,7 +128,7 @@ def _level(floor: Sequence[float], now: Present, begin: int, gained: float, *, s
     end = len(floor) - 1
     if floor[-1] - floor[min(begin, end)] < _FREED * gained:
         return 0.0, end  # it fell, and that is not certain yet
-    still = floor[-1] - _STILL * gained
+    still = floor[-1] - STILL * gained
     stopped = next((index for index, level in enumerate(floor) if index >= begin and level >= still), end)
     grown, fed = now.feed[stopped] - now.feed[begin], now.feed[end] - now.feed[stopped]
     seconds = now.times[end] - now.times[stopped]
@@ -158,7 +156,7 @@ def _stands_still(now: Present, begin: int, gained: float) -> bool:
     values = now.values
     last = len(values) - 1
     peak = max(range(begin, last + 1), key=values.__getitem__)
-    other = (row for row in range(last, peak - 1, -1) if abs(values[row] - values[last]) > _STILL * gained)
+    other = (row for row in range(last, peak - 1, -1) if abs(values[row] - values[last]) > STILL * gained)
     since = next(other, peak)
     calm = now.feed[last] - now.feed[since] >= _CALM_FED * (now.feed[peak] - now.feed[begin])
     return calm and now.times[last] - now.times[since] >= _CALM_SECONDS

@@ -77,6 +77,8 @@ def verdict_of(
     confirmed = confirmed or (before is not None and before.state == "confirmed")
     state: LeakState = "confirmed" if confirmed else "suspected"
     requests, seconds = (None, None) if confirmed else _decided(growth, life, config)
+    now = growth.since + 3600 * _hours(growth)
+    before_at = None if before is None else before.confirmed_at
     if route == FedBy() and before is not None:
         route = FedBy(before.route, before.route_share, before.route_per_request)
     return Leak(
@@ -102,7 +104,8 @@ def verdict_of(
         decided_seconds=seconds,
         relapses=0 if life is None else life.relapses,
         since=growth.since,
-        detected_at=before.detected_at if before else growth.since + 3600 * _hours(growth),
+        detected_at=before.detected_at if before else now,
+        confirmed_at=(now if before_at is None else before_at) if confirmed else None,
         snapshots=growth.snapshots,
     )
 
@@ -237,13 +240,13 @@ def _confidence(incident: Incident, life: Life | None, *, told: bool, confirmed:
 
 
 def _decided(growth: Growth, life: Life | None, config: Config) -> tuple[float | None, float | None]:
-    """The requests, and seconds, until a suspicion is decided at this pace; ``None``: not known."""
+    """The requests, and seconds, until a suspicion is decided at this pace; ``None``: not known, or it rests."""
     if config.leak_confirm_requests is not None and growth.served:
         return max(0.0, config.leak_confirm_requests - growth.served), None
     if config.leak_confirm_hours is not None:
         return None, max(0.0, 3600 * (config.leak_confirm_hours - _hours(growth)))
     line = None if life is None else life.finding.growth
-    if life is None or line is None or not life.finding.share or line.seconds <= 0:
+    if life is None or line is None or not life.finding.share or line.seconds <= 0 or life.finding.rests:
         return None, None
     more = max(0.0, line.seconds * (CONFIRM / life.finding.share - 1), CONFIRM_SECONDS - line.seconds)
     return line.fed * more / line.seconds if life.finding.feed == REQUESTS else None, more

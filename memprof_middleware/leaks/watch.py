@@ -12,7 +12,6 @@ from memprof_middleware.config import Config
 from memprof_middleware.cpu_budget import CpuBudget
 from memprof_middleware.failures import Failures
 from memprof_middleware.leaks.candidates import Turns
-from memprof_middleware.leaks.detector import still_open
 from memprof_middleware.leaks.ended import resolved
 from memprof_middleware.leaks.growth import find_growths
 from memprof_middleware.leaks.holders import Holders
@@ -124,17 +123,20 @@ class LeakWatch:
         judged = frozenset(found)
         self._telling.watched(incidents, found, own, {life.told for life in gone.values()}, history, route_of)
         found = self._telling.shared(found, judged, history)
-        still = still_open(self._inherited, history, self._config)
-        self._inherited = tuple(leak for leak in still if leak.name not in found)
+        known: dict[str, Leak] = {}
+        reasons: dict[str, str] = {}
+        if self._inherited:
+            handed = load("leaks.inherited").judged(self._inherited, found, self._past, self._room(), self._config)
+            found, self._inherited, known, reasons = handed.found, handed.open, handed.known, handed.reasons
         self.leaks = (*sorted(found.values(), key=_worst_first), *self._inherited)
         self.tell_time(history)
         self._count()
         if by_hand:  # else the beat goes on with what was worked out
             self._release()
-        now = {leak.name: leak for leak in self.leaks}
+        now = {leak.name: leak for leak in self.leaks} | known
         now |= {life.was: now[life.told] for life in self._open().values() if life.was and life.told in now}
         ended = [leak for leak in before if leak.name not in now or (leak.notable and not now[leak.name].notable)]
-        self.reasons = {life.told: life.reason for life in gone.values()}
+        self.reasons = {life.told: life.reason for life in gone.values()} | reasons
         reported = {leak.name for leak in self.leaks if leak.notable}
         at = 0.0 if history.latest is None else history.latest.timestamp
         self._resolved = resolved(self._resolved, ended, self.reasons, reported, at)

@@ -115,6 +115,7 @@ class Leak(Value):
         relapses: how often it was over and grew again.
         since: when that period began, seconds since the epoch.
         detected_at: when the leak was first suspected.
+        confirmed_at: when it was confirmed; ``None``: it is not.
         snapshots: how many snapshots the verdict rests on.
     """
 
@@ -153,6 +154,7 @@ class Leak(Value):
     relapses: int = 0
     since: Moment
     detected_at: Moment
+    confirmed_at: Moment | None = None
     snapshots: int
 
     @property

@@ -104,9 +104,9 @@ class AlertManager:
                 if is_new and condition.kept is not None:
                     self._entries[key], is_new = _known_elsewhere(condition, now), False
                 elif is_new:
-                    often = _TIMES.get(condition.name, 1)
-                    self._entries[key] = _Entry(condition, now, condition, often, adopted=True)
-                    self._alerts[key] = alert_of(Change("begins", condition, condition, now, now), condition.message)
+                    often, at = _TIMES.get(condition.name, 1), _since(condition, now)
+                    self._entries[key] = _Entry(condition, at, condition, often, adopted=True)
+                    self._alerts[key] = alert_of(Change("begins", condition, condition, at, now), condition.message)
             if is_new:
                 self._reports.adopt(condition)
 
@@ -236,6 +236,12 @@ class AlertManager:
 def _known_elsewhere(condition: Condition, now: float) -> _Entry:
     often = _TIMES.get(condition.name, 1)
     return _Entry(condition, now, condition, often, adopted=True, elsewhere=True)
+
+
+def _since(condition: Condition, now: float) -> float:
+    """When what a predecessor has reported began; of a leak, when it was confirmed."""
+    known = None if condition.leak is None else condition.leak.confirmed_at
+    return now if known is None else known
 
 
 def _growth(condition: Condition) -> float:

@@ -133,6 +133,8 @@ class Evaluator:
             self._snapshots.inherit_baseline(predecessor.baseline)
             self._features.leaks.inherit(predecessor.leaks)
         now, config = self._snapshots.last_time, self._features.config
+        # Before the first beat: else what the other workers have reported would be nobody's.
+        self._claims.live = [sibling.pid for sibling in self._features.group.siblings(os.getpid())]
         confirmed = [leak for leak in predecessor.leaks if leak.state == "confirmed"]
         self._alerts.adopt([leak_condition(leak, config) for leak in confirmed], now)
         self._alerts.adopt(self._features.capacity.inherit(predecessor), now)

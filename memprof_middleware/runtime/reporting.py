@@ -20,6 +20,8 @@ _SERVER_LOGGERS = ("uvicorn", "gunicorn.error", "hypercorn.error", "_granian", "
 # What all workers have in common; other conditions are about one process.
 _COMMON = frozenset({"leak", "route_leak", "shared_warning", "shared_critical", "heap_growth"})
 _ANYBODYS = "builtins."
+# Somebody acts on the worker that a line names, so the one whose limit comes first is named, too.
+_PRESSING = frozenset({"now", "today"})
 _Told = TypeVar("_Told", Alert, Leak)
 AlertCallback = Callable[[Alert], object]
 LeakCallback = Callable[[Leak], object]
@@ -81,7 +83,7 @@ class Reporter:
                 self._call("alert_callback", self._alert_callbacks, alert)
 
     def adopt(self, condition: Condition) -> None:
-        """Note that this worker has, from its predecessor, what is reported already."""
+        """Note that this worker has, from its predecessor, what is reported already; its limit is another one."""
         if _is_common(condition):
             self._claims.claim(_names(condition), rank_of(condition))
 
@@ -111,7 +113,9 @@ class Reporter:
             if is_last:
                 self._triage.forget(_known_as(change.condition))
             return is_last
-        is_leading = self._claims.claim(_names(change.condition), rank_of(change.condition))
+        condition = change.condition
+        seconds = condition.limit_seconds if condition.urgency in _PRESSING else None
+        is_leading = self._claims.claim(_names(condition), rank_of(condition), change.now, seconds)
         (self._led.add if is_leading else self._led.discard)(key)
         return is_leading
 

@@ -243,12 +243,6 @@ def cause_of(leak: Leak) -> str:
     return f"{'Likely, a suspicion' if leak.state == 'suspected' else 'By a confirmed leak'}: {told}"
 
 
-def cause_of(leak: Leak) -> str:
-    """What fills a limit, by what is known of it so far."""
-    told = plain(headline(leak))
-    return f"{'Likely, a suspicion' if leak.state == 'suspected' else 'By a confirmed leak'}: {told}"
-
-
 def describe(leak: Leak) -> str:
     """What a leak is and how much it grew, for a report."""
     return _grown(leak, plain(headline(leak)))

@@ -9,22 +9,42 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from memprof_middleware.failures import Failures
-from memprof_middleware.model.codec import Value
+from memprof_middleware.model.codec import Moment, Value
 from memprof_middleware.model.foreign import parsed_object
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.workers.shared_file import SharedFile
 
 _FILE = "reported.json"
 _MAX_CLAIMS, _MAX_NAMES = 200, 8
+# A process whose limit comes within this part of the time that another one has is the one to look at first.
+_NEARER = 0.75
+
+
+@valueclass(frozen=True, kw_only=True, slots=True)
+class _Holder(Value):
+    """A process that has an incident, the urgency that it has reported, and when its limit is reached by that."""
+
+    pid: int
+    rank: int
+    limit_at: Moment | None = None
+
+    def is_worse(self, other: _Holder, now: float) -> bool:
+        """Whether somebody has to act sooner because of this process."""
+        if self.rank != other.rank or self.limit_at is None:
+            return self.rank > other.rank
+        return other.limit_at is None or self.limit_at - now < _NEARER * (other.limit_at - now)
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
 class _Claim(Value):
-    """An incident: its names, its reported urgency, and the processes that have it."""
+    """An incident: its names, and the processes that have it."""
 
     names: tuple[str, ...]
-    rank: int
-    pids: tuple[int, ...]
+    holders: tuple[_Holder, ...]
+
+    def without(self, pid: int) -> tuple[_Holder, ...]:
+        """The other processes that have it."""
+        return tuple(holder for holder in self.holders if holder.pid != pid)
 
 
 @valueclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +60,7 @@ class _Claims(Value):
 
 
 class IncidentClaims:
-    """The reported incidents with their urgency and the processes that have them.
+    """The reported incidents with the processes that have them, and how soon each of these reaches its limit.
 
     Args:
         folder: the folder that the workers share; ``None``: this process is alone and reports everything.
@@ -54,27 +74,27 @@ class IncidentClaims:
         self._folder, self._failures = folder, failures
         self.live: Collection[int] = ()
 
-    def claim(self, names: Iterable[str], rank: int) -> bool:
+    def claim(self, names: Iterable[str], rank: int, now: float = 0.0, limit_seconds: float | None = None) -> bool:
         """Claim an incident that this process has. Returns whether this process is to report it.
 
-        It is, unless a live process has reported it with the same or a higher urgency.
+        It is, unless a live process has reported it with a higher urgency, or with the same one and a limit that is not
+        much further away.
 
         Args:
             names: the names of the incident, in this process or in others.
             rank: its urgency.
+            now: the time.
+            limit_seconds: until the limit of this process is reached; ``None``: not known.
         """
-        own = _Claim(names=tuple(names), rank=rank, pids=(os.getpid(),))
+        own = _Holder(pid=os.getpid(), rank=rank, limit_at=None if limit_seconds is None else now + limit_seconds)
 
         def claimed(claims: _Claims) -> tuple[_Claims, bool]:
-            before, others = claims.split(own.names)
+            before, others = claims.split(new := tuple(names))
             if before is None:
-                return _Claims(incidents=(*others, own)[-_MAX_CLAIMS:]), True
-            joined = _Claim(
-                names=tuple(dict.fromkeys((*own.names, *before.names)))[:_MAX_NAMES],
-                rank=max(rank, before.rank),
-                pids=tuple({*before.pids, *own.pids}),
-            )
-            return _Claims(incidents=(*others, joined)), rank > before.rank
+                return _Claims(incidents=(*others, _Claim(names=new, holders=(own,)))[-_MAX_CLAIMS:]), True
+            known = tuple(dict.fromkeys((*new, *before.names)))[:_MAX_NAMES]
+            joined = _Claim(names=known, holders=(*before.without(own.pid), own))
+            return _Claims(incidents=(*others, joined)), all(own.is_worse(one, now) for one in before.holders)
 
         return self._update(claimed)
 
@@ -83,10 +103,10 @@ class IncidentClaims:
 
         def released(claims: _Claims) -> tuple[_Claims, bool]:
             before, others = claims.split(names)
-            left = () if before is None else tuple(pid for pid in before.pids if pid != os.getpid())
+            left = () if before is None else before.without(os.getpid())
             if before is None or not left:
                 return _Claims(incidents=others), True
-            return _Claims(incidents=(*others, dataclasses.replace(before, pids=left))), False
+            return _Claims(incidents=(*others, dataclasses.replace(before, holders=left))), False
 
         return self._update(released)
 
@@ -111,5 +131,5 @@ def _read(data: bytes, live: Collection[int]) -> _Claims:
         claims = _Claims.from_dict(parsed_object(data)) if data else _Claims()
     except ValueError:
         return _Claims()
-    left = ((one, tuple(pid for pid in one.pids if pid in live)) for one in claims.incidents)
-    return _Claims(incidents=tuple(dataclasses.replace(one, pids=pids) for one, pids in left if pids))
+    left = ((one, tuple(holder for holder in one.holders if holder.pid in live)) for one in claims.incidents)
+    return _Claims(incidents=tuple(dataclasses.replace(one, holders=holders) for one, holders in left if holders))

@@ -518,6 +518,23 @@ def test_a_suspicion_that_rests_and_grows_on_is_none_the_larger() -> None:
     assert (lives["app.STORE"].state, lives["app.STORE"].pauses) == ("suspected", 0)
 
 
+def test_a_few_requests_and_a_quiet_half_hour_confirm_nothing() -> None:
+    """Nobody is woken for what has not grown for 23 minutes; when it goes on, it is confirmed."""
+    process = Process(interval=5.0)
+    process.clock = lambda look: 5.0 * look
+    process.traffic = lambda look: 2 if 10 < look <= 40 or look > 400 else 0
+    process.keeps("app.STORE", lambda look: 100 * max(0, min(look, 40) - 10) + 100 * max(0, look - 400), 50_000)
+    lives = lives_of(process, {}, 45)
+    while process.minute < 400:
+        lives = lives_of(process, lives, 5)
+        assert lives["app.STORE"].state == "suspected"
+    assert lives["app.STORE"].finding.growth is not None
+    assert lives["app.STORE"].finding.growth.seconds > 1900
+    while process.minute < 420:
+        lives = lives_of(process, lives, 5)
+    assert lives["app.STORE"].state == "confirmed"
+
+
 def test_what_stands_still_for_a_day_is_over() -> None:
     """An alert does not stay for ever."""
     process = Process()

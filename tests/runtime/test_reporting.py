@@ -49,7 +49,7 @@ class Worker:
     """One worker's manager, reporter and those who are told."""
 
     def __init__(self, folder: Path | None, pid: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.pid, self._monkeypatch = pid, monkeypatch
+        self.folder, self.pid, self._monkeypatch = folder, pid, monkeypatch
         logger = logging.getLogger(f"memprof.worker{pid}")
         logger.setLevel(logging.DEBUG)
         self.failures = Failures(logger)
@@ -250,6 +250,32 @@ def test_the_worker_that_has_it_worst_reports_that_it_got_worse(
     told = lines()
     assert [(name, level) for name, level, _ in told] == [("1", "WARNING"), ("2", "WARNING"), ("1", "INFO")]
     assert "act today" in told[1][2]
+
+
+def test_the_worker_that_is_first_at_its_limit_is_named(
+    pair: tuple[Worker, Worker], lines: Callable[[], list[tuple[str, str, str]]]
+) -> None:
+    """Whoever is woken by the first line would restart the wrong worker; a third one, as near, is no news."""
+    one, two = pair
+    three = Worker(one.folder, 3, one._monkeypatch)
+    for worker in (one, two, three):
+        worker.server.live = (1, 2, 3)
+    one.sees(seen(hours_left=14 / 60))
+    two.sees(seen(hours_left=6 / 60), now=60.0)
+    three.sees(seen(hours_left=5 / 60), now=90.0)
+    assert [(name, level) for name, level, _ in lines()] == [("1", "CRITICAL"), ("2", "CRITICAL"), ("3", "INFO")]
+
+
+def test_a_worker_that_is_restarted_mutes_nobody(
+    pair: tuple[Worker, Worker], lines: Callable[[], list[tuple[str, str, str]]]
+) -> None:
+    """The urgency of a process ends with it, though the incident is open in others."""
+    one, two = pair
+    one.sees(seen(hours_left=0.1))
+    two.sees(seen(hours_left=12.0))
+    two.server.live = (2,)
+    two.sees(seen(hours_left=0.2), now=60.0)
+    assert [(name, level) for name, level, _ in lines()] == [("1", "CRITICAL"), ("2", "INFO"), ("2", "CRITICAL")]
 
 
 def test_the_last_worker_that_has_it_reports_its_end(

@@ -185,8 +185,9 @@ class TestProfiler:
         def make(**settings) -> MemoryProfiler:
             probes = FakeProbes()
             probes.address, probes.server = HERE.address, HERE.server
+            hours = settings.pop("leak_confirm_hours", 0.05)
             config = Config(**{"background": False, "run_dir": str(tmp_path), "warmup_snapshots": 0} | settings)
-            config = dataclasses.replace(config, leak_confirm_hours=0.05)
+            config = dataclasses.replace(config, leak_confirm_hours=hours)
             made.append(MemoryProfiler(config, clock=FakeClock(), probes=probes))
             made[-1].test_probes = probes
             return made[-1]
@@ -261,6 +262,84 @@ class TestProfiler:
         (leak,) = profiler.detect_leaks()
         assert leak.last == 4000
         assert told.alerts == []
+
+    def test_a_leak_that_goes_on_is_open_before_it_is_certain_here(self, make, child):
+        """A successor that sees it grow, and is far from a verdict of its own, neither ends it nor tells it again."""
+        self.predecessor(make, child)
+        profiler = make(leak_confirm_hours=None)
+        told = Recorder().attach(profiler)
+        for steps in (8, 8, 30):
+            self.leak(profiler, steps)
+            (leak,) = profiler.detect_leaks()
+            assert (leak.name, leak.state) == ("shop.Cart", "confirmed")
+            assert leak.last == profiler.test_probes.counts["shop.Cart"]
+        assert told.alerts == []
+        assert profiler.metrics().resolved == ()
+
+    def test_a_leak_is_over_when_its_successor_would_have_shown_it(self, make, child):
+        """Not after half a minute; and the line says when it was confirmed, not since when the successor lives."""
+        self.predecessor(make, child)
+        profiler = make(leak_confirm_hours=None)
+        profiler._setup.clock.advance(600)
+        told = Recorder().attach(profiler)
+        for _ in range(25):
+            profiler._setup.clock.advance(60)
+            profiler.step()
+        assert [leak.name for leak in profiler.detect_leaks()] == ["shop.Cart"]
+        assert told.alerts == []
+        for _ in range(3):
+            profiler._setup.clock.advance(60)
+            profiler.step()
+        (alert,) = told.alerts
+        assert not alert.active
+        assert "has not grown for 25 min in the worker that replaced the leaking one" in alert.message
+        assert "confirmed 30 min ago" in alert.message
+        (over,) = profiler.metrics().resolved
+        assert over.leak.name == "shop.Cart"
+
+    def test_a_successor_without_requests_shows_nothing(self, make, child):
+        """What each request keeps is not over because nobody asks for anything."""
+
+        def serve(profiler) -> None:
+            profiler.traffic._ended = {"GET /": profiler.traffic._ended.get("GET /", 0) + 100}
+
+        def work() -> bool:
+            profiler = make()
+            for _ in range(8):
+                serve(profiler)
+                self.leak(profiler, 1)
+            return profiler.detect_leaks()[0].growth_per_request is not None
+
+        dead = child(work)
+        assert dead.result
+        dead.kill()
+        profiler = make(leak_confirm_hours=None)
+        for served in (False, True):
+            for _ in range(60):
+                if served:
+                    serve(profiler)
+                profiler._setup.clock.advance(60)
+                profiler.step()
+            assert [leak.name for leak in profiler.detect_leaks()] == ([] if served else ["shop.Cart"])
+
+    def test_a_successor_leaves_the_others_what_they_have_reported(self, make, child):
+        """A leak that goes on in another worker is reported by it: its end here is no end for all."""
+
+        def work() -> int:
+            profiler = make()
+            self.leak(profiler)
+            profiler.publish()
+            return len(profiler.detect_leaks())
+
+        dead, other = child(work), child(work)
+        assert (dead.result, other.result) == (1, 1)
+        dead.kill()
+        profiler = make()
+        told = Recorder().attach(profiler)
+        for _ in range(profiler.config.leak_min_snapshots + 1):
+            profiler._setup.clock.advance(60)
+            profiler.step()
+        assert [(alert.active, alert.leading) for alert in told.alerts] == [(False, False)]
 
     def test_a_leak_that_is_over_ends(self, make, child):
         """A successor that has seen enough without growth ends it, once."""

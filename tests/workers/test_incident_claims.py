@@ -20,7 +20,9 @@ def failures() -> Failures:
 
 def others(folder: Path, *incidents: tuple[list[str], int, list[int]]) -> None:
     """What other workers have written."""
-    told = [{"names": names, "rank": rank, "pids": pids} for names, rank, pids in incidents]
+    told = [
+        {"names": names, "holders": [{"pid": pid, "rank": rank} for pid in pids]} for names, rank, pids in incidents
+    ]
     (folder / "reported.json").write_text(json.dumps({"incidents": told}))
 
 
@@ -40,8 +42,8 @@ def test_only_what_is_more_urgent_is_claimed_again(tmp_path: Path, failures: Fai
     assert claims.claim(["leak c"], 3)
     assert not claims.claim(["leak c"], 3)
     [known] = json.loads((tmp_path / "reported.json").read_text())["incidents"]
-    assert (set(known["names"]), known["rank"]) == ({"leak a", "leak b", "leak c"}, 3)
-    assert set(known["pids"]) == {1, os.getpid()}
+    assert set(known["names"]) == {"leak a", "leak b", "leak c"}
+    assert {one["pid"]: one["rank"] for one in known["holders"]} == {1: 2, os.getpid(): 3}
     assert not claims.release(["leak a"])
 
 

@@ -30,7 +30,7 @@ _SHORT = frozenset({"rss", "vms", "gc", "cpu", "pid", "fds"})
 # Numbers that are identifiers.
 _PLAIN = frozenset({"pid", "worker", "schema", "port"})
 _UNITS = ("_mb", "_bytes", "_percent", "_seconds")
-_MOMENTS = ("time", "since", "at", "timestamp", "start_time", "detected_at")
+_MOMENTS = ("time", "since", "at", "timestamp", "start_time", "detected_at", "confirmed_at")
 # Seconds since the epoch are above this in every evidence file; a time span never is.
 _EPOCH_FROM = 1e9
 # And up to the year 9999, the last of the calendar.

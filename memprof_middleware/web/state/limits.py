@@ -149,8 +149,9 @@ def _seconds(
     if growth_mb is not None and growth_mb > 0:
         ahead_seconds, seen = 3600 * room / growth_mb, seen_seconds or 0.0
         # What a young process needs looks like growth, and a forecast looks ahead only a part of what it has seen: to
-        # say that it goes on, or that it does not, is to guess.
-        guessed = young if leaks else seen < _WARM_UP_SECONDS or ahead_seconds < _GUESSED * seen
+        # say that it goes on, or that it does not, is to guess. So it is while a confirmed leak has no pace yet.
+        unweighed = seen < ROUGH_SECONDS and any(one.state == "confirmed" and one.hours_left is None for one in own)
+        guessed = young or unweighed if leaks else seen < _WARM_UP_SECONDS or ahead_seconds < _GUESSED * seen
         if guessed and ahead_seconds <= _LATEST_SECONDS:
             return "early", None, None, growth_mb, seen_seconds
     return "none", None, None, growth_mb, seen_seconds
