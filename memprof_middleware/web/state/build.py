@@ -224,7 +224,7 @@ class _StateBuilder:
 
     def _advice(self, one: Incident, card: Mapping[str, Any]) -> dict[str, Any]:
         workers = self.context.workers
-        others = workers - len(one.pairs) if workers > 1 else None
+        others = workers - len(one.workers) if workers > 1 else None
         now = now_step(one.leak, card["urgency"], card["limit"], one.row, others, self.config, self.now)
         return {"now": now, "fix": fix_step(one.leak, advice_for(one.leak))}
 
