@@ -430,7 +430,7 @@ def test_one_holder_is_one_incident_whatever_each_worker_calls_it():
     [card] = state(scene)["incidents"]
     assert card["workers"] == ["0", "1", "3", "2"]
     assert card["last"] == {"shop.Order": 3000, "shop.Line": 20_312}[card["name"]]
-    assert card["bytes_per_hour"] == sum(one.bytes_per_hour for worker in scene.metrics for one in worker.leaks)
+    assert card["bytes_per_hour"] == sum(one.bytes_per_hour for worker in scene.told() for one in worker.leaks)
     scene.metrics[2] = dataclasses.replace(scene.metrics[2], leaks=(line, order))
     assert len(state(scene)["incidents"]) == 2
 
