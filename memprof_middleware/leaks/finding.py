@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 # Before a confirmation so much time has gone by and so many looks were taken.
 CONFIRM_SECONDS, CONFIRM_ROWS = 25 * 60.0, 12
 # What has stood still for more than this part of the time rests. Time that goes by at rest proves nothing: a few
-# requests and a quiet half hour are no leak of half an hour.
-_AT_REST = 0.25
+# requests and a quiet half hour are no leak of half an hour. A job that has run five times rests for less.
+_AT_REST = 0.3
 
 
 @valueclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import pytest
 
 import memprof_middleware.web as web
 from memprof_middleware import Config
-from memprof_middleware.model import Estimate, Forecast, Ignored, Outlook, RouteGrowth
+from memprof_middleware.model import Estimate, Forecast, Ignored, Outlook, Resolved, RouteGrowth
 from memprof_middleware.terminal.view import view
 from memprof_middleware.text.words import signed
 from memprof_middleware.web.html.folds import folds
@@ -419,6 +419,22 @@ def test_what_one_worker_has_found_holds_for_all():
     scene = Scene(leaks=(leak(path="", holder="", file="", share=None, filled_in=()),))
     scene.metrics[3] = dataclasses.replace(scene.metrics[3], leaks=(leak(),))
     assert facts(state(scene)["incidents"][0])["holder"][0] == "shop.cart.SESSIONS"
+
+
+def test_one_holder_is_one_incident_whatever_each_worker_calls_it():
+    """One worker tells of the lines of orders, the other ones of the orders: their counts are not added."""
+    order = leak(name="shop.Order", last=1000)
+    line = leak(name="shop.Line", path="shop.cart.SESSIONS[*].lines[*]", last=20_312)
+    scene = Scene(leaks=(order,))
+    scene.metrics[2] = dataclasses.replace(scene.metrics[2], leaks=(line,))
+    over = Resolved(leak=dataclasses.replace(line, state="resolved"), at=ten.NOW - 60)
+    scene.metrics[3] = dataclasses.replace(scene.metrics[3], resolved=(over,))
+    [card] = state(scene)["incidents"]
+    assert card["workers"] == ["0", "1", "3", "2"]
+    assert card["last"] == {"shop.Order": 3000, "shop.Line": 20_312}[card["name"]]
+    assert card["bytes_per_hour"] == sum(one.bytes_per_hour for worker in scene.told() for one in worker.leaks)
+    scene.metrics[2] = dataclasses.replace(scene.metrics[2], leaks=(line, order))
+    assert len(state(scene)["incidents"]) == 2
 
 
 def test_a_route_that_only_the_attribution_knows():

@@ -224,7 +224,7 @@ class _StateBuilder:
 
     def _advice(self, one: Incident, card: Mapping[str, Any]) -> dict[str, Any]:
         workers = self.context.workers
-        others = workers - len(one.pairs) if workers > 1 else None
+        others = workers - len(one.workers) if workers > 1 else None
         reached = card["limit"]
         # A suspicion asks for nothing; a limit that is near does, whatever fills it.
         is_near = one.leak.state == "suspected" and reached["counts"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memprof_middleware.model import SEVERITIES, Leak, MemoryMetrics, Resolved
@@ -31,6 +31,7 @@ UNITS = {
     "fragmentation": "bytes",
 }
 STATES = ("confirmed", "suspected", "resolved")
+_Key = tuple[str, str]
 
 
 @valueclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,16 @@ class Incident:
     over: Resolved | None = None
 
     @property
+    def workers(self) -> tuple[str, ...]:
+        """The numbers of the workers that have it."""
+        return tuple(dict.fromkeys(worker for worker, _ in self.pairs))
+
+    @property
+    def alike(self) -> list[Leak]:
+        """The verdicts under the same name: what they count can be added."""
+        return [one for _, one in self.pairs if one.name == self.leak.name]
+
+    @property
     def is_open(self) -> bool:
         """Whether the incident has not ended."""
         return self.leak.state != "resolved"
@@ -57,23 +68,45 @@ class Incident:
 
 def found(metrics: Sequence[MemoryMetrics], rows: Sequence[Mapping[str, Any]]) -> list[Incident]:
     """The incidents of all workers, ended ones included; rows are in the order of their time to the limit."""
-    gathered: dict[tuple[str, str], list[tuple[str, Leak]]] = {}
+    gathered: dict[_Key, list[tuple[str, Leak]]] = {}
     for one in metrics:
         for leak in one.leaks:
             gathered.setdefault((leak.kind, leak.name), []).append((one.worker, leak))
-    over = _over(metrics, {key for key, pairs in gathered.items() if any(leak.notable for _, leak in pairs)})
-    return over + [_gathered(pairs, rows) for pairs in gathered.values()]
+    over = _over(metrics, [leak for one in metrics for leak in one.leaks if leak.notable])
+    return over + [_gathered(pairs, rows) for pairs in _by_holder(gathered)]
 
 
-def _over(metrics: Sequence[MemoryMetrics], open_: Collection[tuple[str, str]]) -> list[Incident]:
+def _by_holder(gathered: Mapping[_Key, list[tuple[str, Leak]]]) -> list[list[tuple[str, Leak]]]:
+    """Verdicts of one name are one incident; so are those on one holder, whatever each worker calls what it holds.
+
+    Two that one worker tells apart are two.
+    """
+    homes: dict[str, list[list[tuple[str, Leak]]]] = {}
+    found = []
+    for pairs in gathered.values():
+        held = next((name for _, leak in pairs if leak.notable and (name := holder(leak))), "")
+        workers = {worker for worker, _ in pairs}
+        homes.setdefault(held, [])
+        home = next((one for one in homes[held] if workers.isdisjoint(worker for worker, _ in one)), None)
+        if held and home is not None:
+            home.extend(pairs)
+            continue
+        homes[held].append(pairs)
+        found.append(pairs)
+    return found
+
+
+def _over(metrics: Sequence[MemoryMetrics], open_: Sequence[Leak]) -> list[Incident]:
     """Incidents that have ended in every worker; time and reason are those of the last one."""
-    last: dict[tuple[str, str], list[tuple[str, Resolved]]] = {}
+    last: dict[_Key, list[tuple[str, Resolved]]] = {}
     for one in metrics:
         for over in one.resolved:
             last.setdefault((over.leak.kind, over.leak.name), []).append((one.worker, over))
+    names = {(leak.kind, leak.name) for leak in open_}
+    holders = {holder(leak) for leak in open_} - {""}
     found = []
     for key, pairs in last.items():
-        if key not in open_:
+        if key not in names and holders.isdisjoint(holder(over.leak) for _, over in pairs):
             newest = max((over for _, over in pairs), key=lambda over: over.at)
             leaks = tuple((worker, over.leak) for worker, over in pairs)
             found.append(Incident(leak=newest.leak, pairs=leaks, row=None, over=newest))
@@ -155,13 +188,13 @@ def described(
         },
         "feeds": fed,
         "pattern": leak.pattern,
-        "first": sum(leak.first for _, leak in one.pairs),
-        "last": sum(leak.last for _, leak in one.pairs),
+        "first": sum(leak.first for leak in one.alike),
+        "last": sum(leak.last for leak in one.alike),
         "unit": UNITS.get(leak.kind, ""),
-        "growth_per_hour": sum(leak.growth_per_hour for _, leak in one.pairs),
+        "growth_per_hour": sum(leak.growth_per_hour for leak in one.alike),
         "growth_per_request": leak.growth_per_request,
         "bytes_per_hour": sum(leak.bytes_per_hour for _, leak in one.pairs),
-        "workers": [worker for worker, _ in one.pairs],
+        "workers": list(one.workers),
         "pid": None if one.row is None else one.row["pid"],
         "also": list(leak.also),
         "grows_with": _grows_with(leak),
@@ -259,8 +292,8 @@ def _when(one: Incident, context: StateContext, started: float) -> str:
         what = f"release {config.release} started" if config.release else "the start"
         words = f", {span(after)} after {what}" if after >= 0 else ""
         found.append(f"since {at(leak.since, context.now)}{words}")
-    if context.workers > 1 and len(one.pairs) < context.workers:
-        found.append(f"in {len(one.pairs)} of {several(context.workers, 'worker')}")
+    if context.workers > 1 and len(one.workers) < context.workers:
+        found.append(f"in {len(one.workers)} of {several(context.workers, 'worker')}")
     if leak.relapses:
         found.append(f"it was resolved {several(leak.relapses, 'time')} and grew again")
     return ", ".join(found)
