@@ -129,8 +129,10 @@ def test_routes_that_share_a_leak_are_all_named():
         ),
         (
             {"path": "shop.SESSIONS[*]"},
-            "shop.SESSIONS keeps more and more Session objects: +1,920 an hour (150 to 400 in 8 min). "
-            "It may be a cache that fills",
+            (
+                "shop.SESSIONS keeps more and more Session objects: +1,920 an hour (150 to 400 in 8 min). "
+                "It may be a cache that fills"
+            ),
         ),
     ],
 )
