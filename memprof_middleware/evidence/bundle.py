@@ -21,6 +21,7 @@ from memprof_middleware.config import Config
 from memprof_middleware.model import Leak, MemoryMetrics, Moment, RouteGrowth
 from memprof_middleware.model.codec import Value
 from memprof_middleware.model.foreign import parsed_object
+from memprof_middleware.model.leak import routed
 from memprof_middleware.model.value import valueclass
 from memprof_middleware.text.advice import advice_for
 from memprof_middleware.text.headline import headline, plain
@@ -95,7 +96,7 @@ def bundle(
         },
         "settings": _settings(config),
         "snapshot": last.to_dict() if last else None,
-        "leaks": [_leak(leak, history) for leak in metrics.leaks],
+        "leaks": [_leak(routed(leak, routes), history) for leak in metrics.leaks],
         "routes": [growth.to_dict() for growth in routes],
         "ledger": [dataclasses.asdict(line) for line in breakdown(last)] if last else [],
         "growth": growth_sentence(first, last) if first and last else "",

@@ -128,7 +128,7 @@ class _Reading:
 
 def who_adds(
     codes: Iterable[types.CodeType], ways: Collection[tuple[str, ...]], adding: Collection[str] = ADDING
-) -> list[tuple[str, int]]:
+) -> list[tuple[types.CodeType, int]]:
     """The functions among some that add, with the line: each once, in the order of the source.
 
     Args:
@@ -136,9 +136,9 @@ def who_adds(
         ways: how each may reach the container.
         adding: the methods that add.
     """
-    found: dict[str, int] = {}
+    found: dict[str, tuple[types.CodeType, int]] = {}
     for code in codes:
         line = next((line for names in ways if (line := line_of_addition(code, names, adding))), 0)
         if line:
-            found.setdefault(code.co_qualname, line)
-    return sorted(found.items(), key=lambda one: one[1])
+            found.setdefault(code.co_qualname, (code, line))
+    return sorted(found.values(), key=lambda one: one[1])

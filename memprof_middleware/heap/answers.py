@@ -32,7 +32,7 @@ class Definition:
     Attributes:
         file: the source file as a reader knows it, such as ``shop/cart.py``; empty if it is not known.
         line: the line of the assignment, or of the class or function; 0 if it is not known.
-        filled_in: the functions that add, such as ``add_to_cart, line 31``; at most three.
+        filled_in: the functions that add, such as ``add_to_cart, line 31 of cart.py``; at most three.
         pattern: the key of the advice that fits what is there; empty: nothing special.
         tried: where nobody was found who adds, what was searched, in a sentence.
         waits_at: of tasks the line on which they wait, as ``shop/mail.py:19``; empty: not known.

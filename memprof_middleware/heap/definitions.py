@@ -10,6 +10,7 @@ import itertools
 import sys
 import types
 from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import PurePath
 from typing import Any
 
 from memprof_middleware.heap import roots
@@ -34,7 +35,7 @@ _RUNS = ("frame of ", _TASK, "thread ")
 # Shapes of containers that only their owner can mend.
 _CONTAINERS = frozenset({"lru_method", "lru_unbounded", "module_mapping", "module_list"})
 _VARIABLE = "contextvar "
-Found = list[tuple[str, int]]
+Found = list[tuple[types.CodeType, int]]
 
 
 def define(path: str, *, pause: Callable[[float], object] = real_sleep) -> Definition:
@@ -73,7 +74,7 @@ def _of_function(name: str) -> Definition:
         return Definition() if root is None or not root.objects else _of_root(root, real_sleep)
     variable = rest.partition(".")[0]
     line = line_of_addition(code, (variable,), local=True) if variable else 0
-    added = (_worded(code.co_qualname, line),) if line else ()
+    added = (_worded(code, line),) if line else ()
     return Definition(Source(module).shown(code.co_filename), code.co_firstlineno, added)
 
 
@@ -93,7 +94,7 @@ def _of_root(root: Root, pause: Callable[[float], object]) -> Definition:
         function = wrapped_by(last)
         if type(function) is types.FunctionType:
             code = function.__code__
-            added = (_worded(code.co_qualname, code.co_firstlineno),)
+            added = (_worded(code, code.co_firstlineno),)
             file = Source(function.__module__).shown(code.co_filename)
             return Definition(file, code.co_firstlineno, added, _of_whom(pattern, function.__module__))
     file, line = _place(root, source)
@@ -113,9 +114,11 @@ def _modules(names: Collection[str]) -> str:
     return next(iter(names)) if len(names) == 1 else f"{len(names)} modules that know it"
 
 
-def _worded(function: str, line: int, module: str = "") -> str:
-    name = function.replace(".<locals>", "")
-    return clean(f"{module}.{name}, line {line}" if module else f"{name}, line {line}")
+def _worded(code: types.CodeType, line: int, module: str = "") -> str:
+    """``add_to_cart, line 31 of cart.py``; without the file where the code was made from text."""
+    name, file = code.co_qualname.replace(".<locals>", ""), PurePath(code.co_filename).name
+    of = "" if not file or file.startswith("<") else f" of {file}"
+    return clean(f"{module}.{name}, line {line}{of}" if module else f"{name}, line {line}{of}")
 
 
 def _place(root: Root, source: Source) -> tuple[str, int]:
@@ -168,10 +171,10 @@ def _adders(root: Root, pause: Callable[[float], object]) -> tuple[list[str], li
         # A container of a class of its own: its methods add to themselves.
         for code in _codes_of_class(module, kind):
             if line := line_of_addition(code, code.co_varnames[:1] or (ANY,), local=True):
-                methods.append((code.co_qualname, line))
+                methods.append((code, line))
     found, by_callers = [_worded(*one) for one in methods], bool(methods)
     # Who calls a method that adds is as good.
-    adding = ADDING | {name.rpartition(".")[2] for name, _ in methods} - {"__init__"}
+    adding = ADDING | {code.co_qualname.rpartition(".")[2] for code, _ in methods} - {"__init__"}
     searched: list[str] = []
     for module, space, aliases in itertools.islice(_users(root), _MOST_MODULES):
         searched.append(module)

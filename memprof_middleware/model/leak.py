@@ -17,6 +17,8 @@ LeakState = typing.Literal["suspected", "confirmed", "resolved"]
 # A route is the cause of a growth if it has so much of it; so are a few together, each with a good part of what the
 # first of them has.
 _MOST, _ALIKE, _FEW = 0.5, 0.4, 3
+# A route keeps practically all memory from this part on; a leak takes as much as it within this factor.
+_ALL, _ABOUT = 0.9, 2.0
 # Between the names of routes that share a growth, and of those of which one has it.
 _AND, _OR = " and ", " or "
 
@@ -90,7 +92,7 @@ class Leak(Value):
             ``frame of app.handler``; empty: the type says it.
         file: the source file that defines the container or class at the root of the path; empty: not known.
         line: its line there; 0: not known.
-        filled_in: the functions that add to it, as ``add_to_cart, line 31``; at most three.
+        filled_in: the functions that add to it, as ``add_to_cart, line 31 of cart.py``; at most three.
         waits_at: of tasks that never finish the line on which they wait, as ``shop/mail.py:19``; empty: not known.
         pattern: the key of the advice for this kind of leak (:mod:`memprof_middleware.text.advice`); empty: none.
         route: the route whose requests make most of it grow, ``POST /cart``; of several that share it ``GET /a and
@@ -192,15 +194,34 @@ def routes_of(leak: Leak, growths: Iterable[RouteGrowth]) -> list[RouteGrowth]:
     return sorted((one for one in growths if one.identified and one.unit == unit), key=lambda one: -one.share)
 
 
+def route_by_memory(leak: Leak, growths: Iterable[RouteGrowth]) -> RouteGrowth | None:
+    """The route that keeps practically all memory, where a leak that requests feed takes about as much as it keeps.
+
+    So the route is known before there are counts enough of what leaks by itself.
+
+    Args:
+        leak: the leak.
+        growths: what requests keep, by route.
+    """
+    first = max((one for one in growths if one.unit == "bytes"), key=lambda one: one.share, default=None)
+    if first is None or not first.identified or first.share < _ALL or not leak.growth_per_request:
+        return None
+    is_it = first.per_hour / _ABOUT <= leak.bytes_per_hour <= _ABOUT * first.per_hour
+    return first if is_it else None
+
+
 def routed(leak: Leak, growths: Iterable[RouteGrowth]) -> Leak:
     """The leak with its route; where none was found for it by itself, the one that keeps most by all routes' figures.
 
     The log, the metrics and the page all ask here, so that none of them knows a route that another one does not.
     """
-    known = leak.route or leak.route_share is not None
-    found = [] if known else routes_of(leak, growths)
-    if not found:
+    if leak.route or leak.route_share is not None:
         return leak
+    every = list(growths)
+    found = routes_of(leak, every)
+    if not found:
+        only = route_by_memory(leak, every)
+        return leak if only is None else dataclasses.replace(leak, route=only.route)
     fed = FedBy.of(found)
     return dataclasses.replace(leak, route=fed.route, route_share=None if fed.route else fed.share)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from memprof_middleware.model import MB, Condition, Leak, RouteLeak
-from memprof_middleware.model.urgency import ROUGH_SECONDS, URGENCY_WORDS
+from memprof_middleware.model.urgency import ROUGH_SECONDS, SETTLED_SECONDS, URGENCY_WORDS
 from memprof_middleware.text.headline import (
     amounts,
     from_to,
@@ -130,7 +130,8 @@ def leak_message(leak: Leak, room: str = "") -> str:
     told += f"{', ' if told.endswith('an hour') else ': '}{new}" if new else ""
     told += f"; {few}" if (few := spread(leak)) else ""
     if not leak.bytes_per_hour and leak.hours_left is None:
-        return told
+        early = 0 < leak.watched_seconds < SETTLED_SECONDS
+        return f"{told}. Too early to say when the memory limit is reached" if early else told
     rough = leak.hours_left and leak.hours_latest is None and 0 < leak.watched_seconds < ROUGH_SECONDS
     watched_for = f"rough: watched {duration(leak.watched_seconds)}" if rough else ""
     inside = "; ".join(part for part in (room, watched_for) if part)
@@ -262,7 +263,8 @@ def _decided(leak: Leak) -> str:
     if hours is not None and leak.hours_left is not None and leak.hours_left < hours:
         return f"{limit(leak.hours_left)}, before this is decided"
     if leak.decided_requests is not None:
-        return f"decided after about {several(_rounded(leak.decided_requests), 'more request')}"
+        when = "" if leak.decided_seconds is None else f" (in about {hours_in_words(leak.decided_seconds / 3600)})"
+        return f"decided after about {several(_rounded(leak.decided_requests), 'more request')}{when}"
     if leak.decided_seconds is not None:
         return f"decided in about {hours_in_words(leak.decided_seconds / 3600)}"
     return ""

@@ -152,7 +152,7 @@ def _objects(leak: Leak) -> Sentence:
         return Part(by, code=True), Part(" keeps "), *_each(leak)
     hourly = Part(f": +{leak.growth_per_hour:,.0f} an hour")
     if by:
-        return Part(by, code=True), Part(" keeps every "), *one_thing(leak), hourly
+        return Part(by, code=True), Part(" keeps more and more "), *things(leak), hourly
     if route:
         return Part(route, code=True), Part(" leaves "), *_behind(leak), Part("; holder not found")
     return *things(leak), Part(" are never freed"), hourly

@@ -66,7 +66,7 @@ def test_a_container_of_a_library_is_for_the_library_to_mend(program: Program) -
     program("from lib import CACHE\n\n\ndef handle(key):\n    CACHE[key] = 2")
     known = found("lib.CACHE[*]")
     assert known.pattern == "module_mapping"
-    assert "shop.handle, line 5" in known.filled_in
+    assert "shop.handle, line 5 of shop.py" in known.filled_in
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_every_way_to_add(program: Program, statement: str) -> None:
             other[key] = CART
         """
     )
-    assert found("shop.CART[*]").filled_in == (f"buy, line {9 + statement.count(chr(10))}",)
+    assert found("shop.CART[*]").filled_in == (f"buy, line {9 + statement.count(chr(10))} of shop.py",)
     assert (found("shop.CART[*]").file, found("shop.CART[*]").line) == ("shop.py", 4)
 
 
@@ -256,11 +256,11 @@ def test_methods_nested_and_decorated_functions(program: Program) -> None:
         """
     )
     every = {
-        "decorated, line 16",
-        "View.post, line 21",
-        "View.put, line 25",
-        "View.patch, line 29",
-        "make.inner, line 34",
+        "decorated, line 16 of shop.py",
+        "View.post, line 21 of shop.py",
+        "View.put, line 25 of shop.py",
+        "View.patch, line 29 of shop.py",
+        "make.inner, line 34 of shop.py",
     }
     known = found("shop.CART[*]").filled_in
     assert len(known) == MOST_ADDERS
@@ -303,9 +303,9 @@ def test_other_modules_that_add(program: Program) -> None:
     known = found("store.cache.SESSIONS[*]")
     assert (known.file, known.line) == ("store/cache.py", 1)
     assert set(known.filled_in) == {
-        "store.views.login, line 5",
-        "store.tasks.refresh, line 5",
-        "store.admin.replay, line 5",
+        "store.views.login, line 5 of views.py",
+        "store.tasks.refresh, line 5 of tasks.py",
+        "store.admin.replay, line 5 of admin.py",
     }
 
 
@@ -335,7 +335,7 @@ def test_an_attribute_of_an_object(program: Program) -> None:
     )
     known = found("shop.STORE.items[*].user")
     assert (known.file, known.line) == ("shop.py", 5)
-    assert known.filled_in == ("Store.keep, line 8", "handle, line 18")
+    assert known.filled_in == ("Store.keep, line 8 of shop.py", "handle, line 18 of shop.py")
 
 
 def test_an_attribute_of_a_class_and_one_from_the_body(program: Program) -> None:
@@ -364,10 +364,10 @@ def test_an_attribute_of_a_class_and_one_from_the_body(program: Program) -> None
         """
     )
     known = found("shop.Model.known[*]")
-    assert known.filled_in == ("Model.__init__, line 8",)
+    assert known.filled_in == ("Model.__init__, line 8 of shop.py",)
     assert known.line in {4, 5}
     known = found("shop.BASKET.items[*]")
-    assert known.filled_in == ("Basket.add, line 16",)
+    assert known.filled_in == ("Basket.add, line 16 of shop.py",)
     assert known.line in {11, 12, 13}
 
 
@@ -385,7 +385,7 @@ def test_what_a_library_keeps_is_filled_by_who_calls_it(program: Program) -> Non
         """
     )
     known = found("shop.JOBS.queue[*]")
-    assert (known.file, known.line, known.filled_in) == ("shop.py", 3, ("later, line 7",))
+    assert (known.file, known.line, known.filled_in) == ("shop.py", 3, ("later, line 7 of shop.py",))
 
 
 def test_a_cache_and_its_function(program: Program) -> None:
@@ -412,7 +412,7 @@ def test_a_cache_and_its_function(program: Program) -> None:
         """
     )
     known = found("shop.lookup[*]")
-    assert (known.file, known.line, known.filled_in) == ("shop.py", 4, ("lookup, line 4",))
+    assert (known.file, known.line, known.filled_in) == ("shop.py", 4, ("lookup, line 4 of shop.py",))
     assert known.pattern == "lru_unbounded"
     assert found("shop.bounded[*]").pattern == "cache_too_large"
     assert found("shop.Price.quote[*][*]").pattern == "lru_method"
@@ -489,11 +489,11 @@ def test_loggers_locals_and_contexts(program: Program) -> None:
         """
     )
     known = found("shop.LOG.handlers[*]")
-    assert (known.pattern, known.line, known.filled_in) == ("log_handler", 5, ("handle, line 11",))
+    assert (known.pattern, known.line, known.filled_in) == ("log_handler", 5, ("handle, line 11 of shop.py",))
     known = found("shop.TLS.items[*]")
-    assert (known.pattern, known.line, known.filled_in) == ("thread_kept", 6, ("handle, line 12",))
+    assert (known.pattern, known.line, known.filled_in) == ("thread_kept", 6, ("handle, line 12 of shop.py",))
     known = found("contextvar history[*]")
-    assert (known.pattern, known.line, known.filled_in) == ("thread_kept", 7, ("handle, line 13",))
+    assert (known.pattern, known.line, known.filled_in) == ("thread_kept", 7, ("handle, line 13 of shop.py",))
 
 
 def test_what_runs(program: Program) -> None:
@@ -512,7 +512,7 @@ def test_what_runs(program: Program) -> None:
         """
     )
     known = found("frame of shop.batch.rows[*]")
-    assert (known.file, known.line, known.filled_in) == ("shop.py", 1, ("batch, line 4",))
+    assert (known.file, known.line, known.filled_in) == ("shop.py", 1, ("batch, line 4 of shop.py",))
     assert (found("task shop.batch").line, found("thread shop.Worker.run").line) == (1, 8)
     assert found("thread shop.Worker").line == 7
 
@@ -534,7 +534,7 @@ def test_defaults_and_attributes_of_functions(program: Program) -> None:
     )
     assert found("shop.price.<default>[*]").line == 1
     assert found("shop.rate.known[*]").line == 5
-    assert found("shop.rate.known[*]").filled_in == ("rate, line 6",)
+    assert found("shop.rate.known[*]").filled_in == ("rate, line 6 of shop.py",)
 
 
 @pytest.mark.parametrize(
@@ -573,7 +573,7 @@ def test_a_source_that_is_gone(program: Program) -> None:
     with contextlib.suppress(FileNotFoundError):
         Path(importlib.util.cache_from_source(module.__file__)).unlink()
     known = found("shop.KEPT[*]")
-    assert (known.file, known.line, known.filled_in) == ("shop.py", 0, ("handle, line 5",))
+    assert (known.file, known.line, known.filled_in) == ("shop.py", 0, ("handle, line 5 of shop.py",))
 
 
 def test_no_code_of_the_program_runs(program: Program) -> None:
@@ -608,7 +608,7 @@ def test_no_code_of_the_program_runs(program: Program) -> None:
         """
     )
     module.__dict__[7] = 8
-    assert found("shop.TRAP.items[*]").filled_in == ("handle, line 25",)
+    assert found("shop.TRAP.items[*]").filled_in == ("handle, line 25 of shop.py",)
     assert found("shop.Trap.items[*]").filled_in == ()
     assert found("shop.KEPT[*]").line == 21
 

@@ -16,19 +16,19 @@ from tests.heap import leak_programs
 # size, which are left alone; and leaks without a pattern.
 NOT_SHOWN = {"cache_too_large", "query_log", "native", "mapped", "allocator_retention", "held", "unknown"}
 FILLED_IN = {
-    "timer_pending": "handle, line 17",
-    "exception_kept": "request, line 13",
-    "lru_method": "Price.quote, line 5",
-    "lru_unbounded": "lookup, line 8",
-    "log_handler": "request, line 7",
-    "receivers": "request, line 18",
-    "callback_registry": "request, line 14",
-    "metric_labels": "request, line 7",
-    "client_per_request": "request, line 7",
-    "thread_kept": "request, line 12",
-    "module_mapping": "request, line 9",
-    "module_list": "request, line 9",
-    "ttl_rising": "Store.keep, line 7",
+    "timer_pending": "handle, line 17 of app.py",
+    "exception_kept": "request, line 13 of app.py",
+    "lru_method": "Price.quote, line 5 of app.py",
+    "lru_unbounded": "lookup, line 8 of app.py",
+    "log_handler": "request, line 7 of app.py",
+    "receivers": "request, line 18 of app.py",
+    "callback_registry": "request, line 14 of app.py",
+    "metric_labels": "request, line 7 of app.py",
+    "client_per_request": "request, line 7 of app.py",
+    "thread_kept": "request, line 12 of app.py",
+    "module_mapping": "request, line 9 of app.py",
+    "module_list": "request, line 9 of app.py",
+    "ttl_rising": "Store.keep, line 7 of app.py",
 }
 MUTE = ("Future", "ReferenceType", "frame ", "lock", "_asyncio", "TimerHandle")
 

@@ -118,7 +118,7 @@ def test_suspected_told_once_confirmed_an_alert_over_its_end(shop: Shop, caplog:
     assert [alert.active for alert in shop.heard.alerts if alert.name == "leak"] == [True, False]
     lines = [(r.levelname, r.getMessage()) for r in caplog.records if "leak" in r.getMessage()]
     assert [level for level, _ in lines] == ["INFO", "ERROR", "WARNING"]  # the limit is less than four hours off
-    assert lines[0][1].startswith("memprof: leak suspected: shop.SESSIONS keeps every Session")
+    assert lines[0][1].startswith("memprof: leak suspected: shop.SESSIONS keeps more and more Session objects")
     assert lines[1][1].startswith("memprof: leak confirmed (")
     assert lines[2][1].startswith("memprof: leak resolved: shop.SESSIONS was freed (confirmed ")
 

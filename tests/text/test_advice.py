@@ -156,6 +156,14 @@ def test_the_sentences_are_complete(given):
             "that lives as long as the process: entries are added in `add_to_cart` (line 31) and never removed.",
         ),
         (
+            {
+                "path": "store.trail.entries[*]",
+                "pattern": "module_list",
+                "filled_in": ("AuditTrail.record, line 27 of audit.py",),
+            },
+            "only grows: it is filled in `AuditTrail.record` (line 27 of audit.py).",
+        ),
+        (
             {"name": "_asyncio.Future", "path": "app.BG[*].<app.waiter>.<asyncio.locks.Event.wait>.fut"},
             "Tasks of `app.waiter` never finish: they wait in `asyncio.locks.Event.wait`.",
         ),

@@ -137,7 +137,10 @@ def test_routes_that_share_a_leak_are_all_named():
         ),
         (
             {"path": "shop.SESSIONS[*]"},
-            "shop.SESSIONS keeps every Session: +1,920 an hour (150 to 400 in 8 min). It may be a cache that fills",
+            (
+                "shop.SESSIONS keeps more and more Session objects: +1,920 an hour (150 to 400 in 8 min). "
+                "It may be a cache that fills"
+            ),
         ),
     ],
 )
@@ -145,7 +148,17 @@ def test_a_suspicion_has_its_figures_once(known, told):
     """What the headline has said is not said again in brackets."""
     one = leak(state="suspected", first=150, last=400, hours_left=None, **known)
     assert leak_message(one) == told
+    decided = dataclasses.replace(one, decided_requests=5500.0, decided_seconds=780.0)
+    assert leak_message(decided) == f"{told}; decided after about 5,500 more requests (in about 13 min)"
     assert told.startswith(describe(one))
+
+
+@pytest.mark.parametrize(("rate", "early"), [(885_854.0, True), (19_200.0, False)])
+def test_a_leak_of_some_seconds_says_that_its_limit_is_not_known_yet(rate, early):
+    """In a laboratory a leak is confirmed before it can be weighed; its line does not just leave the limit out."""
+    line = leak_message(leak(path="shop.SESSIONS[*]", growth_per_hour=rate, bytes_per_hour=0.0, hours_left=None))
+    assert line.endswith("an hour. Too early to say when the memory limit is reached") is early
+    assert line.startswith("shop.SESSIONS keeps more and more Session objects: +")
 
 
 def test_a_route_that_feeds_little_is_not_the_cause():
@@ -160,8 +173,8 @@ def test_a_route_that_feeds_little_is_not_the_cause():
         for fed in (few, most)
     ]
     assert lines[0] == (
-        "shop.SESSIONS keeps every Session: +1,920 an hour, +8.5 MiB an hour; no route feeds more than 10 % of it. "
-        "Memory limit in about 3.6 h at this pace"
+        "shop.SESSIONS keeps more and more Session objects: +1,920 an hour, +8.5 MiB an hour; "
+        "no route feeds more than 10 % of it. Memory limit in about 3.6 h at this pace"
     )
     assert lines[1].startswith("shop.SESSIONS keeps one Session for each GET /a: +1,920 an hour")
 

@@ -57,7 +57,7 @@ def kept(value: float, low: float, high: float) -> dict[str, Any]:
         (kept(0.66, 0.6, 0.7), "shop.cart.SESSIONS keeps one Session for about 1 in 2 requests of POST /cart"),
         (kept(1.4, 1.3, 1.5), "shop.cart.SESSIONS keeps about 1.4 Session objects for each POST /cart"),
         (kept(1.0, 0.1, 7.0), "shop.cart.SESSIONS keeps Session objects of POST /cart"),
-        (SESSIONS, "shop.cart.SESSIONS keeps every Session: +1,920 an hour"),
+        (SESSIONS, "shop.cart.SESSIONS keeps more and more Session objects: +1,920 an hour"),
         (
             {"name": "app.PriceList", "path": "app.PriceList.quote[*][*]", "pattern": "lru_method"},
             "app.PriceList.quote keeps every PriceList it was called on",

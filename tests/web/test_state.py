@@ -97,6 +97,9 @@ def test_a_confirmed_leak_comes_first():
     )
     assert told["holder"][0] == "shop.cart.SESSIONS"
     assert "shop/cart.py:14; filled in add_to_cart, line 31" in told["holder"][1]
+    wrapped = ten.leak(filled_in=("wrapper, line 14 of cart.py", "record, line 14 of audit.py"))
+    [card] = ten.Server(workers=[ten.Worker(pid=1, start_mb=50.0)], leaks=((wrapped, ()),)).state()["incidents"]
+    assert "shop/cart.py:14; filled in record, line 14 of audit.py" in facts(card)["holder"][1]
     assert told["route"] == ("POST /cart/add", "keeps 1 Session (26 KiB) per request; 97 % of the growth")
 
 
@@ -452,6 +455,15 @@ def test_a_wide_interval_is_no_figure():
     """What a request keeps is not told while its high end is more than three times the estimate."""
     [card] = state(Scene(leaks=(leak(route_per_request=Estimate(1.0, 0.1, 7.0)),)))["incidents"]
     assert facts(card)["route"][1].startswith("how much a request keeps is not clear yet")
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.86, "+93 MiB an hour"), (0.1, "+108 MiB an hour")])
+def test_a_picture_of_all_memory_has_the_figure_of_what_has_most_of_it(share, told):
+    """The card says +93 MiB an hour, and its chart not +108; of what has little, the line is told as it is drawn."""
+    one = ten.leak(name="app.SESSIONS", kind="container", path="", also=(), bytes_per_hour=share * 108.0 * 2**20)
+    worker = ten.Worker(pid=4242, start_mb=50.0, per_hour=108.0, hours=1.0, noise=0.01)
+    [card] = ten.Server(workers=[worker], leaks=((one, ()),)).state()["incidents"]
+    assert (plain(card["series"]["name"]), card["fit"]["words"]) == ("Memory in use", told)
 
 
 def test_the_picture_goes_on_to_the_limit():

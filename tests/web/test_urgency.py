@@ -364,3 +364,37 @@ def test_a_line_that_asks_for_action_names_the_process(given, room):
     known = leak_condition(dataclasses.replace(metrics.leaks[0], hours_left=900.0), given.config, metrics.snapshot)
     condition = leak_condition(metrics.leaks[0], given.config, metrics.snapshot)
     assert bool(room) == rises(condition, known).endswith(" 4242")
+
+
+def _one_route(share: float = 0.98, per_hour: float = 50.0 * MB, **more: object) -> tuple[Leak, RouteGrowth]:
+    """A leak of objects whose own route is not known, and a route by the memory that it keeps."""
+    unknown = ten.leak(route="", route_share=None, route_per_request=None, **more)
+    kept = ten.route("POST /orders", "bytes", 7000.0, 6800.0, 7200.0, share)
+    return unknown, dataclasses.replace(kept, per_hour=per_hour)
+
+
+def test_the_route_that_keeps_practically_all_memory_feeds_the_leak_that_takes_it():
+    """Nobody reads that no route was found a few lines below the one that keeps it."""
+    unknown, told = _one_route()
+    assert unknown.bytes_per_hour == 49.0 * MB
+    message = leak_condition(routed(unknown, (told,)), Config()).message
+    assert message.startswith("shop.cart.SESSIONS keeps Session objects of POST /orders: ")
+    worker = ten.Worker(pid=4242, start_mb=50.0, per_hour=49.0)
+    state = ten.Server(workers=[worker], leaks=((unknown, ()),), routes=(told,)).state()
+    assert [part["text"] for part in state["incidents"][0]["facts"][2]["value"]] == ["POST /orders"]
+
+
+@pytest.mark.parametrize(
+    ("share", "per_hour", "more"),
+    [
+        (0.8, 50.0 * MB, {}),  # another one keeps a fifth
+        (0.98, 50.0 * MB, {"bytes_per_hour": 5.0 * MB}),  # it keeps ten times as much
+        (0.98, 50.0 * MB, {"bytes_per_hour": 500.0 * MB}),
+        (0.98, 50.0 * MB, {"bytes_per_hour": 0.0}),  # nobody knows yet how much the leak takes
+        (0.98, 50.0 * MB, {"growth_per_request": None}),  # it grows with time
+    ],
+)
+def test_a_route_that_keeps_something_else_is_not_the_cause(share, per_hour, more):
+    """What grows beside a route, or by the clock, is not its doing."""
+    unknown, told = _one_route(share, per_hour, **more)
+    assert routed(unknown, (told,)).route == ""

@@ -57,7 +57,9 @@ def _held(leak: Leak) -> tuple[Parts, Parts]:
     if leak.file:
         notes.append(code(f"{leak.file}:{leak.line}" if leak.line else leak.file))
     # The wrapper of a decorated function gets its entries where it is defined.
-    filled = [where for where in leak.filled_in if not leak.line or not where.endswith(f", line {leak.line}")]
+    line = f"line {leak.line}"
+    defined = {line, f"{line} of {leak.file.rpartition('/')[2]}"} if leak.line else set[str]()
+    filled = [where for where in leak.filled_in if where.partition(", ")[2] not in defined]
     if filled:
         notes.append(f"filled in {listed([_filled(where) for where in filled])}")
     if leak.path.removeprefix(place).replace("[*]", ""):

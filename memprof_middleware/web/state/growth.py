@@ -32,6 +32,7 @@ _BEFORE = 0.1
 # A moment by arithmetic is uncertain by this share of the time until then.
 _WIDTH = 0.1
 _FIT_POINTS = 40
+_MOST = 0.5
 _LEAST_POINTS = 3
 _FIGURES = {"native": "native_in_use_mb", "fragmentation": "native_retained_mb"}
 _NAMES = {
@@ -111,8 +112,12 @@ def _fit(leak: Leak, points: Series, *, in_mb: bool, named: bool) -> dict[str, A
     pairs = list(zip(grown.times[::step], grown.values[::step], strict=True))
     base = median([value - each * (time - grown.times[0]) for time, value in pairs])
     begin, end = grown.times[0], grown.times[-1]
-    # The headline's own figure: two that differ a little are one too many.
-    told = memory(slope * MB) if in_mb else _hourly(leak.growth_per_hour if named else slope)
+    # The headline's own figure: two that differ a little are one too many. Of all memory, too, if most of it leaks.
+    if in_mb:
+        own = leak.bytes_per_hour / MB
+        told = memory(MB * (own if _MOST * slope <= own <= slope / _MOST else slope))
+    else:
+        told = _hourly(leak.growth_per_hour if named else slope)
     return {
         "t0": begin,
         "v0": round(base, 3),
