@@ -124,7 +124,7 @@ class MemoryExporter:
             yield
         except OSError as error:
             raise ExporterError(
-                f"cannot listen on {self._host}:{self._port}: {error.strerror}. Choose another port (0: a "
+                f"cannot listen on {self._host}:{self._port}: {error.strerror}. Choose another port (port=0: a "
                 "free one) or another host. Several workers of an application can share a port: shared=True."
             ) from error
 
