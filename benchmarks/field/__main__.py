@@ -77,14 +77,14 @@ def publish(run: dict[str, Any], path: Path = MEASURED) -> None:
 
 
 def _commit() -> str:
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=7", "--exclude=*"],
-        cwd=harness.ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() or "unknown"
+    """The commit of the judge that ran; with ``-dirty``, it was changed since."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=harness.ROOT, capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+    changed = git("status", "--porcelain", "memprof_middleware", "benchmarks/field/*.py")
+    return f"{git('rev-parse', '--short=7', 'HEAD') or 'unknown'}{'-dirty' * bool(changed)}"
 
 
 def _mark(job: tuple[str, dict[str, Any], int]) -> Any:

@@ -383,7 +383,7 @@ def test_a_young_worker_is_not_extrapolated():
     server = ten.healthy()
     server.workers = [dataclasses.replace(one, hours=0.2, per_hour=170.0, noise=0.01) for one in server.workers]
     found = server.state()
-    assert sentence(found).startswith("Memory grew by at most 34 MiB in 12 min.")
+    assert sentence(found).startswith("Memory grew by at most 34 MiB in 12 min. Too early to say why. ")
     assert found["workers"][0]["growth"] == "+34 MiB in 12 min"
     assert {one["name"]: one["value"] for one in found["overview"]}["Growth"] == "+34 MiB in 12 min"
 

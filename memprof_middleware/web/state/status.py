@@ -183,7 +183,7 @@ def _said(
     most = "at most " if len(live) > 1 else ""
     if seen < ROUGH_SECONDS:
         way = "grew" if mb > 0 else "shrank"
-        return f"Memory {way} by {most}{mib(abs(mb) * seen / 3600)} in {span(seen)}. {watched}"
+        return f"Memory {way} by {most}{mib(abs(mb) * seen / 3600)} in {span(seen)}. Too early to say why. {watched}"
     way = "grows" if mb > 0 else "shrinks"
     return f"Memory {way} by {most}{mib(abs(mb))} an hour, and nothing grows as a leak does. {watched}"
 
