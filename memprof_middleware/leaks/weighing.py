@@ -229,9 +229,13 @@ def weigh(
             chosen.append(best)
         own = [*(steps(unknown[index].values, rows) for index in chosen), *others]
         each = Normal.of(own, y, [1.0] * len(y)).solve_non_negative(free=0)
-        if max(each[: len(chosen)], default=0.0) > _HEAVIEST:
-            chosen.remove(best)
-            del columns[best]
+        heaviest = max(range(len(chosen)), key=each.__getitem__, default=None)
+        if heaviest is not None and each[heaviest] > _HEAVIEST:
+            # What was taken on last is no part of it; a feed is, and leaves the heaviest with too much.
+            wrong = best if best in chosen else chosen[heaviest]
+            chosen.remove(wrong)
+            columns.pop(wrong, None)
+            found.pop(wrong, None)
             continue
         found = {index: weight for index, weight in zip(chosen, each, strict=False) if weight > 0}
         left = [

@@ -13,7 +13,7 @@ from memprof_middleware.leaks.line import begins, floor_of
 from memprof_middleware.leaks.past import Past
 from memprof_middleware.leaks.populations import Population, populations
 from memprof_middleware.leaks.reading import Reading
-from memprof_middleware.leaks.weighing import Item, block_bytes, corrections, set_right
+from memprof_middleware.leaks.weighing import Item, block_bytes, corrections, set_right, weigh
 from memprof_middleware.model import MB
 from tests.leaks.process import ROOM, Process
 
@@ -25,6 +25,17 @@ EVEN = [100.0] * 64
 
 def summed(steps: list[int] | list[float]) -> list[float]:
     return [0.0, *itertools.accumulate(steps)]
+
+
+def test_a_type_that_a_feed_makes_too_heavy_is_no_part_of_the_rest() -> None:
+    """With what requests explain beside it, each would weigh more than one thing may. The search goes on without it."""
+    types = [[-2, 1, 0, 0, -2, 5], [2, 5, 1, 0, -2, 1]]
+    feeds = [[1, 5, 20, 5, 0, 1], [1, 0, 5, 1, 20, 5]]
+    rest = [1024.0 * step for step in (58, 168, 98, 10, 112, 122)]
+    unknown = [Population(f"shop.Kind{index}", "objects", summed(steps)) for index, steps in enumerate(types)]
+    found = weigh(unknown, summed(rest), range(7), [summed(feed) for feed in feeds])
+    assert all(0 < each <= 32 * 1024 for each in found.values())
+    assert 0 not in found
 
 
 @pytest.mark.parametrize("true", [0.5, 1.0, 1.6])
