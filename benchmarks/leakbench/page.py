@@ -82,8 +82,8 @@ verdict had to [hold](leaks.md#a-verdict-holds), has 97 % (93 to 99), 94 % (88 t
 {table}
 
 The targets are: 98 % confirmed, 93 % in time, 10 false confirmations per 1,000 healthy worker-days, 0.03 suspicions
-told a day, no all-clear. In time *none of the shapes reaches its target*; `service` reaches none at all. Its false
-confirmations are native memory and untracked data whose owner no container shows, in the slow start of a service or
+told a day, no all-clear. *None of the shapes reaches the target in time, and `service` none at all*; 98 % lies within
+the intervals of `field` and `own`. The false confirmations of `service` are native memory and untracked data whose owner no container shows, in the slow start of a service or
 hours without traffic, and one store that is swept. Late or missed are above all leaks of errors, which come in bursts,
 of cron, and large single things.
 
