@@ -83,9 +83,9 @@ verdict had to [hold](leaks.md#a-verdict-holds), has 97 % (93 to 99), 94 % (88 t
 
 The targets are: 98 % confirmed, 93 % in time, 10 false confirmations per 1,000 healthy worker-days, 0.03 suspicions
 told a day, no all-clear. *None of the shapes reaches the target in time, and `service` none at all*; 98 % lies within
-the intervals of `field` and `own`. The false confirmations of `service` are native memory and untracked data whose owner no container shows, in the slow start of a service or
-hours without traffic, and one store that is swept. Late or missed are above all leaks of errors, which come in bursts,
-of cron, and large single things.
+the intervals of `field` and `own`. The false confirmations of `service` are native memory and untracked data whose
+owner no container shows, in the slow start of a service or hours without traffic, and one store that is swept. Late or
+missed are above all leaks of errors, which come in bursts, of cron, and large single things.
 
 *No limit set*: healthy processes of that kind, eight of them on a machine with 64 GB. There a leak takes four times
 what the process began with in 2 to 20 hours, and it is in time when it is confirmed before 200 MB have become 600.
