@@ -111,7 +111,7 @@ def test_the_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("MEMPROF_INTERVAL", "5")
     assert MemoryProfiler().config.interval == 5
     monkeypatch.setenv("MEMPROF_INTERVAL", "0.1")
-    with pytest.raises(ConfigError, match=r"interval='0\.1' is out of range"):
+    with pytest.raises(ConfigError, match=r"^MEMPROF_INTERVAL='0\.1' is out of range"):
         MemoryProfiler()
 
 

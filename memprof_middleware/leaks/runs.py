@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from statistics import median
 
+from memprof_middleware.analysis.median import median
 from memprof_middleware.leaks.line import RECENT, Growth, fallen
 from memprof_middleware.model.value import valueclass
 

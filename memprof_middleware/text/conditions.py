@@ -33,7 +33,7 @@ KEYWORDS = {
 # What is so when one of these is found no longer.
 _GONE = {
     "heap_growth": "memory no longer grows as a leak does",
-    "exhaustion": "no limit is foreseen to be reached within a day",
+    "exhaustion": "no limit is reached within a day at this pace",
     "route_leak": "its requests keep no more memory",
 }
 # So many routes of one leak are named.

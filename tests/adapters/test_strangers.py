@@ -164,6 +164,9 @@ def test_flask_in_an_asgi_application_counts_once_whatever_the_path(profiler, na
 
 def test_a_forged_route_in_the_log(caplog):
     """The alert of a route whose path a stranger chose is one line without control characters."""
+    caplog.set_level(
+        logging.INFO, "app"
+    )  # the line of the leak names the route, too, so that of the route is no warning
     clock, probes, rng, memory = FakeClock(), FakeProbes(limit_mb=150), random.Random(1), 50_000_000
     profiler = MemoryProfiler(
         Config(background=False, warmup_snapshots=1), clock=clock, probes=probes, logger=logging.getLogger("app")
@@ -181,7 +184,7 @@ def test_a_forged_route_in_the_log(caplog):
     lines = [record.getMessage() for record in caplog.records if "route leaks" in record.getMessage()]
     assert lines
     assert "GET /x?[CRITICAL] forged?[31m" in lines[0]
-    assert all(line.isprintable() for line in lines)
+    assert all(record.getMessage().isprintable() for record in caplog.records)
 
 
 @pytest.mark.parametrize("root_path", ["/", "/me", "/shop/"])

@@ -127,7 +127,7 @@ def test_a_bad_setting_stops_no_job(monkeypatch: pytest.MonkeyPatch, caplog: pyt
                 done.append(number)
     assert done == [0, 1, 2]
     [line] = caplog.messages
-    assert line.startswith("memprof: jobs are not watched: interval='often' is not a number")
+    assert line.startswith("memprof: jobs are not watched: MEMPROF_INTERVAL='often' is not a number")
     assert not write_textfile("/nowhere/at/all.prom")
 
 

@@ -80,7 +80,7 @@ def test_an_incident_is_called_by_its_words() -> None:
         ({"hours_left": 12.0}, "today"),
         ({"hours_left": 400.0}, "plan"),
         ({"hours_left": None}, "plan"),
-        ({"hours_left": 2.0, "growth_per_hour": 80_000}, "today"),  # from six minutes: rough
+        ({"hours_left": 2.0, "growth_per_hour": 80_000}, "now"),  # from six minutes, and confirmed all the same
         ({"hours_left": 2.0, "state": "suspected"}, "none"),
     ],
 )

@@ -73,7 +73,7 @@ def test_settings_are_options() -> None:
         ((), {}, 2, "name a command"),
         (("guvicorn", "shop:app"), {}, 127, "there is no command 'guvicorn'; is it installed in this environment?"),
         (("./app.py",), {}, 126, "try memprof run python ./app.py"),
-        (("--interval", "often", "python"), {}, 2, "interval='often' is not a number"),
+        (("--interval", "often", "python"), {}, 2, "MEMPROF_INTERVAL='often' is not a number"),
         (("python",), {"MEMPROF_NONSENSE": "1"}, 2, "unknown setting 'MEMPROF_NONSENSE'"),
         (("--metrics-port", "70000", "python"), {}, 2, "--metrics-port 70000 is out of range"),
     ],
@@ -127,4 +127,7 @@ def test_a_bad_setting_inside_stops_no_server() -> None:
     )
     done = run("python", "-c", program)
     assert (done.returncode, done.stdout) == (0, "True\n")
-    assert done.stderr == "memprof run: not watched: interval='often' is not a number; allowed: 1 to 86400 seconds\n"
+    assert (
+        done.stderr
+        == "memprof run: not watched: MEMPROF_INTERVAL='often' is not a number; allowed: 1 to 86400 seconds\n"
+    )

@@ -209,7 +209,7 @@ def test_a_forecast_names_what_is_known_of_the_cause(state, begins):
 @pytest.mark.parametrize(
     ("name", "met", "why", "told"),
     [
-        ("exhaustion", True, "", "no limit is foreseen to be reached within a day (reported as: 300 MiB)"),
+        ("exhaustion", True, "", "no limit is reached within a day at this pace (reported as: 300 MiB)"),
         ("heap_growth", True, "", "memory no longer grows as a leak does (reported as: 300 MiB)"),
         ("route_leak", True, "its growth was freed", "its growth was freed"),
         ("shared_critical", True, "", "it is not measured any more (reported as: 300 MiB)"),
