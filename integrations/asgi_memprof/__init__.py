@@ -120,16 +120,16 @@ class MemProfMiddleware:
                     notes.append(self._names.of(scope, notes[0], None))
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._refused:
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": self._refused})
+            return
+
         async def on_receive() -> Message:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 self.profiler.resume()
             return message
-
-        if self._refused:
-            await receive()
-            await send({"type": "lifespan.startup.failed", "message": self._refused})
-            return
 
         async def on_send(message: Message) -> None:
             if message["type"] in _ENDS:

@@ -66,6 +66,7 @@ def modules_named(names: Iterable[str]) -> list[Module]:
 
 def _spaces(every: Iterable[tuple[Any, Any]]) -> list[Module]:
     found: dict[int, Module] = {}
+    served = _served()
     for name, module in every:
         kind = type(module)
         if type(name) is not str or is_ours(name) or name in _REGISTRIES:
@@ -76,27 +77,38 @@ def _spaces(every: Iterable[tuple[Any, Any]]) -> list[Module]:
             own = space.get("__name__") if type(space) is dict else None
             if type(space) is dict and (id(space) not in found or (type(own) is str and own == name)):
                 found.pop(id(space), None)  # it has the place of the name that it goes by
-                found[id(space)] = (clean(name, LONGEST_NAME), space, class_of(name, space))
+                found[id(space)] = (clean(name, LONGEST_NAME), space, class_of(name, space, served))
     return list(found.values())
 
 
-def class_of(name: str, space: dict[str, Any]) -> int:
-    """Return a module's origin: ``APPLICATION``, ``LIBRARY`` or ``STANDARD``."""
+def class_of(name: str, space: dict[str, Any], served: frozenset[str] | None = None) -> int:
+    """Return a module's origin: ``APPLICATION``, ``LIBRARY`` or ``STANDARD``.
+
+    Args:
+        name: of the module.
+        space: its namespace.
+        served: the packages that the server is told to serve, where many modules are asked about; by default looked up.
+    """
     file = space.get("__file__")
     if type(file) is not str:
         return APPLICATION if name == "__main__" else STANDARD
     if any(part in file for part in _PACKAGES):
-        return APPLICATION if _is_served(name, file) else LIBRARY
+        return APPLICATION if _is_served(name, file, _served() if served is None else served) else LIBRARY
     return STANDARD if file.startswith(_STDLIB) else APPLICATION
 
 
-def _is_served(name: str, file: str) -> bool:
-    """Whether a module is of what the server is told to serve: the application, also where it is installed.
+def _served() -> frozenset[str]:
+    """The packages that the command line or the environment tells the server to serve."""
+    words = (word for word in getattr(sys, "argv", ())[1:] if type(word) is str)
+    found = {served[1] for word in words if (served := _SERVED.fullmatch(word))}
+    return frozenset(found | {re.split(r"[.:]", os.environ.get(name, ""))[0] for name in _MODULES_OF})
+
+
+def _is_served(name: str, file: str, served: frozenset[str]) -> bool:
+    """Whether a module is of what is served: the application, also where it is installed as libraries are.
 
     That is the package that is named, and what lies in one folder with a module that is named.
     """
-    words = (word for word in getattr(sys, "argv", ())[1:] if type(word) is str)
-    served = _packages(tuple(words), tuple(os.environ.get(name, "") for name in _MODULES_OF))
     if name.partition(".")[0] in served:
         return True
     folder = file.rpartition(os.sep)[0]
@@ -107,12 +119,6 @@ def _folder(name: str) -> str | None:
     module: Any = sys.modules.get(name)
     file = namespace_of_module(module).get("__file__") if type(module) is types.ModuleType else None
     return file.rpartition(os.sep)[0] if type(file) is str else None
-
-
-@functools.lru_cache(maxsize=1)
-def _packages(words: tuple[str, ...], modules: tuple[str, ...]) -> frozenset[str]:
-    served = {found[1] for word in words if (found := _SERVED.fullmatch(word))}
-    return frozenset(served | {re.split(r"[.:]", module)[0] for module in modules})
 
 
 def function_name(function: types.FunctionType) -> str:

@@ -68,6 +68,10 @@ class Observers:
         """Tell the leaks of the other workers, with which they share a limit, and of the forecast."""
         self._features.leaks.others, self._features.leaks.forecast = beat.others, self._features.capacity.forecast
 
+    def _notable(self) -> list[Leak]:
+        """The leaks and suspicions that somebody is told of."""
+        return [leak for leak in self._features.triage.reported(self._features.leaks.leaks) if leak.notable]
+
     def _fed_by(self, kind: str, name: str, beat: Beat) -> FedBy | None:
         """The route that makes something grow; ``None`` while that is sought: ask again with the next step."""
         known, found = self._features.routes.ask(kind, name, beat.history, by_hand=beat.by_hand)
@@ -81,7 +85,7 @@ class Observers:
         self._inform(beat)
         self._growing = watch.is_growing(beat.history)
         ahead = watch.ahead(beat.history)
-        leaks = [leak for leak in self._features.triage.reported(watch.leaks) if leak.notable]
+        leaks = self._notable()
         found = measured(
             beat.history, self._config, beat.others, levels, growing=self._growing, ahead=ahead, leaks=leaks
         )
@@ -91,9 +95,8 @@ class Observers:
         """The forecast: each limit that will be reached within a day."""
         if beat.snapshot is None:
             return Conditions()
-        capacity, reported = self._features.capacity, self._features.triage.reported(self._features.leaks.leaks)
-        leaks = [leak for leak in reported if leak.notable]
-        found = capacity.see(beat.snapshot, beat.siblings, beat.worker, leaks)
+        capacity = self._features.capacity
+        found = capacity.see(beat.snapshot, beat.siblings, beat.worker, self._notable())
         return Conditions((EXHAUSTION,), found, capacity.over())
 
     def _habits(self, beat: Beat) -> Conditions:

@@ -16,6 +16,7 @@ from memprof_middleware.text.headline import (
     spread,
     subject,
     watched,
+    within,
 )
 from memprof_middleware.text.words import duration, figure, several
 
@@ -235,7 +236,7 @@ def exhaustion_message(
 def exhaustion_over(used_mb: float, limit_mb: float) -> str:
     """Why a limit is not near any more."""
     figures = f"{used_mb:.0f} of {limit_mb:.0f} MiB"
-    return f"the limit is reached, {figures}" if used_mb >= limit_mb else f"memory grows no longer so fast, {figures}"
+    return f"the limit is reached, {figures}" if used_mb >= limit_mb else f"memory no longer grows so fast, {figures}"
 
 
 def cause_of(leak: Leak) -> str:
@@ -251,9 +252,7 @@ def describe(leak: Leak) -> str:
 
 def _grown(leak: Leak, told: str) -> str:
     """A headline with the growth and its time, of which it does not say again what it has said."""
-    grown = watched(leak)
-    if from_to(leak) in told:
-        grown = grown.removeprefix(from_to(leak)).lstrip()
+    grown = within(leak).lstrip() if from_to(leak) in told else watched(leak)
     return f"{told} ({grown})" if grown else told
 
 

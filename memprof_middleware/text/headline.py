@@ -44,7 +44,7 @@ def headline(leak: Leak) -> Sentence:
     if leak.kind == "container":
         return _container(leak)
     if leak.kind == "fragmentation":
-        return (Part(f"Freed memory is not given back: +{memory(leak.growth)}{_within(leak)}. Nothing leaks"),)
+        return (Part(f"Freed memory is not given back: +{memory(leak.growth)}{within(leak)}. Nothing leaks"),)
     return _memory(leak)
 
 
@@ -77,7 +77,7 @@ def growth(leak: Leak) -> str:
 
 def watched(leak: Leak) -> str:
     """How much it grew in the time that the verdict rests on: ``150 to 400 in 6 min``."""
-    return f"{from_to(leak)}{_within(leak)}"
+    return f"{from_to(leak)}{within(leak)}"
 
 
 def from_to(leak: Leak) -> str:
@@ -223,7 +223,8 @@ def _fed(leak: Leak) -> Sentence:
     return (Part("; fed by "), Part(leak.route, code=True)) if leak.route else ()
 
 
-def _within(leak: Leak) -> str:
+def within(leak: Leak) -> str:
+    """The time that the verdict rests on: `` in 6 min``; empty: not known."""
     seconds = leak.watched_seconds
     if not seconds:
         return ""

@@ -163,7 +163,7 @@ def test_the_end_says_what_became_of_it():
     rig.grow(22, 0)
     rig.profiler.stop()
     assert len(rig.lines()) == 2
-    assert rig.lines()[-1].endswith("memory grows no longer so fast, 680 of 900 MiB")
+    assert rig.lines()[-1].endswith("memory no longer grows so fast, 680 of 900 MiB")
 
 
 def test_a_container_that_several_workers_fill_is_told_too():

@@ -198,7 +198,9 @@ def test_top(shop):
         )
         assert done.returncode in {0, 1}, done.stderr
         shown.append(done)
-        return "more and more Session objects: +" in done.stdout and "common.Session" in done.stdout.partition("TYPE")[2]
+        return (
+            "more and more Session objects: +" in done.stdout and "common.Session" in done.stdout.partition("TYPE")[2]
+        )
 
     shop.server.wait_for(leak_is_shown, WAIT_SECONDS, "the leak in the terminal")
     assert all(str(pid) in shown[-1].stdout for pid in pids)

@@ -182,8 +182,8 @@ def _said(
     mb, seen = moving["growth_mb_per_hour"], moving["growth_seen_seconds"] or 0.0
     most = "at most " if len(live) > 1 else ""
     if seen < ROUGH_SECONDS:
-        way = "grew" if mb > 0 else "shrank"
-        return f"Memory {way} by {most}{mib(abs(mb) * seen / 3600)} in {span(seen)}. Too early to say why. {watched}"
+        by = f"by {most}{mib(abs(mb) * seen / 3600)} in {span(seen)}."
+        return f"Memory grew {by} Too early to say why. {watched}" if mb > 0 else f"Memory shrank {by} {watched}"
     way = "grows" if mb > 0 else "shrinks"
     return f"Memory {way} by {most}{mib(abs(mb))} an hour, and nothing grows as a leak does. {watched}"
 
