@@ -186,28 +186,20 @@ class Leak(Value):
 def routes_of(leak: Leak, growths: Iterable[RouteGrowth]) -> list[RouteGrowth]:
     """What the requests of each route keep of what leaks, the largest share first.
 
+    Before there are counts enough of what leaks: the route that keeps practically all memory, where a leak that
+    requests feed takes about as much.
+
     Args:
         leak: the leak.
         growths: what requests keep, by route, over all workers.
     """
+    every = sorted(growths, key=lambda one: -one.share)
     unit = "bytes" if leak.kind in {"native", "mapped", "fragmentation"} else leak.name
-    return sorted((one for one in growths if one.identified and one.unit == unit), key=lambda one: -one.share)
-
-
-def route_by_memory(leak: Leak, growths: Iterable[RouteGrowth]) -> RouteGrowth | None:
-    """The route that keeps practically all memory, where a leak that requests feed takes about as much as it keeps.
-
-    So the route is known before there are counts enough of what leaks by itself.
-
-    Args:
-        leak: the leak.
-        growths: what requests keep, by route.
-    """
-    first = max((one for one in growths if one.unit == "bytes"), key=lambda one: one.share, default=None)
-    if first is None or not first.identified or first.share < _ALL or not leak.growth_per_request:
-        return None
-    is_it = first.per_hour / _ABOUT <= leak.bytes_per_hour <= _ABOUT * first.per_hour
-    return first if is_it else None
+    found = [one for one in every if one.identified and one.unit == unit]
+    first = next((one for one in every if one.unit == "bytes"), None)
+    if found or first is None or not first.identified or first.share < _ALL or not leak.growth_per_request:
+        return found
+    return [first] if first.per_hour / _ABOUT <= leak.bytes_per_hour <= _ABOUT * first.per_hour else []
 
 
 def routed(leak: Leak, growths: Iterable[RouteGrowth]) -> Leak:
@@ -215,13 +207,10 @@ def routed(leak: Leak, growths: Iterable[RouteGrowth]) -> Leak:
 
     The log, the metrics and the page all ask here, so that none of them knows a route that another one does not.
     """
-    if leak.route or leak.route_share is not None:
-        return leak
-    every = list(growths)
-    found = routes_of(leak, every)
+    known = leak.route or leak.route_share is not None
+    found = [] if known else routes_of(leak, growths)
     if not found:
-        only = route_by_memory(leak, every)
-        return leak if only is None else dataclasses.replace(leak, route=only.route)
+        return leak
     fed = FedBy.of(found)
     return dataclasses.replace(leak, route=fed.route, route_share=None if fed.route else fed.share)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from memprof_middleware.model import Leak, MemoryMetrics, RouteGrowth
-from memprof_middleware.model.leak import route_by_memory, routes_of
+from memprof_middleware.model.leak import routes_of
 from memprof_middleware.model.route import Estimate
 
 _MOST = 3
@@ -24,9 +24,7 @@ def feeds(leak: Leak, metrics: Sequence[MemoryMetrics]) -> list[dict[str, Any]]:
     known = [growth for one in metrics for growth in one.route_growth if growth.identified]
     if leak.route:
         return [_feed(leak, leak.route, known)]
-    only = route_by_memory(leak, known)
-    found = routes_of(leak, known)[:_MOST] or ([] if only is None else [only])
-    return [_feed(leak, growth.route, known) for growth in found]
+    return [_feed(leak, growth.route, known) for growth in routes_of(leak, known)[:_MOST]]
 
 
 def _feed(leak: Leak, route: str, known: Sequence[RouteGrowth]) -> dict[str, Any]:
