@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 from memprof_middleware.leaks import line, room
@@ -19,13 +20,15 @@ from memprof_middleware.leaks.saturation import fills, saturation
 from memprof_middleware.leaks.steps import doubles
 from memprof_middleware.leaks.survival import Survival, survival, turned_over
 from memprof_middleware.leaks.trailing import follows_traffic
-from memprof_middleware.leaks.weighing import Item
+from memprof_middleware.leaks.weighing import MOST_WEIGHT, Item
 from memprof_middleware.leaks.words import evidence
 
 # Memory that nothing explains is judged only beside known growth of no more than this part of it.
 _KNOWN = 1.0
 # So many types that grow in step with memory are named with it.
 _MOST_LEADING = 8
+# What grows beside something counts from such a part of it on.
+_MORE = 1.1
 # All memory is no leak if so much of its growth has a bound that is named.
 _MOST_BOUNDED = 0.5
 
@@ -135,7 +138,29 @@ class _Looker:
         if not item.measured:  # nobody can tell it from memory that grows in step
             one = dataclasses.replace(one, also=(*one.also, self._books.hidden[0].name))
         found = self._best(one, item.each, most, self._books.inside(item))
-        return None if found is None else dataclasses.replace(found, weighed=item.measured)
+        if found is None or not item.measured:
+            return found
+        return dataclasses.replace(self._with_rest(found, item, most), weighed=True)
+
+    def _with_rest(self, found: Finding, item: Item, most: Callable[[int, int], float]) -> Finding:
+        """The finding, as material as what was sampled may be: with what has grown beside each half of it.
+
+        A sample errs, and sees no memory of C code: what nothing else explains and keeps step with it may be its.
+        """
+        growth = found.growth
+        if growth is None or not found.passed or growth.amount <= 0:
+            return found
+        both, end = line.floor_of(self._books.with_hidden(item), self._requests), len(growth.levels) - 1
+        half = bisect_left(growth.levels, growth.levels[0] + growth.amount / 2, hi=end)
+        times = min(
+            (both[growth.begin + last] - both[growth.begin + first])
+            / max(item.each * (growth.levels[last] - growth.levels[first]), 1.0)
+            for first, last in ((0, half), (half, end))
+        )
+        may = min(found.gained * min(MOST_WEIGHT, times), most(growth.begin, growth.begin + end))
+        if may < _MORE * found.gained or self._books.beside(self._books.hidden[0], growth.begin, growth.begin + end):
+            return found  # or a type goes with it that nobody has weighed
+        return found.with_rest(may - found.gained, self._space)
 
     def all(self, everything: Population) -> Finding | None:
         """All memory in use."""

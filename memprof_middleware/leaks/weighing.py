@@ -26,7 +26,7 @@ _TOGETHER = 0.6
 _MOST_FEEDS, _EVEN = 4, 1e-6
 # A sample errs by such a part of itself as a rule, and is right within these factors; so many that move most memory are
 # set right, by no fewer stretches than these.
-_SAMPLE_ERROR, _SAMPLED, _MOST_RIGHT, _FEWEST_ROWS = 0.35, (0.4, 1.8), 8, 12
+_SAMPLE_ERROR, _LEAST_WEIGHT, MOST_WEIGHT, _MOST_RIGHT, _FEWEST_ROWS = 0.35, 0.4, 1.8, 8, 12
 # What a process loads in its first stretches is no item's; one that grows as evenly as time does would be made fit it.
 _WARM_UP = 2
 # What begins with more than such a part of its growth may have been there before anybody saw it; of what is found in
@@ -91,9 +91,8 @@ def set_right(
     left = steps(rest, rows)
     memory = [sum(row) for row in zip(left, *own, strict=True)]
     more = corrections(own, _likeliest(memory, feeds, rows), left, _SAMPLE_ERROR)
-    low, high = _SAMPLED
     right = {
-        item.population.name: Item(item.population, item.each * min(high, max(low, 1 + part)), True)
+        item.population.name: Item(item.population, item.each * min(MOST_WEIGHT, max(_LEAST_WEIGHT, 1 + part)), True)
         for item, part in zip(chosen, more, strict=True)
     }
     return [right.get(item.population.name, item) for item in items]

@@ -63,6 +63,17 @@ def evidence(
         yield "A cache of C code, whose maximum cannot be read, looks the same until it is full"
 
 
+def with_rest(more: float) -> str:
+    """The sentence on memory that grows just like something that was sampled.
+
+    Args:
+        more: bytes.
+    """
+    return (
+        f"Another {more / MB:,.0f} MB, that nothing else accounts for, grow with it: a sample sees part of its memory"
+    )
+
+
 def _course(growth: Growth, by: str, job: Runs | None, *, stepped: bool) -> Iterator[str]:
     """How it grew: in steps, in runs, or in a line."""
     looks = len(growth.levels)

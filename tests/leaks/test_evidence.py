@@ -188,6 +188,20 @@ def test_a_table_that_doubles_ever_later_fills(power: float, goes_on: bool) -> N
     assert doubles(grown(lambda share: 2.0 ** int(math.log2(1 + 700 * share**power)), rows=481)) is goes_on
 
 
+@pytest.mark.parametrize(
+    ("what", "steps", "doubling"),
+    [
+        ("each as large as all before", {0.1: 125, 0.19: 125, 0.375: 250, 0.75: 500}, True),
+        ("a few large things, ever more seldom", {0.05: 350, 0.19: 130, 0.375: 180, 0.75: 340}, False),
+        ("a large one sooner than twice as late", {0.1: 125, 0.2: 125, 0.45: 250, 0.6: 500}, False),
+    ],
+)
+def test_large_things_that_come_by_chance_do_not_double(what: str, steps: dict[float, float], doubling: bool) -> None:
+    """Half of what there is came in the last step, and took half of what fed it; so did the one before."""
+    level = lambda share: sum(height for at, height in steps.items() if share >= at)  # noqa: E731
+    assert doubles(grown(level, rows=481)) is doubling, what
+
+
 # -- runs --------------------------------------------------------------------------------------------------------
 
 

@@ -417,6 +417,43 @@ def test_a_sample_is_set_right_by_what_memory_gains_with_it(sampled: int, least:
     assert least <= found.each <= most
 
 
+@pytest.mark.parametrize(
+    ("what", "beside", "confirmed"),
+    [
+        ("nothing", lambda _: 0.0, False),
+        ("what is just like it", lambda minute: 4_000.0 * 100 * minute, True),
+        ("a cache of C code that fills", lambda minute: 80 * MB * (1 - 0.98**minute), False),
+        ("what came at once", lambda minute: 60.0 * MB * (minute > 120), False),
+    ],
+)
+def test_what_a_sample_does_not_see_counts_by_half(what: str, beside: Store, confirmed: bool) -> None:
+    """Entries that hold memory of C code, where other memory comes and goes: nobody can tell whose it is."""
+    process, chance = Process(), random.Random(4)
+    other = [MB * chance.randrange(16) for _ in range(400)]
+    process.traffic = lambda _minute: 60
+    process.keeps("app.RECORDS", lambda minute: 100 * minute, 6_000, oldest=7)
+    process.native = lambda minute: beside(minute) + other[minute]
+    [found] = [one for one in process.run(215) if one.population.name == "app.RECORDS"]
+    assert (found.suspected, found.confirmed) == (True, confirmed), what
+    assert any("that nothing else accounts for, grow with it" in words for words in found.evidence) is confirmed
+    assert found.gained < 0.35 * ROOM.total  # what is said of it is what was sampled
+
+
+def test_what_grows_with_a_type_that_nobody_weighed_is_no_part_of_a_container() -> None:
+    """Few things that are large: they have the memory, as far as anybody knows."""
+    process, chance = Process(), random.Random(5)
+    frames = list(itertools.accumulate(chance.randrange(3) for _ in range(400)))
+    process.traffic = lambda _minute: 60
+    process.keeps("app.RECORDS", lambda minute: 100 * minute, 6_000, oldest=7)
+    process.native = lambda minute: 250_000.0 * frames[minute]
+    counted = []
+    for known in ({}, {"builtins.frame": lambda minute: frames[minute]}):
+        process.past, process.minute, process.types = Past(60.0), 0, known
+        [found] = [one for one in process.run(215) if one.population.name == "app.RECORDS"]
+        counted.append(any("grow with it" in words for words in found.evidence))
+    assert counted == [True, False]
+
+
 def test_memory_that_grows_by_itself_is_no_part_of_a_container() -> None:
     """A leak in C at a steady rate beside a small dict that grows by chance: the dict weighs what its sample says."""
     process = Process()
