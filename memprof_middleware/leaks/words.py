@@ -64,14 +64,12 @@ def evidence(
 
 
 def with_rest(more: float) -> str:
-    """The sentence on memory that grows just like something that was sampled.
+    """The sentence on memory that grows beside something that was sampled.
 
     Args:
         more: bytes.
     """
-    return (
-        f"Another {more / MB:,.0f} MB, that nothing else accounts for, grow with it: a sample sees part of its memory"
-    )
+    return f"Another {more / MB:,.0f} MB grew beside it and nothing else explains them: a sample may not see all it holds"
 
 
 def _course(growth: Growth, by: str, job: Runs | None, *, stepped: bool) -> Iterator[str]:

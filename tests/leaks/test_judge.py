@@ -435,7 +435,7 @@ def test_what_a_sample_does_not_see_counts_by_half(what: str, beside: Store, con
     process.native = lambda minute: beside(minute) + other[minute]
     [found] = [one for one in process.run(215) if one.population.name == "app.RECORDS"]
     assert (found.suspected, found.confirmed) == (True, confirmed), what
-    assert any("that nothing else accounts for, grow with it" in words for words in found.evidence) is confirmed
+    assert any("grew beside it and nothing else explains them" in words for words in found.evidence) is confirmed
     assert found.gained < 0.35 * ROOM.total  # what is said of it is what was sampled
 
 
@@ -450,7 +450,7 @@ def test_what_grows_with_a_type_that_nobody_weighed_is_no_part_of_a_container() 
     for known in ({}, {"builtins.frame": lambda minute: frames[minute]}):
         process.past, process.minute, process.types = Past(60.0), 0, known
         [found] = [one for one in process.run(215) if one.population.name == "app.RECORDS"]
-        counted.append(any("grow with it" in words for words in found.evidence))
+        counted.append(any("grew beside it" in words for words in found.evidence))
     assert counted == [True, False]
 
 
