@@ -69,7 +69,7 @@ def with_rest(more: float) -> str:
     Args:
         more: bytes.
     """
-    return f"Another {more / MB:,.0f} MB grew beside it and nothing else explains them: a sample may not see all it holds"
+    return f"Another {more / MB:,.0f} MB grew beside it and nothing else explains them: a sample may not see all of it"
 
 
 def _course(growth: Growth, by: str, job: Runs | None, *, stepped: bool) -> Iterator[str]:
