@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 from memprof_middleware.leaks import line, room
 from memprof_middleware.leaks.account import Account, Books, in_step, in_use
+from memprof_middleware.leaks.beside import times_as_much
 from memprof_middleware.leaks.feed import REQUESTS, TIME, Feeding, feeds
 from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.line import Growth
@@ -143,22 +143,14 @@ class _Looker:
         return dataclasses.replace(self._with_rest(found, item, most), weighed=True)
 
     def _with_rest(self, found: Finding, item: Item, most: Callable[[int, int], float]) -> Finding:
-        """The finding, as material as what was sampled may be: with what has grown beside each half of it.
-
-        A sample errs, and sees no memory of C code: what nothing else explains and keeps step with it may be its.
-        """
+        """The finding, as material as what was sampled may be: with what grows beside it and has no other owner."""
         growth = found.growth
-        if growth is None or not found.passed or growth.amount <= 0:
+        if growth is None or not found.passed:
             return found
-        both, end = line.floor_of(self._books.with_hidden(item), self._requests), len(growth.levels) - 1
-        half = bisect_left(growth.levels, growth.levels[0] + growth.amount / 2, hi=end)
-        times = min(
-            (both[growth.begin + last] - both[growth.begin + first])
-            / max(item.each * (growth.levels[last] - growth.levels[first]), 1.0)
-            for first, last in ((0, half), (half, end))
-        )
-        may = min(found.gained * min(MOST_WEIGHT, times), most(growth.begin, growth.begin + end))
-        if may < _MORE * found.gained or self._books.beside(self._books.hidden[0], growth.begin, growth.begin + end):
+        begin, end = growth.begin, growth.begin + len(growth.levels) - 1
+        both = line.floor_of(self._books.with_hidden(item), self._requests)
+        may = min(found.gained * min(MOST_WEIGHT, times_as_much(growth, item.each, both)), most(begin, end))
+        if may < _MORE * found.gained or self._books.beside(self._books.hidden[0], begin, end):
             return found  # or a type goes with it that nobody has weighed
         return found.with_rest(may - found.gained, self._space)
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import pytest
 
+from memprof_middleware.leaks.beside import times_as_much
 from memprof_middleware.leaks.feed import REQUESTS, TIME, Feeding, feeds
 from memprof_middleware.leaks.line import Growth, begins, floor_of, straight
 from memprof_middleware.leaks.runs import Runs, runs
@@ -200,6 +201,29 @@ def test_large_things_that_come_by_chance_do_not_double(what: str, steps: dict[f
     """Half of what there is came in the last step, and took half of what fed it; so did the one before."""
     level = lambda share: sum(height for at, height in steps.items() if share >= at)  # noqa: E731
     assert doubles(grown(level, rows=481)) is doubling, what
+
+
+# -- memory beside what was sampled ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("what", "beside", "times"),
+    [
+        ("nothing", lambda _: 0.0, 1.0),
+        ("half as much again", lambda share: 5_000 * share, 1.5),
+        ("what was loaded at first", lambda share: 8_000 * min(share, 0.2), 1.0),
+        ("what came late", lambda share: 8_000.0 * (share > 0.7), 1.0),
+        ("more at first than later", lambda share: 5_000 * share + 4_000 * min(share, 0.4), 1.5),
+        ("what was freed meanwhile", lambda share: -2_000 * share, 0.8),
+    ],
+)
+def test_memory_beside_a_sample_comes_with_both_halves_of_it(
+    what: str, beside: Callable[[float], float], times: float
+) -> None:
+    """A thousand things of 10 bytes each."""
+    growth = grown(lambda share: 1_000 * share)
+    memory = [10 * level + beside(row / 120) for row, level in enumerate(growth.levels)]
+    assert times_as_much(growth, 10.0, memory) == pytest.approx(times), what
 
 
 # -- runs --------------------------------------------------------------------------------------------------------
