@@ -9,10 +9,11 @@ from operator import sub
 
 from memprof_middleware.analysis.least_squares import Normal
 from memprof_middleware.analysis.memory import BLOCK, MAPPED, NATIVE, UNTRACKED, kept_free
+from memprof_middleware.leaks.alike import misfit, together
 from memprof_middleware.leaks.feed import feeds
 from memprof_middleware.leaks.grouping import root_of
 from memprof_middleware.leaks.past import Past
-from memprof_middleware.leaks.populations import Population, misfit, populations, together
+from memprof_middleware.leaks.populations import Population, populations
 from memprof_middleware.leaks.room import taken
 from memprof_middleware.leaks.weighing import Item, block_bytes, less, moving, set_right, steps, weigh
 from memprof_middleware.model import LeakKind

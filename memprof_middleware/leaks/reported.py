@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.memory import MAPPED, MEMORY, NATIVE, RETAINED, UNTRACKED, memory_of
+from memprof_middleware.leaks.alike import lockstep
 from memprof_middleware.leaks.feed import TIME
 from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident
 from memprof_middleware.leaks.life import Life
 from memprof_middleware.leaks.past import Past
-from memprof_middleware.leaks.populations import lockstep
 from memprof_middleware.leaks.series import at
 from memprof_middleware.model import LeakKind
 from memprof_middleware.model.value import valueclass
