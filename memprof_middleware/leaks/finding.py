@@ -80,14 +80,18 @@ class Finding:
         return dataclasses.replace(self, share=share, evidence=(*self.evidence, with_rest(more)))
 
     @property
-    def confirmed(self) -> bool:
-        """Whether it is certain enough."""
+    def complete(self) -> bool:
+        """Whether it is suspected, and nothing is missing for a confirmation but its size."""
         return (
-            self.passed
+            self.suspected
             and not self.waits
             and not self.rests
-            and self.share >= room.CONFIRM
             and self.growth is not None
             and self.growth.seconds >= CONFIRM_SECONDS
             and len(self.growth.levels) >= CONFIRM_ROWS
         )
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether it is certain enough."""
+        return self.complete and self.share >= room.CONFIRM

@@ -26,6 +26,8 @@ _AGAIN, _MOST_RELAPSES = 0.1, 2
 # It is confirmed when the tests were passed at each look for so large a part of the time that it has grown, and at two
 # looks at the least: weights and beginnings are estimated anew at each, and one of many estimates looks like anything.
 _HELD = 1 / 30
+# What is not yet as large, and passes them at each look for such a part of the time, is no chance either.
+_HELD_LONG = 1 / 8
 # So many lives are kept, the open ones and the last that are over.
 _MOST_LIVES = 64
 
@@ -203,7 +205,7 @@ def _next(life: Life, finding: Finding | None, now: Present | None) -> Life:
     if goes_on and _counts_again(life, finding):
         life = dataclasses.replace(life, state="confirmed", level=0.0, rested=None, pauses=life.pauses + 1)
     if finding is not None and finding.passed and finding.gained >= _PART * life.finding.gained:
-        confirmed = life.state == "confirmed" or (finding.confirmed and _holds(life, finding))
+        confirmed = life.state == "confirmed" or _holds(life, finding)
         if finding.population.name != life.name and finding.growth is not None:  # another series, another height
             top = finding.growth.levels[-1]
         finding = _as_before(finding, life)
@@ -218,10 +220,13 @@ def _next(life: Life, finding: Finding | None, now: Present | None) -> Life:
 
 
 def _holds(life: Life, finding: Finding) -> bool:
-    """Whether the tests were passed at each look for long enough."""
-    if life.since is None or finding.growth is None:
+    """Whether the tests were passed at each look for long enough, by how large it is."""
+    if life.since is None or finding.growth is None or not finding.complete:
         return False
-    return 0 < life.seen - life.since >= _HELD * finding.growth.seconds
+    if not finding.confirmed and finding.stepped:
+        return False  # half of its size is a step that has not come
+    held = _HELD if finding.confirmed else _HELD_LONG
+    return 0 < life.seen - life.since >= held * finding.growth.seconds
 
 
 def _counts_again(life: Life, finding: Finding | None) -> bool:

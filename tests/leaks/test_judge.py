@@ -280,6 +280,24 @@ def test_a_verdict_is_confirmed_when_it_holds() -> None:
     assert states == ["suspected"] * 5 + ["confirmed"]  # for a thirtieth of an hour, two minutes, at each look
 
 
+@pytest.mark.parametrize(
+    ("share", "stepped", "minutes"), [(0.4, False, 2), (0.3, False, 8), (0.4, True, 2), (0.3, True, None)]
+)
+def test_what_is_not_yet_as_large_has_to_hold_for_longer(share: float, stepped: bool, minutes: int | None) -> None:
+    """For an eighth of an hour. Steps that double count twice: below 35 % half of that has not come."""
+    times = [300.0 * row for row in range(13)]
+    line = Growth(0, times, times, [2e4 * row / 12 for row in range(13)], discrete=True)
+    population = Population("app.STORE", "container", [0.0, 2e4])
+    finding, lives = Finding(population, share, 2e8, line, "requests", stepped=stepped), dict[str, Life]()
+    found = None
+    for minute in range(12):
+        seen = Present([0.0, 2e4], [0.0, 3600.0 + 60 * minute], [0.0, 1.0])
+        lives = live(lives, [finding], lambda _, seen=seen: seen)
+        if found is None and lives["app.STORE"].state == "confirmed":
+            found = minute
+    assert found == minutes
+
+
 def test_a_job_that_leaves_as_much_each_time_is_a_leak() -> None:
     """Between two runs it has not stopped: the next one is not due yet."""
     process = Process()
