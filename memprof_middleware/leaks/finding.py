@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 from memprof_middleware.leaks import room
-from memprof_middleware.leaks.words import with_rest
 from memprof_middleware.model.value import valueclass
 
 if TYPE_CHECKING:
@@ -67,17 +65,6 @@ class Finding:
         """Whether it has stood still for long, for what it has grown. Steps that double always do."""
         growth = self.growth
         return growth is not None and not self.stepped and growth.rested > _AT_REST * growth.seconds
-
-    def with_rest(self, more: float, space: room.Room) -> Finding:
-        """The same, more material: half of what may be its counts, since nobody can tell whose it is.
-
-        Args:
-            more: bytes that grow with it, and that nothing else accounts for.
-            space: the room of the process.
-        """
-        seconds = 0.0 if self.growth is None else self.growth.seconds
-        share = space.share(self.gained + more / 2, seconds)
-        return dataclasses.replace(self, share=share, evidence=(*self.evidence, with_rest(more)))
 
     @property
     def complete(self) -> bool:

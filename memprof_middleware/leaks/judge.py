@@ -21,7 +21,7 @@ from memprof_middleware.leaks.steps import doubles
 from memprof_middleware.leaks.survival import Survival, survival, turned_over
 from memprof_middleware.leaks.trailing import follows_traffic
 from memprof_middleware.leaks.weighing import MOST_WEIGHT, Item
-from memprof_middleware.leaks.words import evidence
+from memprof_middleware.leaks.words import evidence, with_rest
 
 # Memory that nothing explains is judged only beside known growth of no more than this part of it.
 _KNOWN = 1.0
@@ -152,7 +152,9 @@ class _Looker:
         may = min(found.gained * min(MOST_WEIGHT, times_as_much(growth, item.each, both)), most(begin, end))
         if may < _MORE * found.gained or self._books.beside(self._books.hidden[0], begin, end):
             return found  # or a type goes with it that nobody has weighed
-        return found.with_rest(may - found.gained, self._space)
+        more = may - found.gained
+        share = self._space.share(found.gained + more / 2, growth.seconds)  # nobody can tell whose it is
+        return dataclasses.replace(found, share=share, evidence=(*found.evidence, with_rest(more)))
 
     def all(self, everything: Population) -> Finding | None:
         """All memory in use."""

@@ -11,7 +11,7 @@ from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.line import floor_of
 from memprof_middleware.leaks.populations import Population
 from memprof_middleware.leaks.present import Present, ended, level_for
-from memprof_middleware.leaks.room import CONFIRM
+from memprof_middleware.leaks.room import CONFIRM, NEARLY
 from memprof_middleware.model.value import valueclass
 
 State = Literal["suspected", "confirmed", "over"]
@@ -26,8 +26,8 @@ _AGAIN, _MOST_RELAPSES = 0.1, 2
 # It is confirmed when the tests were passed at each look for so large a part of the time that it has grown, and at two
 # looks at the least: weights and beginnings are estimated anew at each, and one of many estimates looks like anything.
 _HELD = 1 / 30
-# What is not yet as large, and passes them at each look for such a part of the time, is no chance either.
-_HELD_LONG = 1 / 8
+# What is not quite as large, and passes them at each look for such a part of the time, is no chance either.
+_HELD_LONG = 1 / 6
 # So many lives are kept, the open ones and the last that are over.
 _MOST_LIVES = 64
 
@@ -223,9 +223,9 @@ def _holds(life: Life, finding: Finding) -> bool:
     """Whether the tests were passed at each look for long enough, by how large it is."""
     if life.since is None or finding.growth is None or not finding.complete:
         return False
-    if not finding.confirmed and finding.stepped:
-        return False  # half of its size is a step that has not come
-    held = _HELD if finding.confirmed else _HELD_LONG
+    if finding.share < CONFIRM and (finding.share < NEARLY or finding.stepped):
+        return False  # of steps that double half is one that has not come
+    held = _HELD if finding.share >= CONFIRM else _HELD_LONG
     return 0 < life.seen - life.since >= held * finding.growth.seconds
 
 

@@ -12,8 +12,8 @@ from memprof_middleware.model.value import valueclass
 if TYPE_CHECKING:
     from memprof_middleware.leaks.past import Past
 
-# Parts of the room at which growth is looked at, suspected and confirmed.
-LOOK, SUSPECT, CONFIRM = 0.2, 0.28, 0.35
+# Parts of the room at which growth is looked at, suspected, confirmed if it has held for long, and confirmed.
+LOOK, SUSPECT, NEARLY, CONFIRM = 0.2, 0.28, 0.31, 0.35
 # Beside what is told already growth is looked at from a smaller part of the room: what is told may go on as that. So
 # is all memory together.
 LEAST_TOLD = 0.05

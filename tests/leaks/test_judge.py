@@ -281,10 +281,11 @@ def test_a_verdict_is_confirmed_when_it_holds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "stepped", "minutes"), [(0.4, False, 2), (0.3, False, 8), (0.4, True, 2), (0.3, True, None)]
+    ("share", "stepped", "minutes"),
+    [(0.4, False, 2), (0.32, False, 10), (0.3, False, None), (0.4, True, 2), (0.32, True, None)],
 )
 def test_what_is_not_yet_as_large_has_to_hold_for_longer(share: float, stepped: bool, minutes: int | None) -> None:
-    """For an eighth of an hour. Steps that double count twice: below 35 % half of that has not come."""
+    """For a sixth of an hour. Steps that double count twice: below 35 % half of that has not come."""
     times = [300.0 * row for row in range(13)]
     line = Growth(0, times, times, [2e4 * row / 12 for row in range(13)], discrete=True)
     population = Population("app.STORE", "container", [0.0, 2e4])
