@@ -195,6 +195,7 @@ class FakeProbes:
         self,
         path: str,
         *,
+        place: str = "",  # noqa: ARG002 - the path says it
         pause: Callable[[float], object] = _no_pause,  # noqa: ARG002 - nothing waits
     ) -> Definition:
         """``defined``, of the path that is asked for."""

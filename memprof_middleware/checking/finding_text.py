@@ -10,7 +10,7 @@ from memprof_middleware.checking.check import Finding
 from memprof_middleware.heap.answers import Definition
 from memprof_middleware.heap.definitions import define
 from memprof_middleware.model import Estimate, Leak
-from memprof_middleware.model.holders import NO_PATH
+from memprof_middleware.model.holders import NO_PATH, growing_place
 from memprof_middleware.text.advice import advice_for, pattern_of
 from memprof_middleware.text.headline import headline, plain
 
@@ -28,7 +28,8 @@ def leak_of(finding: Finding, fed_by: str) -> Leak:
     each = growth.per_request or 0.0
     now = time.time()
     path = incident.holder.partition(" (")[0].partition(" and ")[0] if incident.is_held else ""
-    place = define(path, pause=_no_pause) if path else Definition()
+    names = {growth.name, *(other.name for other in incident.others)}
+    place = define(path, place=growing_place(path, names), pause=_no_pause) if path else Definition()
     leak = Leak(
         name=growth.name,
         kind=growth.kind,

@@ -18,7 +18,7 @@ from memprof_middleware.heap.adders import ADDING, ANY, line_of_addition, who_ad
 from memprof_middleware.heap.answers import Definition
 from memprof_middleware.heap.entries import LRU, is_class, mro_of, namespace_of
 from memprof_middleware.heap.origins import rank_of
-from memprof_middleware.heap.resolve import Root, code_of, codes_of, namespace, resolve, wrapped_by
+from memprof_middleware.heap.resolve import Root, code_of, codes_of, namespace, resolve, within, wrapped_by
 from memprof_middleware.heap.shapes import shape_of
 from memprof_middleware.heap.sources import Source
 from memprof_middleware.heap.waiting import waits_at
@@ -38,7 +38,7 @@ _VARIABLE = "contextvar "
 Found = list[tuple[types.CodeType, int]]
 
 
-def define(path: str, *, pause: Callable[[float], object] = real_sleep) -> Definition:
+def define(path: str, *, place: str = "", pause: Callable[[float], object] = real_sleep) -> Definition:
     """Find where the container at the beginning of a path is defined, and who adds to it.
 
     Read from the code objects of the modules that know it; the line of an assignment from the compiled file beside the
@@ -46,12 +46,13 @@ def define(path: str, *, pause: Callable[[float], object] = real_sleep) -> Defin
 
     Args:
         path: a retaining path, or the path of a container.
+        place: the container on it that grows, where that is not the first: ``app.SERVICES[*].pending``.
         pause: called between modules with the seconds to wait.
     """
-    return in_real_thread(functools.partial(_define, path, pause))
+    return in_real_thread(functools.partial(_define, path, place, pause))
 
 
-def _define(path: str, pause: Callable[[float], object]) -> Definition:
+def _define(path: str, place: str, pause: Callable[[float], object]) -> Definition:
     if path.startswith("nobody"):
         return Definition(pattern="" if gc.isenabled() and gc.get_threshold()[0] else "cycles_gc_off")
     for prefix in _RUNS:
@@ -63,7 +64,10 @@ def _define(path: str, pause: Callable[[float], object]) -> Definition:
     root = resolve(path)
     if root is None or not root.objects:
         return Definition(tried="no module of this process begins the path")
-    return _of_root(root, pause)
+    inner = within(root, place)
+    found = _of_root(inner or root, pause)
+    # What is said of a container holds for the one that grows alone.
+    return dataclasses.replace(found, pattern="") if inner is None and found.pattern in _CONTAINERS else found
 
 
 def _of_function(name: str) -> Definition:

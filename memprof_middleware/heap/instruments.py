@@ -59,7 +59,7 @@ class Instruments(Protocol):
     def cohorts(self) -> Mapping[str, tuple[Cohort, ...]]:
         """The survivors among the instances of each search for holders, by type."""
 
-    def define(self, path: str, *, pause: Callable[[float], object] = ...) -> Definition:
+    def define(self, path: str, *, place: str = "", pause: Callable[[float], object] = ...) -> Definition:
         """The place in the source where a retaining path begins, and what adds to it. Pauses as for containers."""
 
     def populations(self) -> dict[str, int]:

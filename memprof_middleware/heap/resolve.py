@@ -6,18 +6,29 @@ import functools
 import re
 import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from memprof_middleware.heap import roots
 from memprof_middleware.heap.attributes import Attributes
-from memprof_middleware.heap.entries import LRU, is_class, mro_of, namespace_of, referents
+from memprof_middleware.heap.entries import (
+    LRU,
+    container_base,
+    is_class,
+    length_of,
+    mro_of,
+    namespace_of,
+    newest,
+    referents,
+)
 from memprof_middleware.model.value import valueclass
 
 # Where the names end: at an entry, at what has no name, at what a traceback or a function keeps.
 _END = re.compile(r"\[|\.?<|\.__traceback__|…")
 _partial_of = vars(functools.partial)["func"].__get__
 _MOST_FUNCTIONS = 5_000
+# An entry on a path, and so many that are looked at.
+_ENTRY, _MOST_ENTRIES = "[*]", 64
 
 
 @valueclass(frozen=True, slots=True)
@@ -51,6 +62,37 @@ def resolve(path: str) -> Root | None:
         if space is not None:
             return _followed(".".join(named[:size]), space, named[size:])
     return None
+
+
+def within(root: Root, place: str) -> Root | None:
+    """The largest of the containers that a path leads to through the entries of others; ``None``: it leads to none.
+
+    Args:
+        root: the beginning of the path.
+        place: such as ``shop.SERVICES[*].pending``.
+    """
+    reached = [root]
+    for step in place.split(_ENTRY)[1:]:
+        names = [name for name in step.split(".") if name]
+        reached = [inner for outer in reached for inner in _in_entries(outer, names)][:_MOST_ENTRIES]
+    return max(reached, key=lambda one: _length(one.objects[-1]) if one.objects else 0, default=None)
+
+
+def _in_entries(root: Root, names: Sequence[str]) -> Iterator[Root]:
+    base = container_base(type(root.objects[-1])) if root.objects and not root.rest else None
+    attributes = Attributes()
+    for entry in newest(root.objects[-1], base, _MOST_ENTRIES) if base is not None else ():
+        objects = [entry]
+        for name in names:
+            objects.append(child_of(objects[-1], name, attributes))
+        if container_base(type(objects[-1])) is not None:
+            every = (*root.objects, *objects)
+            yield Root(root.module, root.space, (*root.names, _ENTRY, *names), every)
+
+
+def _length(one: Any) -> int:
+    base = container_base(type(one))
+    return 0 if base is None else length_of(one, base)
 
 
 def namespace(module: str) -> dict[str, Any] | None:

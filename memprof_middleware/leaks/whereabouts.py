@@ -15,7 +15,7 @@ from memprof_middleware.heap.answers import Definition
 from memprof_middleware.leaks.grouping import root_of
 from memprof_middleware.leaks.pausing import Halted
 from memprof_middleware.model import Leak
-from memprof_middleware.model.holders import HELD_NATIVE, HIDDEN, NO_PATH
+from memprof_middleware.model.holders import HELD_NATIVE, HIDDEN, NO_PATH, growing_place
 from memprof_middleware.text.advice import pattern_of
 from memprof_middleware.text.subject import named_by_path, task_of
 
@@ -75,7 +75,8 @@ class Whereabouts:
             path, share = before.path, before.share
         found = dataclasses.replace(leak, path=path, share=share)
         found = dataclasses.replace(found, named=holders.named.get(leak.name) or named_by_path(found))
-        known = self._place(path or root) if leak.notable else _UNKNOWN
+        place = growing_place(path, {leak.name, *leak.also}) if path else ""
+        known = self._place(path or root, place) if leak.notable else _UNKNOWN
         tried = (known.tried,) if known.tried else ()
         pattern = pattern_of(found, known.pattern)
         task = task_of(found) if leak.notable and pattern == "task_unfinished" else ""
@@ -89,13 +90,13 @@ class Whereabouts:
             pattern=pattern,
         )
 
-    def _place(self, path: str) -> Definition:
-        """Where a path begins. Some milliseconds, once: it does not wait until the search for holders is paid."""
-        begins = root_of(path)
+    def _place(self, path: str, place: str = "") -> Definition:
+        """Where a path begins, or what grows on it. Some milliseconds, once: it waits for no budget."""
+        begins = place if place.startswith(f"{root_of(path)}[*]") else root_of(path)
         if begins and begins not in self._known and begins not in (HELD_NATIVE, HIDDEN):
             found, began = _UNKNOWN, time.thread_time()
             with self._failures.caught("probe_define"), contextlib.suppress(Halted):
-                found = self._probes.define(path, pause=self._pause)
+                found = self._probes.define(path, place=begins, pause=self._pause)
             self._budget.charge("search", time.thread_time() - began)
             if len(self._known) >= _MOST_KNOWN:
                 del self._known[next(iter(self._known))]

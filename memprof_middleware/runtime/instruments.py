@@ -183,9 +183,9 @@ class Probes:
         """What has become of the instances that were found at each search for holders, by type: 1 us for each."""
         return self._instances.ask()
 
-    def define(self, path: str, *, pause: Callable[[float], object] = real_sleep) -> Definition:
+    def define(self, path: str, *, place: str = "", pause: Callable[[float], object] = real_sleep) -> Definition:
         """The place in the source where a retaining path begins, and the code that adds to it."""
-        found: Definition = load("heap.definitions").define(path, pause=pause)
+        found: Definition = load("heap.definitions").define(path, place=place, pause=pause)
         return found
 
     @property

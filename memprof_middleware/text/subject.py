@@ -6,7 +6,7 @@ import functools
 import re
 
 from memprof_middleware.model import MB, Leak
-from memprof_middleware.model.holders import NO_PATH
+from memprof_middleware.model.holders import NO_PATH, growing_place
 
 # A coroutine or another function on a path: `.<app.waiter>`; a closure, a default or a nameless step has no dot.
 _RUN = re.compile(r"<([\w.]+\.[\w.<>]+?)>(?=\.|\[|<|$)")
@@ -104,10 +104,7 @@ class Subject:
         """The shortest container on the path that grows, else the path's beginning."""
         if not self.is_held:
             return ""
-        parts = self.path.split("[*]")
-        beginnings = ["[*]".join(parts[:size]) for size in range(1, len(parts) + 1)]
-        found = next((place for place in beginnings if place in self.names), parts[0])
-        return found.partition(".__traceback__")[0]
+        return growing_place(self.path, self.names).partition(".__traceback__")[0]
 
     def _type(self) -> str:
         telling = next((name for name in self.types if name not in MUTE), "")

@@ -632,3 +632,40 @@ def test_the_search_is_bounded(program: Program) -> None:
     known = define("big.home.KEPT", pause=pauses.append)
     assert len(known.filled_in) == MOST_ADDERS
     assert len(pauses) == 16
+
+
+@pytest.mark.parametrize(
+    ("kept", "place"),
+    [
+        ('SERVICES = {"audit": Trail()}', "shop.SERVICES[*].pending"),
+        ("BOX = Box()\nBOX.services['mail'] = Trail()", "shop.BOX.services[*].pending"),
+        ("WORKERS = [Trail(), Trail()]\nWORKERS[1].record(1)", "shop.WORKERS[*].pending"),
+        ('INDEX = {"a": {"b": Trail()}}', "shop.INDEX[*][*].pending"),
+    ],
+)
+def test_a_list_behind_an_entry_is_what_it_is(program: Program, kept: str, place: str) -> None:
+    """Of `app.state` and of a container of services the outer one is a dict, and does not grow."""
+    program(
+        """
+        class Trail:
+            def __init__(self):
+                self.pending = []
+
+            def record(self, event):
+                self.pending.append(event)
+
+
+        class Box:
+            def __init__(self):
+                self.services = {}
+
+
+        """
+        + kept.replace("\n", "\n        ")
+        + "\n"
+    )
+    known = define(f"{place}[*]", place=place, pause=lambda _: None)
+    assert (known.pattern, known.file, known.line) == ("module_list", "shop.py", 3)
+    assert known.filled_in == ("Trail.record, line 6 of shop.py",)
+    outer = define(f"{place}[*]", place=place.replace("pending", "lost"), pause=lambda _: None)
+    assert outer.pattern == ""  # it is not known what grows
