@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -73,8 +74,14 @@ class LeakWatch:
         self._whole_at = -math.inf  # when that was judged last
 
     def inherit(self, leaks: Sequence[Leak]) -> None:
-        """Take over the open leaks of the slot's last worker, until they end."""
-        self._inherited = self.leaks = tuple(leaks)
+        """Take over the open leaks of the slot's last worker, until they end.
+
+        What that one had left says nothing of this one: the first snapshot does.
+        """
+        self._inherited = tuple(
+            dataclasses.replace(leak, hours_left=None, hours_latest=None, fill="none") for leak in leaks
+        )
+        self.leaks = self._inherited
         # They were counted under each severity up to the one they have.
         worst = {leak.name: SEVERITIES.index(leak.severity) for leak in leaks}
         self._reached = {(name, severity) for name, top in worst.items() for severity in SEVERITIES[: top + 1]}

@@ -53,7 +53,10 @@ class FedBy:
         few = sorted([first, *alike[: _FEW - 1]], key=lambda one: one.route)
         share = min(1.0, sum(one.share for one in few))
         if share < _MOST:
-            return cls(share=first.share)
+            # That no route has most of it is said only where the first one cannot have it, by its interval.
+            each = first.per_request
+            may = first.share * each.high / each.value if each.value > 0 else 1.0
+            return cls(share=first.share if may < _MOST else None)
         if len(few) == 1:
             return cls(_OR.join((first.route, *first.together_with)), first.share, first.per_request)
         low, high = min(one.per_request.low for one in few), max(one.per_request.high for one in few)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
 
@@ -370,3 +371,14 @@ def test_what_python_keeps_free_is_no_mapped_memory(arena_mb: float | None, told
         names += [leak.name for leak in shop.minute() if leak.state == "confirmed" and leak.name not in names]
     assert names == told
     shop.profiler.stop()
+
+
+def test_a_successor_takes_over_the_leaks_and_not_their_time(shop: Shop) -> None:
+    """What is left of its own room is known with its first snapshot: a restart has just been made."""
+    for number in range(95):
+        shop.keeps("shop.SESSIONS", 100 + 100 * number, weighs=30_000)
+        found = shop.minute()
+    watch = shop.profiler._monitor.evaluator._features.leaks
+    urgent = [dataclasses.replace(leak, state="confirmed", hours_left=0.5, fill="now") for leak in found]
+    watch.inherit(urgent)
+    assert [(leak.name, leak.hours_left, leak.urgency) for leak in watch.leaks] == [("shop.SESSIONS", None, "plan")]

@@ -122,6 +122,8 @@ def test_routes_that_share_a_leak_are_all_named():
     assert line.startswith("shop.SESSIONS keeps one Session for each GET /a and GET /b: +1,920 an hour")
     assert FedBy.of([part("GET /a", 0.9, 1000.0), part("GET /b", 0.1, 100.0)]).route == "GET /a"
     assert FedBy.of([part("GET /a", 0.2, 1000.0), part("GET /b", 0.1, 100.0)]) == FedBy(share=0.2)
+    wide = dataclasses.replace(part("GET /a", 0.46, 1000.0), per_request=Estimate(1.0, 0.5, 1.6))
+    assert FedBy.of([wide]) == FedBy()  # it may have 74 % of it
 
 
 @pytest.mark.parametrize(

@@ -586,3 +586,30 @@ def test_memory_that_cannot_be_read_is_not_promised_for_later():
         "Nothing is known to be urgent. /proc cannot be read: memory and limit are not known."
     )
     assert "look again" not in str(found)
+
+
+def test_a_successor_without_a_snapshot_is_no_error():
+    """It inherits a leak that was urgent, and nobody knows its memory yet: right after the restart that was advised."""
+    server = ten.leak_ticket()
+    figures = server._metrics
+    server._metrics = lambda slot, worker: dataclasses.replace(  # type: ignore[method-assign]
+        figures(slot, worker),
+        snapshot=None,
+        forecast=None,
+        leaks=tuple(dataclasses.replace(one, fill="now") for one in figures(slot, worker).leaks),
+    )
+    found = checked(server.state())
+    assert found["status"]["key"] == "now"
+    assert "just started: " in sentence(found)
+
+
+@pytest.mark.parametrize(
+    ("workers", "said"),
+    [(2, "The other worker does not have this leak."), (4, "The other 3 workers do not have this leak.")],
+)
+def test_what_is_said_of_the_other_workers_is_what_is_known(workers: int, said: str):
+    """That they do not have the leak: they may be as near to their limit."""
+    urgent = ten.leak_urgent()
+    server = dataclasses.replace(urgent, workers=urgent.workers[:workers], leaks=((urgent.leaks[0][0], (4242,)),))
+    [incident] = server.state()["incidents"]
+    assert plain(incident["advice"]["now"]["text"]).endswith(said)

@@ -215,6 +215,8 @@ def _reaches(
     if is_passed(first):
         is_ = "are" if verb == "reach" else "is"
         return f"{who} {is_} above {its} memory limit: {of_limit(first['used_mb'], first['limit_mb'])}."
+    if first["percent"] is None:
+        return f"{who} {'have' if verb == 'reach' else 'has'} just started: {its} first snapshot tells {its} memory."
     if not first["counts"] or first["seconds_low"] is None:
         uses = "use" if verb == "reach" else "uses"
         return f"{who} {uses} {first['percent']:.0f} % of {its} memory limit."

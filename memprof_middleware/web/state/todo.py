@@ -86,9 +86,8 @@ def _restart(
     if others is None:
         sentences.append("It is the only worker: nothing answers until its server or service manager has replaced it.")
     elif others > 0:
-        sentences.append(
-            "The other worker is fine." if others == 1 else f"The other {several(others, 'worker')} are fine."
-        )
+        do = "worker does" if others == 1 else f"{several(others, 'worker')} do"
+        sentences.append(f"The other {do} not have this leak.")
     return step("Now", " ".join(sentences), f"kill -TERM {row['pid']}")
 
 
