@@ -22,7 +22,7 @@ from memprof_middleware.model import (
     WorkerSummary,
 )
 from memprof_middleware.model.urgency import fill_urgency
-from memprof_middleware.text.conditions import cause_of, exhaustion_message, exhaustion_over, restart
+from memprof_middleware.text.conditions import cause_of, exhaustion_message, exhaustion_over, raise_limit, restart
 
 CONDITION = "exhaustion"
 # A leak that takes so large a part of the growth is what fills a limit.
@@ -150,7 +150,7 @@ class Capacity:
                 used,
                 limit,
                 snapshot.heap_size_source or "nowhere",
-                "correct heap_size_mb" if snapshot.heap_size_source == "setting" else "raise the limit",
+                raise_limit(snapshot.heap_size_source),
             )
 
 

@@ -19,6 +19,7 @@ from memprof_middleware.text.conditions import (
     collections_message,
     growth_message,
     process_message,
+    raise_limit,
     restart,
     shared_message,
 )
@@ -67,7 +68,7 @@ def measured(
         return []
     levels = levels or fixed_levels(config)
     return [
-        *_heap(last, levels, config, leaks),
+        *_heap(last, levels, config, _advice(history, last), leaks),
         *_shared([last, *others], levels, config),
         *(_growth(history, config, levels, ahead or Ahead()) if growing else ()),
         *_gc_spike(history, config, levels),
@@ -133,7 +134,17 @@ def _sentence(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _heap(snapshot: MemorySnapshot, levels: Levels, config: Config, leaks: Iterable[Leak] = ()) -> Iterator[Condition]:
+def _advice(history: History, last: MemorySnapshot) -> str:
+    """A restart; not where the process was above its limit at its first snapshot: the next one would be, too."""
+    begins = history.series("heap_used_mb")[0] if history.seen == len(history) else 0.0
+    if last.heap_size_mb is not None and begins >= last.heap_size_mb:
+        return f"{_sentence(raise_limit(last.heap_size_source))}: a restart does not help"
+    return restart(last.pid)
+
+
+def _heap(
+    snapshot: MemorySnapshot, levels: Levels, config: Config, advice: str, leaks: Iterable[Leak] = ()
+) -> Iterator[Condition]:
     used, size, percent = snapshot.heap_used_mb, snapshot.heap_size_mb, snapshot.heap_percent
     if used is None or size is None or percent is None:
         return
@@ -142,7 +153,7 @@ def _heap(snapshot: MemorySnapshot, levels: Levels, config: Config, leaks: Itera
     timed = (leak for leak in leaks if leak.hours_left is not None and leak.hours_left < _SOON_HOURS)
     most = max((leak for leak in timed if not leak.shared_limit), key=lambda leak: leak.bytes_per_hour, default=None)
     both = levels.heap_warning, levels.heap_critical
-    yield from _levels("heap", percent, both, message, end, restart(snapshot.pid), config, most)
+    yield from _levels("heap", percent, both, message, end, advice, config, most)
 
 
 def _shared(snapshots: Sequence[MemorySnapshot], levels: Levels, config: Config) -> Iterator[Condition]:

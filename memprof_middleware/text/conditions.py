@@ -142,6 +142,15 @@ def leak_message(leak: Leak, room: str = "") -> str:
     return f"{told}. {ahead[0].upper()}{ahead[1:]}" + (f" ({inside})" if inside else "") + doubt
 
 
+def raise_limit(source: str) -> str:
+    """What to do about a limit that a process is above from its start on; a restart would not help.
+
+    Args:
+        source: where the limit is from, as in :class:`MemorySnapshot`.
+    """
+    return "correct heap_size_mb" if source == "setting" else "raise the limit"
+
+
 def restart(pid: int) -> str:
     """What to do where there is no time to look for the cause."""
     return f"Restart: kill -TERM {pid}"
