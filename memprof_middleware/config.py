@@ -12,7 +12,7 @@ from pathlib import Path
 from memprof_middleware.errors import ConfigError
 from memprof_middleware.model.ignored import ignored_item
 from memprof_middleware.model.value import valueclass
-from memprof_middleware.settings import is_level, is_network, known, setting, unknown, validated
+from memprof_middleware.settings import is_level, is_network, is_token, known, setting, unknown, validated
 
 ENV_PREFIX = "MEMPROF_"
 # Kubernetes tells each container of the Services beside it: one called memprof, or memprof-exporter, makes these.
@@ -196,8 +196,8 @@ class Config:
     metrics_token: str | None = setting(
         None,
         "Bearer token that is required to read the metrics. Not set: none.",
-        lambda v: len(v) >= 8 and v.isascii() and v.isprintable(),
-        "8 or more printable ASCII characters",
+        is_token,
+        "8 or more printable ASCII characters, no space at either end",
         secret=True,
     )
     metrics_allow: tuple[str, ...] = setting(
@@ -209,8 +209,8 @@ class Config:
     token: str | None = setting(
         None,
         "Password of the page and its API. Not set: the page is disabled.",
-        lambda v: len(v) >= 8 and v.isascii() and v.isprintable(),
-        "8 or more printable ASCII characters",
+        is_token,
+        "8 or more printable ASCII characters, no space at either end",
         secret=True,
     )
     sinks: tuple[str, ...] = setting(

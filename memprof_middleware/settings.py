@@ -38,6 +38,11 @@ def is_network(text: str) -> bool:
     return True
 
 
+def is_token(text: str) -> bool:
+    """Whether a client can send it as a bearer token: a header loses spaces at its ends."""
+    return len(text) >= 8 and text.isascii() and text.isprintable() and text == text.strip()
+
+
 def is_level(name: str) -> bool:
     """Whether logging has a level of that name."""
     return name.upper() in logging.getLevelNamesMapping()

@@ -61,12 +61,12 @@ BOUNDS: dict[str, tuple[list[object], list[object]]] = {
     "namespace": (["a", "_x9"], ["9x", "a-b", "", "a b", "ä", "a\n"]),
     "metrics_path": ([None, "", "/m", "/a/b.c"], ["metrics", "/", "/metrics/", "/a b", "/a?b", "/a#b", 3]),
     "page_path": ([None, "", "/m", "/internal/memory"], ["memprof", "/", "/memprof/", "/a b", "/a?b", "/a#b", 3]),
-    "metrics_token": ([None, "", "x" * 8], ["x" * 7, "pässword", "tab\tinside", 12345678]),
+    "metrics_token": ([None, "", "x" * 8], ["x" * 7, "spaced-token ", "pässword", "tab\tinside", 12345678]),
     "metrics_allow": (
         [(), "", "10.0.0.1", "10.0.0.0/8, ::1", ["10.1.2.3/8"], {"::1"}],
         ["localhost", ["10.0.0.0/33"], 5, [1]],
     ),
-    "token": ([None, "x" * 8], ["short", "naïve-token"]),
+    "token": ([None, "x" * 8], ["short", "naïve-token", " spaced-token", "spaced-token\n"]),
     "sinks": ([(), "", "otlp, dogstatsd", ["log"]], ["kafka", "log,log", 5, [1], "LOG"]),
     "log_level": ([None, "info", "DEBUG"], ["loud", 20]),
 }

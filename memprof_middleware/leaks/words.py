@@ -37,9 +37,9 @@ def evidence(
         job: the runs in which it grew; ``None``: it grew otherwise.
         stepped: it grows in steps that double.
     """
-    hours = growth.seconds / 3600
+    lasted = _span(growth.seconds)
     share = 100 * gained / (space.compared or space.total)
-    yield f"Took {gained / MB:,.0f} MB in {hours:.1f} h, {share:.0f} % of {space.words}"
+    yield f"Took {gained / MB:,.0f} MB in {lasted}, {share:.0f} % of {space.words}"
     if space.is_unlimited and space.left and growth.seconds > 0:
         days = space.left / max(gained, 1.0) * growth.seconds / 86_400
         yield f"At this pace it takes what the machine has left in {days:,.0f} day{'' if round(days) == 1 else 's'}"
@@ -47,7 +47,7 @@ def evidence(
     yield from _course(growth, by, job, stepped=stepped)
     turns = turned_over(one.oldest[growth.begin :]) if any(mark is not None for mark in one.oldest) else None
     if turns is False:
-        yield f"The oldest entry is still there after {hours:.1f} h"
+        yield f"The oldest entry is still there after {lasted}"
     if left is not None:
         yield _survival(left, "entries" if one.kind == "container" else "objects")
     if one.kind != "mapped" and not (turns is False if left is None else left.stays):
@@ -89,7 +89,11 @@ def _course(growth: Growth, by: str, job: Runs | None, *, stepped: bool) -> Iter
 
 def _survival(left: Survival, what: str) -> str:
     """The number of survivors of a sample, in words."""
-    ago = f"{left.seconds / 3600:.1f} h" if left.seconds >= 3600 else f"{left.seconds / 60:.0f} min"
+    ago = _span(left.seconds)
     if left.alive == left.size:
         return f"All {left.size} {what} that were sampled {ago} ago are still there"
     return f"Of {left.size} {what} that were sampled {ago} ago, {left.alive} are still there"
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.0f} min"

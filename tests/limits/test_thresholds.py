@@ -142,8 +142,8 @@ def test_the_system_ends_nothing_at_a_limit_that_somebody_set(source: str, ends:
 
 def test_a_restart_is_no_advice_for_a_process_that_began_above_its_limit() -> None:
     """The next one would be there, too."""
-    for begins, advice in ((1300.0, "Raise the limit: a restart does not help"), (900.0, "Restart: kill -TERM 1")):
-        history = past(lambda number, begins=begins: begins if number == 0 else 1300.0, snapshots=3)
+    for start, advice in ((1300.0, "Raise the limit: a restart does not help"), (900.0, "Restart: kill -TERM 1")):
+        history = past(lambda number, start=start: start if number == 0 else 1300.0, snapshots=3)
         [critical] = [one for one in measured(history, Config()) if one.name == "heap_critical"]
         assert critical.met
         assert critical.advice.endswith(advice)

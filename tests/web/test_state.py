@@ -613,3 +613,12 @@ def test_what_is_said_of_the_other_workers_is_what_is_known(workers: int, said: 
     server = dataclasses.replace(urgent, workers=urgent.workers[:workers], leaks=((urgent.leaks[0][0], (4242,)),))
     [incident] = server.state()["incidents"]
     assert plain(incident["advice"]["now"]["text"]).endswith(said)
+
+
+def test_the_most_that_a_worker_grew_is_no_pace():
+    """One has grown by 30 MiB in 6 minutes, another by 45 in 27: at most 45."""
+    workers = [
+        ten.Worker(pid=pid, start_mb=50.0, per_hour=per_hour, hours=hours, noise=0.0)
+        for pid, per_hour, hours in ((1, 300.0, 0.1), (2, 100.0, 0.45))
+    ]
+    assert sentence(ten.Server(workers=workers).state()).startswith("Memory grew by at most 45 MiB in 27 min.")

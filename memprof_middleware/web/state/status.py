@@ -182,6 +182,8 @@ def _said(
     mb, seen = moving["growth_mb_per_hour"], moving["growth_seen_seconds"] or 0.0
     most = "at most " if len(live) > 1 else ""
     if seen < ROUGH_SECONDS:
+        told = ((row["growth_mb_per_hour"] or 0.0, row["growth_seen_seconds"] or 0.0) for row in live)
+        mb, seen = max(told, key=lambda one: abs(one[0] * one[1]))  # by how much, not how fast
         by = f"by {most}{mib(abs(mb) * seen / 3600)} in {span(seen)}."
         return f"Memory grew {by} Too early to say why. {watched}" if mb > 0 else f"Memory shrank {by} {watched}"
     way = "grows" if mb > 0 else "shrinks"
