@@ -622,3 +622,15 @@ def test_the_most_that_a_worker_grew_is_no_pace():
         for pid, per_hour, hours in ((1, 300.0, 0.1), (2, 100.0, 0.45))
     ]
     assert sentence(ten.Server(workers=workers).state()).startswith("Memory grew by at most 45 MiB in 27 min.")
+
+
+@pytest.mark.parametrize(("times", "told"), [(2, False), (14, True)])
+def test_that_nobody_judges_is_said_at_the_top(times: int, told: bool):
+    """The log has one line of it; "no leak found" would be a promise that nobody keeps."""
+    server = ten.healthy()
+    figures = server._metrics
+    server._metrics = lambda slot, worker: dataclasses.replace(  # type: ignore[method-assign]
+        figures(slot, worker), failures={"leaks": times}
+    )
+    said = "An internal error has kept leaks from being judged 14 times: see the log."
+    assert (said in sentence(checked(server.state()))) is told

@@ -120,6 +120,7 @@ class _StateBuilder:
             self.started,
             alerted=bool(self.alerts),
             ignored=sum(one["growth"] != "does not grow" for one in left_out),
+            unjudged=max((one.failures.get("leaks", 0) for one in self.metrics), default=0),
         )
         first = None if head["limit"] is None else limits[head["limit"]]
         open_ = [card for card in cards if card["state"] != "resolved"]

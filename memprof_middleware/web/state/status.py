@@ -26,6 +26,8 @@ LABELS: dict[Key, str] = {
     "started": "Just started",
 }
 _NATIVE = frozenset({"native", "mapped"})
+# One failure is logged and counted; from so many on nobody judges.
+_MANY = 3
 
 
 class Learning:
@@ -81,6 +83,7 @@ def status(
     *,
     alerted: bool,
     ignored: int = 0,
+    unjudged: int = 0,
 ) -> dict[str, Any]:
     """The status, at the top of the page.
 
@@ -94,6 +97,7 @@ def status(
         started: when the oldest worker began to be watched.
         alerted: an alert is active.
         ignored: how many ignored things grow.
+        unjudged: how often leaks could not be judged, in the worker where that was most often.
     """
     live = [row for row in rows if row["live"]]
     confirmed = [one for one in incidents if one["state"] == "confirmed"]
@@ -113,6 +117,8 @@ def status(
     said = _said(key, first, confirmed, suspected, live, learning, config, now, started, alerted=alerted)
     if key == "ok" and ignored:
         said += f" {several(ignored, 'leak')} {'is' if ignored == 1 else 'are'} ignored."
+    if unjudged >= _MANY:
+        said += f" An internal error has kept leaks from being judged {unjudged:,} times: see the log."
     at_limit = limits.index(first) if first is not None and key in {"now", "today", "full", "plan"} else None
     return {
         "key": key,
