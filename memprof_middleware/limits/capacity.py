@@ -96,7 +96,7 @@ class Capacity:
             who = "the container reaches" if shared.contained else f"{len(others) + 1} workers together reach"
             subjects.append(("shared", who, self._all.outlook))
         most = max(leaks, key=lambda leak: leak.bytes_per_hour, default=None)
-        return self._ahead(subjects, restart(snapshot.pid), most)
+        return self._ahead(subjects, restart(snapshot.pid), most, snapshot.in_flight)
 
     def over(self) -> dict[str, str]:
         """Why limits are not near, by subject; asked where one has been."""
@@ -108,11 +108,15 @@ class Capacity:
         }
 
     def _ahead(
-        self, subjects: Sequence[tuple[str, str, Outlook | None]], advice: str = "", most: Leak | None = None
+        self,
+        subjects: Sequence[tuple[str, str, Outlook | None]],
+        advice: str = "",
+        most: Leak | None = None,
+        in_flight: int = 0,
     ) -> list[Condition]:
         """The limits that will be reached within a day."""
         return [
-            _condition(subject, who, seen, advice, self._config, most)
+            _condition(subject, who, seen, advice, self._config, most, in_flight)
             for subject, who, seen in subjects
             if seen is not None and seen.low_seconds is not None and seen.low_seconds < _HORIZON_SECONDS
         ]
@@ -192,11 +196,13 @@ def _ends(seen: Outlook, ends_before: EndsBefore) -> bool:
     return ends_before(seen.headroom_mb * MB, 3600 * (seen.seen_hours or 0.0))
 
 
-def _condition(subject: str, who: str, seen: Outlook, advice: str, config: Config, most: Leak | None) -> Condition:
+def _condition(
+    subject: str, who: str, seen: Outlook, advice: str, config: Config, most: Leak | None, in_flight: int
+) -> Condition:
     low, hours = seen.low_seconds or 0.0, seen.seen_hours or 0.0
     high, per_hour = seen.high_seconds or low, seen.mb_per_hour or 0.0
     fills = most is not None and subject == "worker" and most.bytes_per_hour >= _MOST * per_hour * MB
-    cause = cause_of(most) if most is not None and fills else ""
+    cause = cause_of(most if fills else None, in_flight if subject == "worker" else 0)
     percent = 100 * seen.used_mb / seen.limit_mb if seen.limit_mb else None
     urgent = seen.urgency(fill_urgency(percent, config.heap_warning_percent, config.heap_critical_percent))
     return Condition(

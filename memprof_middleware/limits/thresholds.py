@@ -100,6 +100,7 @@ def _levels(
     advice: str,
     config: Config,
     most: Leak | None = None,
+    in_flight: int = 0,
 ) -> Iterator[Condition]:
     """Both thresholds of one limit.
 
@@ -112,6 +113,7 @@ def _levels(
         advice: the command where somebody has to act now; empty: there is none.
         config: the thresholds that are shares of the limit.
         most: the leak that fills it soon; ``None``: none is known.
+        in_flight: requests that have begun and not ended.
     """
     named: tuple[tuple[str, Severity, Level], ...] = (
         ("warning", "medium", levels[0]),
@@ -123,6 +125,7 @@ def _levels(
         hours = None if most is None or fill == "none" else most.hours_left
         urgent = urgency(hours, fill=fill)
         told = [] if most is None or hours is None else [_sentence(limit(hours, most.hours_latest)), cause_of(most)]
+        told += [cause_of(None, in_flight)] if not told and fill != "none" else []
         told += [end] if fill == "now" else []
         told += [advice] if urgent == "now" else []
         seconds = None if hours is None else 3600 * hours
@@ -153,7 +156,7 @@ def _heap(
     timed = (leak for leak in leaks if leak.hours_left is not None and leak.hours_left < _SOON_HOURS)
     most = max((leak for leak in timed if not leak.shared_limit), key=lambda leak: leak.bytes_per_hour, default=None)
     both = levels.heap_warning, levels.heap_critical
-    yield from _levels("heap", percent, both, message, end, advice, config, most)
+    yield from _levels("heap", percent, both, message, end, advice, config, most, snapshot.in_flight)
 
 
 def _shared(snapshots: Sequence[MemorySnapshot], levels: Levels, config: Config) -> Iterator[Condition]:

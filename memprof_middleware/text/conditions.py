@@ -37,6 +37,8 @@ _GONE = {
     "exhaustion": "no limit is reached within a day at this pace",
     "route_leak": "its requests keep no more memory",
 }
+# So many requests at once are told where nothing else is known to fill the memory: threads are fewer.
+_MANY_IN_FLIGHT = 100
 # So many routes of one leak are named.
 _MOST_ROUTES = 2
 _TIMES = {1: "once", 2: "for the second time", 3: "for the third time"}
@@ -248,8 +250,15 @@ def exhaustion_over(used_mb: float, limit_mb: float) -> str:
     return f"the limit is reached, {figures}" if used_mb >= limit_mb else f"memory no longer grows so fast, {figures}"
 
 
-def cause_of(leak: Leak) -> str:
-    """What fills a limit, by what is known of it so far."""
+def cause_of(leak: Leak | None, in_flight: int = 0) -> str:
+    """What fills a limit, by what is known of it so far; empty: nothing is.
+
+    Args:
+        leak: what takes most; ``None``: nothing is reported that does.
+        in_flight: requests that have begun and not ended.
+    """
+    if leak is None:
+        return f"{in_flight:,} requests are in flight" if in_flight >= _MANY_IN_FLIGHT else ""
     told = plain(headline(leak))
     return f"{'Likely, a suspicion' if leak.state == 'suspected' else 'By a confirmed leak'}: {told}"
 

@@ -70,6 +70,15 @@ def test_a_leak_is_told_in_words_with_its_range(rig):
     assert rig.alerts() == [("worker", True), ("worker", False)]
 
 
+@pytest.mark.parametrize(("in_flight", "told"), [(40, False), (1_934, True)])
+def test_a_limit_that_nothing_known_fills_comes_with_the_requests_in_flight(in_flight, told):
+    """Background jobs behind a slow lock are requests that have begun and not ended."""
+    capacity = Capacity(Failures(logging.getLogger("test")), Config(), lambda *_: False)
+    found = [capacity.see(snapshot(minute, 300 + minute, in_flight=in_flight), [], "0") for minute in range(0, 570, 5)]
+    [near] = next(conditions for conditions in found if conditions)
+    assert near.message.endswith(". 1,934 requests are in flight") is told
+
+
 @pytest.mark.parametrize("ends", [True, False])
 def test_growth_that_ends_before_the_limit_has_no_forecast(ends):
     """Who knows what grows is asked, with what is left and the period of the growth."""

@@ -140,6 +140,19 @@ def test_the_system_ends_nothing_at_a_limit_that_somebody_set(source: str, ends:
     assert critical.advice.endswith("Restart: kill -TERM 1")
 
 
+@pytest.mark.parametrize(("in_flight", "said"), [(99, ""), (1_934, "1,934 requests are in flight. ")])
+def test_requests_that_pile_up_are_told_where_nothing_else_fills_the_memory(in_flight: int, said: str) -> None:
+    """Those of a job behind a slow lock have begun, and what they hold is no leak of anything."""
+    history = History(1000, 5)
+    shot = MemorySnapshot(
+        timestamp=0.0, pid=1, heap_size_mb=1000.0, heap_size_source="test", heap_used_mb=950.0, in_flight=in_flight
+    )
+    history.append(shot, {})
+    found = {one.name: one.advice for one in measured(history, Config())}
+    assert found["heap_warning"] == said.removesuffix(". ")
+    assert found["heap_critical"] == f"{said}At 100 % the system ends it. Restart: kill -TERM 1"
+
+
 def test_a_restart_is_no_advice_for_a_process_that_began_above_its_limit() -> None:
     """The next one would be there, too."""
     for start, advice in ((1300.0, "Raise the limit: a restart does not help"), (900.0, "Restart: kill -TERM 1")):
