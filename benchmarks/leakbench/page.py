@@ -89,6 +89,8 @@ large single things.
 
 *No limit set*: healthy processes of that kind, eight of them on a machine with 64 GB. There a leak takes four times
 what the process began with in 2 to 20 hours, and it is in time when it is confirmed before 200 MB have become 600.
+*There the target is missed by far*: on seed 642 eleven of 110 healthy workers are accused falsely, and the judge of
+cfcc06e accuses the same eleven. Seeds 21 and 83 had fewer, by another bench and another judge.
 The plain rule is that of the corpus above.
 
 In time, by kind of leak, where a limit is set: {kinds}.
