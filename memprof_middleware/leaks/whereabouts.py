@@ -22,6 +22,8 @@ from memprof_middleware.text.subject import named_by_path, task_of
 if TYPE_CHECKING:
     from memprof_middleware.heap.instruments import Instruments
 
+# Patterns of what waits on a line of the application.
+_WAITS = frozenset({"task_unfinished", "requests_unfinished"})
 # Paths whose place in the source is remembered: verdicts are few, and their paths change seldom.
 _MOST_KNOWN = 64
 _UNKNOWN = Definition()
@@ -79,7 +81,7 @@ class Whereabouts:
         known = self._place(path or root, place) if leak.notable else _UNKNOWN
         tried = (known.tried,) if known.tried else ()
         pattern = pattern_of(found, known.pattern)
-        task = task_of(found) if leak.notable and pattern == "task_unfinished" else ""
+        task = task_of(found) if leak.notable and pattern in _WAITS else ""
         return dataclasses.replace(
             found,
             file=known.file,

@@ -74,6 +74,7 @@ class Pattern:
 
 # Of those that fit best the first counts. The last two take whatever is left.
 PATTERNS: tuple[Pattern, ...] = (
+    Pattern("requests_unfinished", signs.requests_unfinished),
     Pattern("task_unfinished", signs.task_unfinished),
     Pattern("timer_pending", signs.timer_pending),
     Pattern("of_a_library", signs.never, Sign.SURE),

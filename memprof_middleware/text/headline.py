@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from memprof_middleware.model import MB, Leak
 from memprof_middleware.model.holders import NO_PATH
+from memprof_middleware.text.subject import Subject
 from memprof_middleware.text.things import Part, Sentence, one_thing, things
 from memprof_middleware.text.words import percent, plural
 
@@ -34,6 +35,9 @@ def plain(sentence: Sentence) -> str:
 
 def headline(leak: Leak) -> Sentence:
     """What keeps what for which route, or as much of that as is known."""
+    found = Subject(leak)
+    if found.is_of_requests or found.is_requests:
+        return _of_requests(leak, found.is_requests)
     for kind in (_TASK, _THREAD, _TIMER):
         if (leak.named or leak.name).startswith(kind):
             return _alive(leak, kind)
@@ -184,6 +188,14 @@ def _alive(leak: Leak, kind: str) -> Sentence:
     one, many = _ENDS[kind]
     rest = f" {kind}{one}" if leak.last == 1 else f" {plural(kind.strip())} {many}"
     return Part(f"{leak.last:,} "), name, Part(rest), *starts
+
+
+def _of_requests(leak: Leak, themselves: bool) -> Sentence:
+    """Requests that do not end, or what they keep."""
+    of = (Part(" of "), Part(leak.route, code=True)) if leak.route else ()
+    if themselves:
+        return Part("Requests"), *of, Part(f" do not end: {from_to(leak)} in flight")
+    return Part("Requests"), *of, Part(" that do not end keep "), *things(leak), Part(f": {from_to(leak)}")
 
 
 def _each(leak: Leak) -> Sentence:

@@ -25,6 +25,18 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
+    "requests_unfinished": Recipe(
+        "Requests that do not end",
+        "Requests[ of {route}] begin faster than they end[: they wait at {waits_at}]. Each keeps what it works with. A "
+        "request ends with its last background task. Give each wait a timeout, refuse what would wait for too long, or "
+        "hand long work to a queue of jobs.",
+        """\
+if waiting.locked():
+    raise HTTPException(503, "too many wait: try again later")
+async with waiting, asyncio.timeout(30):
+    await render(image)
+""",
+    ),
     "task_unfinished": Recipe(
         "Tasks that never finish",
         "Tasks of {coroutine} never finish[: they wait in {wait}][ ({waits_at})]. Give the wait a timeout, or "

@@ -52,6 +52,11 @@ def never(_: Subject) -> Sign:
     return Sign.NO
 
 
+def requests_unfinished(leak: Subject) -> Sign:
+    """It is held by the requests that have not ended."""
+    return _sure(leak.is_of_requests)
+
+
 def task_unfinished(leak: Subject) -> Sign:
     """The tasks of a coroutine become more, or futures are kept through coroutines that wait."""
     futures = leak.grows("_asyncio.Task", "asyncio.tasks.Task", "_asyncio.Future", "asyncio.futures.Future")

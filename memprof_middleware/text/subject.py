@@ -11,6 +11,12 @@ from memprof_middleware.model.holders import NO_PATH, growing_place
 # A coroutine or another function on a path: `.<app.waiter>`; a closure, a default or a nameless step has no dot.
 _RUN = re.compile(r"<([\w.]+\.[\w.<>]+?)>(?=\.|\[|<|$)")
 _RUN_IN = re.compile(r"^(?:\w+ )?frame of ([\w.<>]+)")
+# The requests of uvicorn that have begun and not ended: where it has their tasks, and the task of each.
+_REQUESTS = re.compile(
+    r"(frame of uvicorn\.server\.Server\.\w+\.self\.server_state\.tasks|"
+    r"(task|frame of) uvicorn\.protocols\.http\.\w+\.RequestResponseCycle\.run_asgi)\b"
+)
+_REQUEST_RUNS = re.compile(r"\.server_state\.tasks\[\*\]\.<([\w.]+)>")
 _VARIABLE = re.compile(r"\.<closure>\.(\w+)")
 _SHARE = re.compile(r" \(\d+ % of a sample\).*")
 # Kinds of populations that are named by what they run.
@@ -63,6 +69,16 @@ class Subject:
         return [*leader, *(name for name in self.leak.also if _is_type(name))]
 
     @property
+    def is_of_requests(self) -> bool:
+        """Whether it is held by the requests that have not ended, as the server has them."""
+        return bool(_REQUESTS.match(self.path))
+
+    @property
+    def is_requests(self) -> bool:
+        """Whether it is those requests, and not what they hold."""
+        return self.leak.kind == "container" and bool(_REQUESTS.fullmatch(self.leak.name))
+
+    @property
     def is_held(self) -> bool:
         """Whether a path from something in Python is known."""
         return bool(self.path) and not self.path.startswith(NO_PATH)
@@ -84,7 +100,10 @@ class Subject:
             "client": self._type(),
             "route": leak.route,
             "file:line": f"{leak.file}:{leak.line}" if leak.file and leak.line else leak.file,
-            "coroutine": self._run_by(TASK) or self._named_by(TASK, "coroutine ") or self._first_run(),
+            "coroutine": self._run_by_requests()
+            or self._run_by(TASK)
+            or self._named_by(TASK, "coroutine ")
+            or self._first_run(),
             "callback": self._run_by(TIMER) or self._named_by(TIMER),
             "thread": self._run_by(THREAD),
             "wait": self._last_run(),
@@ -109,6 +128,12 @@ class Subject:
     def _type(self) -> str:
         telling = next((name for name in self.types if name not in MUTE), "")
         return self.leak.named or last_part(telling)
+
+    def _run_by_requests(self) -> str:
+        """The coroutine of the tasks in which requests run that have not ended."""
+        names = (self.path, *self.leak.also) if self.is_of_requests else ()
+        found = map(_REQUEST_RUNS.search, names)
+        return next((run[1] for run in found if run), "")
 
     def _run_by(self, kind: str) -> str:
         """What a population of a kind runs, by its own name or by that of the path."""

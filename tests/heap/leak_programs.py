@@ -49,6 +49,41 @@ def run(work):
 """
 
 
+_UVICORN = f"""{_ASYNC}
+import uvicorn
+
+SERVER = uvicorn.Server(uvicorn.Config("app:answer", port=0, lifespan="off", access_log=False, log_level="error"))
+
+
+async def later():
+    _WORK
+
+
+async def answer(scope, receive, send):
+    await send({{"type": "http.response.start", "status": 204, "headers": []}})
+    await send({{"type": "http.response.body", "body": b""}})
+    await later()
+
+
+async def visit():
+    while not SERVER.started:
+        await asyncio.sleep(0.01)
+    port = SERVER.servers[0].sockets[0].getsockname()[1]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET / HTTP/1.1\\r\\nHost: a\\r\\nConnection: close\\r\\n\\r\\n")
+    await reader.readline()
+    writer.close()
+    await asyncio.sleep(0.01)
+
+
+SERVING = LOOP.create_task(SERVER.serve())
+
+
+def request(number):
+    run(visit())
+"""
+
+
 def _library(decorator: str) -> str:
     """A program that calls a function of a library, which is installed where pip installs."""
     return f"""
@@ -109,6 +144,9 @@ async def handle():
 def request(number):
     run(handle())
 """,
+    ),
+    "requests_unfinished": Program(
+        _UVICORN.replace("_WORK", "await asyncio.Event().wait()"), _UVICORN.replace("_WORK", "pass")
     ),
     "timer_pending": Program(
         f"""{_ASYNC}

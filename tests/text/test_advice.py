@@ -22,6 +22,14 @@ def a_leak(**given) -> Leak:
 SEEN = [
     ("task_unfinished", {"name": "task app.waiter", "kind": "container"}),
     (
+        "requests_unfinished",
+        {"name": "frame of uvicorn.server.Server.run.self.server_state.tasks", "kind": "container"},
+    ),
+    (
+        "requests_unfinished",
+        {"name": "builtins.tuple", "path": "frame of uvicorn.server.Server.serve.self.server_state.tasks[*].<a.run>.b"},
+    ),
+    (
         "task_unfinished",
         {"name": "_asyncio.Future", "path": "app.BG[*].<app.waiter>.<asyncio.locks.Event.wait>.fut", "also": ()},
     ),
@@ -86,6 +94,7 @@ SEEN = [
 ]
 # What looks like one of them, and is not.
 HEALTHY = [
+    ("requests_unfinished", {"name": "app.Row", "path": "app.Server.server_state.tasks[*]"}),
     ("task_unfinished", {"name": "app.Row", "path": "app.TASKS[*]"}),
     ("task_unfinished", {"name": "app.Row", "path": "app.ROWS[*]", "also": ("app.ROWS", "builtins.coroutine")}),
     ("timer_pending", {"name": "app.Timer", "path": "app.TIMERS[*]"}),

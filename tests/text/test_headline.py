@@ -23,6 +23,7 @@ from memprof_middleware.text.headline import (
 )
 
 SESSIONS: dict[str, Any] = {"path": "shop.cart.SESSIONS[*].user"}
+REQUESTS = "frame of uvicorn.server.Server.run.self.server_state.tasks"
 CART: dict[str, Any] = {"route": "POST /cart", "route_share": 0.97, "route_per_request": Estimate(1.0, 0.95, 1.05)}
 PREVIEW: dict[str, Any] = {"route": "POST /preview", "route_per_request": Estimate(218 * 1024, 210e3, 230e3)}
 NATIVE: dict[str, Any] = {"name": "native memory", "kind": "native", "first": 50 * 2**20, "last": 84 * 2**20}
@@ -57,6 +58,11 @@ def kept(value: float, low: float, high: float) -> dict[str, Any]:
         (kept(0.66, 0.6, 0.7), "shop.cart.SESSIONS keeps one Session for about 1 in 2 requests of POST /cart"),
         (kept(1.4, 1.3, 1.5), "shop.cart.SESSIONS keeps about 1.4 Session objects for each POST /cart"),
         (kept(1.0, 0.1, 7.0), "shop.cart.SESSIONS keeps Session objects of POST /cart"),
+        (
+            CART | {"name": REQUESTS, "kind": "container"},
+            "Requests of POST /cart do not end: 150 to 400 in flight",
+        ),
+        ({"path": f"{REQUESTS}[*].scope"}, "Requests that do not end keep Session objects: 150 to 400"),
         (SESSIONS, "shop.cart.SESSIONS keeps more and more Session objects: +1,920 an hour"),
         (
             {"name": "app.PriceList", "path": "app.PriceList.quote[*][*]", "pattern": "lru_method"},
