@@ -20,10 +20,10 @@ LEAST_TOLD = 0.05
 # Where no limit is set, growth by which a process has become so many times larger counts as much as a limit's share;
 # but nobody minds that a small process takes so little more.
 _DOUBLED, _LEAST = 1.0, 96 * MB
-# There much that is healthy doubles a small process, within an hour of its start or in the course of days. Doubling
+# There much that is healthy doubles a small process, within hours of its start or in the course of days. Doubling
 # counts if it has taken so long, and takes all that the machine has left within five days. What is slower is not
 # urgent: it is confirmed when it has taken so large a part of that.
-_SETTLED, _SOON, _OF_MACHINE = 1.5 * 3600.0, 5 * 86_400.0, 0.1
+_SETTLED, _SOON, _OF_MACHINE = 3.0 * 3600.0, 5 * 86_400.0, 0.1
 # Limits that somebody set for this process; the machine's memory is nobody's decision.
 _NOBODYS = "ram"
 
