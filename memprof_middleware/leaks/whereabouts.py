@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from memprof_middleware.heap.instruments import Instruments
 
 # Patterns of what waits on a line of the application.
-_WAITS = frozenset({"task_unfinished", "requests_unfinished"})
+_WAITS = frozenset({"task_unfinished", "requests_unfinished", "waiters"})
 # Paths whose place in the source is remembered: verdicts are few, and their paths change seldom.
 _MOST_KNOWN = 64
 _UNKNOWN = Definition()

@@ -24,6 +24,7 @@ _INSTEAD = {
     "logger": "a logger",
     "client": "client",
     "library": "library",
+    "waited": "a lock",
 }
 
 
@@ -75,6 +76,7 @@ class Pattern:
 # Of those that fit best the first counts. The last two take whatever is left.
 PATTERNS: tuple[Pattern, ...] = (
     Pattern("requests_unfinished", signs.requests_unfinished),
+    Pattern("waiters", signs.waiters),
     Pattern("task_unfinished", signs.task_unfinished),
     Pattern("timer_pending", signs.timer_pending),
     Pattern("of_a_library", signs.never, Sign.SURE),

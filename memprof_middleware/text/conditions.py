@@ -18,6 +18,7 @@ from memprof_middleware.text.headline import (
     watched,
     within,
 )
+from memprof_middleware.text.subject import Subject
 from memprof_middleware.text.words import duration, figure, several
 
 # The first words of a line, which never change, so that it can be searched.
@@ -125,7 +126,7 @@ def leak_message(leak: Leak, room: str = "") -> str:
         if leak.kind == "fragmentation":
             return told
         decided = _decided(leak)
-        counted = leak.kind in {"objects", "container"}  # memory is no cache
+        counted = leak.kind in {"objects", "container"} and not Subject(leak).is_under_way  # no memory is a cache
         rest = "; ".join(part for part in ("It may be a cache that fills" if counted else "", decided) if part)
         return _grown(leak, told) + (f". {rest[0].upper()}{rest[1:]}" if rest else "")
     # What the headline has said already is not said twice.

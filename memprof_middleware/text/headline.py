@@ -36,8 +36,10 @@ def plain(sentence: Sentence) -> str:
 def headline(leak: Leak) -> Sentence:
     """What keeps what for which route, or as much of that as is known."""
     found = Subject(leak)
-    if found.is_of_requests or found.is_requests:
-        return _of_requests(leak, found.is_requests)
+    if found.is_of_requests:
+        return _of_requests(leak, themselves=found.is_requests)
+    if found.waited_for:
+        return _of_waiters(leak, found.waited_for, themselves=found.is_waiters)
     for kind in (_TASK, _THREAD, _TIMER):
         if (leak.named or leak.name).startswith(kind):
             return _alive(leak, kind)
@@ -190,12 +192,20 @@ def _alive(leak: Leak, kind: str) -> Sentence:
     return Part(f"{leak.last:,} "), name, Part(rest), *starts
 
 
-def _of_requests(leak: Leak, themselves: bool) -> Sentence:
+def _of_requests(leak: Leak, *, themselves: bool) -> Sentence:
     """Requests that do not end, or what they keep."""
-    of = (Part(" of "), Part(leak.route, code=True)) if leak.route else ()
+    who = (Part("Requests of "), Part(leak.route, code=True)) if leak.route else (Part("Requests"),)
     if themselves:
-        return Part("Requests"), *of, Part(f" do not end: {from_to(leak)} in flight")
-    return Part("Requests"), *of, Part(" that do not end keep "), *things(leak), Part(f": {from_to(leak)}")
+        return *who, Part(f" do not end: {from_to(leak)} in flight")
+    return *who, Part(" that do not end keep "), *things(leak), Part(f": {from_to(leak)}")
+
+
+def _of_waiters(leak: Leak, place: str, *, themselves: bool) -> Sentence:
+    """Tasks that wait for a lock or the like, or what they keep."""
+    if themselves:
+        return Part("Tasks wait for "), Part(place, code=True), Part(f": {from_to(leak)}"), *_fed(leak)
+    who = Part("Tasks that wait for "), Part(place, code=True), Part(" keep ")
+    return *who, *things(leak), Part(f": {from_to(leak)}"), *_fed(leak)
 
 
 def _each(leak: Leak) -> Sentence:

@@ -37,6 +37,17 @@ async with waiting, asyncio.timeout(30):
     await render(image)
 """,
     ),
+    "waiters": Recipe(
+        "Tasks that wait for a lock or a queue",
+        "More tasks come to {waited} than it lets through[ ({waits_at})][; {route} starts them]. Each keeps what it "
+        "works with until its turn. Hold it for less time, let more in at once, or refuse a request where too many wait.",
+        """\
+gate = asyncio.Semaphore(8)  # not one at a time
+
+async with asyncio.timeout(30), gate:
+    await render(image)
+""",
+    ),
     "task_unfinished": Recipe(
         "Tasks that never finish",
         "Tasks of {coroutine} never finish[: they wait in {wait}][ ({waits_at})]. Give the wait a timeout, or "

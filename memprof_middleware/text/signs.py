@@ -57,6 +57,11 @@ def requests_unfinished(leak: Subject) -> Sign:
     return _sure(leak.is_of_requests)
 
 
+def waiters(leak: Subject) -> Sign:
+    """It is held by the tasks that wait for a lock, a queue or the like."""
+    return _sure(leak.waited_for)
+
+
 def task_unfinished(leak: Subject) -> Sign:
     """The tasks of a coroutine become more, or futures are kept through coroutines that wait."""
     futures = leak.grows("_asyncio.Task", "asyncio.tasks.Task", "_asyncio.Future", "asyncio.futures.Future")

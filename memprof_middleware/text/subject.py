@@ -16,6 +16,8 @@ _REQUESTS = re.compile(
     r"(frame of uvicorn\.server\.Server\.\w+\.self\.server_state\.tasks|"
     r"(task|frame of) uvicorn\.protocols\.http\.\w+\.RequestResponseCycle\.run_asgi)\b"
 )
+# Those who wait, by the attribute of a lock, a queue or the like of asyncio.
+_WAITERS = re.compile(r"(.+?)\._(waiters|getters|putters)\b")
 _REQUEST_RUNS = re.compile(r"\.server_state\.tasks\[\*\]\.<([\w.]+)>")
 _VARIABLE = re.compile(r"\.<closure>\.(\w+)")
 _SHARE = re.compile(r" \(\d+ % of a sample\).*")
@@ -78,6 +80,26 @@ class Subject:
         """Whether it is those requests, and not what they hold."""
         return self.leak.kind == "container" and bool(_REQUESTS.fullmatch(self.leak.name))
 
+    @functools.cached_property
+    def waited_for(self) -> str:
+        """The lock, queue or the like whose waiters hold it, or at which its tasks wait; empty: none."""
+        if self.is_of_requests:
+            return ""
+        names = (self.path, *self.leak.also) if self.path.startswith(TASK) else (self.path,)
+        return next((found[1] for found in map(_WAITERS.match, names) if found), "")
+
+    @property
+    def is_waiters(self) -> bool:
+        """Whether it is the waiters of a lock or the like, and not what they hold."""
+        name = self.leak.name
+        return self.leak.kind == "container" and (bool(_WAITERS.fullmatch(name)) or name.startswith(TASK))
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it is work that does not end, or is held by that: no cache."""
+        leader = self.leak.named or self.leak.name
+        return self.is_of_requests or bool(self.waited_for) or leader.startswith((TASK, THREAD, TIMER))
+
     @property
     def is_held(self) -> bool:
         """Whether a path from something in Python is known."""
@@ -108,6 +130,7 @@ class Subject:
             "thread": self._run_by(THREAD),
             "wait": self._last_run(),
             "waits_at": leak.waits_at,
+            "waited": self.waited_for,
             "library": self._holder().partition(".")[0],
             "variable": "".join(_VARIABLE.findall(self.path)[:1]),
             "logger": re.sub(r"\.(handlers|filters)\b.*", "", self.path) if self.is_held else "",

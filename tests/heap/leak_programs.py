@@ -148,6 +148,42 @@ def request(number):
     "requests_unfinished": Program(
         _UVICORN.replace("_WORK", "await asyncio.Event().wait()"), _UVICORN.replace("_WORK", "pass")
     ),
+    "waiters": Program(
+        f"""{_ASYNC}
+GATE = asyncio.Semaphore(1)
+DONE = asyncio.Event()
+
+
+async def render(image):
+    async with GATE:
+        await DONE.wait()
+
+
+async def handle(number):
+    LOOP.create_task(render(str(number)))
+    await asyncio.sleep(0)
+
+
+def request(number):
+    run(handle(number))
+""",
+        f"""{_ASYNC}
+GATE = asyncio.Semaphore(1)
+
+
+async def render(image):
+    async with GATE:
+        await asyncio.sleep(0)
+
+
+async def handle(number):
+    await LOOP.create_task(render(str(number)))
+
+
+def request(number):
+    run(handle(number))
+""",
+    ),
     "timer_pending": Program(
         f"""{_ASYNC}
 class Session:

@@ -741,7 +741,7 @@ def told_at(process: Process, room: Room, hours: int = 20) -> float | None:
 
 @pytest.mark.parametrize(("an_hour", "least"), [(75, 3 * 75.0), (25, 0.1 * (65_536 - 110) / 8)])
 def test_doubling_counts_for_what_takes_the_machine_within_days(an_hour: int, least: float) -> None:
-    """Of 8 GB for each of eight workers 75 MB an hour take all in five days: 3 h; 25 MB matter when a tenth is taken."""
+    """Of 8 GB for each of eight workers 75 MB an hour take all in five days; 25 MB matter when a tenth is taken."""
     process = Process()
     process.keeps("app.STORE", lambda minute: an_hour * minute, MB / 60, oldest=1)
     taken = told_at(process, unlimited(), 40)

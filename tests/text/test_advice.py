@@ -40,6 +40,9 @@ SEEN = [
     ("task_unfinished", {"name": "app.Row", "path": "app.X[*]", "also": ("builtins.coroutine", "_asyncio.Task")}),
     ("task_unfinished", {"name": "builtins.coroutine", "path": "app.NEVER_AWAITED[*]"}),
     ("task_unfinished", {"name": "app.Row", "also": ("builtins.coroutine",)}),
+    ("waiters", {"name": "app.gate._waiters", "kind": "container"}),
+    ("waiters", {"name": "app.Order", "path": "app.shop.gate._waiters[*]._callbacks[*][*].__self__"}),
+    ("waiters", {"name": "task app.render", "kind": "container", "also": ("app.gate._waiters",)}),
     ("timer_pending", {"name": "asyncio.events.TimerHandle", "path": "event loop._scheduled[*]"}),
     ("timer_pending", {"name": "app.Session", "path": "event loop._scheduled[*]._callback.__self__"}),
     ("exception_kept", {"name": "app.Order", "path": "app.ERRORS[*].__traceback__.tb_frame.order"}),
@@ -94,6 +97,7 @@ SEEN = [
 ]
 # What looks like one of them, and is not.
 HEALTHY = [
+    ("waiters", {"name": "app.Waiter", "path": "app.waiters[*]"}),
     ("requests_unfinished", {"name": "app.Row", "path": "app.Server.server_state.tasks[*]"}),
     ("task_unfinished", {"name": "app.Row", "path": "app.TASKS[*]"}),
     ("task_unfinished", {"name": "app.Row", "path": "app.ROWS[*]", "also": ("app.ROWS", "builtins.coroutine")}),

@@ -62,6 +62,8 @@ def kept(value: float, low: float, high: float) -> dict[str, Any]:
             CART | {"name": REQUESTS, "kind": "container"},
             "Requests of POST /cart do not end: 150 to 400 in flight",
         ),
+        ({"name": "shop.gate._waiters", "kind": "container"}, "Tasks wait for shop.gate: 150 to 400"),
+        ({"path": "shop.gate._waiters[*].x"}, "Tasks that wait for shop.gate keep Session objects: 150 to 400"),
         ({"path": f"{REQUESTS}[*].scope"}, "Requests that do not end keep Session objects: 150 to 400"),
         (SESSIONS, "shop.cart.SESSIONS keeps more and more Session objects: +1,920 an hour"),
         (
