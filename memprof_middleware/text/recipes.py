@@ -40,7 +40,7 @@ async with waiting, asyncio.timeout(30):
     "waiters": Recipe(
         "Tasks that wait for a lock or a queue",
         "More tasks come to {waited} than it lets through[ ({waits_at})][; {route} starts them]. Each keeps what it "
-        "works with until its turn. Hold it for less time, let more in at once, or refuse requests where too many wait.",
+        "works with until its turn. Hold it for less time, let more in at once, or refuse requests if too many wait.",
         """\
 gate = asyncio.Semaphore(8)  # not one at a time
 
