@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from http import HTTPStatus
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -71,6 +72,10 @@ def _middleware(app: web.Application, profiler: MemoryProfiler) -> Middleware:
         traffic.started += 1
         try:
             return await handler(request)
+        except Exception as error:
+            if not isinstance(error, web.HTTPException) or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                traffic.failed += 1
+            raise
         finally:
             route = UNMATCHED
             with profiler.failures.caught("route_name"):

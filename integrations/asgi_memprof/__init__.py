@@ -100,6 +100,9 @@ class MemProfMiddleware:
         self._traffic.started += 1
         try:
             await self.app(scope, receive, watched or send)
+        except Exception:
+            self._traffic.failed += 1
+            raise
         finally:
             route = UNMATCHED
             try:

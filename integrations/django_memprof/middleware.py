@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
@@ -53,7 +54,7 @@ def MemProfMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[H
             try:
                 response = await get_response(request)
             except BaseException:
-                visit.end()
+                visit.fail()
                 raise
             visit.end_with(response)
             return response
@@ -70,7 +71,7 @@ def MemProfMiddleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[H
         try:
             response = get_response(request)
         except BaseException:
-            visit.end()
+            visit.fail()
             raise
         visit.end_with(response)
         return response
@@ -109,11 +110,19 @@ class _Visit:
 
     def end_with(self, response: Any) -> None:
         """Count the request as ended now, or when the last part of its response has been sent."""
+        if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR and self._notes is None:
+            self._traffic.failed += 1
         if getattr(response, "streaming", False) and self._notes is None:
             # Django has no public hook for the end of a response; files close themselves by this list too.
             response._resource_closers.append(EndOnce(self.end))
         else:
             self.end()
+
+    def fail(self) -> None:
+        """Count the request as ended without a response."""
+        if self._notes is None:
+            self._traffic.failed += 1
+        self.end()
 
     def end(self) -> None:
         """Count the request as ended; where a middleware further out does, tell it the route."""

@@ -119,6 +119,7 @@ def _around(app: Flask, profiler: MemoryProfiler) -> WSGIApplication:
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
             nonlocal rule, whole
             rule = getattr(environ.get("werkzeug.request"), "url_rule", None)
+            traffic.failed += status[:1] == "5"
             for name, _ in headers:
                 if name == "Content-Length":
                     whole = True
@@ -130,6 +131,7 @@ def _around(app: Flask, profiler: MemoryProfiler) -> WSGIApplication:
         try:
             body = inner(environ, start if alone else start_response)
         except BaseException:
+            traffic.failed += 1
             settle(environ, traffic, traffic, _label(environ, environ.get(_RULE)))
             raise
         route = _label(environ, rule if alone else environ.get(_RULE))

@@ -103,6 +103,7 @@ class MemProfMiddleware:
         try:
             body = self.app(environ, start_response)
         except BaseException:
+            self._traffic.failed += 1
             self._settle(environ, counter, route)
             raise
         if type(body) in COMPLETE:

@@ -130,9 +130,10 @@ class _Watcher:
             self._open[task_id] = job(str(task.name))
             profiler.traffic.started += 1
 
-    def _end(self, task_id: str, **_: object) -> None:
+    def _end(self, task_id: str, state: str = "", **_: object) -> None:
         label = self._open.pop(task_id, None)
         if label is not None:
+            self.profiler.traffic.failed += state == "FAILURE"
             self.profiler.traffic.end(label)
 
     def _try(self, take: Any) -> None:

@@ -46,9 +46,10 @@ class task:  # noqa: N801 - used as a decorator and in a with statement
             profiler.ensure_running()
             profiler.traffic.started += 1
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         profiler = self._profiler or own_profiler()
         if profiler is not None:
+            profiler.traffic.failed += kind is not None and issubclass(kind, Exception)
             profiler.traffic.end(self._label)
 
     def __call__(self, function: Callable[_P, _T]) -> Callable[_P, _T]:

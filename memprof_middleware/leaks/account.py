@@ -140,7 +140,7 @@ class Books:
         """The account as of now."""
         if self._made is None or self._made[0] != self._past.version:
             past = self._past
-            feeding = feeds(past.column("times"), past.column("requests"), past.routes())
+            feeding = feeds(past.column("times"), past.column("requests"), past.routes(), past.column("failed"))
             self._made = past.version, account(past, populations(past, self._same_root), feeding.values())
         return self._made[1]
 

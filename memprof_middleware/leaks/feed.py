@@ -1,4 +1,4 @@
-"""The feed of growth: all requests, the requests of one route, or time."""
+"""The feed of growth: all requests, the requests of one route, those that fail, or time."""
 
 from __future__ import annotations
 
@@ -9,22 +9,28 @@ from operator import sub
 
 from memprof_middleware.analysis.bounded import sumprod
 
-REQUESTS, TIME = "requests", "time"
+REQUESTS, FAILED, TIME = "requests", "failed requests", "time"
 Place = tuple[int, int, float]
 _MOST_ROUTES, _PARTS = 12, 24
-# All requests are taken for the feed unless another leaves so much less of the increments.
+# All requests are taken for the feed unless another leaves so much less of the increments; so are others than failed
+# requests.
 _BETTER = 0.7
 # A feed is proven if it leaves no more than this part of what time leaves of the increments, and these vary so much.
 _PROVEN, _VARIES = 0.5, 0.02
 
 
 def feeds(
-    times: Sequence[float], requests: Sequence[float], routes: Mapping[str, Sequence[float]]
+    times: Sequence[float],
+    requests: Sequence[float],
+    routes: Mapping[str, Sequence[float]],
+    failed: Sequence[float] = (),
 ) -> dict[str, Sequence[float]]:
-    """The candidate feeds by name: requests, time and the busiest routes."""
+    """The candidate feeds by name: requests, those that fail, time and the busiest routes."""
     found: dict[str, Sequence[float]] = {}
     if requests and requests[-1] > requests[0]:
         found[REQUESTS] = requests
+    if failed and failed[-1] > failed[0]:
+        found[FAILED] = failed
     found[TIME] = times
     if len(routes) > 1:
         busiest = sorted(routes, key=lambda route: routes[route][0] - routes[route][-1])
@@ -51,10 +57,11 @@ class Feeding:
         places, candidates = self._known[begin, end]
         growth = _steps(levels, places)
         left = {name: _left(growth, feed, square) for name, feed, square in candidates}
-        best = min(left, key=left.__getitem__)
+        best = min((name for name in left if name != FAILED), key=left.__getitem__)
         if REQUESTS in left and left[best] > _BETTER * left[REQUESTS]:
-            return REQUESTS
-        return best
+            best = REQUESTS
+        # A route of which some requests fail feeds as well.
+        return FAILED if left.get(FAILED, math.inf) <= _BETTER * left[best] else best
 
     def _steps(self, begin: int, end: int) -> tuple[list[Place], list[tuple[str, list[float], float]]]:
         places = _places(self._times, begin, end)

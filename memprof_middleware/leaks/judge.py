@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from memprof_middleware.leaks import line, room
 from memprof_middleware.leaks.account import Account, Books, in_step, in_use
 from memprof_middleware.leaks.beside import times_as_much
-from memprof_middleware.leaks.feed import REQUESTS, TIME, Feeding, feeds
+from memprof_middleware.leaks.feed import FAILED, REQUESTS, TIME, Feeding, feeds
 from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.line import Growth
 from memprof_middleware.leaks.past import Past
@@ -123,7 +123,7 @@ class _Looker:
         self._collected, self._collectable = collected, collectable
         self._least = (room.LEAST_TOLD if told else room.LOOK / 2) * space.total
         self._times, self._requests = past.column("times"), past.column("requests")
-        self._feeds = feeds(self._times, self._requests, past.routes())
+        self._feeds = feeds(self._times, self._requests, past.routes(), past.column("failed"))
         self._feeding = Feeding(self._times, self._feeds)
 
     def item(self, item: Item) -> Finding | None:
@@ -293,7 +293,7 @@ class _Looker:
 
 def _agree(a: str, b: str) -> bool:
     """Whether two feeds may be one: different routes are not."""
-    return a == b or bool({a, b} & {REQUESTS, TIME})
+    return a == b or bool({a, b} & {REQUESTS, FAILED, TIME})
 
 
 COLLECTION = "a full collection"

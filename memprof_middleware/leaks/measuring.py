@@ -70,6 +70,7 @@ class Measuring:
         history: History,
         counts: Mapping[str, int] | None,
         requests: Mapping[str, int],
+        failed: int,
         *,
         by_hand: bool,
         suspicious: bool,
@@ -85,6 +86,7 @@ class Measuring:
             history: where lengths are kept, beside the last snapshot.
             counts: the live objects by type; ``None``: not counted this time.
             requests: answered so far, by route.
+            failed: how many of them failed.
             by_hand: somebody asked for it.
             suspicious: something grows.
             sparing: leave the objects alone.
@@ -96,7 +98,7 @@ class Measuring:
         if by_hand or (warm and not calm and not sparing and self._budget.allows("walk")):
             walk = self._look(history)
         if warm and history.latest is not None:
-            self._read(history, history.latest, counts, requests, walk)
+            self._read(history, history.latest, counts, requests, failed, walk)
 
     def renew(self, history: History) -> bool:
         """Measure containers again for the last snapshot, if that is still to be done; return whether it was."""
@@ -146,6 +148,7 @@ class Measuring:
         snapshot: MemorySnapshot,
         counts: Mapping[str, int] | None,
         requests: Mapping[str, int],
+        failed: int,
         walk: Containers | None,
     ) -> None:
         self.first = self.first or snapshot
@@ -160,6 +163,7 @@ class Measuring:
             Reading(
                 time=snapshot.timestamp,
                 requests=requests,
+                failed=failed,
                 in_flight=snapshot.in_flight,
                 collections=snapshot.gc_collections[-1],
                 heap=_bytes(snapshot.heap_used_mb),

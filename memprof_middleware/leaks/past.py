@@ -20,7 +20,7 @@ _PART_OF_AGE, _SLACK = 64, 48
 _MOST_SERIES = 320
 # A clock that jumps forward has stood for so many intervals at the most: nobody knows what happened meanwhile.
 _LONGEST_GAPS, _LONGEST_SECONDS = 10.0, 600.0
-_COLUMNS = ("times", "requests", "in_flight", "collections", "heap", "native", "retained", "blocks")
+_COLUMNS = ("times", "requests", "failed", "in_flight", "collections", "heap", "native", "retained", "blocks")
 
 
 class Past:
@@ -67,6 +67,7 @@ class Past:
         values = (
             self._clock,
             sum(reading.requests.values()),
+            reading.failed,
             reading.in_flight,
             reading.collections,
             *(math.nan if value is None else value for value in _sizes(reading)),
@@ -96,7 +97,7 @@ class Past:
         return self._clock
 
     def column(self, name: str) -> Sequence[float]:
-        """``times``, ``requests``, ``in_flight``, ``collections``, ``heap``, ``native``, ``retained`` or ``blocks``."""
+        """``times``, ``requests``, ``failed``, ``in_flight``, ``collections``, or a size as a reading has it."""
         return self._columns[name].values()
 
     def routes(self) -> Mapping[str, Sequence[float]]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from memprof_middleware.analysis.memory import MEMORY
 from memprof_middleware.leaks.account import in_use
 from memprof_middleware.leaks.cohorts import ObservedCohort
-from memprof_middleware.leaks.feed import TIME, is_proven
+from memprof_middleware.leaks.feed import FAILED, TIME, is_proven
 from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.line import STILL, Growth, floor_of
 from memprof_middleware.leaks.past import Past
@@ -60,7 +60,8 @@ def present(past: Past, finding: Finding) -> Present | None:
     if population.kind == "objects" and finding.growth is not None and past.counted_from > finding.growth.times[0]:
         return None  # what was counted before a gc.freeze() cannot be compared with what is counted now
     times = past.column("times")
-    feed = times if finding.feed == TIME else past.routes().get(finding.feed, past.column("requests"))
+    feeds = {**past.routes(), TIME: times, FAILED: past.column("failed")}
+    feed = feeds.get(finding.feed, past.column("requests"))
     if not population.discrete:
         return Present(values, times, feed)
     members = tuple(series for name in population.also if (series := past.series(name)))

@@ -16,6 +16,7 @@ class Reading:
     Attributes:
         time: seconds since the epoch, by a clock that may jump.
         requests: answered so far, by route.
+        failed: how many of them failed, as far as that is known.
         in_flight: requests that had begun and not ended.
         collections: full collections so far.
         heap: anonymous memory.
@@ -30,6 +31,7 @@ class Reading:
 
     time: float
     requests: Mapping[str, int]
+    failed: int = 0
     in_flight: int = 0
     collections: int = 0
     heap: float | None = None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.memory import MAPPED, MEMORY, NATIVE, RETAINED, UNTRACKED, memory_of
 from memprof_middleware.leaks.alike import lockstep
-from memprof_middleware.leaks.feed import TIME
+from memprof_middleware.leaks.feed import FAILED, TIME
 from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident
@@ -217,7 +217,7 @@ def growth_of(life: Life, past: Past, history: History) -> Growth | None:
     if not population.discrete:  # under the name of memory, or of a type that grows in step with it
         name = next((one for one in population.names if one in MEMORY), name)
         first, last = _measured(name, seconds, history) or (first, last)
-    served = growth.fed if life.finding.feed != TIME else 0.0
+    served = growth.fed if life.finding.feed not in {FAILED, TIME} else 0.0
     hours = seconds / 3600
     return Growth(
         name=name,

@@ -12,7 +12,7 @@ from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.load import Load
 from memprof_middleware.analysis.memory import memory_of
 from memprof_middleware.config import Config
-from memprof_middleware.leaks.feed import REQUESTS, TIME
+from memprof_middleware.leaks.feed import FAILED, REQUESTS, TIME
 from memprof_middleware.leaks.grouping import (
     BUILTIN,
     LIBRARY,
@@ -201,7 +201,7 @@ class Telling:
         route_of: RouteOf,
     ) -> Leak:
         route = self._route(incident.leader, route_of)
-        if route == FedBy() and life is not None and life.finding.feed not in {REQUESTS, TIME}:
+        if route == FedBy() and life is not None and life.finding.feed not in {REQUESTS, FAILED, TIME}:
             route = FedBy(life.finding.feed)
         leak = verdict_of(incident, self._config, before, route, life)
         return self._whereabouts.filled(leak, incident.root, self._holders, before)

@@ -16,7 +16,7 @@ from memprof_middleware.analysis.memory import MEMORY
 from memprof_middleware.analysis.retention import stalled_for
 from memprof_middleware.config import Config
 from memprof_middleware.leaks.detector import severity_of
-from memprof_middleware.leaks.feed import REQUESTS
+from memprof_middleware.leaks.feed import FAILED, REQUESTS
 from memprof_middleware.leaks.finding import CONFIRM_SECONDS
 from memprof_middleware.leaks.growth import Growth
 from memprof_middleware.leaks.incidents import Incident
@@ -92,6 +92,7 @@ def verdict_of(
         route=route.route,
         route_share=route.share,
         route_per_request=route.per_request,
+        failing=life is not None and life.finding.feed == FAILED,
         evidence=tuple(_evidence(incident, life, route)),
         also=_also(incident, life),
         first=round(growth.first),

@@ -87,7 +87,13 @@ class LeakWatch:
         self._reached = {(name, severity) for name, top in worst.items() for severity in SEVERITIES[: top + 1]}
 
     def measure(
-        self, history: History, counts: Mapping[str, int] | None, requests: Mapping[str, int], *, by_hand: bool
+        self,
+        history: History,
+        counts: Mapping[str, int] | None,
+        requests: Mapping[str, int],
+        failed: int,
+        *,
+        by_hand: bool,
     ) -> None:
         """Measure containers and keep a reading.
 
@@ -95,10 +101,13 @@ class LeakWatch:
             history: where lengths are kept, beside the last snapshot.
             counts: the live objects by type; ``None``: not counted this time.
             requests: answered so far, by route.
+            failed: how many of them failed.
             by_hand: somebody asked for it, whatever the budget.
         """
         suspicious, sparing = bool(self.leaks), self._is_sparing()
-        self.measuring.measure(history, counts, requests, by_hand=by_hand, suspicious=suspicious, sparing=sparing)
+        self.measuring.measure(
+            history, counts, requests, failed, by_hand=by_hand, suspicious=suspicious, sparing=sparing
+        )
 
     def judge(self, history: History, route_of: RouteOf, *, by_hand: bool) -> None:
         """Judge the past; the result is in ``leaks``, the worst first, and in ``reasons``.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from memprof_middleware.leaks.feed import REQUESTS, TIME
+from memprof_middleware.leaks.feed import FAILED, REQUESTS, TIME
 from memprof_middleware.leaks.line import Growth
 from memprof_middleware.leaks.populations import Population
 from memprof_middleware.leaks.room import Room
@@ -12,6 +12,8 @@ from memprof_middleware.leaks.runs import Runs
 from memprof_middleware.leaks.saturation import saturation
 from memprof_middleware.leaks.survival import Survival, turned_over
 from memprof_middleware.model import MB
+
+_BY = {REQUESTS: "all requests", FAILED: "the requests that fail", TIME: "time, not requests"}
 
 
 def evidence(
@@ -43,7 +45,7 @@ def evidence(
     if space.is_unlimited and space.left and growth.seconds > 0:
         days = space.left / max(gained, 1.0) * growth.seconds / 86_400
         yield f"At this pace it takes what the machine has left in {days:,.0f} day{'' if round(days) == 1 else 's'}"
-    by = {REQUESTS: "all requests", TIME: "time, not requests"}.get(feed, feed)
+    by = _BY.get(feed, feed)
     yield from _course(growth, by, job, stepped=stepped)
     turns = turned_over(one.oldest[growth.begin :]) if any(mark is not None for mark in one.oldest) else None
     if turns is False:

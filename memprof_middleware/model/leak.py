@@ -103,6 +103,7 @@ class Leak(Value):
         route_share: the part of the growth of all these routes, 0 to 1, or the largest part of one if none has most;
             ``None``: not known.
         route_per_request: what one request of the route adds, with its interval; ``None``: not known.
+        failing: it follows the requests that fail, better than all requests and those of any route.
         evidence: the sentences that the verdict rests on.
         also: what else grows with it, part of the same incident.
         first: live objects, entries, blocks or bytes at the start of the period that the verdict rests on.
@@ -142,6 +143,7 @@ class Leak(Value):
     route: str = ""
     route_share: float | None = None
     route_per_request: Estimate | None = None
+    failing: bool = False
     evidence: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     first: int

@@ -36,9 +36,12 @@ class Traffic:
 
     Attributes:
         started: requests that have begun. A host adds one before it hands a request on.
+        failed: requests that raised an exception or were answered with 500 or more, as far as a host sees that at no
+            cost. It adds one to it.
     """
 
     started: int
+    failed: int
 
     def __init__(self, most_routes: int = 100) -> None:
         self._most = most_routes
@@ -46,7 +49,7 @@ class Traffic:
 
     def forget(self) -> None:
         """Reset. Called in the child after a fork."""
-        self.started = 0
+        self.started = self.failed = 0
         self._ended: dict[str, int] = {UNMATCHED: 0, OTHER: 0}
         self._given_up = 0  # requests of routes that have no name any more
         self._waiting: dict[str, float] = {}  # routes without a name: how often they came of late, at least

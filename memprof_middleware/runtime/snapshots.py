@@ -81,7 +81,8 @@ class Snapshots:
                 self._count_policy.counted(census)
             counts = census.counts if census else None
             self.history.append(snapshot, counts)
-            self._features.leaks.measure(self.history, counts, self._setup.traffic.read()[0], by_hand=by_hand)
+            traffic = self._setup.traffic
+            self._features.leaks.measure(self.history, counts, traffic.read()[0], traffic.failed, by_hand=by_hand)
             self._keep(snapshot)
         return snapshot
 

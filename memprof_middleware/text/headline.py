@@ -35,6 +35,11 @@ def plain(sentence: Sentence) -> str:
 
 def headline(leak: Leak) -> Sentence:
     """What keeps what for which route, or as much of that as is known."""
+    told = _headline(leak)
+    return (*told, Part("; it follows the requests that fail")) if leak.failing else told
+
+
+def _headline(leak: Leak) -> Sentence:
     found = Subject(leak)
     if found.is_of_requests:
         return _of_requests(leak, themselves=found.is_requests)

@@ -36,6 +36,16 @@ def test_routes_are_counted_by_template(host):
     assert profiler.traffic.in_flight == 0
 
 
+def test_requests_that_fail_are_counted(host):
+    """A request that raises has failed, by whatever it is answered; one that no route answers has not."""
+    profiler = host.stepped()
+    client = host.serve(profiler=profiler)
+    for path in ("/hello", "/nowhere", *3 * ["/boom"]):
+        with contextlib.suppress(ZeroDivisionError):
+            client.get(path)
+    assert profiler.traffic.failed == 3
+
+
 def test_routes_are_capped(host):
     """More routes than `max_routes` share one bucket, and no request is lost."""
     profiler = host.stepped(max_routes=2)

@@ -51,7 +51,7 @@ def test_each_way_to_use_it_counts_once(profiler: MemoryProfiler) -> None:
         raise KeyError("no such order")
     assert (add(1, other=2), asyncio.run(wait()), add.__doc__) == (3, 5, "Adds.")
     assert counted(profiler) == {"TASK import": 2, "TASK add": 1, "TASK wait": 1}
-    assert profiler.traffic.in_flight == 0
+    assert (profiler.traffic.in_flight, profiler.traffic.failed) == (0, 1)
 
 
 def test_one_object_serves_threads_at_once(profiler: MemoryProfiler) -> None:

@@ -32,6 +32,7 @@ class Process:
         self.blocks: Store = lambda _: 200_000
         self.collections = 1
         self.traffic: Callable[[int], int] | None = None  # requests of a minute; else some 60 by chance
+        self.failed: Store = lambda _: 0
         self._chance = random.Random(3)
 
     def keeps(self, path: str, length: Store, weight: float, **seen: object) -> None:
@@ -61,6 +62,7 @@ class Process:
         return Reading(
             time=self.clock(minute),
             requests=dict(self.requests),
+            failed=int(self.failed(minute)),
             collections=self.collections,
             heap=heap,
             native=native,

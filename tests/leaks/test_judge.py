@@ -712,6 +712,23 @@ def test_the_room_is_what_was_left() -> None:
     assert shared.total == 400 * MB
 
 
+def test_errors_that_come_in_bursts_feed_a_leak() -> None:
+    """What requests that fail leave is a line over them, however they come; over all requests it is none."""
+
+    def errors(minute: int) -> int:
+        """Some in each minute of outages of nine minutes, at odd hours, and hardly any between."""
+        return sum(400 * min(9, max(0, minute - begin)) for begin in (70, 95, 190, 330)) + minute // 5
+
+    process, blind = Process(), Process()
+    for one in (process, blind):
+        one.keeps("app.FAILED", errors, ROOM.total / 30_000, oldest=1)
+    process.failed = errors
+    known, unknown = process.run(345), blind.run(345)
+    assert passing(known) == ["app.FAILED"]
+    assert any("fed by the requests that fail" in said for said in known[0].evidence)
+    assert passing(unknown) == []
+
+
 @pytest.mark.parametrize(("machine_mb", "workers"), [(65_536.0, 8), (16_384.0, 1)])
 def test_where_nobody_set_a_limit_doubling_counts(machine_mb: float, workers: int) -> None:
     """A worker that goes from 200 to 400 MB has taken what matters: one of eight on 64 GB, or alone on a laptop."""

@@ -65,6 +65,10 @@ def kept(value: float, low: float, high: float) -> dict[str, Any]:
         ({"name": "shop.gate._waiters", "kind": "container"}, "Tasks wait for shop.gate: 150 to 400"),
         ({"path": "shop.gate._waiters[*].x"}, "Tasks that wait for shop.gate keep Session objects: 150 to 400"),
         ({"path": f"{REQUESTS}[*].scope"}, "Requests that do not end keep Session objects: 150 to 400"),
+        (
+            SESSIONS | {"failing": True},
+            "shop.cart.SESSIONS keeps more and more Session objects: +1,920 an hour; it follows the requests that fail",
+        ),
         (SESSIONS, "shop.cart.SESSIONS keeps more and more Session objects: +1,920 an hour"),
         (
             {"name": "app.PriceList", "path": "app.PriceList.quote[*][*]", "pattern": "lru_method"},
