@@ -121,7 +121,8 @@ def _reading(
 def _changes(seconds: float, before: dict[str, Life], after: dict[str, Life]) -> Iterator[Event]:
     for name, life in after.items():
         old = before.get(name)
-        told = (name, tuple(life.finding.population.names), life.finding.population.kind)
+        one = life.finding.population
+        told = (name, (*one.names, *one.beside), one.kind)
         if old is None:
             yield seconds, "told", *told
         named = old is not None and old.name in MEMORY and life.name not in MEMORY  # as the product reports it then

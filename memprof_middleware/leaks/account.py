@@ -32,6 +32,8 @@ _OTHERS = 0.6
 _IN_STEP = 0.03
 # and if both grow more at some looks and less at others: any two straight lines are in step.
 _TOGETHER = 0.6
+# What is in step but for so much, or is too few for all of it, at least this many, is named beside it.
+_NEARLY_IN_STEP, _FEWEST = 2 * _IN_STEP, 8
 
 
 @valueclass(frozen=True, slots=True)
@@ -65,6 +67,16 @@ class Account:
         found = [one for one, part in parts if in_step(part, rest) and _can_weigh(part, rest)]
         return tuple(sorted(found, key=lambda one: (misfit(one.values[begin : end + 1], rest), one.name)))
 
+    def with_it(self, memory: Population, begin: int, end: int) -> tuple[str, ...]:
+        """The names of populations of unknown size that may be of unexplained memory, and are no account of it.
+
+        A few large things do not draw its line closely, beside memory of others.
+        """
+        rest = memory.values[begin : end + 1]
+        parts = ((one, one.values[begin : end + 1]) for one in self.unknown)
+        found = [one for one, part in parts if part[-1] - part[0] >= _FEWEST and in_step(part, rest, _NEARLY_IN_STEP)]
+        return tuple(one.name for one in found)
+
     def inside(self, item: Item) -> tuple[Item, ...]:
         """The counted content of a container: lists and dicts in its entries that do not grow in lockstep with it.
 
@@ -93,9 +105,15 @@ def _can_weigh(values: Sequence[float], memory: Sequence[float]) -> bool:
     return gained >= _MANY or memory[-1] - memory[0] <= _LARGEST * gained
 
 
-def in_step(values: Sequence[float], memory: Sequence[float]) -> bool:
-    """Whether memory grows with a population from row to row, not only over the whole time."""
-    return misfit(values, memory) <= _IN_STEP and together(values, memory) >= _TOGETHER
+def in_step(values: Sequence[float], memory: Sequence[float], most: float = _IN_STEP) -> bool:
+    """Whether memory grows with a population from row to row, not only over the whole time.
+
+    Args:
+        values: how many there are, at each row.
+        memory: bytes.
+        most: what a line may leave of the growth of the memory.
+    """
+    return misfit(values, memory) <= most and together(values, memory) >= _TOGETHER
 
 
 def in_use(past: Past, feeding: Sequence[Sequence[float]] = ()) -> list[float]:

@@ -226,7 +226,7 @@ class _Looker:
         )
         found = list(itertools.islice(leading, _MOST_LEADING))
         if not found:
-            return memory
+            return dataclasses.replace(memory, beside=self._books.with_it(memory, begin, end))
         names = dict.fromkeys(name for one in found for name in (one.name, *one.also))
         return dataclasses.replace(memory, name=found[0].name, also=(*list(names)[1:], memory.name))
 

@@ -42,6 +42,7 @@ class Population:
         lifetime: seconds that one lives, by its own word.
         oldest: what stands for the oldest at each row.
         cohorts: what has become of those that were there at earlier looks.
+        beside: of memory the types that grow with it and do not stand for it: too few, or not closely enough.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Population:
     oldest: Sequence[int | None] = ()
     cohorts: Sequence[ObservedCohort] = ()
     measured: Sequence[int] = ()
+    beside: tuple[str, ...] = ()
 
     @property
     def names(self) -> frozenset[str]:

@@ -213,7 +213,7 @@ def _also(incident: Incident, life: Life | None) -> tuple[str, ...]:
     names = dict.fromkeys(other.name for other in incident.others[:12])
     if life is not None:
         one = life.finding.population
-        own = (one.name, *one.also) if one.discrete else ()
+        own = (one.name, *one.also) if one.discrete else one.beside
         names |= dict.fromkeys(name for name in own if not name.startswith("builtins."))
         names |= dict.fromkeys([life.was] if life.was else [])
     return tuple(name for name in names if name != incident.leader.name)

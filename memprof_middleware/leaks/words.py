@@ -62,6 +62,8 @@ def evidence(
         yield f"Has outlived twice the lifetime that it names, {one.lifetime:.0f} s"
     if not one.discrete:
         yield "No container or type that was measured accounts for this memory"
+        if one.beside:
+            yield f"It grows at the same snapshots as {' and '.join(one.beside)}, which may keep it"
         yield "A cache of C code, whose maximum cannot be read, looks the same until it is full"
 
 

@@ -128,12 +128,16 @@ def test_a_type_that_nobody_has_weighed_stands_for_the_memory_that_grows_with_it
 
 
 def test_fourteen_small_objects_do_not_stand_for_all_memory() -> None:
-    """However well they keep step with it: ten megabytes each are not theirs."""
+    """However well they keep step with it: ten megabytes each are hardly theirs. But they are named beside it."""
     for name, number, leading in (("re.Pattern", 0.1, NATIVE), ("app.Image", 4.0, "app.Image")):
         process = Process()
         process.native = lambda minute: MB * (minute + 3 * (minute % 5))
         process.types[name] = lambda minute, number=number: number * (minute + 3 * (minute % 5))
-        assert passing(process.run(170)) == [leading], name
+        found = process.run(170)
+        assert passing(found) == [leading], name
+        beside = found[0].population.beside
+        assert beside == ((name,) if leading == NATIVE else ())
+        assert any(f"at the same snapshots as {name}" in said for said in found[0].evidence) == bool(beside)
 
 
 @pytest.mark.parametrize(
