@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
@@ -29,6 +30,8 @@ _KNOWN = 1.0
 _MOST_LEADING = 8
 # What grows beside something counts from such a part of it on.
 _MORE = 1.1
+# So much of a growth has to be from before the last full collection: less may be what a start has loaded.
+_OUTLIVED = 0.25
 # All memory is no leak if so much of its growth has a bound that is named.
 _MOST_BOUNDED = 0.5
 
@@ -281,14 +284,21 @@ class _Looker:
         if one.lifetime is not None and growth.seconds < 2 * one.lifetime:
             return "what it keeps has not outlived its lifetime twice"
         may_be_garbage = self._collectable and one.kind != "container" and one.name != ALL
-        if one.kind == "objects" or may_be_garbage:
-            collections = self._past.column("collections")
-            last = growth.begin + len(growth.levels) - 1
-            by_itself = collections[last] > collections[growth.begin]
-            asked = self._collected is not None and growth.times[0] < self._collected < growth.times[-1]
-            if not by_itself and not asked:
-                return COLLECTION
+        if (one.kind == "objects" or may_be_garbage) and not self._has_outlived(growth):
+            return COLLECTION
         return ""
+
+    def _has_outlived(self, growth: Growth) -> bool:
+        """Whether a part of the growth is from before a full collection: garbage begins anew after each.
+
+        One of the last look may have come after the count.
+        """
+        collections, levels = self._past.column("collections")[growth.begin :], growth.levels
+        rows = range(len(levels) - 2, 0, -1)
+        row = next((row for row in rows if collections[row] > collections[row - 1]), 0)
+        if self._collected is not None and growth.times[0] < self._collected < growth.times[-1]:
+            row = max(row, bisect.bisect_right(growth.times, self._collected))
+        return row > 0 and levels[row] - levels[0] >= _OUTLIVED * (levels[-1] - levels[0])
 
 
 def _agree(a: str, b: str) -> bool:

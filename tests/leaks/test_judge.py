@@ -344,6 +344,26 @@ def test_what_may_be_garbage_waits_for_a_full_collection() -> None:
     assert [one.confirmed for one in asked if one.suspected] == [True]
 
 
+def test_garbage_does_not_outlive_a_full_collection() -> None:
+    """Cycles that wait for the collector begin anew after one, so that it says nothing that growth goes through it."""
+    process = Process()
+
+    def nodes(minute: int) -> float:
+        return 40_000 + 1000 * minute if minute < 15 else 51_000 + 1000 * (minute - 15)
+
+    process.types = {"app.Node": nodes}
+    process.native = lambda minute: 1000.0 * nodes(minute)
+    process.run(14)
+    process.collections += 1
+    [garbage] = [one for one in process.run(150) if one.suspected]
+    assert garbage.growth is not None
+    assert garbage.growth.begin < 14
+    assert (garbage.population.name, garbage.waits) == ("app.Node", COLLECTION)
+    process.collections += 1
+    [leak] = [one for one in process.run(20) if one.suspected]
+    assert (leak.population.name, leak.waits) == ("app.Node", "")
+
+
 def test_a_night_without_visitors_ends_nothing() -> None:
     """Over what feeds it the line is straight, whatever the clock says."""
     process = Process()
