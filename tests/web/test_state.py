@@ -12,7 +12,7 @@ import pytest
 
 import memprof_middleware.web as web
 from memprof_middleware import Config
-from memprof_middleware.model import Estimate, Forecast, Ignored, Outlook, Resolved, RouteGrowth
+from memprof_middleware.model import MB, Estimate, Forecast, Ignored, Leak, Outlook, Resolved, RouteGrowth
 from memprof_middleware.terminal.view import view
 from memprof_middleware.text.words import signed
 from memprof_middleware.web.html.folds import folds
@@ -178,7 +178,7 @@ def test_the_more_pressing_status_is_said():
     assert [one["status"]["key"] for one in found] == ["now", "full", "suspected", "learning", "ok"]
     assert sentence(found[1]).startswith("Worker 4242 uses 90 % of the limit.")
     assert found[1]["status"]["urgency"] == "now"
-    assert sentence(found[2]) == "1 suspected: a leak, or a cache that is filling. No alert was sent."
+    assert sentence(found[2]) == "1 suspected: a leak, or a cache that is filling. Nothing is urgent."
     assert sentence(found[3]).startswith("Watched 3 of 8 min. The first verdict is due at ")
     assert sentence(found[4]).startswith("Memory grows by at most 8.6 MiB an hour, and nothing grows as a leak does.")
     assert sentence(ten.healthy().state()) == (
@@ -634,3 +634,44 @@ def test_that_nobody_judges_is_said_at_the_top(times: int, told: bool):
     )
     said = "An internal error has kept leaks from being judged 14 times: see the log."
     assert (said in sentence(checked(server.state()))) is told
+
+
+def _in_two_workers(*second: Leak) -> Scene:
+    """A confirmed leak in the first of two workers, and what the second one shows."""
+    scene = Scene(workers=2)
+    scene.metrics[1] = dataclasses.replace(scene.metrics[1], leaks=second)
+    return scene
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        ((), True),
+        ((dataclasses.replace(CACHE, notable=False),), True),
+        ((leak(name="shop.models.Basket", state="suspected", notable=False, also=()),), False),  # on the same holder
+        ((leak(name="shop.models.Row", path="", holder="", state="suspected", notable=False, also=(LEAKING,)),), False),
+    ],
+)
+def test_a_worker_that_may_have_the_leak_is_not_said_to_be_free_of_it(second: tuple[Leak, ...], said: bool):
+    """It has the same one under another name, or as what is only watched."""
+    [card] = [one for one in state(_in_two_workers(*second))["incidents"] if one["state"] == "confirmed"]
+    assert ("The other worker does not have this leak." in plain(card["advice"]["now"]["text"])) is said
+
+
+def test_the_worker_that_reaches_its_limit_first_is_restarted():
+    """Its leak is a suspicion still, and that of the other is confirmed: what presses is the limit."""
+    scene = _in_two_workers(leak(state="suspected"))
+    replaced(scene, 1, heap_used_mb=1.02 * LIMIT_MB)
+    [card] = [one for one in state(scene)["incidents"] if one["state"] != "resolved"]
+    assert (card["state"], card["advice"]["now"]["code"]) == ("confirmed", ["kill -TERM 4243"])
+
+
+def test_a_limit_that_comes_before_the_decision_is_said():
+    """That a suspicion is decided in an hour helps nobody whose memory is full in half of that."""
+    late = dataclasses.replace(CACHE, decided_seconds=3600.0, bytes_per_hour=400 * MB, hours_left=0.4)
+    scene = Scene(workers=1, leaks=(late,))
+    found = checked(state(scene))
+    [card] = found["incidents"]
+    assert card["limit"]["seconds_low"] < 3600
+    assert "At this pace memory is full before that, in about" in sentence(found)
+    assert "If memory still grows, restart worker 4242." in plain(card["advice"]["now"]["text"])

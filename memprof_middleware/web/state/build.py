@@ -224,14 +224,20 @@ class _StateBuilder:
         }
 
     def _advice(self, one: Incident, card: Mapping[str, Any]) -> dict[str, Any]:
-        workers = self.context.workers
-        others = workers - len(one.workers) if workers > 1 else None
+        others = self._free(one) if self.context.workers > 1 else None
         reached = card["limit"]
         # A suspicion asks for nothing; a limit that is near does, whatever fills it.
         is_near = one.leak.state == "suspected" and reached["counts"]
         urgent = reached["urgency"] if is_near else card["urgency"]
         now = now_step(one.leak, urgent, reached, one.row, others, self.config, self.now)
         return {"now": now, "fix": fix_step(one.leak, advice_for(one.leak))}
+
+    def _free(self, one: Incident) -> int:
+        """The number of workers without a leak; 0 where one may have it too, or was not watched for as long."""
+        others = [row for row in self.rows if row["live"] and row["worker"] not in one.workers]
+        shown = (leak for worker in self.metrics if worker.worker not in one.workers for leak in worker.leaks)
+        watched = all((row["up_seconds"] or 0.0) >= self.now - one.leak.since for row in others)
+        return len(others) if watched and not any(map(one.has_kin, shown)) else 0
 
     def _counts_age(self, one: Incident) -> dict[str, Any] | None:
         if one.row is None or one.leak.kind not in _COUNTED:

@@ -60,6 +60,11 @@ class Incident:
         """The verdicts under the same name: what they count can be added."""
         return [one for _, one in self.pairs if one.name == self.leak.name]
 
+    def has_kin(self, leak: Leak) -> bool:
+        """Whether a leak, reported or watched, may be of the same cause: it shares a name or a holder."""
+        own = {name for _, one in self.pairs for name in _telling(one)}
+        return not own.isdisjoint(_telling(leak))
+
     @property
     def is_open(self) -> bool:
         """Whether the incident has not ended."""
@@ -116,9 +121,12 @@ def _over(metrics: Sequence[MemoryMetrics], open_: Sequence[Leak]) -> list[Incid
 def _gathered(pairs: Sequence[tuple[str, Leak]], rows: Sequence[Mapping[str, Any]]) -> Incident:
     state = min((leak.state for _, leak in pairs), key=STATES.index)
     having = {worker: leak for worker, leak in pairs if leak.state == state}
-    live = (row for row in rows if row["live"] and row["worker"] in having)
-    row = min(live, key=lambda row: _pressing(having[row["worker"]]), default=None)
-    leak = having[row["worker"]] if row is not None else next(iter(having.values()))
+    notable = {worker: leak for worker, leak in pairs if leak.notable} | having
+    live = (row for row in rows if row["live"] and row["worker"] in notable)
+    # The worker that reaches its limit first: also where its leak is a suspicion still.
+    row = min(live, key=lambda row: (_soon(row["limit"]), _pressing(notable[row["worker"]])), default=None)
+    leak = None if row is None else having.get(row["worker"])
+    leak = min(having.values(), key=_pressing) if leak is None else leak
     known = max(having.values(), key=lambda one: (bool(one.path or one.holder), bool(one.route)))
     # A fact that one worker has found holds for the others.
     words = {
@@ -134,6 +142,19 @@ def _gathered(pairs: Sequence[tuple[str, Leak]], rows: Sequence[Mapping[str, Any
         "also": tuple(dict.fromkeys(name for one in having.values() for name in one.also)),
     }
     return Incident(leak=dataclasses.replace(leak, **words), pairs=tuple(pairs), row=row)
+
+
+def _telling(leak: Leak) -> set[str]:
+    """The names of a leak that are not those of the interpreter."""
+    names = {leak.name, *leak.also, holder(leak)} - {""}
+    return {name for name in names if not name.startswith("builtins.")}
+
+
+def _soon(limit: Mapping[str, Any]) -> float:
+    """Seconds until a worker's limit is reached, where that counts; infinite: it does not, or nobody knows."""
+    if is_passed(limit):
+        return 0.0
+    return float(limit["seconds_low"]) if limit["counts"] and limit["seconds_low"] is not None else math.inf
 
 
 def _pressing(leak: Leak) -> tuple[int, float]:

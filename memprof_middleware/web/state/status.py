@@ -170,10 +170,7 @@ def _said(
     if key == "plan":
         return f"{several(len(confirmed), 'confirmed leak')}. {_far(first)}"
     if key == "suspected":
-        decided = [one["decided_in"]["seconds"] for one in suspected if one["decided_in"]]
-        when = f", decided {in_about(decided[0])}" if decided and decided[0] is not None else ""
-        alert = "" if alerted else " No alert was sent."
-        return f"{len(suspected)} suspected{when}: a leak, or a cache that is filling.{alert}"
+        return _suspected(suspected, alerted=alerted)
     if key == "started":
         figures = at(started + config.interval, now)
         due = at(learning.due, now)
@@ -194,6 +191,16 @@ def _said(
         return f"Memory grew {by} Too early to say why. {watched}" if mb > 0 else f"Memory shrank {by} {watched}"
     way = "grows" if mb > 0 else "shrinks"
     return f"Memory {way} by {most}{mib(abs(mb))} an hour, and nothing grows as a leak does. {watched}"
+
+
+def _suspected(suspected: Sequence[Mapping[str, Any]], *, alerted: bool) -> str:
+    decided = next((one["decided_in"]["seconds"] for one in suspected if one["decided_in"]), None)
+    said = f"{len(suspected)} suspected{f', decided {in_about(decided)}' if decided is not None else ''}"
+    said += ": a leak, or a cache that is filling."
+    ends = min((one["limit"]["seconds_low"] for one in suspected if one["limit"]["seconds_low"]), default=math.inf)
+    if decided is not None and ends < decided:
+        return f"{said} At this pace memory is full before that, {in_about(ends)}."
+    return said if alerted else f"{said} Nothing is urgent."
 
 
 def _learning(learning: Learning, now: float) -> str:

@@ -43,12 +43,17 @@ def now_step(
         urgent: its urgency; of a suspicion because of which the limit is near, that of the limit.
         limit: when the limit of the worker that has it worst is reached.
         row: that worker; ``None``: it is silent or gone.
-        others: live workers that do not have it; ``None``: the server has one worker.
+        others: workers that do not have it, 0 if that is not known of all; ``None``: the server has one worker.
         config: the settings.
         now: the time.
     """
     if leak.state == "suspected" and urgent in {"none", "plan"} and limit["urgency"] in {"now", "today"}:
         return step("Now", "Nothing because of this alone: memory is nearly full, and the step for that comes first.")
+    if leak.state == "suspected" and urgent in {"none", "plan"} and row is not None and is_before_decided(leak, limit):
+        words = (
+            "Look again in a minute: the limit may be reached before this is decided. If memory still grows, restart"
+        )
+        return step("Now", f"{words} worker {row['pid']}.")
     if leak.state == "suspected" and urgent in {"none", "plan"}:
         return step(
             "Now",
@@ -72,6 +77,12 @@ def now_step(
         words = f"Plan a restart{when}, or let memprof recycle workers at {mb:,} MiB."
         return step("Now", words, f"MEMPROF_RECYCLE={mb}")
     return _restart(leak, limit, row, others, now)
+
+
+def is_before_decided(leak: Leak, limit: Mapping[str, Any]) -> bool:
+    """Whether at this pace a limit is reached before a suspicion is decided."""
+    low, decided = limit["seconds_low"], leak.decided_seconds
+    return low is not None and decided is not None and low < decided
 
 
 def _restart(
