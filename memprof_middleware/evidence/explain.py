@@ -101,9 +101,8 @@ def render_bundle(data: Mapping[str, Any]) -> str:
         found = _Bundle.from_dict(data)
     except ValueError as error:
         part = next((name for name, value in data.items() if not _is_read({name: value})), "")
-        raise EvidenceError(
-            f"this is no evidence file, or one of another version of memprof: its part '{part}' is made otherwise. {_WHICH}"
-        ) from error
+        what = "this is no evidence file, or one of another version of memprof"
+        raise EvidenceError(f"{what}: its part '{part}' is made otherwise. {_WHICH}") from error
     return "\n".join(_lines(found)) + "\n"
 
 

@@ -18,6 +18,7 @@ def a_leak(**given) -> Leak:
     return Leak(**given)
 
 
+LOGGERS = "logging.Logger.manager.loggerDict[*]"
 # As they were reported by small programs that leak so, with `app` for the module.
 SEEN = [
     ("task_unfinished", {"name": "task app.waiter", "kind": "container"}),
@@ -68,6 +69,11 @@ SEEN = [
     ("logger_per_request", {"name": "logging.Logger", "path": "logging.root.manager.loggerDict[*]"}),
     ("logger_per_request", {"name": "logging.root.manager.loggerDict", "kind": "container"}),
     ("logger_per_request", {"name": "logging.PlaceHolder", "path": "lib.wsgi.log.manager.loggerDict[*]"}),
+    (
+        "logger_per_request",
+        {"name": "logging.LogRecord", "path": f"{LOGGERS}.handlers[*].buffer", "also": ("logging.Logger",)},
+    ),
+    ("log_handler", {"name": "logging.StreamHandler", "path": f"{LOGGERS}.handlers[*]"}),
     ("receivers", {"name": "app.View", "path": "app.SIGNAL.receivers[*].__self__", "also": ("builtins.method",)}),
     ("receivers", {"name": "app.SIGNAL.receivers", "kind": "container", "also": ("builtins.function",)}),
     ("callback_registry", {"name": "app.Item", "path": "app.RECEIVERS[*].<closure>.it"}),
