@@ -41,6 +41,7 @@ def leak_of(finding: Finding, fed_by: str) -> Leak:
         file=place.file,
         line=place.line,
         filled_in=place.filled_in,
+        removed_in=place.removed_in,
         route=fed_by,
         route_per_request=Estimate(each, each, each),
         also=tuple(other.name for other in incident.others[:12]),

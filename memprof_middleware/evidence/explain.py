@@ -26,6 +26,7 @@ _SERIES = {
 _MOST = 12
 # Fifty times what is written.
 _LARGEST = 8 * 2**20
+_WHICH = "Give the file that the log names after 'Evidence:'. For a running server, run: memprof report URL"
 _Values = tuple[float | None, ...]
 
 
@@ -85,6 +86,8 @@ def read_bundle(path: str | Path) -> dict[str, Any]:
         raise EvidenceError(f"{path} is not an evidence file: {error}") from error
     if not isinstance(data.get("schema"), int):
         raise EvidenceError(f"{path} is not an evidence file: such a file has a number under 'schema'")
+    if "incidents" in data and "cause" not in data:
+        raise EvidenceError(f"{path} is the state of a server (state.json), not an evidence file. {_WHICH}")
     return data
 
 
@@ -97,8 +100,18 @@ def render_bundle(data: Mapping[str, Any]) -> str:
     try:
         found = _Bundle.from_dict(data)
     except ValueError as error:
-        raise EvidenceError(f"not an evidence file that this version can read: {error}") from error
+        part = next((name for name, value in data.items() if not _is_read({name: value})), "")
+        what = "this is no evidence file, or one of another version of memprof"
+        raise EvidenceError(f"{what}: its part '{part}' is made otherwise. {_WHICH}") from error
     return "\n".join(_lines(found)) + "\n"
+
+
+def _is_read(data: Mapping[str, Any]) -> bool:
+    try:
+        _Bundle.from_dict(data)
+    except ValueError:
+        return False
+    return True
 
 
 def _lines(found: _Bundle) -> Iterator[str]:

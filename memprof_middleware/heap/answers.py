@@ -36,6 +36,7 @@ class Definition:
         pattern: the key of the advice that fits what is there; empty: nothing special.
         tried: where nobody was found who adds, what was searched, in a sentence.
         waits_at: of tasks the line on which they wait, as ``shop/mail.py:19``; empty: not known.
+        removed_in: a function that removes from it, in the same words; empty: none was found.
     """
 
     file: str = ""
@@ -44,3 +45,4 @@ class Definition:
     pattern: str = ""
     tried: str = ""
     waits_at: str = ""
+    removed_in: str = ""

@@ -159,6 +159,11 @@ class Attributes:
             pass  # not set: no such attribute
         return None
 
+    def class_with(self, obj: Any, name: str, value: Any) -> type | None:
+        """The class of an instance that has the same object under the same name, as ``logging.Logger.manager``."""
+        bases = zip(mro_of(type(obj)), self._of(type(obj)).spaces, strict=True)
+        return next((base for base, space in bases if space.get(name) is value), None)
+
     def _of(self, kind: type) -> _Known:
         known = self._known.get(id(kind))
         if known is None:

@@ -1,4 +1,4 @@
-"""The place in the source where a container is defined, and the functions that add to it: file, line, names."""
+"""The place in the source where a container is defined, and who adds to it or removes: file, line, names."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pathlib import PurePath
 from typing import Any
 
 from memprof_middleware.heap import roots
-from memprof_middleware.heap.adders import ADDING, ANY, line_of_addition, who_adds
+from memprof_middleware.heap.adders import ADDS, ANY, REMOVES, Use, line_of, who
 from memprof_middleware.heap.answers import Definition
 from memprof_middleware.heap.entries import LRU, is_class, mro_of, namespace_of
 from memprof_middleware.heap.origins import rank_of
-from memprof_middleware.heap.resolve import Root, code_of, codes_of, namespace, resolve, within, wrapped_by
+from memprof_middleware.heap.resolve import ENTRY, Root, code_of, codes_of, namespace, resolve, within, wrapped_by
 from memprof_middleware.heap.shapes import shape_of
 from memprof_middleware.heap.sources import Source
 from memprof_middleware.heap.waiting import waits_at
@@ -33,7 +33,8 @@ _MOST_MODULES, _MOST_CLASSES = 16, 3
 _TASK = "task "
 _RUNS = ("frame of ", _TASK, "thread ")
 # Shapes of containers that only their owner can mend.
-_CONTAINERS = frozenset({"lru_method", "lru_unbounded", "module_mapping", "module_list"})
+_ONLY_GROWS, _REMOVED = frozenset({"module_mapping", "module_list"}), "removes_too_little"
+_CONTAINERS = _ONLY_GROWS | {"lru_method", "lru_unbounded", _REMOVED}
 _VARIABLE = "contextvar "
 Found = list[tuple[types.CodeType, int]]
 
@@ -77,7 +78,7 @@ def _of_function(name: str) -> Definition:
         root = resolve(name)
         return Definition() if root is None or not root.objects else _of_root(root, real_sleep)
     variable = rest.partition(".")[0]
-    line = line_of_addition(code, (variable,), local=True) if variable else 0
+    line = line_of(code, (variable,), local=True) if variable else 0
     added = (_worded(code, line),) if line else ()
     return Definition(Source(module).shown(code.co_filename), code.co_firstlineno, added)
 
@@ -102,11 +103,12 @@ def _of_root(root: Root, pause: Callable[[float], object]) -> Definition:
             file = Source(function.__module__).shown(code.co_filename)
             return Definition(file, code.co_firstlineno, added, _of_whom(pattern, function.__module__))
     file, line = _place(root, source)
-    found, searched, by_callers = _adders(root, pause)
+    found, removed, searched, by_callers = _adders(root, pause)
     if not by_callers:
         pattern = _of_whom(pattern, root.module)
     tried = "" if found else f"no function that adds to it was found in {_modules(searched)}"
-    return Definition(file, line, tuple(found[:MOST_ADDERS]), pattern, tried)
+    pattern = _REMOVED if removed and pattern in _ONLY_GROWS else pattern
+    return Definition(file, line, tuple(found[:MOST_ADDERS]), pattern, tried, removed_in="".join(removed[:1]))
 
 
 def _of_whom(pattern: str, module: str) -> str:
@@ -163,33 +165,42 @@ def _codes_of_class(module: str, kind: str) -> list[types.CodeType]:
     return [code for code in codes if code.co_qualname.startswith(f"{kind}.")]
 
 
-def _adders(root: Root, pause: Callable[[float], object]) -> tuple[list[str], list[str], bool]:
-    """The functions that add, in words; the modules that were searched; and whether another module's adds."""
+def _adders(root: Root, pause: Callable[[float], object]) -> tuple[list[str], list[str], list[str], bool]:
+    """The functions that add, and those that remove, in words; the modules searched; whether another module's adds."""
     names = (*root.names, *root.rest[:1])
-    methods: Found = []
-    if len(names) > 1:
-        owner = root.objects[min(len(root.objects), len(names) - 1) - 1]
-        for module, kind in _application_classes(owner):
-            methods += who_adds(_codes_of_class(module, kind), [(ANY, names[-1])])
-    for module, kind in [] if root.rest else _application_classes(root.objects[-1]):
-        # A container of a class of its own: its methods add to themselves.
-        for code in _codes_of_class(module, kind):
-            if line := line_of_addition(code, code.co_varnames[:1] or (ANY,), local=True):
-                methods.append((code, line))
-    found, by_callers = [_worded(*one) for one in methods], bool(methods)
+    methods, removing = _methods(root, names, ADDS), _methods(root, names, REMOVES)
+    found, removed, by_callers = [_worded(*one) for one in methods], [_worded(*one) for one in removing], bool(methods)
     # Who calls a method that adds is as good.
-    adding = ADDING | {code.co_qualname.rpartition(".")[2] for code, _ in methods} - {"__init__"}
+    own = {code.co_qualname.rpartition(".")[2] for code, _ in methods} - {"__init__"}
+    adds = ADDS._replace(methods={*ADDS.methods, *own})
     searched: list[str] = []
     for module, space, aliases in itertools.islice(_users(root), _MOST_MODULES):
         searched.append(module)
         ways = [(*alias, *names[1:size]) for alias in aliases for size in range(len(names), 0, -1)]
         codes = [*codes_of(module, space), *Source(module).functions()]
         other = "" if module == root.module else module
-        words = [_worded(*one, other) for one in who_adds(codes, ways, adding)]
+        words = [_worded(*one, other) for one in who(codes, ways, adds)]
         by_callers |= bool(words and other)
         found.extend(word for word in words if word not in found)
+        if ENTRY not in names:  # who removes from the container around another does not remove from that
+            removed.extend(_worded(*one, other) for one in who(codes, ways, REMOVES))
         pause(PAUSE_SECONDS)
-    return found, searched, by_callers
+    return found, removed, searched, by_callers
+
+
+def _methods(root: Root, names: tuple[str, ...], use: Use) -> Found:
+    """The methods that use a container so: of the object whose attribute it is, or of its own class."""
+    methods: Found = []
+    if len(names) > 1:
+        owner = root.objects[min(len(root.objects), len(names) - 1) - 1]
+        for module, kind in _application_classes(owner):
+            methods += who(_codes_of_class(module, kind), [(ANY, names[-1])], use)
+    for module, kind in [] if root.rest else _application_classes(root.objects[-1]):
+        # A container of a class of its own: its methods do it to themselves.
+        for code in _codes_of_class(module, kind):
+            if line := line_of(code, code.co_varnames[:1] or (ANY,), use, local=True):
+                methods.append((code, line))
+    return methods
 
 
 def _users(root: Root) -> Iterator[tuple[str, Mapping[str, Any], list[tuple[str, ...]]]]:

@@ -174,14 +174,19 @@ class Expander:
         children = entries.referents(obj, texts=True)
         if len(children) >= _OPAQUE:
             self._walk.tally.add(entry, type_name(kind), len(children))
-        for label, child in self._walk.attributes.named(obj, children, thorough="[*]" not in path):
-            if label and type(child) is kind and path.endswith(f".{label}"):
+        attributes, alone = self._walk.attributes, "[*]" not in path
+        for label, child in attributes.named(obj, children, thorough=alone):
+            # What an instance shares with its class goes by the class: any module may have an instance.
+            home = attributes.class_with(obj, label, child) if alone and label else None
+            if home is not None and not roots.is_made_at_run_time(home):
+                self._walk.add(child, type_name(home), label, entry)
+            elif label and type(child) is kind and path.endswith(f".{label}"):
                 self._chain(entry, label)
             else:
                 bound = None
                 base = entries.container_base(type(child))
                 if base is not None and base is not LRU and (length := length_of(child, base)) >= self._walk.least:
-                    bound = self._walk.attributes.bound(obj, length)
+                    bound = attributes.bound(obj, length)
                 self._walk.add(child, path, label, entry, bound)
 
     def _chain(self, entry: Entry, label: str) -> None:

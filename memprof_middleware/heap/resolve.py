@@ -28,7 +28,7 @@ _END = re.compile(r"\[|\.?<|\.__traceback__|…")
 _partial_of = vars(functools.partial)["func"].__get__
 _MOST_FUNCTIONS = 5_000
 # An entry on a path, and so many that are looked at.
-_ENTRY, _MOST_ENTRIES = "[*]", 64
+ENTRY, _MOST_ENTRIES = "[*]", 64
 
 
 @valueclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def within(root: Root, place: str) -> Root | None:
         place: such as ``shop.SERVICES[*].pending``.
     """
     reached = [root]
-    for step in place.split(_ENTRY)[1:]:
+    for step in place.split(ENTRY)[1:]:
         names = [name for name in step.split(".") if name]
         reached = [inner for outer in reached for inner in _in_entries(outer, names)][:_MOST_ENTRIES]
     return max(reached, key=lambda one: _length(one.objects[-1]) if one.objects else 0, default=None)
@@ -87,7 +87,7 @@ def _in_entries(root: Root, names: Sequence[str]) -> Iterator[Root]:
             objects.append(child_of(objects[-1], name, attributes))
         if container_base(type(objects[-1])) is not None:
             every = (*root.objects, *objects)
-            yield Root(root.module, root.space, (*root.names, _ENTRY, *names), every)
+            yield Root(root.module, root.space, (*root.names, ENTRY, *names), every)
 
 
 def _length(one: Any) -> int:

@@ -87,6 +87,7 @@ class Whereabouts:
             file=known.file,
             line=known.line,
             filled_in=known.filled_in,
+            removed_in=known.removed_in,
             waits_at=self._place(task).waits_at if task else "",
             evidence=(*leak.evidence, *tried),
             pattern=pattern,

@@ -74,7 +74,7 @@ def ignored_item(text: str) -> Ignored:
     """
     item, _, reason = (part.strip() for part in text.partition(" = "))
     if not item or item.startswith("=") or len(item) > LONGEST or not item.isprintable():
-        raise ValueError(f"this names nothing, or is longer than {LONGEST} characters")
+        raise ValueError(f"this names nothing, has a control character, or is longer than {LONGEST} characters")
     if item.startswith(_ROUTE):
         if not _ROUTE_NAME.fullmatch(item.removeprefix(_ROUTE)):
             raise ValueError("this is not a route: write its method and template")

@@ -96,6 +96,7 @@ class Leak(Value):
         file: the source file that defines the container or class at the root of the path; empty: not known.
         line: its line there; 0: not known.
         filled_in: the functions that add to it, as ``add_to_cart, line 31 of cart.py``; at most three.
+        removed_in: a function that removes from it, in the same words; empty: none was found.
         waits_at: of tasks that never finish the line on which they wait, as ``shop/mail.py:19``; empty: not known.
         pattern: the key of the advice for this kind of leak (:mod:`memprof_middleware.text.advice`); empty: none.
         route: the route whose requests make most of it grow, ``POST /cart``; of several that share it ``GET /a and
@@ -138,6 +139,7 @@ class Leak(Value):
     file: str = ""
     line: int = 0
     filled_in: tuple[str, ...] = ()
+    removed_in: str = ""
     waits_at: str = ""
     pattern: str = ""
     route: str = ""

@@ -77,7 +77,8 @@ class AlertManager:
         self._reports = reports
         self._entries: dict[Key, _Entry] = {}
         self._alerts: dict[Key, Alert] = {}
-        self._ended: OrderedDict[Key, tuple[float, int]] = OrderedDict()  # of leaks: when first, and how often
+        # Of leaks: when first, how often, and whether somebody ignores them.
+        self._ended: OrderedDict[Key, tuple[float, int, bool]] = OrderedDict()
         self._judged: set[str] = set()
         self._lock = threading.Lock()
 
@@ -190,12 +191,16 @@ class AlertManager:
 
     def _begun(self, key: Key, entry: _Entry, condition: Condition, now: float) -> Change:
         before, entry.told, entry.since = entry.told or condition, condition, now
-        first, times = self._ended.get(key, (now, 0))
-        if condition.leak is not None and not condition.suspected:
-            self._ended[key] = first, times + 1
-            while len(self._ended) > _MOST_ENDED:
-                self._ended.popitem(last=False)
-        return Change("begins", condition, before, now, now, times + 1, first)
+        first, times, ignored = self._ended.get(key, (now, 0, False))
+        if condition.leak is None or condition.suspected:
+            return Change("begins", condition, before, now, now, times + 1, first)
+        self._remember(key, first, times + 1, ignored=False)
+        return Change("begins", condition, before, now, now, times + 1, first, ignored=ignored)
+
+    def _remember(self, key: Key, first: float, times: int, *, ignored: bool) -> None:
+        self._ended[key] = first, times, ignored
+        while len(self._ended) > _MOST_ENDED:
+            self._ended.popitem(last=False)
 
     def _missed(self, key: Key, now: float, conditions: Conditions, *, is_found: bool) -> Iterator[Change]:
         entry = self._entries[key]
@@ -206,7 +211,12 @@ class AlertManager:
         is_adopted, entry.adopted = entry.adopted, False
         if entry.told is not None and is_over and not is_adopted:
             why = conditions.reasons.get(key[1], "")
-            yield Change("ends", entry.condition, entry.told, entry.since, now, why=why)
+            ignored = key[1] in conditions.ignored
+            if ignored and not entry.told.suspected:
+                # It did not end, so it is the same one when it is reported again.
+                first, times, _ = self._ended.get(key, (entry.since, 1, False))
+                self._remember(key, first, times - 1, ignored=True)
+            yield Change("ends", entry.condition, entry.told, entry.since, now, why=why, ignored=ignored)
             entry.told, entry.repeated = None, False
         if entry.told is None and entry.found <= 0:
             del self._entries[key]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from memprof_middleware.analysis.history import History
@@ -52,6 +52,7 @@ class Conditions:
         judged: names of the conditions that were judged; only these can end.
         found: those that are met, and those that are measured and not met.
         reasons: what ended others, by subject, where that is known: ``was freed``.
+        ignored: subjects that are as they were, and that somebody ignores.
         cause: whether the growth goes on that these are the cause of. While it does, what began stays, found or not;
             when it is over, so are they. ``None``: each stands for itself.
         elsewhere: another worker judges them: they are not ours to report, and those found are what it has reported.
@@ -60,6 +61,7 @@ class Conditions:
     judged: Sequence[str] = ()
     found: Sequence[Condition] = ()
     reasons: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    ignored: Collection[str] = frozenset()
     cause: bool | None = None
     elsewhere: bool = False
 

@@ -23,6 +23,7 @@ class Change(NamedTuple):
         times: how often it began so far, this time included.
         first: when it began for the first time.
         why: what ended it, where that is known.
+        ignored: it has not ended: somebody ignores it from now on, or of one that begins, did so until now.
         elsewhere: it has not ended: another worker reports it from now on.
     """
 
@@ -34,6 +35,7 @@ class Change(NamedTuple):
     times: int = 1
     first: float = 0.0
     why: str = ""
+    ignored: bool = False
     elsewhere: bool = False
 
 

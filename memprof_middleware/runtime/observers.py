@@ -61,8 +61,9 @@ class Observers:
         known = [routed(leak, growths) for leak in triage.reported(watch.leaks)]
         reported = [leak for leak in known if leak.notable or leak.state == "confirmed"]
         reasons = {name: reason.removeprefix("it ") for name, reason in watch.reasons.items()}
-        reasons |= {leak.name: "is ignored from now on" for leak in watch.leaks if triage.is_ignored(leak)}
-        return Conditions((LEAK,), [leak_condition(leak, self._config, beat.snapshot) for leak in reported], reasons)
+        ignored = {leak.name for leak in watch.leaks if triage.is_ignored(leak)}
+        found = [leak_condition(leak, self._config, beat.snapshot) for leak in reported]
+        return Conditions((LEAK,), found, reasons, ignored)
 
     def _inform(self, beat: Beat) -> None:
         """Tell the leaks of the other workers, with which they share a limit, and of the forecast."""

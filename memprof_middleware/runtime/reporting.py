@@ -91,13 +91,14 @@ class Reporter:
         condition, before = change.condition, change.before
         if change.step == "begins":
             evidence = self.evidence.get(condition.subject, "")
-            return begins(condition, times=change.times, first=f"{clock(change.first)} UTC", evidence=evidence)
+            first = f"{clock(change.first)} UTC"
+            return begins(condition, times=change.times, first=first, evidence=evidence, ignored=change.ignored)
         if change.step == "rises":
             return rises(condition, before)
         if change.step == "goes on" and condition.leak is not None:
             return goes_on(condition.leak)
         why = "another worker reports it from now on" if change.elsewhere else change.why
-        return ends(condition, before, change.now - change.since, why)
+        return ends(condition, before, change.now - change.since, why, ignored=change.ignored)
 
     def _is_leading(self, change: Change) -> bool:
         """Whether this worker reports a change for all: the one that has it worst, and the last one that has it."""

@@ -46,7 +46,7 @@ _TIMES = {1: "once", 2: "for the second time", 3: "for the third time"}
 _UNITS = {"objects": "objects", "container": "entries", "untracked": "blocks"}
 
 
-def begins(condition: Condition, *, times: int = 1, first: str = "", evidence: str = "") -> str:
+def begins(condition: Condition, *, times: int = 1, first: str = "", evidence: str = "", ignored: bool = False) -> str:
     """A condition that begins.
 
     Args:
@@ -54,13 +54,14 @@ def begins(condition: Condition, *, times: int = 1, first: str = "", evidence: s
         times: how often it began so far, this time included.
         first: when it began for the first time, for people.
         evidence: the command that prints the evidence file; empty: there is none.
+        ignored: it was ignored until now.
     """
     leak = condition.leak
     if leak is None:
         return _joined(f"{KEYWORDS[condition.name]}: {condition.message}", condition.advice)
     if leak.state == "suspected":
         return f"leak suspected: {condition.message}"
-    if times > 1:
+    if times > 1 and not ignored:
         again = f"leak again: {subject(leak)} grows again, {_TIMES.get(times, f'for the {times}th time')} since {first}"
         return _joined(again, condition.advice)
     now = f", {URGENCY_WORDS[condition.urgency]}" if condition.urgency in {"now", "today"} else ""
@@ -68,7 +69,7 @@ def begins(condition: Condition, *, times: int = 1, first: str = "", evidence: s
 
     fix = f"Fix: {advice_for(leak).plain}"
     kept = f"Evidence: {evidence}" if evidence else ""
-    sure = f"leak confirmed ({100 * leak.confidence:.0f} %){now}"
+    sure = f"leak {'watched again, ' if ignored else ''}confirmed ({100 * leak.confidence:.0f} %){now}"
     return _joined(f"{sure}: {condition.message}", condition.advice, fix, kept)
 
 
@@ -90,7 +91,7 @@ def goes_on(leak: Leak) -> str:
     return f"leak still suspected: {subject(leak)}, {watched(leak)}" + (f"; {decided}" if decided else "")
 
 
-def ends(condition: Condition, began: Condition, seconds: float, why: str = "") -> str:
+def ends(condition: Condition, began: Condition, seconds: float, why: str = "", *, ignored: bool = False) -> str:
     """A condition that ends.
 
     Args:
@@ -98,6 +99,7 @@ def ends(condition: Condition, began: Condition, seconds: float, why: str = "") 
         began: what it was when it was reported.
         seconds: since then.
         why: what ended it, where that is known: ``was freed``.
+        ignored: it has not ended: somebody ignores it from now on.
     """
     after = duration(seconds)
     leak = began.leak
@@ -108,7 +110,11 @@ def ends(condition: Condition, began: Condition, seconds: float, why: str = "") 
             f"{KEYWORDS[began.name]}, resolved after {after}: {why or (gone if condition.met else condition.message)}"
         )
     last = condition.leak or leak
-    over = f"{holder(leak) or holder(last) or leak.name} {why or 'no longer grows'}"
+    name = holder(leak) or holder(last) or leak.name
+    if ignored:
+        kind, since = ("suspicion", "") if leak.state == "suspected" else ("leak", f" (confirmed {after} ago)")
+        return f"{kind} ignored: {name} is not reported from now on{since}. Its growth still counts against the limit"
+    over = f"{name} {why or 'no longer grows'}"
     if leak.state == "suspected":
         return f"suspicion resolved: {over}{_stopped(last, why)}"
     return f"leak resolved: {over} (confirmed {after} ago)"

@@ -249,6 +249,17 @@ pool = ThreadPoolExecutor(max_workers=8)
 pool.submit(send, mail)
 """,
     ),
+    "removes_too_little": Recipe(
+        "A container that removes too little",
+        "{holder} lives as long as the process: entries are added[ in {filled}] and removed[ in {removed}], but more "
+        "are added than removed. Its maximum may be larger than the memory: lower it. If it has none, remove each "
+        "entry when it is no longer needed.",
+        """\
+self.cache[key] = value
+while len(self.cache) > 5_000:  # was 100_000: what fits into the memory
+    self.cache.popitem(last=False)
+""",
+    ),
     "module_mapping": Recipe(
         "A dict that only grows",
         "{holder} is a dict that lives as long as the process: entries are added[ in {filled}] and never removed. "

@@ -110,8 +110,11 @@ def log_handler(leak: Subject) -> Sign:
 
 
 def logger_per_request(leak: Subject) -> Sign:
-    """Loggers become more."""
-    return _sure("loggerDict" in leak.path or leak.grows("logging.Logger"))
+    """Loggers become more. Handlers in the list of loggers may be those of one logger."""
+    more = leak.grows("logging.Logger", "logging.PlaceHolder") or any(
+        name.endswith("loggerDict") for name in leak.names
+    )
+    return _sure(more or ("loggerDict" in leak.path and not _HANDLERS.search(leak.path)))
 
 
 def receivers(leak: Subject) -> Sign:

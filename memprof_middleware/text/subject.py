@@ -138,6 +138,8 @@ class Subject:
         found = {name: code(word) for name, word in names.items() if word}
         if leak.filled_in:
             found["filled"] = ", ".join(_filled_in(where) for where in leak.filled_in)
+        if leak.removed_in:
+            found["removed"] = _filled_in(leak.removed_in)
         if leak.kind == "fragmentation":
             found["grown"] = f"{leak.growth / MB:,.0f} MiB"
         return found

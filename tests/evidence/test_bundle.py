@@ -239,6 +239,7 @@ def test_explain_prints_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         ("[]", "it holds a list"),
         ("{}", "has a number under 'schema'"),
         ('{"schema": 1, "time": NaN}', "out of range"),
+        ('{"schema": 2, "incidents": [], "types": [{"name": "a"}]}', "state of a server .state.json., not an evidence"),
     ],
 )
 def test_what_is_no_bundle(tmp_path: Path, content: str | None, words: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -251,7 +252,7 @@ def test_what_is_no_bundle(tmp_path: Path, content: str | None, words: str, caps
     with pytest.raises(SystemExit) as exit_:
         main(["explain", str(path)])
     assert exit_.value.code == 2
-    assert words in capsys.readouterr().err
+    assert re.search(words, capsys.readouterr().err)
 
 
 HOSTILE = "/a\x1b]0;PWNED\x07\n\x1b[2J\u202e"
@@ -308,7 +309,10 @@ def test_what_is_made_otherwise_is_refused_in_words(
     path.write_text(json.dumps({"schema": 1, **more}))
     with pytest.raises(SystemExit):
         main(["explain", str(path)])
-    assert "evidence file" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "evidence file" in said
+    assert f"its part '{next(iter(more))}' is made otherwise. Give the file that the log names" in said
+    assert "_" not in said.partition("error: ")[2]
     assert main(["explain", "--html", str(path)]) == 0
 
 

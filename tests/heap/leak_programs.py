@@ -615,6 +615,52 @@ def request(number):
     thread.join()
 """,
     ),
+    "removes_too_little": Program(
+        """
+class Price:
+    pass
+
+
+class Prices:
+    def __init__(self):
+        self.known = {}
+
+    def get(self, key):
+        self.known[key] = Price()
+        if len(self.known) > 1_000_000:
+            self.known.pop(next(iter(self.known)))
+        return self.known[key]
+
+
+PRICES = Prices()
+
+
+def request(number):
+    PRICES.get(number)
+""",
+        """
+class Price:
+    pass
+
+
+class Prices:
+    def __init__(self):
+        self.known = {}
+
+    def get(self, key):
+        self.known[key] = Price()
+        if len(self.known) > 8:
+            self.known.pop(next(iter(self.known)))
+        return self.known[key]
+
+
+PRICES = Prices()
+
+
+def request(number):
+    PRICES.get(number)
+""",
+    ),
     "module_mapping": Program(
         """
 SESSIONS = {}

@@ -11,6 +11,7 @@ import functools
 import gc
 import importlib
 import io
+import logging
 import queue
 import subprocess
 import sys
@@ -202,6 +203,12 @@ def test_an_attribute_that_no_method_names(shop: Any) -> None:
     shop.app = Bare()
     shop.app.registry = [0] * 9
     assert found("shop.app.registry").length == 9
+
+
+def test_what_an_instance_shares_with_its_class_goes_by_the_class(shop: Any) -> None:
+    """The list of all loggers lies in no logger that a module happens to have."""
+    shop.log = logging.getLogger("shop")
+    found("logging.Logger.manager.loggerDict")
 
 
 def test_bounds(shop: Any) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from memprof_middleware.heap import roots
-from memprof_middleware.heap.adders import line_of_addition
+from memprof_middleware.heap.adders import line_of
 from memprof_middleware.heap.definitions import MOST_ADDERS, Definition, define
 from memprof_middleware.heap.waiting import waits_at
 
@@ -142,7 +142,7 @@ def test_two_variables_in_one_instruction(statement: str, adds: bool) -> None:
     """From 3.13 on one instruction loads two variables: the second may be what is added to."""
     space: dict[str, Any] = {}
     exec(f"def add(basket, key, value):\n    {statement}\n", space)
-    assert line_of_addition(space["add"].__code__, ("basket",), local=True) == (2 if adds else 0)
+    assert line_of(space["add"].__code__, ("basket",), local=True) == (2 if adds else 0)
 
 
 @pytest.mark.parametrize(
@@ -336,6 +336,75 @@ def test_an_attribute_of_an_object(program: Program) -> None:
     known = found("shop.STORE.items[*].user")
     assert (known.file, known.line) == ("shop.py", 5)
     assert known.filled_in == ("Store.keep, line 8 of shop.py", "handle, line 18 of shop.py")
+
+
+@pytest.mark.parametrize(
+    ("statement", "removes"),
+    [
+        ("self._kept.popitem(last=False)", True),
+        ("del self._kept[key]", True),
+        ("self._kept.pop(next(iter(self._kept)), None)", True),
+        ("heapq.heappop(self._kept)", True),
+        ("self._other.popitem()", False),
+        ("del self._other[self._kept[key]]", False),
+        ("print(self._kept.get(key))", False),
+        ("self._kept |= {key: 1}", False),
+    ],
+)
+def test_a_function_that_removes_is_named(program: Program, statement: str, removes: bool) -> None:
+    """A cache that is bounded by hand is not said never to remove anything."""
+    program(
+        f"""
+        import heapq
+
+
+        class Cache:
+            def __init__(self):
+                self._kept, self._other = {{}}, {{}}
+
+            def get(self, key):
+                self._kept[key] = value = [key]
+                if len(self._kept) > 20_000:
+                    {statement}
+                return value
+
+
+        CACHE = Cache()
+        """
+    )
+    known = found("shop.CACHE._kept[*]")
+    assert known.filled_in[0] == "Cache.get, line 9 of shop.py"
+    expected = ("removes_too_little", "Cache.get, line 11 of shop.py") if removes else ("module_mapping", "")
+    assert (known.pattern, known.removed_in) == expected
+
+
+def test_who_removes_may_be_another_module(program: Program) -> None:
+    """It is named with its module; who removes from the container around another one does not remove from that."""
+    program(
+        """
+        USERS = {}
+
+
+        class User:
+            def __init__(self):
+                self.history = [1, 2, 3]
+
+            def add(self, one):
+                self.history.append(one)
+
+
+        def login(key):
+            USERS[key] = User()
+
+
+        login(1)
+        """
+    )
+    program("from shop import USERS\n\n\ndef logout(key):\n    USERS.pop(key)", "door")
+    known = found("shop.USERS[*]")
+    assert (known.pattern, known.removed_in) == ("removes_too_little", "door.logout, line 5 of door.py")
+    known = define("shop.USERS[*].history[*]", place="shop.USERS[*].history", pause=lambda _: None)
+    assert (known.pattern, known.removed_in) == ("module_list", "")
 
 
 def test_an_attribute_of_a_class_and_one_from_the_body(program: Program) -> None:

@@ -26,6 +26,7 @@ FILLED_IN = {
     "metric_labels": "request, line 7 of app.py",
     "client_per_request": "request, line 7 of app.py",
     "thread_kept": "request, line 12 of app.py",
+    "removes_too_little": "Prices.get, line 10 of app.py",
     "module_mapping": "request, line 9 of app.py",
     "module_list": "request, line 9 of app.py",
     "ttl_rising": "Store.keep, line 7 of app.py",

@@ -6,17 +6,19 @@ import dataclasses
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from memprof_middleware import Alert, Leak
+from memprof_middleware import Alert, Config, Leak
+from memprof_middleware.analysis.history import History
 from memprof_middleware.failures import Failures
 from memprof_middleware.leaks.triage import FILE_NAME, Triage
 from memprof_middleware.model import Condition, Estimate
 from memprof_middleware.runtime.alerts import AlertManager
-from memprof_middleware.runtime.beat import Conditions
-from memprof_middleware.runtime.observers import leak_condition
+from memprof_middleware.runtime.beat import Beat, Conditions
+from memprof_middleware.runtime.observers import Observers, leak_condition
 from memprof_middleware.runtime.reporting import Reporter, borrow_server_log
 from memprof_middleware.workers import incident_claims
 from memprof_middleware.workers.incident_claims import IncidentClaims
@@ -76,8 +78,6 @@ class Worker:
 
 
 def condition(leak: Leak) -> Condition:
-    from memprof_middleware import Config
-
     return leak_condition(leak, Config())
 
 
@@ -147,6 +147,57 @@ def test_the_life_of_a_leak_in_the_log(alone: Worker, caplog: pytest.LogCaptureF
         "WARNING",
         "memprof: leak again: shop.cart.SESSIONS grows again, for the second time since 00:01 UTC",
     )
+
+
+def test_a_leak_that_is_ignored_and_watched_again_has_not_ended(
+    alone: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said so, at the level that it was reported with; it is no relapse, and has its pace and limit again."""
+    caplog.set_level(logging.INFO)
+    alone.sees(LEAK)
+    alone.finds(Conditions(("leak",), ignored={LEAK.name}), 7800.0)
+    alone.sees(LEAK, now=9000.0)
+    alone.sees(now=9060.0, why="was freed")
+    alone.sees(LEAK, now=9120.0)
+    told = [record.getMessage().removeprefix("memprof: ") for record in caplog.records]
+    assert told[1] == (
+        "leak ignored: shop.cart.SESSIONS is not reported from now on (confirmed 2 h 10 min ago). "
+        "Its growth still counts against the limit"
+    )
+    assert told[2] == told[0].replace("leak confirmed", "leak watched again, confirmed")
+    assert "Memory limit in about 17 days at this pace. Fix: " in told[2]
+    assert told[3].startswith("leak resolved: shop.cart.SESSIONS was freed")
+    assert told[4] == "leak again: shop.cart.SESSIONS grows again, for the second time since 00:00 UTC"
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+
+
+def test_the_leaks_that_somebody_ignores_are_named(alone: Worker) -> None:
+    """They are found as before and not reported, which is no reason why they would have ended."""
+    watch = SimpleNamespace(leaks=[LEAK], reasons={}, is_pressing=lambda: False, tell_time=lambda _: None)
+    features = SimpleNamespace(
+        config=Config(),
+        leaks=watch,
+        triage=alone.triage,
+        capacity=SimpleNamespace(forecast=None),
+        routes=SimpleNamespace(growth=()),
+    )
+    observer = Observers(features).leaks  # type: ignore[arg-type]
+    beat = Beat(0.0, None, History(8, 8), "0", (), counted=False)
+    assert [one.subject for one in observer.observe(beat).found] == [LEAK.name]
+    alone.triage.ignore(LEAK.name)
+    found = observer.observe(beat)
+    assert (found.found, found.ignored, found.reasons) == ([], {LEAK.name}, {})
+
+
+def test_a_suspicion_that_is_ignored(alone: Worker, caplog: pytest.LogCaptureFixture) -> None:
+    """It has not ended either, and is suspected again as any other."""
+    caplog.set_level(logging.INFO)
+    alone.sees(SUSPECTED)
+    alone.finds(Conditions(("leak",), ignored={LEAK.name}), 60.0)
+    alone.sees(SUSPECTED, now=120.0)
+    told = [record.getMessage().removeprefix("memprof: ") for record in caplog.records]
+    assert told[1].startswith("suspicion ignored: shop.cart.SESSIONS is not reported from now on. Its growth")
+    assert told[2] == told[0]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ def a_leak(**given) -> Leak:
     return Leak(**given)
 
 
+LOGGERS = "logging.Logger.manager.loggerDict[*]"
 # As they were reported by small programs that leak so, with `app` for the module.
 SEEN = [
     ("task_unfinished", {"name": "task app.waiter", "kind": "container"}),
@@ -67,6 +68,12 @@ SEEN = [
     ),
     ("logger_per_request", {"name": "logging.Logger", "path": "logging.root.manager.loggerDict[*]"}),
     ("logger_per_request", {"name": "logging.root.manager.loggerDict", "kind": "container"}),
+    ("logger_per_request", {"name": "logging.PlaceHolder", "path": "lib.wsgi.log.manager.loggerDict[*]"}),
+    (
+        "logger_per_request",
+        {"name": "logging.LogRecord", "path": f"{LOGGERS}.handlers[*].buffer", "also": ("logging.Logger",)},
+    ),
+    ("log_handler", {"name": "logging.StreamHandler", "path": f"{LOGGERS}.handlers[*]"}),
     ("receivers", {"name": "app.View", "path": "app.SIGNAL.receivers[*].__self__", "also": ("builtins.method",)}),
     ("receivers", {"name": "app.SIGNAL.receivers", "kind": "container", "also": ("builtins.function",)}),
     ("callback_registry", {"name": "app.Item", "path": "app.RECEIVERS[*].<closure>.it"}),
@@ -80,6 +87,7 @@ SEEN = [
     ("thread_kept", {"name": "app.Row", "path": "app.TLS.items[*]", "pattern": "thread_kept"}),
     ("threads_alive", {"name": "thread app.poll", "kind": "container"}),
     ("threads_alive", {"name": "threading.Thread", "path": "threading._active[*]"}),
+    ("removes_too_little", {"name": "app.Row", "path": "app.STORE[*]", "pattern": "removes_too_little"}),
     ("module_mapping", {"name": "app.Row", "path": "app.STORE[*]", "pattern": "module_mapping"}),
     ("module_list", {"name": "app.Row", "path": "app.KEEP[*]", "pattern": "module_list"}),
     ("cycles_gc_off", {"name": "app.Node", "holder": "nobody, or not collected yet"}),
@@ -120,6 +128,7 @@ HEALTHY = [
     ("client_per_request", {"name": "shop.cart.Session", "path": "shop.cart.SESSIONS[*]"}),
     ("thread_kept", {"name": "app.Row", "path": "app.CONTEXT[*]"}),
     ("threads_alive", {"name": "app.Thread", "path": "app.THREADS[*]"}),
+    ("removes_too_little", {"name": "app.Row", "path": "app.STORE[*]"}),
     ("module_mapping", {"name": "app.Row", "path": "app.STORE[*]"}),
     ("module_list", {"name": "app.Row", "path": "app.KEEP[*]"}),
     ("cycles_gc_off", {"name": "app.Node", "path": "app.NODES[*].parent"}),
@@ -167,6 +176,15 @@ def test_the_sentences_are_complete(given):
         (
             {"path": "shop.cart.SESSIONS[*]", "pattern": "module_mapping", "filled_in": ("add_to_cart, line 31",)},
             "that lives as long as the process: entries are added in `add_to_cart` (line 31) and never removed.",
+        ),
+        (
+            {
+                "path": "prices.cache._d[*]",
+                "pattern": "removes_too_little",
+                "filled_in": ("PriceCache.get, line 13",),
+                "removed_in": "PriceCache.get, line 14",
+            },
+            "are added in `PriceCache.get` (line 13) and removed in `PriceCache.get` (line 14), but more are added",
         ),
         (
             {
@@ -228,6 +246,9 @@ def test_what_the_heap_sees_gives_way_to_what_fits_better():
     entries = a_leak(path="lib.build[*][*].__self__", also=("lib.build[*][*].__self__._error.__traceback__.tb_frame",))
     assert pattern_of(entries, "of_a_library") == "of_a_library"
     assert pattern_of(entries, "module_list") == "exception_kept"
+    # A library's logger is one of many ways to the list of loggers, which the program's own names fill.
+    loggers = a_leak(name="lib.wsgi.log.manager.loggerDict", kind="container")
+    assert pattern_of(loggers, "of_a_library") == "logger_per_request"
     assert pattern_of(a_leak(path="app.STORE[*]")) == ""
     assert pattern_of(a_leak()) == ""
 

@@ -82,6 +82,13 @@ def test_the_ten_states(name):
     assert found["status"]["label"] == labels[name]
 
 
+def test_a_process_without_requests_is_not_said_to_need_them():
+    """A loop in the background leaks without any: only of a leak that requests cause is it said."""
+    text = json.dumps(ten.TEN["started"]().state())
+    assert "No requests yet: a leak that requests cause shows only under load." in text
+    assert "none yet: a leak that requests cause shows only under load" in text
+
+
 def test_a_confirmed_leak_comes_first():
     """What is asked and when, then what keeps what for which route, and three facts."""
     found = state(Scene())

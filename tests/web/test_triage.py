@@ -68,6 +68,15 @@ def test_something_is_ignored(page):
     assert page.profiler.triage.ignored() == ()
 
 
+def test_a_long_name_is_ignored_whole(page):
+    """One as long as a name may be is not cut to another one."""
+    name = "shop." + "x" * 195
+    assert page("ignore", {"item": name}).status == 303
+    assert [one.item for one in page.profiler.triage.ignored()] == [name]
+    assert page("watch", {"item": name}).status == 303
+    assert page.profiler.triage.ignored() == ()
+
+
 @pytest.mark.parametrize("path", ["acknowledge", "ignore", "watch"])
 def test_forms_of_others_are_refused(page, path):
     """Without the token there is no answer, and with the cookie a form of another site is refused."""
@@ -87,6 +96,9 @@ def test_forms_of_others_are_refused(page, path):
         ("acknowledge", {}, 400),
         ("ignore", {"item": ""}, 400),
         ("ignore", {"item": "route:nothing"}, 400),
+        ("ignore", {"item": "shop.cart\0.SESSIONS"}, 400),
+        ("ignore", {"item": "shop.cart\nSESSIONS"}, 400),
+        ("watch", {"item": "shop.cart\x1b.SESSIONS"}, 400),
         ("ignore", {"item": "x" * 300}, 303),  # cut as every field is
         ("watch", {"item": "shop.nothing"}, 303),
         ("acknowledge/x", {"incident": HOLDER}, 404),

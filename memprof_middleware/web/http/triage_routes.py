@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from memprof_middleware.errors import StateError
+from memprof_middleware.model.clean import clean
+from memprof_middleware.model.ignored import LONGEST
 from memprof_middleware.profiler import MemoryProfiler
 from memprof_middleware.web.html import shell
 from memprof_middleware.web.html.triage import ignore_section
@@ -46,9 +48,9 @@ class TriageRoutes:
             triage.acknowledge(request.field("incident"))
         elif request.path == IGNORE:
             until_restart = request.field("until") == "restart"
-            triage.ignore(request.field("item"), request.field("reason"), until_restart=until_restart)
+            triage.ignore(_item(request), request.field("reason"), until_restart=until_restart)
         elif request.path == WATCH:
-            triage.watch_again(request.field("item"))
+            triage.watch_again(_item(request))
         else:
             return False
         return True
@@ -62,3 +64,11 @@ class TriageRoutes:
             return messages.text(request, "there is no such incident (any more)\n", 404)
         main = ignore_section(incident, lasts=self._profiler.config.state_folder is not None)
         return messages.html(request, shell.page("memprof: ignore", main, links=(("./", "Memory"),)))
+
+
+def _item(request: Request) -> str:
+    """The name that is ignored or watched again. None has such a character, so one made safe would be another name."""
+    item = request.secret("item").strip()
+    if not item.isprintable():
+        raise ValueError("the item has a control character: a holder, a type or a route has none. Use the page's form")
+    return clean(item, LONGEST)

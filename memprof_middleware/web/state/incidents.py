@@ -131,7 +131,7 @@ def _gathered(pairs: Sequence[tuple[str, Leak]], rows: Sequence[Mapping[str, Any
     # A fact that one worker has found holds for the others.
     words = {
         name: getattr(known, name)
-        for name in ("holder", "path", "share", "file", "line", "filled_in", "waits_at", "pattern")
+        for name in ("holder", "path", "share", "file", "line", "filled_in", "removed_in", "waits_at", "pattern")
         if not (leak.path or leak.holder)
     }
     words |= {

@@ -95,7 +95,11 @@ def _highest(
 
 
 def _requests(requests: int, started: float, context: StateContext) -> dict[str, str]:
-    note = f"since {clock(started, context.now)} UTC" if requests else "send some traffic: a leak shows only under load"
+    note = (
+        f"since {clock(started, context.now)} UTC"
+        if requests
+        else "none yet: a leak that requests cause shows only under load"
+    )
     return _pair("Requests", whole(requests), note)
 
 

@@ -192,7 +192,7 @@ def learning_steps(
     if config.leak_confirm_requests is not None:
         confirmed = f"A leak is confirmed after {config.leak_confirm_requests:,} requests that feed it."
     requests = sum(row["requests"] for row in rows)
-    traffic = "" if requests else " Send some traffic: a leak shows only under load."
+    traffic = "" if requests else " No requests yet: a leak that requests cause shows only under load."
     return [
         {"state": "done", "text": f"Started {clock(started, now)} UTC{release}"},
         {
