@@ -120,6 +120,10 @@ def test_a_restart_says_what_it_costs_and_what_it_buys():
     assert alone.endswith("It is the only worker: nothing answers until its server or service manager has replaced it.")
     beside = plain(state(Scene(workers=4))["incidents"][0]["advice"]["now"]["text"])
     assert "only worker" not in beside
+    step = state(Scene(workers=1), replaced=False)["incidents"][0]["advice"]["now"]
+    assert plain(step["text"]).startswith("Restart the service before ")
+    assert plain(step["text"]).endswith("Its server does not replace worker 4242.")
+    assert step["code"] == []
     assert "; this buys about 5.7 h." in beside
 
 
