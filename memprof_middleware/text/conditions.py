@@ -133,6 +133,7 @@ def leak_message(leak: Leak, room: str = "") -> str:
     new = ", ".join(amount for amount in amounts(leak) if amount.removeprefix("+") not in told)
     told += f"{', ' if told.endswith('an hour') else ': '}{new}" if new else ""
     told += f"; {few}" if (few := spread(leak)) else ""
+    told += f"; all memory of the process +{memory(leak.process_per_hour)} an hour" if leak.process_per_hour else ""
     if not leak.bytes_per_hour and leak.hours_left is None:
         early = 0 < leak.watched_seconds < SETTLED_SECONDS
         return f"{told}. Too early to say when the memory limit is reached" if early else told

@@ -233,8 +233,10 @@ def test_an_end_says_what_is_so_now(name: str, met: bool, why: str, told: str) -
         ({"replaced": True, "alone": True}, "Restart: kill -TERM 7"),
         (
             {"alone": True},
-            "Process 7 is the only worker: once it ends, the service is down until something starts it again. "
-            "Restart: kill -TERM 7",
+            (
+                "Process 7 is the only worker: once it ends, the service is down until something starts it again. "
+                "Restart: kill -TERM 7"
+            ),
         ),
         ({"replaced": False}, "Restart the service: its server does not replace process 7"),
         ({"planned": True}, "Plan a restart of process 7"),

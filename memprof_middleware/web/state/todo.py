@@ -104,7 +104,8 @@ def _deadline(limit: Mapping[str, Any], now: float) -> str:
     low = limit["seconds_low"]
     if low is None or low < 2 * _MARGIN_SECONDS:
         return ""
-    return at(_QUARTER * ((now + low - _MARGIN_SECONDS) // _QUARTER), now)
+    due = _QUARTER * ((now + low - _MARGIN_SECONDS) // _QUARTER)
+    return at(due, now) if due > now else ""
 
 
 def _bought(leak: Leak, limit: Mapping[str, Any], row: Mapping[str, Any], now: float) -> str:
