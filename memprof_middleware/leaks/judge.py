@@ -18,6 +18,7 @@ from memprof_middleware.leaks.populations import Population
 from memprof_middleware.leaks.room import Room, has_taken
 from memprof_middleware.leaks.runs import Runs, runs
 from memprof_middleware.leaks.saturation import fills, saturation
+from memprof_middleware.leaks.series import at
 from memprof_middleware.leaks.steps import doubles
 from memprof_middleware.leaks.survival import Survival, survival, turned_over
 from memprof_middleware.leaks.trailing import follows_traffic
@@ -30,8 +31,8 @@ _KNOWN = 1.0
 _MOST_LEADING = 8
 # What grows beside something counts from such a part of it on.
 _MORE = 1.1
-# So much of a growth has to be from before the last full collection: less may be what a start has loaded.
-_OUTLIVED = 0.25
+# So much of a growth has to have come in the quarter before the last full collection; garbage leaves next to nothing.
+_OUTLIVED = 0.05
 # All memory is no leak if so much of its growth has a bound that is named.
 _MOST_BOUNDED = 0.5
 
@@ -204,7 +205,7 @@ class _Looker:
         against = self._bends(one, each, growth, job, stepped=stepped)
         dies_out = not against and left is not None and left.dies_out
         against = against or self._goes(one, growth, floor, left, job)
-        waits = "" if against else self._waits(one, growth)
+        waits = "" if against else self._waits(one, growth, in_steps=stepped or job is not None)
         words = tuple(evidence(one, growth, feed, gained, self._space, left, job, stepped=stepped))
         return Finding(one, share, gained, growth, feed, against, waits, words, each, stepped, dies_out=dies_out)
 
@@ -280,25 +281,30 @@ class _Looker:
                 return f"it follows the requests of the last {window / 60:.0f} min"
         return ""
 
-    def _waits(self, one: Population, growth: Growth) -> str:
+    def _waits(self, one: Population, growth: Growth, *, in_steps: bool) -> str:
         if one.lifetime is not None and growth.seconds < 2 * one.lifetime:
             return "what it keeps has not outlived its lifetime twice"
         may_be_garbage = self._collectable and one.kind != "container" and one.name != ALL
-        if (one.kind == "objects" or may_be_garbage) and not self._has_outlived(growth):
+        if (one.kind == "objects" or may_be_garbage) and not self._has_outlived(growth, in_steps=in_steps):
             return COLLECTION
         return ""
 
-    def _has_outlived(self, growth: Growth) -> bool:
-        """Whether a part of the growth is from before a full collection: garbage begins anew after each.
+    def _has_outlived(self, growth: Growth, *, in_steps: bool) -> bool:
+        """Whether it grew before the last full collection, and kept that: of garbage the lowest levels stay level.
 
-        One of the last look may have come after the count.
+        A quarter of what feeds it must lie before that collection; steps may have any time between them. A collection
+        of the last look may have come after the count.
         """
         collections, levels = self._past.column("collections")[growth.begin :], growth.levels
         rows = range(len(levels) - 2, 0, -1)
         row = next((row for row in rows if collections[row] > collections[row - 1]), 0)
         if self._collected is not None and growth.times[0] < self._collected < growth.times[-1]:
             row = max(row, bisect.bisect_right(growth.times, self._collected))
-        return row > 0 and levels[row] - levels[0] >= _OUTLIVED * (levels[-1] - levels[0])
+        begin = growth.feed[row] - growth.fed / 4
+        if row == 0 or (begin < growth.feed[0] and not in_steps):
+            return False
+        before = levels[0] if in_steps else at(growth.feed, levels, begin)
+        return levels[row] - before >= _OUTLIVED * (levels[-1] - levels[0])
 
 
 def _agree(a: str, b: str) -> bool:

@@ -17,6 +17,7 @@ from memprof_middleware.leaks.measuring import Measuring
 from memprof_middleware.leaks.present import present
 from memprof_middleware.leaks.reported import accuses_mapped
 from memprof_middleware.leaks.room import Room
+from memprof_middleware.leaks.verdicts import Pace
 
 # All memory has grown for this long before that is an alert.
 _GROWTH_SECONDS = 7200.0
@@ -36,6 +37,7 @@ class Judging:
         self._measuring, self._holders, self._past = measuring, holders, measuring.past
         self._collecting = Collecting(probes, self._past, failures)
         self._books = Books(self._past, holders.share_root)
+        self.pace: Pace | None = None  # of all memory, where it grows as a leak does, for however long
 
     def look(self, lives: Mapping[str, Life], room: Room, history: History) -> dict[str, Life]:
         """Judge the past; containers are measured again before a first report.
@@ -59,6 +61,8 @@ class Judging:
     def whole(self, lives: Mapping[str, Life], room: Room) -> dict[str, Life]:
         """Judge all memory together. Arguments as for :meth:`look`."""
         found = judge.whole(self._past, room, self.account)
+        line = found.growth if found is not None and found.confirmed else None
+        self.pace = None if line is None or found is None else Pace(3600 * found.gained / line.seconds, line.seconds)
         old = found is not None and found.growth is not None and found.growth.seconds >= _GROWTH_SECONDS
         return self._lived(lives, [found] if found is not None and old and found.confirmed else [])
 

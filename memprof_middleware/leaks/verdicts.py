@@ -7,7 +7,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import compress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.load import Load
@@ -47,6 +47,8 @@ _COLLECTIONS = 2
 _OF_ALL = 0.4
 # What is watched is over when its floor has not risen for so large a part of the requests that it went on for.
 _STALLED = 0.5
+# All memory is told beside a leak if it has grown steadily for nearly as long, and by clearly more than the leak takes.
+_AS_LONG, _CLEARLY_MORE = 0.8, 1.15
 
 
 def verdict_of(
@@ -147,25 +149,36 @@ def shared_out(
     return found
 
 
-def timed(leaks: Sequence[Leak], fill: Urgency, ahead: Ahead) -> list[Leak]:
+class Pace(NamedTuple):
+    """The steady growth of all memory of a process: bytes an hour, and for how many seconds it has been so."""
+
+    bytes_per_hour: float
+    seconds: float
+
+
+def timed(leaks: Sequence[Leak], fill: Urgency, ahead: Ahead, whole: Pace | None = None) -> list[Leak]:
     """The verdicts with the time to the limit as of now, which all that speaks of them tells.
 
     The confirmed leak that takes most of the memory has the process's forecast, where there is one, and is as urgent as
-    the memory in use. Each other one has the time at its own pace.
+    the memory in use; without a forecast it has the pace of the whole process, where that is known as well as its own
+    and is more: a second leak that nobody has found yet fills the same limit. Each other one has the time at its own.
 
     Args:
         leaks: of one process.
         fill: how soon somebody has to act because of its memory in use.
         ahead: the limit that it reaches first.
+        whole: how all memory grows; ``None``: not as a leak does.
     """
     confirmed = (leak for leak in leaks if leak.state == "confirmed")
     most = max(confirmed, key=lambda leak: leak.bytes_per_hour, default=None)
     found = []
     for leak in leaks:
-        soonest, latest = ahead.reached(leak.bytes_per_hour, alone=leak is most)
+        pace = _with_others(leak, whole) if leak is most else None
+        soonest, latest = ahead.reached(pace or leak.bytes_per_hour, alone=leak is most)
         found.append(
             dataclasses.replace(
                 leak,
+                process_per_hour=pace if latest is None else None,
                 hours_left=soonest,
                 hours_latest=latest,
                 shared_limit=ahead.shared,
@@ -173,6 +186,13 @@ def timed(leaks: Sequence[Leak], fill: Urgency, ahead: Ahead) -> list[Leak]:
             )
         )
     return found
+
+
+def _with_others(leak: Leak, whole: Pace | None) -> float | None:
+    """Bytes that the process takes an hour with this leak and whatever else grows; ``None``: this one alone is all."""
+    if whole is None or not leak.bytes_per_hour or whole.seconds < _AS_LONG * leak.watched_seconds:
+        return None
+    return whole.bytes_per_hour if whole.bytes_per_hour > _CLEARLY_MORE * leak.bytes_per_hour else None
 
 
 def heap_per_hour(history: History, since: float) -> float:

@@ -79,7 +79,8 @@ class LeakWatch:
         What that one had left says nothing of this one: the first snapshot does.
         """
         self._inherited = tuple(
-            dataclasses.replace(leak, hours_left=None, hours_latest=None, fill="none") for leak in leaks
+            dataclasses.replace(leak, process_per_hour=None, hours_left=None, hours_latest=None, fill="none")
+            for leak in leaks
         )
         self.leaks = self._inherited
         # They were counted under each severity up to the one they have.
@@ -178,14 +179,15 @@ class LeakWatch:
 
     def is_growing(self, history: History) -> bool:
         """Whether all memory grows as a leak does, though nothing may be known of it: the tests, on the whole."""
-        now = 0.0 if history.latest is None else history.latest.timestamp
-        if not 0 <= now - self._whole_at < _GROWTH_JUDGED_SECONDS:  # a clock may jump
-            self._whole_at = now
-            self._judge_whole()
+        self._judge_whole(history)
         self._release()
         return any(life.state == "confirmed" for life in self._whole.values())
 
-    def _judge_whole(self) -> None:
+    def _judge_whole(self, history: History) -> None:
+        now = 0.0 if history.latest is None else history.latest.timestamp
+        if 0 <= now - self._whole_at < _GROWTH_JUDGED_SECONDS:  # a clock may jump
+            return
+        self._whole_at = now
         room = self._room()
         if room is not None and (self._whole or has_taken(self._past, room, LEAST_TOLD)):
             self._whole = self._judge().whole(self._whole, room)
@@ -200,7 +202,10 @@ class LeakWatch:
         """Bring the time to the limit of each leak up to date, with each snapshot, whether or not it was judged."""
         config, percent = self._config, None if history.latest is None else history.latest.heap_percent
         fill = fill_urgency(percent, config.heap_warning_percent, config.heap_critical_percent)
-        self.leaks = tuple(timed(self.leaks, fill, self.ahead(history)))
+        if any(leak.state == "confirmed" for leak in self.leaks):
+            self._judge_whole(history)
+        pace = None if self._judging is None else self._judging.pace
+        self.leaks = tuple(timed(self.leaks, fill, self.ahead(history), pace))
 
     def ahead(self, history: History) -> Ahead:
         """The limit that is reached first: the process's own, or its part of what all share."""

@@ -68,7 +68,12 @@ class Capacity:
         return self._ahead([("shared", "all workers together reach", forecast.shared)])
 
     def see(
-        self, snapshot: MemorySnapshot, others: Sequence[WorkerSummary], own: str, leaks: Iterable[Leak] = ()
+        self,
+        snapshot: MemorySnapshot,
+        others: Sequence[WorkerSummary],
+        own: str,
+        leaks: Iterable[Leak] = (),
+        how_to_restart: Callable[[int], str] = restart,
     ) -> list[Condition]:
         """Count a snapshot in and judge anew; the same one again changes nothing.
 
@@ -77,6 +82,7 @@ class Capacity:
             others: what the server's other workers tell.
             own: the label of this worker.
             leaks: what is reported of this process.
+            how_to_restart: returns what to do about a process for which there is no time; asked only then.
 
         Returns:
             The limits that will be reached within a day.
@@ -96,7 +102,7 @@ class Capacity:
             who = "the container reaches" if shared.contained else f"{len(others) + 1} workers together reach"
             subjects.append(("shared", who, self._all.outlook))
         most = max(leaks, key=lambda leak: leak.bytes_per_hour, default=None)
-        return self._ahead(subjects, restart(snapshot.pid), most, snapshot.in_flight)
+        return self._ahead(subjects, lambda: how_to_restart(snapshot.pid), most, snapshot.in_flight)
 
     def over(self) -> dict[str, str]:
         """Why limits are not near, by subject; asked where one has been."""
@@ -110,7 +116,7 @@ class Capacity:
     def _ahead(
         self,
         subjects: Sequence[tuple[str, str, Outlook | None]],
-        advice: str = "",
+        advice: Callable[[], str] = str,
         most: Leak | None = None,
         in_flight: int = 0,
     ) -> list[Condition]:
@@ -197,7 +203,13 @@ def _ends(seen: Outlook, ends_before: EndsBefore) -> bool:
 
 
 def _condition(
-    subject: str, who: str, seen: Outlook, advice: str, config: Config, most: Leak | None, in_flight: int
+    subject: str,
+    who: str,
+    seen: Outlook,
+    advice: Callable[[], str],
+    config: Config,
+    most: Leak | None,
+    in_flight: int,
 ) -> Condition:
     low, hours = seen.low_seconds or 0.0, seen.seen_hours or 0.0
     high, per_hour = seen.high_seconds or low, seen.mb_per_hour or 0.0
@@ -214,6 +226,6 @@ def _condition(
         subject,
         urgency=urgent,
         limit_seconds=low,
-        advice=advice if urgent == "now" and subject == "worker" else "",
+        advice=advice() if urgent == "now" and subject == "worker" else "",
         per_hour=per_hour * MB,
     )

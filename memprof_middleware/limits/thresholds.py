@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from memprof_middleware.analysis.history import History
@@ -48,6 +48,7 @@ def measured(
     growing: bool = True,
     ahead: Ahead | None = None,
     leaks: Iterable[Leak] = (),
+    how_to_restart: Callable[[int], str] = restart,
 ) -> list[Condition]:
     """The conditions of the last snapshot, unmet thresholds included.
 
@@ -62,13 +63,16 @@ def measured(
         growing: all memory grows as a leak does, by the tests; else it is the warm-up of each deploy, or a cache.
         ahead: the limit that is reached first.
         leaks: what is reported of this process, suspicions included.
+        how_to_restart: returns what to do about a process for which there is no time; asked only then.
     """
     last = history.latest
     if last is None:
         return []
     levels = levels or fixed_levels(config)
+    if (last.heap_percent or 0.0) <= min(levels.heap_warning.value, levels.heap_critical.value):
+        how_to_restart = restart  # said to nobody
     return [
-        *_heap(last, levels, config, _advice(history, last), leaks),
+        *_heap(last, levels, config, lambda: _advice(history, last, how_to_restart), leaks),
         *_shared([last, *others], levels, config),
         *(_growth(history, config, levels, ahead or Ahead()) if growing else ()),
         *_gc_spike(history, config, levels),
@@ -97,7 +101,7 @@ def _levels(
     levels: tuple[Level, Level],
     message: str,
     end: str,
-    advice: str,
+    advice: Callable[[], str],
     config: Config,
     most: Leak | None = None,
     in_flight: int = 0,
@@ -110,7 +114,7 @@ def _levels(
         levels: the lower threshold and the upper one.
         message: what is used.
         end: what the system does at the limit; empty: nothing.
-        advice: the command where somebody has to act now; empty: there is none.
+        advice: returns what to do where somebody has to act now; empty: nothing is known.
         config: the thresholds that are shares of the limit.
         most: the leak that fills it soon; ``None``: none is known.
         in_flight: requests that have begun and not ended.
@@ -127,7 +131,7 @@ def _levels(
         told = [] if most is None or hours is None else [_sentence(limit(hours, most.hours_latest)), cause_of(most)]
         told += [cause_of(None, in_flight)] if not told and fill != "none" else []
         told += [end] if fill == "now" else []
-        told += [advice] if urgent == "now" else []
+        told += [advice()] if urgent == "now" else []
         seconds = None if hours is None else 3600 * hours
         advised = ". ".join(filter(None, told))
         yield _compared(f"{what}_{name}", severity, percent, level.value, message, urgent, advised, seconds)
@@ -137,16 +141,16 @@ def _sentence(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _advice(history: History, last: MemorySnapshot) -> str:
+def _advice(history: History, last: MemorySnapshot, how_to_restart: Callable[[int], str]) -> str:
     """A restart; not where the process was above its limit at its first snapshot: the next one would be, too."""
     begins = history.series("heap_used_mb")[0] if history.seen == len(history) else 0.0
     if last.heap_size_mb is not None and begins >= last.heap_size_mb:
         return f"{_sentence(raise_limit(last.heap_size_source))}: a restart does not help"
-    return restart(last.pid)
+    return how_to_restart(last.pid)
 
 
 def _heap(
-    snapshot: MemorySnapshot, levels: Levels, config: Config, advice: str, leaks: Iterable[Leak] = ()
+    snapshot: MemorySnapshot, levels: Levels, config: Config, advice: Callable[[], str], leaks: Iterable[Leak] = ()
 ) -> Iterator[Condition]:
     used, size, percent = snapshot.heap_used_mb, snapshot.heap_size_mb, snapshot.heap_percent
     if used is None or size is None or percent is None:
@@ -167,7 +171,7 @@ def _shared(snapshots: Sequence[MemorySnapshot], levels: Levels, config: Config)
         return  # alone, the heap's own thresholds say it all
     message = shared_message(len(snapshots), percent, shared.used_mb, shared.size_mb or 0.0, contained=shared.contained)
     both = levels.shared_warning, levels.shared_critical
-    yield from _levels("shared", percent, both, message, "At 100 % the system ends a process", "", config)
+    yield from _levels("shared", percent, both, message, "At 100 % the system ends a process", str, config)
 
 
 class Growth(NamedTuple):

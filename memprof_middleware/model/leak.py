@@ -113,6 +113,8 @@ class Leak(Value):
         growth_per_hour: growth per hour over that period.
         growth_per_request: growth per request served over that period; ``None`` without requests.
         bytes_per_hour: what it takes an hour, by the heap where it was not weighed; 0 while it is only watched.
+        process_per_hour: what all memory of its process takes an hour, where that is clearly more and as steady for as
+            long; ``hours_left`` is at that rate then. ``None``: it is at that of ``bytes_per_hour``.
         hours_left: until the limit is reached: the early end of a forecast, else at that rate; ``None``: not known.
         hours_latest: the late end of the forecast; ``None``: ``hours_left`` is at that rate.
         shared_limit: whether that limit is one that all workers share.
@@ -154,6 +156,7 @@ class Leak(Value):
     growth_per_hour: float
     growth_per_request: float | None = None
     bytes_per_hour: float = 0.0
+    process_per_hour: float | None = None
     hours_left: float | None = None
     hours_latest: float | None = None
     shared_limit: bool = False

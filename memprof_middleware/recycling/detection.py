@@ -84,6 +84,21 @@ def plan(seen: Surroundings, *, supervised: bool = False) -> Plan:
     return found
 
 
+def is_replaced(seen: Surroundings, *, supervised: bool = False) -> bool | None:
+    """Whether something starts this process again if somebody ends it with SIGTERM; ``None``: not known.
+
+    hypercorn replaces a worker that retires by itself: one that is ended by a signal ends the whole server.
+
+    Args:
+        seen: what :func:`surroundings` found.
+        supervised: the user says that something starts a single-process server again.
+    """
+    found = _plan(seen, supervised)
+    if found.mechanism in {"SIGTERM", "SIGHUP"}:
+        return True
+    return None if found.server in {"gunicorn", "unknown server"} else False
+
+
 def _plan(seen: Surroundings, supervised: bool) -> Plan:
     if seen.uwsgi is not None:
         return _uwsgi(*seen.uwsgi)

@@ -180,6 +180,8 @@ class ProcessMonitor:
 
     def _step(self) -> None:
         with self.budget.charging("evaluation"):
+            with self.failures.caught("log"):
+                borrow_server_log(self.logger)  # what waits for the server's handlers is older than this snapshot
             with self.failures.caught("step"):
                 stride = self.count_policy.stride()
                 self.snapshots.take(stride)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 from memprof_middleware.analysis.sharing import shared_memory
 from memprof_middleware.config import Config
@@ -62,8 +63,16 @@ class Observers:
         reported = [leak for leak in known if leak.notable or leak.state == "confirmed"]
         reasons = {name: reason.removeprefix("it ") for name, reason in watch.reasons.items()}
         ignored = {leak.name for leak in watch.leaks if triage.is_ignored(leak)}
-        found = [leak_condition(leak, self._config, beat.snapshot) for leak in reported]
+        how = functools.partial(self._restart, beat)
+        found = [leak_condition(leak, self._config, beat.snapshot, how) for leak in reported]
         return Conditions((LEAK,), found, reasons, ignored)
+
+    def _restart(self, beat: Beat, pid: int, *, planned: bool = False) -> str:
+        """What to do about a process for which there is no time: a signal, where its server replaces it."""
+        from memprof_middleware.recycling.detection import is_replaced, surroundings  # with the first that is urgent
+
+        replaced = is_replaced(surroundings(), supervised=self._config.recycle_supervised)
+        return restart(pid, replaced=replaced, alone=not beat.siblings, planned=planned)
 
     def _inform(self, beat: Beat) -> None:
         """Tell the leaks of the other workers, with which they share a limit, and of the forecast."""
@@ -88,7 +97,14 @@ class Observers:
         ahead = watch.ahead(beat.history)
         leaks = self._notable()
         found = measured(
-            beat.history, self._config, beat.others, levels, growing=self._growing, ahead=ahead, leaks=leaks
+            beat.history,
+            self._config,
+            beat.others,
+            levels,
+            growing=self._growing,
+            ahead=ahead,
+            leaks=leaks,
+            how_to_restart=functools.partial(self._restart, beat),
         )
         return Conditions(CONDITIONS, found)
 
@@ -97,7 +113,8 @@ class Observers:
         if beat.snapshot is None:
             return Conditions()
         capacity = self._features.capacity
-        found = capacity.see(beat.snapshot, beat.siblings, beat.worker, self._notable())
+        how = functools.partial(self._restart, beat)
+        found = capacity.see(beat.snapshot, beat.siblings, beat.worker, self._notable(), how)
         return Conditions((EXHAUSTION,), found, capacity.over())
 
     def _habits(self, beat: Beat) -> Conditions:
@@ -173,20 +190,21 @@ class Observers:
         return Conditions((ROUTE_LEAK,), [route_condition(leak, self._config) for leak in known], elsewhere=True)
 
 
-def leak_condition(leak: Leak, config: Config, snapshot: MemorySnapshot | None = None) -> Condition:
+def leak_condition(
+    leak: Leak, config: Config, snapshot: MemorySnapshot | None = None, how_to_restart: Callable[..., str] = restart
+) -> Condition:
     """A leak as a condition.
 
     Args:
         leak: the leak.
         config: the limits.
         snapshot: the last one, of the process that it is in.
+        how_to_restart: returns what to do about a process: now, or ``planned``.
     """
     advice = ""
     room = "" if snapshot is None or leak.urgency not in {"now", "today"} else _room(leak, snapshot)
-    if snapshot is not None:
-        advice = {"now": restart(snapshot.pid), "today": f"Plan a restart of process {snapshot.pid}"}.get(
-            leak.urgency, ""
-        )
+    if snapshot is not None and leak.urgency in {"now", "today"}:
+        advice = how_to_restart(snapshot.pid, planned=leak.urgency == "today")
     return Condition(
         LEAK,
         leak.severity,

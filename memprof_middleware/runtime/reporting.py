@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
@@ -17,6 +18,8 @@ from memprof_middleware.workers.incident_claims import IncidentClaims
 
 # Where servers log that leave the root logger alone.
 _SERVER_LOGGERS = ("uvicorn", "gunicorn.error", "hypercorn.error", "_granian", "daphne")
+# So many lines wait for the handlers of the server's log.
+_MOST_WAITING = 20
 # What all workers have in common; other conditions are about one process.
 _COMMON = frozenset({"leak", "route_leak", "shared_warning", "shared_critical", "heap_growth"})
 _ANYBODYS = "builtins."
@@ -137,10 +140,45 @@ class Reporter:
 
 
 def borrow_server_log(logger: logging.Logger) -> None:
-    """Use the handlers of the server's log if the logger has none: not all hosts configure one."""
-    if logger.name == "memprof" and not logger.hasHandlers():
-        servers = map(logging.getLogger, _SERVER_LOGGERS)
-        logger.handlers.extend(next((server.handlers for server in servers if server.handlers), []))
+    """Use the handlers of the server's log if the logger has none: not all hosts configure one.
+
+    Where the server has none either, lines wait for them: hypercorn makes its own when the application has started.
+    """
+    waiting = next((one for one in logger.handlers if isinstance(one, _Waiting)), None)
+    if waiting is not None:
+        logger.handlers = []
+    if logger.name != "memprof" or logger.hasHandlers():
+        return
+    servers = map(logging.getLogger, _SERVER_LOGGERS)
+    # A new list: the one that a record is on its way through stays as it is.
+    logger.handlers = list(next((server.handlers for server in servers if server.handlers), []))
+    if not logger.handlers:
+        logger.addHandler(waiting or _Waiting(logger))
+    elif waiting is not None:
+        for record in waiting.records:
+            logger.callHandlers(record)
+
+
+class _Waiting(logging.Handler):
+    """Keep lines until the server's log has handlers; what nobody may miss goes where Python logs without any.
+
+    Args:
+        logger: whose handler it is, until there are others.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        super().__init__()
+        self.records: deque[logging.LogRecord] = deque(maxlen=_MOST_WAITING)
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line, and look for handlers again."""
+        self.records.append(record)
+        borrow_server_log(self._logger)
+        last = logging.lastResort
+        if self in self._logger.handlers and last is not None and record.levelno >= last.level:
+            self.records.pop()
+            last.handle(record)
 
 
 def _level(change: Change, alert: Alert) -> int:

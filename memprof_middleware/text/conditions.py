@@ -139,6 +139,7 @@ def leak_message(leak: Leak, room: str = "") -> str:
     new = ", ".join(amount for amount in amounts(leak) if amount.removeprefix("+") not in told)
     told += f"{', ' if told.endswith('an hour') else ': '}{new}" if new else ""
     told += f"; {few}" if (few := spread(leak)) else ""
+    told += f"; all memory of the process +{memory(leak.process_per_hour)} an hour" if leak.process_per_hour else ""
     if not leak.bytes_per_hour and leak.hours_left is None:
         early = 0 < leak.watched_seconds < SETTLED_SECONDS
         return f"{told}. Too early to say when the memory limit is reached" if early else told
@@ -160,9 +161,21 @@ def raise_limit(source: str) -> str:
     return "correct heap_size_mb" if source == "setting" else "raise the limit"
 
 
-def restart(pid: int) -> str:
-    """What to do where there is no time to look for the cause."""
-    return f"Restart: kill -TERM {pid}"
+def restart(pid: int, *, replaced: bool | None = None, alone: bool = False, planned: bool = False) -> str:
+    """What to do where there is no time to look for the cause.
+
+    Args:
+        pid: the process.
+        replaced: whether its server replaces it when it ends; ``None``: not known.
+        alone: it is the only worker.
+        planned: there is time to choose the hour.
+    """
+    if replaced is False:
+        return f"{'Plan a restart of' if planned else 'Restart'} the service: its server does not replace process {pid}"
+    if planned:
+        return f"Plan a restart of process {pid}"
+    down = f"Process {pid} is the only worker: once it ends, the service is down until something starts it again. "
+    return f"{down if alone and replaced is None else ''}Restart: kill -TERM {pid}"
 
 
 def process_message(pid: int, percent: float, used_mb: float, size_mb: float, source: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
@@ -16,6 +17,7 @@ from memprof_middleware.heap.definitions import Definition
 from memprof_middleware.heap.retainers import Holding
 from memprof_middleware.probes import AllocatorStats
 from memprof_middleware.testing import FakeClock, FakeProbes, Recorder
+from memprof_middleware.text.conditions import leak_message
 
 
 class Shop:
@@ -382,3 +384,36 @@ def test_a_successor_takes_over_the_leaks_and_not_their_time(shop: Shop) -> None
     urgent = [dataclasses.replace(leak, state="confirmed", hours_left=0.5, fill="now") for leak in found]
     watch.inherit(urgent)
     assert [(leak.name, leak.hours_left, leak.urgency) for leak in watch.leaks] == [("shop.SESSIONS", None, "plan")]
+
+
+@pytest.mark.parametrize(
+    ("beside", "is_told"),
+    [
+        (lambda minute: minute, True),
+        # A warm-up and a cache that is full do not go on: the limit is as far as the leak takes to it.
+        (lambda minute: 120 * (1 - math.exp(-minute / 10)), False),
+        (lambda minute: min(120, 4 * minute), False),
+        (lambda _: 0, False),
+    ],
+    ids=["a second leak", "a warm-up", "a cache that fills", "nothing"],
+)
+def test_the_limit_is_as_near_as_all_memory_takes_to_it(
+    shop: Shop, beside: Callable[[int], float], is_told: bool
+) -> None:
+    """Beside a confirmed leak something else grows, of which it is not known yet whether it is one."""
+    shop.probes.held = {"shop.Session": Holding((("shop.SESSIONS[*]", 1.0),), 8)}
+    for number in range(130):
+        shop.keeps("shop.SESSIONS", 100 + 100 * number, ("shop.Session",), weighs=30_000)
+        more = beside(number)
+        days = Container("shop.DAYS", "dict", 50 + int(20 * more), None, False, (), entry_bytes=2**20 / 20)
+        shop.probes.kept = Containers((*shop.probes.kept.found, days))
+        shop.kept_mb += more
+        leaks = shop.minute(**{"shop.Session": 100 + 100 * number})
+    [leak] = [one for one in leaks if one.state == "confirmed"]
+    left, own = 900 - shop.kept_mb, 100 * 60 * 30_000 / 2**20
+    assert leak.bytes_per_hour / 2**20 == pytest.approx(own, rel=0.02)
+    assert leak.hours_left == pytest.approx(left / (own + 60 if is_told else own), rel=0.02)
+    told = [alert.message for alert in shop.profiler.alerts if alert.name == "leak"]
+    assert (leak.process_per_hour is not None) is is_told
+    assert len(told) == 1
+    assert ("all memory of the process +2" in leak_message(leak)) is is_told

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from memprof_middleware.recycling.detection import GRANIAN_COOLDOWN, Surroundings, plan, surroundings
+from memprof_middleware.recycling.detection import GRANIAN_COOLDOWN, Surroundings, is_replaced, plan, surroundings
 
 GUNICORN = frozenset({"gunicorn.workers.base", "gunicorn.workers.sync", "builtins"})
 UVICORN = frozenset({"uvicorn.server", "builtins"})
@@ -164,3 +164,27 @@ def test_a_child_of_a_worker_is_told_from_a_worker() -> None:
         assert not surroundings().foreign_master
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize(
+    ("name", "replaced"),
+    [
+        ("gunicorn", True),
+        ("uvicorn --workers", True),
+        ("granian", True),
+        ("uWSGI", True),
+        # A worker that retires by itself is replaced; one that a signal ends takes the whole server with it.
+        ("hypercorn", False),
+    ],
+)
+def test_a_worker_that_somebody_ends(name: str, replaced: bool) -> None:
+    """Who follows the advice to restart a worker must not end the service."""
+    assert is_replaced(RETIRES[name][0]) is replaced
+
+
+def test_a_process_that_nobody_replaces() -> None:
+    """The servers of one process are known, but for those that nobody here knows."""
+    unknown = {name for name, (seen, _) in REFUSES.items() if is_replaced(seen) is None}
+    assert unknown == {"a child of gunicorn's worker", "anything else"}
+    assert not any(is_replaced(seen) for seen, _ in REFUSES.values())
+    assert is_replaced(REFUSES["uvicorn"][0], supervised=True)

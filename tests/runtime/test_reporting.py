@@ -19,7 +19,7 @@ from memprof_middleware.model import Condition, Estimate
 from memprof_middleware.runtime.alerts import AlertManager
 from memprof_middleware.runtime.beat import Beat, Conditions
 from memprof_middleware.runtime.observers import Observers, leak_condition
-from memprof_middleware.runtime.reporting import Reporter, borrow_server_log
+from memprof_middleware.runtime.reporting import _SERVER_LOGGERS, Reporter, borrow_server_log
 from memprof_middleware.workers import incident_claims
 from memprof_middleware.workers.incident_claims import IncidentClaims
 
@@ -472,6 +472,39 @@ def test_records_reach_the_servers_log(monkeypatch: pytest.MonkeyPatch) -> None:
     borrow_server_log(lonely)
     borrow_server_log(lonely)
     assert lonely.handlers == [handler]
+
+
+def test_lines_wait_for_a_server_that_sets_up_its_log_later(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Hypercorn makes its handlers once the application has started: no line is lost, none comes twice."""
+    lonely, heard = lonely_logger(monkeypatch), list[str]()
+    for name in _SERVER_LOGGERS:
+        monkeypatch.setattr(logging.getLogger(name), "handlers", [])
+    monkeypatch.setattr(lonely, "level", logging.INFO)
+    borrow_server_log(lonely)
+    lonely.info("started")
+    borrow_server_log(lonely)
+    lonely.warning("nobody may miss this")
+    assert capsys.readouterr().err == "nobody may miss this\n"
+    server = logging.NullHandler()
+    monkeypatch.setattr(server, "handle", lambda record: heard.append(record.getMessage()))
+    monkeypatch.setattr(logging.getLogger("hypercorn.error"), "handlers", [server, logging.NullHandler()])
+    lonely.info("suspected")
+    lonely.info("confirmed")
+    assert heard == ["started", "suspected", "confirmed"]
+    assert lonely.handlers[0] is server
+
+
+def test_lines_wait_no_longer_than_the_root_logger_has_no_handler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An application that sets up logging after the middleware was made has the lines from there on, once each."""
+    lonely = lonely_logger(monkeypatch)
+    for name in _SERVER_LOGGERS:
+        monkeypatch.setattr(logging.getLogger(name), "handlers", [])
+    borrow_server_log(lonely)
+    monkeypatch.setattr(lonely, "propagate", True)  # to pytest's own handlers
+    lonely.warning("once")
+    assert lonely.handlers == []
 
 
 def test_a_log_that_is_set_up_stays(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import Path
 
 import psutil
 import pytest
@@ -22,6 +23,7 @@ from tests.servers.scrape import Scrape
 pytestmark = pytest.mark.server
 GUNICORN = ["-m", "gunicorn", "--bind", "127.0.0.1:{port}"]
 UVICORN = ["-m", "uvicorn", "--host", "127.0.0.1", "--port", "{port}"]
+HYPERCORN = ["-m", "hypercorn", "--bind", "127.0.0.1:{port}"]
 # The command, and how many processes serve.
 SERVERS = {
     "gunicorn": ([*GUNICORN, "wsgi_app"], 1),
@@ -161,3 +163,17 @@ def test_no_warning(lives):
     with_us, alone = ({re.sub(r"\d+", "#", line) for line in pattern.findall(seen.log)} for seen in (ours, bare))
     assert with_us <= alone
     assert "internal error in " not in ours.log
+
+
+def test_hypercorn_has_the_lines_and_no_command_that_ends_it(tmp_path: Path) -> None:
+    """Its log has no handler before the application has started, and a worker that is ended is not replaced."""
+    settings = {"MEMPROF_LOG_LEVEL": "INFO", "MEMPROF_HEAP_SIZE_MB": "1000"}
+    settings |= {"MEMPROF_HEAP_WARNING_PERCENT": "0.5", "MEMPROF_HEAP_CRITICAL_PERCENT": "1"}
+    with started([*HYPERCORN, "asgi_app:application"], tmp_path / "log", settings=settings) as server:
+        server.wait_for(lambda: "memory critical" in server.log, START_SECONDS, "an alert")
+        [pid] = server.inside(1)
+        stamped = r"^\[[^]]+\] \[%d\] \[%s\] memprof: %s"
+        assert len(re.findall(stamped % (pid, "INFO", "started in process"), server.log, re.MULTILINE)) == 1
+        assert len(re.findall(stamped % (pid, "CRITICAL", "memory critical"), server.log, re.MULTILINE)) == 1
+        assert f"Restart the service: its server does not replace process {pid}" in server.log
+        assert "kill -TERM" not in server.log

@@ -16,6 +16,7 @@ from memprof_middleware.text.conditions import (
     exhaustion_message,
     growth_message,
     leak_message,
+    restart,
     route_message,
 )
 
@@ -223,3 +224,28 @@ def test_an_end_says_what_is_so_now(name: str, met: bool, why: str, told: str) -
     began = Condition(name, "high", 90, 80, "300 MiB")
     line = ends(dataclasses.replace(began, message="200 MiB", met=met), began, 7200, why)
     assert line.partition(": ")[2] == told
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({}, "Restart: kill -TERM 7"),
+        ({"replaced": True, "alone": True}, "Restart: kill -TERM 7"),
+        (
+            {"alone": True},
+            (
+                "Process 7 is the only worker: once it ends, the service is down until something starts it again. "
+                "Restart: kill -TERM 7"
+            ),
+        ),
+        ({"replaced": False}, "Restart the service: its server does not replace process 7"),
+        ({"planned": True}, "Plan a restart of process 7"),
+        (
+            {"planned": True, "replaced": False},
+            "Plan a restart of the service: its server does not replace process 7",
+        ),
+    ],
+)
+def test_a_restart_does_not_end_the_service_unsaid(asked: dict[str, bool], said: str) -> None:
+    """Who types the command knows what comes after it."""
+    assert restart(7, **asked) == said

@@ -17,6 +17,7 @@ from memprof_middleware.terminal.view import view
 from memprof_middleware.text.words import signed
 from memprof_middleware.web.html.folds import folds
 from memprof_middleware.web.state.build import SCHEMA, build_state
+from memprof_middleware.web.state.todo import now_step
 from memprof_middleware.web.state.words import ahead, marked, plain, whole
 from tests.web import ten
 from tests.web.scene import CACHE, LEAKING, LIMIT_MB, NOW, OVER, Scene, leak
@@ -121,12 +122,26 @@ def test_what_to_do_has_a_command_and_a_fix():
     assert calm["fix"]["step"] == "If it is a cache"
 
 
+@pytest.mark.parametrize(("minutes_past", "when"), [(1, " now"), (10, " before 16:15 UTC")])
+def test_no_restart_is_due_before_a_time_that_has_passed(minutes_past, when):
+    """Twenty-one minutes are left: ten of them are for the restart, and the quarter before that may be over."""
+    now = NOW - NOW % 86400 + 16 * 3600 + 60.0 * minutes_past
+    nearly = {"seconds_low": 1260.0, "seconds_high": 1260.0, "urgency": "now", "basis": "pace", "mb_per_hour": 0.0}
+    row = {"pid": 7, "up_seconds": 3600.0, "limit_mb": 512.0}
+    told = plain(now_step(leak(), "now", nearly, row, 1, Config(), now)["text"])
+    assert told.startswith(f"Restart worker 7{when}.")
+
+
 def test_a_restart_says_what_it_costs_and_what_it_buys():
     """The only worker of a server leaves nobody to answer; beside others, the restart says how long it helps."""
     alone = plain(state(Scene(workers=1))["incidents"][0]["advice"]["now"]["text"])
     assert alone.endswith("It is the only worker: nothing answers until its server or service manager has replaced it.")
     beside = plain(state(Scene(workers=4))["incidents"][0]["advice"]["now"]["text"])
     assert "only worker" not in beside
+    step = state(Scene(workers=1), replaced=False)["incidents"][0]["advice"]["now"]
+    assert plain(step["text"]).startswith("Restart the service before ")
+    assert plain(step["text"]).endswith("Its server does not replace worker 4242.")
+    assert step["code"] == []
     assert "; this buys about 5.7 h." in beside
 
 

@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry
 
 from memprof_middleware import Config, MemoryCollector
 from memprof_middleware.evidence.card import lines, reached
-from memprof_middleware.leaks.verdicts import timed
-from memprof_middleware.model import MB, Leak, RouteGrowth
+from memprof_middleware.leaks.verdicts import Pace, timed
+from memprof_middleware.model import MB, Leak, Outlook, RouteGrowth
 from memprof_middleware.model.alert import level_of
 from memprof_middleware.model.forecast import Ahead
 from memprof_middleware.model.ignored import Ignored
@@ -22,7 +22,8 @@ from memprof_middleware.runtime.changes import Change, alert_of
 from memprof_middleware.runtime.observers import leak_condition
 from memprof_middleware.sinks.statsd import DogStatsdSink
 from memprof_middleware.terminal.view import view
-from memprof_middleware.text.conditions import begins, rises
+from memprof_middleware.text.conditions import begins, leak_message, rises
+from memprof_middleware.web.state.limits import StateContext, limit
 from tests.web import ten
 
 
@@ -290,6 +291,29 @@ def test_only_the_leak_that_takes_most_is_as_urgent_as_the_memory():
     assert [leak.urgency for leak in timed([small, large, suspected], "today", ahead)] == ["plan", "now", "none"]
     assert [leak.urgency for leak in timed([small], "today", ahead)] == ["today"]
     assert timed([], "now", ahead) == []
+
+
+def test_a_second_leak_that_nobody_has_found_brings_the_limit_nearer():
+    """Log, card and table have one time, and the growth that it rests on."""
+    given = shaped(per_hour=30.0, start_mb=260.0)
+    whole = Pace(30.0 * MB, 6 * 3600.0)
+    known = [dataclasses.replace(leak, bytes_per_hour=20.0 * MB) for leak, _ in given.leaks]
+    [found] = timed(known, "none", Ahead(72.0 * MB), whole)
+    assert (found.hours_left, found.process_per_hour) == (2.4, 30.0 * MB)
+    assert "+20 MiB an hour" in leak_message(found)
+    assert "all memory of the process +30 MiB an hour. Memory limit in about 2.4 h" in leak_message(found)
+    # One that is known for too short a time, or is about what the leak takes, changes nothing; nor has a forecast two.
+    for other in (None, Pace(30.0 * MB, 3 * 3600.0), Pace(22.0 * MB, 6 * 3600.0)):
+        [alone] = timed(known, "none", Ahead(72.0 * MB), other)
+        assert (alone.hours_left, alone.process_per_hour) == (3.6, None)
+    seen = Outlook(used_mb=440.0, limit_mb=512.0, low_seconds=3600.0, high_seconds=7200.0, seen_hours=6.0)
+    [forecast] = timed(known, "none", Ahead(72.0 * MB, False, seen), whole)
+    assert (forecast.hours_left, forecast.hours_latest, forecast.process_per_hour) == (1.0, 2.0, None)
+    context = StateContext(Config(), ten.NOW, None, 1)
+    reached = limit(
+        context, None, [found], pid=1, used_mb=440.0, limit_mb=512.0, growth_mb=30.0, seen_seconds=6 * 3600.0
+    )
+    assert (reached["basis"], reached["seconds_low"], reached["mb_per_hour"]) == ("pace", 2.4 * 3600, 30.0)
 
 
 def test_what_is_above_its_limit_reaches_nothing():

@@ -39,6 +39,7 @@ _ABOUT: dict[str, Any] = {
     "bundles": [],
     "page_ms": None,
     "page_cpu_percent": None,
+    "replaced": None,
 }
 
 
@@ -63,7 +64,7 @@ def build_state(
         alerts: the conditions that are met in the worker that answers.
         now: the time, in seconds since the epoch.
         about: further facts: ``host``, ``python``, ``version``, ``page_ms``, ``page_cpu_percent``, ``actions``,
-            ``bundles``.
+            ``bundles``, ``replaced`` (whether the server replaces a worker that is ended; ``None``: not known).
     """
     return _StateBuilder(metrics, timelines, detail, config, alerts, now, _ABOUT | dict(about or {})).state()
 
@@ -229,7 +230,7 @@ class _StateBuilder:
         # A suspicion asks for nothing; a limit that is near does, whatever fills it.
         is_near = one.leak.state == "suspected" and reached["counts"]
         urgent = reached["urgency"] if is_near else card["urgency"]
-        now = now_step(one.leak, urgent, reached, one.row, others, self.config, self.now)
+        now = now_step(one.leak, urgent, reached, one.row, others, self.config, self.now, self.about["replaced"])
         return {"now": now, "fix": fix_step(one.leak, advice_for(one.leak))}
 
     def _free(self, one: Incident) -> int:

@@ -135,7 +135,9 @@ def _seconds(
         return "unknown" if used_mb is not None else "early", None, None, growth_mb, seen_seconds
     room = max(0.0, limit_mb - used_mb)
     timed = [
-        (leak.hours_left, leak.watched_seconds, leak.bytes_per_hour / MB) for leak in own if leak.hours_left is not None
+        (leak.hours_left, leak.watched_seconds, (leak.process_per_hour or leak.bytes_per_hour) / MB)
+        for leak in own
+        if leak.hours_left is not None
     ]
     young = (seen_seconds or 0.0) < SETTLED_SECONDS
     confirmed = any(leak.state == "confirmed" for leak in own)

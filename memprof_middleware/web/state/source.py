@@ -13,6 +13,7 @@ from typing import Any
 
 from memprof_middleware.model import MemoryMetrics
 from memprof_middleware.profiler import MemoryProfiler
+from memprof_middleware.recycling.detection import is_replaced, surroundings
 from memprof_middleware.text.version import package_version
 from memprof_middleware.web.state.build import NEEDED, build_state
 from memprof_middleware.workers.timeline import Timeline
@@ -54,6 +55,7 @@ class StateReader:
             "version": package_version(),
             "actions": actions,
             "bundles": list(self.bundles(pids)),
+            "replaced": is_replaced(surroundings(), supervised=profiler.config.recycle_supervised),
             "page_ms": None if self._last is None else 1000 * self._last,
             "page_cpu_percent": 100 * self._spent / max(1.0, time.monotonic() - self._since),
         }

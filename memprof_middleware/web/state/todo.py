@@ -35,6 +35,7 @@ def now_step(
     others: int | None,
     config: Config,
     now: float,
+    replaced: bool | None = None,
 ) -> dict[str, Any]:
     """The step for the person on call.
 
@@ -46,6 +47,7 @@ def now_step(
         others: workers that do not have it, 0 if that is not known of all; ``None``: the server has one worker.
         config: the settings.
         now: the time.
+        replaced: whether the server replaces a worker that is ended; ``None``: not known.
     """
     if leak.state == "suspected" and urgent in {"none", "plan"} and limit["urgency"] in {"now", "today"}:
         return step("Now", "Nothing because of this alone: memory is nearly full, and the step for that comes first.")
@@ -76,7 +78,7 @@ def now_step(
         when = f" before {before}" if before else ""
         words = f"Plan a restart{when}, or let memprof recycle workers at {mb:,} MiB."
         return step("Now", words, f"MEMPROF_RECYCLE={mb}")
-    return _restart(leak, limit, row, others, now)
+    return _restart(leak, limit, row, others, now, replaced)
 
 
 def is_before_decided(leak: Leak, limit: Mapping[str, Any]) -> bool:
@@ -86,13 +88,20 @@ def is_before_decided(leak: Leak, limit: Mapping[str, Any]) -> bool:
 
 
 def _restart(
-    leak: Leak, limit: Mapping[str, Any], row: Mapping[str, Any] | None, others: int | None, now: float
+    leak: Leak,
+    limit: Mapping[str, Any],
+    row: Mapping[str, Any] | None,
+    others: int | None,
+    now: float,
+    replaced: bool | None,
 ) -> dict[str, Any]:
     if row is None:
         return step("Now", "Restart the workers one after the other.")
     before = _deadline(limit, now)
     when = f" before {before}" if before else " now"
     buys = _bought(leak, limit, row, now)
+    if replaced is False:
+        return step("Now", f"Restart the service{when}{buys}. Its server does not replace worker {row['pid']}.")
     sentences = [f"Restart worker {row['pid']}{when}.", f"It finishes its requests first{buys}."]
     if others is None:
         sentences.append("It is the only worker: nothing answers until its server or service manager has replaced it.")
@@ -106,7 +115,8 @@ def _deadline(limit: Mapping[str, Any], now: float) -> str:
     low = limit["seconds_low"]
     if low is None or low < 2 * _MARGIN_SECONDS:
         return ""
-    return at(_QUARTER * ((now + low - _MARGIN_SECONDS) // _QUARTER), now)
+    due = _QUARTER * ((now + low - _MARGIN_SECONDS) // _QUARTER)
+    return at(due, now) if due > now else ""
 
 
 def _bought(leak: Leak, limit: Mapping[str, Any], row: Mapping[str, Any], now: float) -> str:
