@@ -270,6 +270,8 @@ def _decided(growth: Growth, life: Life | None, config: Config) -> tuple[float |
     if life is None or line is None or not life.finding.share or line.seconds <= 0 or life.finding.rests:
         return None, None
     more = max(0.0, line.seconds * (CONFIRM / life.finding.share - 1), CONFIRM_SECONDS - line.seconds)
+    if life.finding.waits or not more:
+        return None, None  # it has taken enough, and some evidence is missing: nobody knows for how long
     return line.fed * more / line.seconds if life.finding.feed == REQUESTS else None, more
 
 

@@ -300,11 +300,16 @@ def _decided(leak: Leak) -> str:
     if hours is not None and leak.hours_left is not None and leak.hours_left < hours:
         return f"{limit(leak.hours_left)}, before this is decided"
     if leak.decided_requests is not None:
-        when = "" if leak.decided_seconds is None else f" (in about {hours_in_words(leak.decided_seconds / 3600)})"
+        when = "" if leak.decided_seconds is None else f" ({_in(leak.decided_seconds)})"
         return f"decided after about {several(_rounded(leak.decided_requests), 'more request')}{when}"
     if leak.decided_seconds is not None:
-        return f"decided in about {hours_in_words(leak.decided_seconds / 3600)}"
+        return f"decided {_in(leak.decided_seconds)}"
     return ""
+
+
+def _in(seconds: float) -> str:
+    """``in about 40 min``; "less than a minute" is rough by itself."""
+    return f"in {'' if seconds < 60 else 'about '}{hours_in_words(seconds / 3600)}"
 
 
 def _decided_hours(leak: Leak) -> float | None:

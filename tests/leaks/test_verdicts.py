@@ -69,6 +69,17 @@ def test_what_only_grows_is_watched_and_told_to_nobody() -> None:
     assert leak.hours_left is None
 
 
+@pytest.mark.parametrize(
+    ("share", "waits", "seconds"), [(0.28, "", 900.0), (0.28, "a full collection", None), (0.4, "", None)]
+)
+def test_a_decision_is_promised_only_where_its_time_is_known(share: float, waits: str, seconds: float | None) -> None:
+    """What has taken enough waits for evidence, and one more request decides nothing."""
+    life = Life(dataclasses.replace(PASSED, share=share, waits=waits), "suspected", 10_600.0, 0.0)
+    leak = verdict(config=Config(), life=life)
+    assert leak.decided_seconds == (None if seconds is None else pytest.approx(seconds))
+    assert (leak.decided_requests is None) is (seconds is None)
+
+
 @pytest.mark.parametrize("state", ["suspected", "confirmed"])
 def test_what_has_passed_the_tests_is_told(state: State) -> None:
     """The verdict has the state of its life, the evidence in words, and the hours that are left."""
