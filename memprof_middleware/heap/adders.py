@@ -9,8 +9,9 @@ from __future__ import annotations
 import dis
 import itertools
 import types
-import typing
 from collections.abc import Collection, Iterable
+
+from memprof_middleware.model.value import valueclass
 
 # Methods of containers that add, and what those of applications that keep things are mostly called.
 ADDING = frozenset(
@@ -25,7 +26,8 @@ ADDING = frozenset(
 _INTO = frozenset({"heappush", "heappushpop", "insort", "insort_left", "insort_right", "setattr"})
 
 
-class Use(typing.NamedTuple):
+@valueclass(frozen=True, slots=True)
+class Use:
     """A use of a container that is looked for.
 
     Attributes:

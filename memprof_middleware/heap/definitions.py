@@ -172,7 +172,7 @@ def _adders(root: Root, pause: Callable[[float], object]) -> tuple[list[str], li
     found, removed, by_callers = [_worded(*one) for one in methods], [_worded(*one) for one in removing], bool(methods)
     # Who calls a method that adds is as good.
     own = {code.co_qualname.rpartition(".")[2] for code, _ in methods} - {"__init__"}
-    adds = ADDS._replace(methods={*ADDS.methods, *own})
+    adds = dataclasses.replace(ADDS, methods={*ADDS.methods, *own})
     searched: list[str] = []
     for module, space, aliases in itertools.islice(_users(root), _MOST_MODULES):
         searched.append(module)

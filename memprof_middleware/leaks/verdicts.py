@@ -7,7 +7,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import compress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from memprof_middleware.analysis.history import History
 from memprof_middleware.analysis.load import Load
@@ -25,6 +25,7 @@ from memprof_middleware.model import MB, FedBy, Leak, LeakState, Severity
 from memprof_middleware.model.forecast import Ahead
 from memprof_middleware.model.holders import NO_PATH
 from memprof_middleware.model.urgency import SETTLED_SECONDS, Urgency
+from memprof_middleware.model.value import valueclass
 from memprof_middleware.text.headline import quantity, rarely
 from memprof_middleware.text.moments import utc
 from memprof_middleware.text.words import size
@@ -149,8 +150,14 @@ def shared_out(
     return found
 
 
-class Pace(NamedTuple):
-    """The steady growth of all memory of a process: bytes an hour, and for how many seconds it has been so."""
+@valueclass(frozen=True, slots=True)
+class Pace:
+    """The steady growth of all memory of a process.
+
+    Attributes:
+        bytes_per_hour: how fast it grows.
+        seconds: for how long it has been so.
+    """
 
     bytes_per_hour: float
     seconds: float
