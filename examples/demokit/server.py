@@ -147,7 +147,7 @@ class Server:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        if self._reader is not None:
+        if self._reader is not None and self._reader.is_alive():  # not where Ctrl-C came before it was started
             self._reader.join(_STOP_SECONDS)
         if self._folder is not None:
             self._folder.cleanup()

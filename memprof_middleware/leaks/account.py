@@ -74,7 +74,8 @@ class Account:
         """
         rest = memory.values[begin : end + 1]
         parts = ((one, one.values[begin : end + 1]) for one in self.unknown)
-        found = [one for one, part in parts if part[-1] - part[0] >= _FEWEST and in_step(part, rest, _NEARLY_IN_STEP)]
+        # In this order: of what was not counted since, nothing is left.
+        found = [one for one, part in parts if in_step(part, rest, _NEARLY_IN_STEP) and part[-1] - part[0] >= _FEWEST]
         return tuple(one.name for one in found)
 
     def inside(self, item: Item) -> tuple[Item, ...]:

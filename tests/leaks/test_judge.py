@@ -10,7 +10,7 @@ import time
 import pytest
 
 from memprof_middleware.analysis.memory import MAPPED, NATIVE, UNTRACKED
-from memprof_middleware.leaks.account import in_use
+from memprof_middleware.leaks.account import Account, in_use
 from memprof_middleware.leaks.finding import Finding
 from memprof_middleware.leaks.judge import COLLECTION, look, whole
 from memprof_middleware.leaks.life import Life, live
@@ -138,6 +138,13 @@ def test_fourteen_small_objects_do_not_stand_for_all_memory() -> None:
         beside = found[0].population.beside
         assert beside == ((name,) if leading == NATIVE else ())
         assert any(f"at the same snapshots as {name}" in said for said in found[0].evidence) == bool(beside)
+
+
+def test_a_type_that_was_not_counted_since_goes_with_nothing() -> None:
+    """Its counts end before the memory begins to grow."""
+    memory = Population(NATIVE, "native", [float(row) for row in range(60)])
+    old = Population("app.Old", "objects", [10.0 * row for row in range(20)])
+    assert Account((), (memory,), memory.values, (old,)).with_it(memory, 30, 59) == ()
 
 
 @pytest.mark.parametrize(
