@@ -12,8 +12,8 @@ from memprof_middleware.analysis.bounded import sumprod
 REQUESTS, FAILED, TIME = "requests", "failed requests", "time"
 Place = tuple[int, int, float]
 _MOST_ROUTES, _PARTS = 12, 24
-# All requests are taken for the feed unless another leaves so much less of the increments; so are others than failed
-# requests.
+# All requests are taken for the feed unless another leaves so much less of the increments. Failed requests are taken
+# only if they leave so much less than the best of all others.
 _BETTER = 0.7
 # A feed is proven if it leaves no more than this part of what time leaves of the increments, and these vary so much.
 _PROVEN, _VARIES = 0.5, 0.02

@@ -13,6 +13,7 @@ from memprof_middleware.leaks.saturation import saturation
 from memprof_middleware.leaks.survival import Survival, turned_over
 from memprof_middleware.model import MB
 
+# What feeds it, in words; a route by its own name.
 _BY = {REQUESTS: "all requests", FAILED: "the requests that fail", TIME: "time, not requests"}
 
 

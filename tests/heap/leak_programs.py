@@ -84,6 +84,30 @@ def request(number):
 """
 
 
+_BOUNDED = """
+class Price:
+    pass
+
+
+class Prices:
+    def __init__(self):
+        self.known = {}
+
+    def get(self, key):
+        self.known[key] = Price()
+        if len(self.known) > _MOST:
+            self.known.pop(next(iter(self.known)))
+        return self.known[key]
+
+
+PRICES = Prices()
+
+
+def request(number):
+    PRICES.get(number)
+"""
+
+
 def _library(decorator: str) -> str:
     """A program that calls a function of a library, which is installed where pip installs."""
     return f"""
@@ -615,52 +639,7 @@ def request(number):
     thread.join()
 """,
     ),
-    "removes_too_little": Program(
-        """
-class Price:
-    pass
-
-
-class Prices:
-    def __init__(self):
-        self.known = {}
-
-    def get(self, key):
-        self.known[key] = Price()
-        if len(self.known) > 1_000_000:
-            self.known.pop(next(iter(self.known)))
-        return self.known[key]
-
-
-PRICES = Prices()
-
-
-def request(number):
-    PRICES.get(number)
-""",
-        """
-class Price:
-    pass
-
-
-class Prices:
-    def __init__(self):
-        self.known = {}
-
-    def get(self, key):
-        self.known[key] = Price()
-        if len(self.known) > 8:
-            self.known.pop(next(iter(self.known)))
-        return self.known[key]
-
-
-PRICES = Prices()
-
-
-def request(number):
-    PRICES.get(number)
-""",
-    ),
+    "removes_too_little": Program(_BOUNDED.replace("_MOST", "1_000_000"), _BOUNDED.replace("_MOST", "8")),
     "module_mapping": Program(
         """
 SESSIONS = {}

@@ -698,3 +698,5 @@ def test_a_limit_that_comes_before_the_decision_is_said():
     assert card["limit"]["seconds_low"] < 3600
     assert "At this pace memory is full before that, in about" in sentence(found)
     assert "If memory still grows, restart worker 4242." in plain(card["advice"]["now"]["text"])
+    unreplaced = state(scene, replaced=False)["incidents"][0]["advice"]["now"]["text"]
+    assert plain(unreplaced).endswith("If memory still grows, restart the service.")

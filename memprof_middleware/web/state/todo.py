@@ -51,11 +51,10 @@ def now_step(
     """
     if leak.state == "suspected" and urgent in {"none", "plan"} and limit["urgency"] in {"now", "today"}:
         return step("Now", "Nothing because of this alone: memory is nearly full, and the step for that comes first.")
-    if leak.state == "suspected" and urgent in {"none", "plan"} and row is not None and is_before_decided(leak, limit):
-        words = (
-            "Look again in a minute: the limit may be reached before this is decided. If memory still grows, restart"
-        )
-        return step("Now", f"{words} worker {row['pid']}.")
+    if leak.state == "suspected" and urgent in {"none", "plan"} and row is not None and _is_before_decided(leak, limit):
+        what = "the service" if replaced is False else f"worker {row['pid']}"
+        words = "Look again in a minute: the limit may be reached before this is decided."
+        return step("Now", f"{words} If memory still grows, restart {what}.")
     if leak.state == "suspected" and urgent in {"none", "plan"}:
         return step(
             "Now",
@@ -81,7 +80,7 @@ def now_step(
     return _restart(leak, limit, row, others, now, replaced)
 
 
-def is_before_decided(leak: Leak, limit: Mapping[str, Any]) -> bool:
+def _is_before_decided(leak: Leak, limit: Mapping[str, Any]) -> bool:
     """Whether at this pace a limit is reached before a suspicion is decided."""
     low, decided = limit["seconds_low"], leak.decided_seconds
     return low is not None and decided is not None and low < decided
